@@ -1,0 +1,33 @@
+# Every target makes what it needs: `make demo` and `make test` work in a fresh clone.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+SET_UP := $(VENV)/.installed
+
+.PHONY: demo test slow check format clean
+
+demo: $(SET_UP)
+	$(BIN)/hf-trace demo --out runs/demo
+
+test: $(SET_UP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m "not slow and not gpu"
+
+slow: $(SET_UP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m "slow"
+
+check: $(SET_UP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(SET_UP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(SET_UP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build runs

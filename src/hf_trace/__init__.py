@@ -1,0 +1,75 @@
+"""Causal graphs and causal effects from any autoregressive language model.
+
+``import hf_trace`` teaches Transformers the task ``"causal-discovery"``, before or after ``transformers`` itself
+is imported. Nothing heavy is loaded until it is used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from wrapt import register_post_import_hook
+
+if TYPE_CHECKING:
+    from hf_trace.causal.settings import DiscoverySettings
+    from hf_trace.data.graph import CausalGraph
+    from hf_trace.data.log import EventLog
+    from hf_trace.data.reading import read_log
+    from hf_trace.data.sequence import EventSequence
+    from hf_trace.data.windows import cut_windows
+    from hf_trace.errors import HfTraceError
+    from hf_trace.hub.pipelines import CausalDiscoveryPipeline
+    from hf_trace.hub.training import TrainingSettings, train
+    from hf_trace.report.figure import draw_graph
+    from hf_trace.tokenization.event_tokenizer import EventTokenizer
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CausalDiscoveryPipeline": "hub.pipelines",
+    "CausalGraph": "data.graph",
+    "DiscoverySettings": "causal.settings",
+    "EventLog": "data.log",
+    "EventSequence": "data.sequence",
+    "EventTokenizer": "tokenization.event_tokenizer",
+    "HfTraceError": "errors",
+    "TrainingSettings": "hub.training",
+    "cut_windows": "data.windows",
+    "draw_graph": "report.figure",
+    "read_log": "data.reading",
+    "train": "hub.training",
+}
+__all__ = [
+    "CausalDiscoveryPipeline",
+    "CausalGraph",
+    "DiscoverySettings",
+    "EventLog",
+    "EventSequence",
+    "EventTokenizer",
+    "HfTraceError",
+    "TrainingSettings",
+    "__version__",
+    "cut_windows",
+    "draw_graph",
+    "read_log",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hf_trace' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"hf_trace.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _register(_: Any) -> None:
+    """Load the module that registers the task; where it is being loaded already, it does so when done."""
+    importlib.import_module("hf_trace.hub.pipelines")
+
+
+# Runs at once where transformers.pipelines is loaded already, else as soon as it is.
+register_post_import_hook(_register, "transformers.pipelines")

@@ -1,0 +1,1 @@
+"""Estimators, graphs and the numbers that judge them. No models, no tokenizers."""

@@ -1,0 +1,97 @@
+"""From scored pairs of one sequence to its instance graph and its summary graph."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from hf_trace.causal.discovery import PairScores
+from hf_trace.causal.thresholds import Threshold
+from hf_trace.data.graph import CausalGraph
+from hf_trace.data.sequence import EventSequence
+
+
+def direction(gain: float) -> str:
+    """How a cause acts: it ``excites`` an effect that it makes more likely, else it ``inhibits``.
+
+    Example:
+        >>> direction(-0.2)
+        'inhibits'
+    """
+    return "excites" if gain >= 0 else "inhibits"
+
+
+def instance_graph(sequence: EventSequence, scores: PairScores, threshold: Threshold) -> CausalGraph:
+    """Which events of one sequence caused which.
+
+    Args:
+        sequence: The events, with timestamps if lags in seconds are wanted.
+        scores: Its tested pairs.
+        threshold: What makes a pair an edge.
+
+    Returns:
+        A graph over positions, edges in the order of their causes.
+    """
+    kept = threshold.keep(scores.cmi).nonzero()[0]
+    edges = tuple(_edge(sequence, scores, int(index)) for index in kept)
+    return CausalGraph("instance", sequence.events, edges)
+
+
+def _edge(sequence: EventSequence, scores: PairScores, index: int) -> dict[str, Any]:
+    cause, effect = int(scores.cause_position[index]), int(scores.effect_position[index])
+    edge: dict[str, Any] = {
+        "cause": sequence.events[cause],
+        "effect": sequence.events[effect],
+        "cause_position": cause,
+        "effect_position": effect,
+        "lag": effect - cause,
+        "cmi": float(scores.cmi[index]),
+        "standard_error": float(scores.standard_error[index]),
+        "gain": float(scores.gain[index]),
+        "direction": direction(scores.gain[index]),
+    }
+    if sequence.timestamps is not None:
+        edge["lag_seconds"] = sequence.timestamps[effect] - sequence.timestamps[cause]
+    return edge
+
+
+def summary_graph(instance: CausalGraph, *, self_loops: bool = False) -> CausalGraph:
+    """Project an instance graph on event types: an edge wherever some pair of positions carries it.
+
+    Args:
+        instance: A graph over positions.
+        self_loops: Whether to keep edges from a type to itself.
+
+    Returns:
+        A graph over the event types of the sequence. ``cmi`` is the largest over the carrying pairs,
+        ``lags`` are theirs (events), ``support`` counts them.
+
+    Example:
+        >>> edge = {"cause": "a", "effect": "b", "cause_position": 0, "effect_position": 1}
+        >>> edge |= {"lag": 1, "cmi": 0.3, "gain": 0.2}
+        >>> summary_graph(CausalGraph("instance", ("a", "b"), (edge,))).edges[0]["support"]
+        1
+    """
+    pairs = sorted(
+        (edge for edge in instance.edges if self_loops or edge["cause"] != edge["effect"]), key=_names
+    )
+    edges = tuple(_merged(list(group)) for _, group in groupby(pairs, key=_names))
+    return CausalGraph("summary", tuple(dict.fromkeys(instance.events)), edges)
+
+
+def _names(edge: dict[str, Any]) -> tuple[str, str]:
+    return edge["cause"], edge["effect"]
+
+
+def _merged(edges: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "cause": edges[0]["cause"],
+        "effect": edges[0]["effect"],
+        "cmi": max(edge["cmi"] for edge in edges),
+        "direction": direction(_total(edge["gain"] for edge in edges)),
+        "lags": sorted({edge["lag"] for edge in edges}),
+        "support": len(edges),
+    }
+
+
+def _total(values: Iterable[float]) -> float:
+    return float(sum(values))

@@ -1,0 +1,71 @@
+"""Everything that decides what a discovery run computes, checked once."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hf_trace.causal.cmi import STATISTICS
+from hf_trace.causal.thresholds import parse_threshold
+from hf_trace.errors import SettingsError
+from hf_trace.scoring.proposals import PROPOSALS
+
+CONSTRUCTIONS = ("atomic",)
+EFFECTS = ("direct",)
+
+
+@dataclass(frozen=True)
+class DiscoverySettings:
+    """How pairs of events are scored and which become edges.
+
+    Attributes:
+        max_lag: Longest distance tested between cause and effect, in events; None tests all.
+        threshold: ``margin:DELTA`` (nats) or ``fixed:VALUE``.
+        num_samples: Draws per replaced event (TRACE calls them particles).
+        proposal: What replacements are drawn from: ``uniform``, ``unigram``, ``model``, or ``exhaustive``
+            (every type once, uniformly weighted; ``exhaustive:unigram`` and ``exhaustive:model`` weight them).
+        construction: ``atomic``: one event is replaced, everything else stays as observed.
+        statistic: Name of a function of ``hf_trace.causal.cmi``.
+        effect: ``direct``: events between cause and effect stay as observed.
+        prefix_length: Events at the start that are always observed, never tested as causes.
+        seed: Seed of the draws; the same sequence gets the same draws wherever it stands.
+        self_loops: Whether summary and population graphs keep edges from a type to itself.
+
+    Raises:
+        SettingsError: If a value is not understood.
+    """
+
+    max_lag: int | None = 16
+    threshold: str = "margin:0.05"
+    num_samples: int = 32
+    proposal: str = "uniform"
+    construction: str = "atomic"
+    statistic: str = "kl_to_mixture"
+    effect: str = "direct"
+    prefix_length: int = 0
+    seed: int = 0
+    self_loops: bool = False
+
+    def __post_init__(self) -> None:
+        weighted = [f"exhaustive:{name}" for name in PROPOSALS]
+        _one_of("proposal", self.proposal, [*PROPOSALS, "exhaustive", *weighted])
+        _one_of("construction", self.construction, CONSTRUCTIONS)
+        _one_of("statistic", self.statistic, STATISTICS)
+        _one_of("effect", self.effect, EFFECTS)
+        _at_least("num_samples", self.num_samples, 1)
+        _at_least("prefix_length", self.prefix_length, 0)
+        if self.max_lag is not None:
+            _at_least("max_lag", self.max_lag, 1)
+        parse_threshold(self.threshold)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings by name."""
+        return asdict(self)
+
+
+def _one_of(name: str, value: str, known: Any) -> None:
+    if value not in known:
+        raise SettingsError(f"{name} is {value!r}, expected one of: {', '.join(known)}.")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SettingsError(f"{name} is {value!r}, expected a whole number of at least {least}.")

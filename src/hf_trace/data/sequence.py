@@ -1,0 +1,41 @@
+"""One observed sequence of events, as names and as integers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EventSequence:
+    """Events in the order in which they happened.
+
+    Attributes:
+        events: Event types, exactly as the user named them.
+        timestamps: Seconds, one per event and never decreasing, or None when only the order is known.
+        id: Name of the sequence (a case, a device, a session), or None.
+
+    Example:
+        >>> EventSequence(("disk full", "reboot"), timestamps=(0.0, 1.5)).events[1]
+        'reboot'
+    """
+
+    events: tuple[str, ...]
+    timestamps: tuple[float, ...] | None = None
+    id: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+@dataclass(frozen=True)
+class EncodedSequence:
+    """An event sequence as the token ids a model reads.
+
+    Attributes:
+        input_ids: All tokens, with the start token and any gap tokens between events.
+        event_positions: Index into ``input_ids`` of every event, in order.
+    """
+
+    input_ids: NDArray[np.int64]
+    event_positions: NDArray[np.int64]

@@ -1,0 +1,83 @@
+"""Every mistake a user can make, one class each.
+
+Messages have one shape: what was found, what was expected, what to do. Nothing here imports the rest
+of the package.
+"""
+
+from collections.abc import Iterable
+
+
+class HfTraceError(ValueError):
+    """Base class of all errors a user of this package can cause."""
+
+
+class LogFormatError(HfTraceError):
+    """A file cannot be read as an event log."""
+
+
+class ColumnError(HfTraceError):
+    """A column is missing, misnamed or unusable."""
+
+
+class TimestampError(HfTraceError):
+    """Timestamps are missing, unparsable or out of order."""
+
+
+class EmptyLogError(HfTraceError):
+    """There is nothing to learn from or to explain."""
+
+
+class EventNameError(HfTraceError):
+    """An event has a name that cannot be used."""
+
+
+class UnknownEventError(HfTraceError):
+    """An event is not in the vocabulary of the tokenizer or graph."""
+
+
+class VocabularyMismatchError(HfTraceError):
+    """A tokenizer and a model disagree on the vocabulary."""
+
+
+class ContextLengthError(HfTraceError):
+    """A sequence is longer than the model can read."""
+
+
+class PipelineInputError(HfTraceError):
+    """A pipeline got something that is not a record."""
+
+
+class ModelLoadError(HfTraceError):
+    """A folder or id does not hold a usable model."""
+
+
+class FutureLeakError(HfTraceError):
+    """A model's early predictions depend on later tokens."""
+
+
+class NonFiniteError(HfTraceError):
+    """A model returned NaN or infinite scores."""
+
+
+class SettingsError(HfTraceError):
+    """An option has a value that is not understood."""
+
+
+class GraphFormatError(HfTraceError):
+    """A file or mapping cannot be read as a causal graph."""
+
+
+class OutputError(HfTraceError):
+    """A result cannot be written where it was asked for."""
+
+
+def preview(items: Iterable[object], *, limit: int = 3) -> str:
+    """Quote the first few items of a list for an error message.
+
+    Example:
+        >>> preview(["a", "b", "c", "d"])
+        "'a', 'b', 'c' and 1 more"
+    """
+    quoted = [repr(item) for item in items]
+    shown = ", ".join(quoted[:limit])
+    return shown if len(quoted) <= limit else f"{shown} and {len(quoted) - limit} more"

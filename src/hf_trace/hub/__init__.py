@@ -1,0 +1,1 @@
+"""Where the package meets the Hugging Face world: pipelines, run folders, training, publishing."""

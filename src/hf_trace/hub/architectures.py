@@ -1,0 +1,180 @@
+"""Models to train: presets from a config, any config or checkpoint by name, with or without LoRA."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel
+
+from hf_trace.errors import ModelLoadError, SettingsError
+from hf_trace.tokenization.event_tokenizer import EventTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Shape of a Llama model."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+
+
+PRESETS = {"tiny": Preset(128, 2, 4), "small": Preset(256, 4, 4), "base": Preset(512, 8, 8)}
+
+
+def build_model(
+    tokenizer: EventTokenizer,
+    *,
+    context_length: int,
+    preset: str = "tiny",
+    model: str | None = None,
+    lora: bool = False,
+) -> PreTrainedModel:
+    """A model that reads and predicts the tokenizer's vocabulary.
+
+    Args:
+        tokenizer: The vocabulary.
+        context_length: Tokens the model must be able to read.
+        preset: ``tiny``, ``small`` or ``base``: a Llama from scratch.
+        model: Instead of a preset: a model type (``gpt2``), a folder or file with a ``config.json`` (from
+            scratch), or a folder or Hub id with weights, whose body is kept and whose embeddings start anew.
+        lora: Train low-rank adapters in the body of a pretrained ``model`` instead of all its weights.
+
+    Raises:
+        SettingsError: If the preset is unknown, or LoRA is asked for without pretrained weights.
+        ModelLoadError: If ``model`` cannot be found or is too short for the context.
+    """
+    if model is None:
+        if preset not in PRESETS:
+            raise SettingsError(f"preset is {preset!r}, expected one of: {', '.join(PRESETS)}.")
+        if lora:
+            raise SettingsError(
+                "--lora adapts a pretrained model, but none was named. Add `--model ID_OR_PATH`."
+            )
+        return AutoModelForCausalLM.from_config(_llama(PRESETS[preset], tokenizer, context_length))
+    if _has_weights(model):
+        built = _pretrained(model, tokenizer)
+        _check_context(built.config, context_length, model)
+        return _with_lora(built) if lora else built
+    if lora:
+        raise SettingsError(
+            f"--lora adapts pretrained weights, but {model!r} is only a config. Leave out --lora."
+        )
+    return _from_config(model, tokenizer, context_length)
+
+
+def _llama(preset: Preset, tokenizer: EventTokenizer, context_length: int) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=preset.hidden_size,
+        intermediate_size=preset.hidden_size * 4,
+        num_hidden_layers=preset.layers,
+        num_attention_heads=preset.heads,
+        max_position_embeddings=context_length,
+        **_special_ids(tokenizer),
+    )
+
+
+def _special_ids(tokenizer: EventTokenizer) -> dict[str, int]:
+    stored = tokenizer.tokenizer
+    return {
+        "bos_token_id": stored.bos_token_id,
+        "eos_token_id": stored.eos_token_id,
+        "pad_token_id": stored.pad_token_id,
+    }
+
+
+def _has_weights(model: str) -> bool:
+    path = Path(model)
+    if not path.exists():
+        return "/" in model or model not in _model_types()
+    names = [path.name] if path.is_file() else [file.name for file in path.iterdir()]
+    return any(name.endswith((".safetensors", ".safetensors.index.json")) for name in names)
+
+
+def _model_types() -> set[str]:
+    from transformers import CONFIG_MAPPING
+
+    return set(CONFIG_MAPPING.keys())
+
+
+def _from_config(model: str, tokenizer: EventTokenizer, context_length: int) -> PreTrainedModel:
+    """A model from scratch: a bare type takes the tiny preset's shape, a config file its own."""
+    try:
+        if Path(model).exists():
+            config = AutoConfig.from_pretrained(model)
+        else:
+            config = AutoConfig.for_model(model)
+            _shrink(config, PRESETS["tiny"])
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(f"{model!r} is not a model config: {str(error).splitlines()[0]}") from error
+    config.vocab_size = len(tokenizer)
+    for name, value in _special_ids(tokenizer).items():
+        setattr(config, name, value)
+    if hasattr(config, "max_position_embeddings") and config.max_position_embeddings < context_length:
+        config.max_position_embeddings = context_length
+    if hasattr(config, "is_decoder"):
+        config.is_decoder = True
+    return AutoModelForCausalLM.from_config(config)
+
+
+def _shrink(config: PretrainedConfig, preset: Preset) -> None:
+    shape = {
+        "hidden_size": preset.hidden_size,
+        "num_hidden_layers": preset.layers,
+        "num_attention_heads": preset.heads,
+        "num_key_value_heads": preset.heads,
+        "intermediate_size": preset.hidden_size * 4,
+        "ffn_dim": preset.hidden_size * 4,
+        "word_embed_proj_dim": preset.hidden_size,
+        "head_dim": preset.hidden_size // preset.heads,
+    }
+    for name, value in shape.items():
+        if getattr(config, name, None) is not None:
+            setattr(config, name, value)
+
+
+def _pretrained(model: str, tokenizer: EventTokenizer) -> PreTrainedModel:
+    try:
+        config = AutoConfig.from_pretrained(model)
+        if hasattr(config, "is_decoder"):
+            config.is_decoder = True
+        built = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(
+            f"No model could be loaded from {model!r}: {str(error).splitlines()[0]}"
+        ) from error
+    built.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    for layer in (built.get_input_embeddings(), built.get_output_embeddings()):
+        torch.nn.init.normal_(layer.weight, std=0.02)
+    for name, value in _special_ids(tokenizer).items():
+        setattr(built.config, name, value)
+    built.generation_config.update(**_special_ids(tokenizer))
+    return built
+
+
+def _check_context(config: PretrainedConfig, context_length: int, model: str) -> None:
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and limit < context_length:
+        raise ModelLoadError(
+            f"{model!r} reads at most {limit} tokens, the log's windows have {context_length}. Pass a smaller "
+            "`--window-length`."
+        )
+
+
+def _with_lora(model: PreTrainedModel) -> PreTrainedModel:
+    """Adapters in the body; embeddings and output layer train in full, since the vocabulary is new."""
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"))
+    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+        layer.requires_grad_(True)
+    return adapted
+
+
+def merged(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with any adapters folded into its weights."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model

@@ -1,0 +1,146 @@
+"""One discovery run over a log: windows, scores, the graph, and counting baselines beside it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from hf_trace.causal.baselines import BASELINES
+from hf_trace.causal.population import PopulationPool
+from hf_trace.causal.thresholds import parse_threshold
+from hf_trace.data.graph import CausalGraph
+from hf_trace.data.log import EventLog
+from hf_trace.data.windows import cut_windows
+from hf_trace.errors import EmptyLogError, SettingsError, preview
+from hf_trace.hub.pipelines import CausalDiscoveryPipeline
+from hf_trace.hub.runs import TRAINING_FILE, load_model, read_json
+
+# Tables over all pairs of types travel with a graph only where they stay small.
+_MOST_COUNTED_TYPES = 1_000
+Advance = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class LogWindows:
+    """A log cut to what a model reads.
+
+    Attributes:
+        log: The windows.
+        length: Longest window in events.
+        was_cut: Whether any sequence was longer.
+    """
+
+    log: EventLog
+    length: int
+    was_cut: bool
+
+
+def load_pipeline(
+    run: str | PathLike[str], *, dtype: str = "float32", memory: str | None = None
+) -> CausalDiscoveryPipeline:
+    """The discovery pipeline of a run folder or Hub id.
+
+    Raises:
+        ModelLoadError: If there is no model or tokenizer.
+        VocabularyMismatchError: If they do not belong together.
+    """
+    return CausalDiscoveryPipeline(model=load_model(run, dtype=dtype), memory=memory)
+
+
+def windows_for(
+    discover: CausalDiscoveryPipeline, log: EventLog, *, length: int | None = None, gap: float | None = None
+) -> LogWindows:
+    """Cut a log as the model was trained on, unless told otherwise.
+
+    Args:
+        discover: Its model bounds the length.
+        log: The sequences.
+        length: Longest window in events.
+        gap: Also cut where nothing happened for so many seconds.
+
+    Raises:
+        EmptyLogError: If no sequence has two events.
+    """
+    trained = read_json(discover.model.config._name_or_path or ".", TRAINING_FILE)
+    limit = discover.oracle.context_length
+    most = None if limit is None else (limit - 1) // discover.events.tokens_per_event()
+    length = length or trained.get("window_length") or most or int(log.sequence_lengths.max())
+    windows = cut_windows(log, length=length, gap=gap if gap is not None else trained.get("window_gap"))
+    usable = np.flatnonzero(windows.sequence_lengths >= 2)
+    if not len(usable):
+        raise EmptyLogError(
+            "No sequence has two or more events, so nothing can cause anything. Name the case column, or leave it "
+            "out to read the log as one stream."
+        )
+    return LogWindows(windows.select(usable), length, len(windows) > len(log))
+
+
+def sampled(log: EventLog, count: int | None, seed: int) -> EventLog:
+    """A random part of the sequences, in their order; all of them if ``count`` is None or larger."""
+    if count is None or count >= len(log):
+        return log
+    return log.select(np.sort(np.random.default_rng(seed).permutation(len(log))[:count]))
+
+
+def chosen(log: EventLog, ids: list[str]) -> EventLog:
+    """The sequences with these ids, windows of them included.
+
+    Raises:
+        SettingsError: If an id is not in the log.
+    """
+    cases = {index: name.rpartition("#")[0] or name for index, name in enumerate(log.ids)}
+    missing = [name for name in ids if name not in log.ids and name not in cases.values()]
+    if missing:
+        raise SettingsError(f"No sequence has the id {preview(missing)}. The log has {preview(log.ids)}.")
+    return log.select([index for index, name in enumerate(log.ids) if name in ids or cases[index] in ids])
+
+
+def population_run(
+    discover: CausalDiscoveryPipeline, log: EventLog, *, advance: Advance = lambda _: None, **parameters: Any
+) -> dict[str, Any]:
+    """A population graph, with counting baselines of the same log in its metadata.
+
+    Args:
+        discover: The pipeline.
+        log: Sequences no longer than the model reads.
+        advance: Called with the number of events done.
+        parameters: Call parameters of the pipeline.
+    """
+    options = discover._sanitize_parameters(**{**parameters, "level": "population"})[2]
+    settings = options["settings"]
+    pool = PopulationPool(parse_threshold(settings.threshold), self_loops=settings.self_loops)
+    done = 0
+    for sequence, scores in discover.scored(iter(log), **parameters):
+        pool.add(sequence, scores)
+        done += len(sequence)
+        advance(done)
+    output = discover.population_output(pool, **options)
+    graph = CausalGraph.from_dict(output["graph"])
+    counted = _counted(log, graph, settings.max_lag or int(log.sequence_lengths.max()))
+    return {**output, "graph": replace(graph, metadata={**graph.metadata, **counted}).to_dict()}
+
+
+def record_run(
+    discover: CausalDiscoveryPipeline, log: EventLog, *, advance: Advance = lambda _: None, **parameters: Any
+) -> Iterator[dict[str, Any]]:
+    """One output per sequence, lazily; see ``CausalDiscoveryPipeline``."""
+    done = 0
+    for sequence, output in zip(log, discover(iter(log), **parameters), strict=True):
+        done += len(sequence)
+        advance(done)
+        yield output
+
+
+def _counted(log: EventLog, graph: CausalGraph, max_lag: int) -> dict[str, Any]:
+    """Baseline scores of all pairs of types, ordered as the graph's events."""
+    if len(log.event_types) > _MOST_COUNTED_TYPES:
+        return {}
+    index = {name: code for code, name in enumerate(log.event_types)}
+    order = [index[name] for name in graph.events]
+    tables = {
+        name: score(log.codes, log.offsets, len(log.event_types), max_lag=max_lag)[np.ix_(order, order)]
+        for name, score in BASELINES.items()
+    }
+    return {"baselines": {name: table.tolist() for name, table in tables.items()}}

@@ -1,0 +1,239 @@
+"""``pipeline("causal-discovery")``: event sequences in, causal graphs out."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from itertools import islice
+from typing import Any, get_args
+
+import torch
+from transformers import AutoModelForCausalLM, Pipeline, PreTrainedModel
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from hf_trace.causal.discovery import PairScores, score_pairs
+from hf_trace.causal.graphs import instance_graph, summary_graph
+from hf_trace.causal.population import PopulationPool
+from hf_trace.causal.settings import DiscoverySettings
+from hf_trace.causal.thresholds import parse_threshold
+from hf_trace.data.graph import CausalGraph
+from hf_trace.data.graph_validation import Level
+from hf_trace.data.sequence import EncodedSequence, EventSequence
+from hf_trace.errors import ContextLengthError, ModelLoadError, SettingsError, preview
+from hf_trace.hub import oracle_quality
+from hf_trace.hub.records import is_single, sequences
+from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, read_json
+from hf_trace.scoring.oracle import Oracle
+from hf_trace.scoring.proposals import Alphabet
+from hf_trace.tokenization.event_tokenizer import EventTokenizer
+
+TASK = "causal-discovery"
+LEVELS = get_args(Level)
+_SETTINGS = tuple(field.name for field in fields(DiscoverySettings))
+_CALL_OPTIONS = ("level", "batch_size", "return_scores", "unknown", "min_frequency", "min_support")
+_SEQUENCES_AT_ONCE = 32
+
+ScoredSequence = tuple[EventSequence, PairScores]
+
+
+class CausalDiscoveryPipeline(Pipeline):
+    """Causal graphs of event sequences, read off a frozen causal language model (TRACE, arXiv 2602.01135).
+
+    Call parameters are the fields of ``DiscoverySettings`` and:
+
+    * ``level``: ``"instance"`` (default) and ``"summary"`` give one output per record, with the graph of that
+      level under ``"graph"``; ``"population"`` gives one output for all records.
+    * ``batch_size``: sequences read at a time; changes no number.
+    * ``return_scores``: also return all tested pairs, edges or not.
+    * ``unknown``: ``"error"`` or ``"map"``, for events outside the vocabulary.
+    * ``min_frequency``, ``min_support``: see ``PopulationPool.graph``.
+
+    Example:
+        >>> from transformers import pipeline
+        >>> discover = pipeline("causal-discovery", model="runs/alarms")  # doctest: +SKIP
+        >>> discover({"events": ["A", "disk full", "B"]}, max_lag=8)["edges"]  # doctest: +SKIP
+    """
+
+    _load_tokenizer = False
+    _load_processor = False
+    _load_image_processor = False
+    _load_video_processor = False
+    _load_feature_extractor = False
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Any = None,
+        *,
+        memory: str | float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        path = getattr(model.config, "_name_or_path", "")
+        if tokenizer is None and not path:
+            raise ModelLoadError(
+                "The model came without a tokenizer and from no folder one could be read from. Pass `tokenizer=`."
+            )
+        self.events = (
+            tokenizer
+            if isinstance(tokenizer, EventTokenizer)
+            else EventTokenizer.from_pretrained(path)
+            if tokenizer is None
+            else EventTokenizer(tokenizer)
+        )
+        check_vocabulary(self.events, model)
+        super().__init__(model=model, tokenizer=self.events.tokenizer, **kwargs)
+        self.oracle = Oracle(self.model, memory=memory)
+        self.quality = read_json(path, METRICS_FILE).get("validation", {}) if path else {}
+        self.alphabet = Alphabet(
+            torch.from_numpy(self.events.event_ids), torch.from_numpy(self.events.frequencies)
+        )
+
+    def __call__(self, inputs: Any, **parameters: Any) -> Any:
+        """Discover the graph of one record, of each record, or of all together.
+
+        Args:
+            inputs: ``{"events": [...], "timestamps": [...], "id": ...}``, an ``EventSequence``, or a list,
+                generator, ``EventLog`` or ``datasets.Dataset`` of those.
+            parameters: See the class.
+
+        Returns:
+            A dict for one record or for ``level="population"``; a list for a list; an iterator for a
+            generator or an ``IterableDataset``.
+
+        Raises:
+            PipelineInputError: If a record has no list of event names.
+            SettingsError: If a parameter is unknown or has a value that is not understood.
+            ContextLengthError: If a sequence is longer than the model reads.
+            UnknownEventError: If an event is not in the vocabulary.
+        """
+        preprocess, forward, postprocess = self._merged_parameters(parameters)
+        records = sequences(inputs)
+        scored = self._scored(records, preprocess, forward)
+        if postprocess["level"] == "population":
+            return self._population(scored, postprocess)
+        outputs = (self.postprocess(item, **postprocess) for item in scored)
+        if is_single(inputs):
+            return next(outputs)
+        return list(outputs) if hasattr(inputs, "__len__") else outputs
+
+    def scored(self, inputs: Any, **parameters: Any) -> Iterator[ScoredSequence]:
+        """Lazily give each sequence with the scores of its tested pairs; for loops that show progress."""
+        preprocess, forward, _ = self._merged_parameters(parameters)
+        return self._scored(sequences(inputs), preprocess, forward)
+
+    def settings(self, **parameters: Any) -> DiscoverySettings:
+        """What a call with these parameters would use."""
+        return self._merged_parameters(parameters)[1]["settings"]
+
+    def _merged_parameters(self, parameters: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """Call parameters over those given at construction, over defaults."""
+        defaults = {**self._preprocess_params, **self._forward_params, **self._postprocess_params}
+        return self._sanitize_parameters(**{**_flat(defaults), **parameters})
+
+    def _sanitize_parameters(
+        self, **parameters: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        known = (*_SETTINGS, *_CALL_OPTIONS)
+        wrong = [name for name in parameters if name not in known]
+        if wrong:
+            raise SettingsError(f"Unknown parameter {preview(wrong)}, expected one of: {', '.join(known)}.")
+        settings = replace(
+            DiscoverySettings(), **{name: parameters[name] for name in _SETTINGS if name in parameters}
+        )
+        level = parameters.get("level", "instance")
+        if level not in LEVELS:
+            raise SettingsError(f"level is {level!r}, expected one of: {', '.join(LEVELS)}.")
+        unknown = parameters.get("unknown", "error")
+        if unknown not in ("error", "map"):
+            raise SettingsError(f"unknown is {unknown!r}, expected 'error' or 'map'.")
+        return (
+            {"unknown": unknown},
+            {"settings": settings, "batch_size": int(parameters.get("batch_size") or _SEQUENCES_AT_ONCE)},
+            {
+                "settings": settings,
+                "level": level,
+                "return_scores": bool(parameters.get("return_scores", False)),
+                "min_frequency": float(parameters.get("min_frequency", 0.05)),
+                "min_support": int(parameters.get("min_support", 2)),
+            },
+        )
+
+    def preprocess(self, sequence: EventSequence, unknown: str = "error") -> EncodedSequence:
+        """Encode one sequence and check that the model can read it."""
+        encoded = self.events.encode(sequence, unknown=unknown)
+        limit = self.oracle.context_length
+        if limit is not None and len(encoded.input_ids) > limit:
+            most = (limit - 1) // self.events.tokens_per_event()
+            raise ContextLengthError(
+                f"The sequence {sequence.id or ''!r} has {len(sequence)} events, the model reads at most {most}. Cut "
+                f"it with `hf_trace.cut_windows(log, length={most})` (`--window-length {most}`), or train with a "
+                "longer window."
+            )
+        return encoded
+
+    def _forward(self, block: list[EncodedSequence], settings: DiscoverySettings) -> list[PairScores]:
+        return score_pairs(self.oracle, block, self.alphabet, settings)
+
+    def _scored(
+        self, records: Iterator[EventSequence], preprocess: dict[str, Any], forward: dict[str, Any]
+    ) -> Iterator[ScoredSequence]:
+        while block := list(islice(records, forward["batch_size"])):
+            encoded = [self.preprocess(sequence, **preprocess) for sequence in block]
+            yield from zip(block, self._forward(encoded, forward["settings"]), strict=True)
+
+    def postprocess(self, scored: ScoredSequence, **options: Any) -> dict[str, Any]:
+        """Graphs of one scored sequence."""
+        sequence, scores = scored
+        settings: DiscoverySettings = options["settings"]
+        instance = instance_graph(sequence, scores, parse_threshold(settings.threshold))
+        summary = summary_graph(instance, self_loops=settings.self_loops)
+        graph = instance if options["level"] == "instance" else summary
+        output = {
+            "id": sequence.id,
+            "edges": list(instance.edges),
+            "summary": list(summary.edges),
+            **self._provenance(graph, options),
+        }
+        if options["return_scores"]:
+            names = ("cause_position", "effect_position", "cmi", "gain", "standard_error")
+            output["scores"] = {name: getattr(scores, name) for name in names}
+        return output
+
+    def _population(self, scored: Iterable[ScoredSequence], options: dict[str, Any]) -> dict[str, Any]:
+        settings: DiscoverySettings = options["settings"]
+        pool = PopulationPool(parse_threshold(settings.threshold), self_loops=settings.self_loops)
+        for sequence, scores in scored:
+            pool.add(sequence, scores)
+        return self.population_output(pool, **options)
+
+    def population_output(self, pool: PopulationPool, **options: Any) -> dict[str, Any]:
+        """What a call with ``level="population"`` returns, from sequences already pooled."""
+        graph = pool.graph(min_frequency=options["min_frequency"], min_support=options["min_support"])
+        return {"edges": list(graph.edges), "sequences": pool.sequences, **self._provenance(graph, options)}
+
+    def _provenance(self, graph: CausalGraph, options: dict[str, Any]) -> dict[str, Any]:
+        """The graph with everything needed to judge and to repeat it."""
+        settings = options["settings"].to_dict() | {"level": options["level"]}
+        oracle = {**self.quality, "reader": self.oracle.reader.name}
+        warning = oracle_quality.warning(self.quality)
+        if warning:
+            oracle["warning"] = warning
+        graph = replace(graph, metadata={**graph.metadata, "settings": settings, "oracle": oracle})
+        return {"graph": graph.to_dict(), "oracle": oracle, "settings": settings}
+
+
+def _flat(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Sanitized parameters back as call parameters."""
+    flat = {name: value for name, value in parameters.items() if name != "settings"}
+    return {**(parameters["settings"].to_dict() if "settings" in parameters else {}), **flat}
+
+
+def _register() -> None:
+    """Teach Transformers the task."""
+    PIPELINE_REGISTRY.register_pipeline(
+        TASK, pipeline_class=CausalDiscoveryPipeline, pt_model=AutoModelForCausalLM, type="text"
+    )
+    # With this attribute save_pretrained would copy this module into the checkpoint, which then asks every
+    # reader for trust_remote_code, those who imported the package included.
+    del CausalDiscoveryPipeline._registered_impl
+
+
+_register()

@@ -1,0 +1,97 @@
+"""What a pipeline accepts, turned into event sequences one by one."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from hf_trace.data.sequence import EventSequence
+from hf_trace.errors import EmptyLogError, PipelineInputError, TimestampError, preview
+
+_EXPECTED = (
+    'Pass {"events": [...]}, optionally with "timestamps" and "id", or a list, generator or Dataset of those.'
+)
+
+
+def is_single(inputs: Any) -> bool:
+    """Whether the input is one record rather than a stream of them."""
+    return isinstance(inputs, (Mapping, EventSequence))
+
+
+def sequences(inputs: Any) -> Iterator[EventSequence]:
+    """Read any accepted input lazily.
+
+    Raises:
+        PipelineInputError: If the input or a record is of the wrong form.
+        EmptyLogError: If a list is empty.
+    """
+    if is_single(inputs):
+        return iter([as_sequence(inputs)])
+    if isinstance(inputs, str):
+        raise PipelineInputError(f"Got the text {inputs[:40]!r}, expected a record. {_EXPECTED}")
+    if isinstance(inputs, (list, tuple)):
+        _check_list(inputs)
+    if not isinstance(inputs, Iterable):
+        raise PipelineInputError(f"Got a {type(inputs).__name__}, expected a record. {_EXPECTED}")
+    return (as_sequence(record, index) for index, record in enumerate(inputs))
+
+
+def _check_list(inputs: Any) -> None:
+    if not inputs:
+        raise EmptyLogError(f"Got an empty list, expected at least one record. {_EXPECTED}")
+    if all(isinstance(item, str) for item in inputs):
+        raise PipelineInputError(
+            f"Got a list of {len(inputs)} strings, which pipelines read as {len(inputs)} sequences. For one sequence "
+            f'of {len(inputs)} events pass {{"events": [...]}}.'
+        )
+
+
+def as_sequence(record: Any, index: int = 0) -> EventSequence:
+    """Check one record.
+
+    Raises:
+        PipelineInputError: If it has no list of event names.
+        TimestampError: If its timestamps do not fit its events.
+
+    Example:
+        >>> as_sequence({"events": ["a", "b"], "timestamps": [0, 2.5]}).timestamps
+        (0.0, 2.5)
+    """
+    if isinstance(record, EventSequence):
+        return record
+    if not isinstance(record, Mapping) or "events" not in record:
+        found = f"the keys {preview(record)}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
+        raise PipelineInputError(f"Record {index} has {found}, expected a mapping with 'events'. {_EXPECTED}")
+    events = record["events"]
+    if isinstance(events, str) or not isinstance(events, Iterable):
+        raise PipelineInputError(f"'events' of record {index} is {events!r}, expected a list of event names.")
+    events = tuple(events)
+    wrong = next((event for event in events if not isinstance(event, str)), None)
+    if wrong is not None or not all(isinstance(event, str) for event in events):
+        raise PipelineInputError(
+            f"'events' of record {index} holds {wrong!r} ({type(wrong).__name__}), expected names. Make them text."
+        )
+    if not events:
+        raise EmptyLogError(f"'events' of record {index} is empty, expected at least one event.")
+    name = record.get("id")
+    return EventSequence(events, _timestamps(record, len(events), index), None if name is None else str(name))
+
+
+def _timestamps(record: Mapping[str, Any], events: int, index: int) -> tuple[float, ...] | None:
+    given = record.get("timestamps")
+    if given is None:
+        return None
+    try:
+        times = tuple(float(time) for time in given)
+    except (TypeError, ValueError) as error:
+        raise TimestampError(
+            f"'timestamps' of record {index} are not numbers ({error}). Expected seconds, one per event."
+        ) from error
+    if len(times) != events:
+        raise TimestampError(
+            f"Record {index} has {len(times)} timestamps for {events} events, expected one (seconds) per event."
+        )
+    if any(not later >= earlier for earlier, later in pairwise(times)):
+        raise TimestampError(
+            f"'timestamps' of record {index} decrease or are not numbers. Sort its events by time."
+        )
+    return times

@@ -1,0 +1,185 @@
+"""Run folders: one ``from_pretrained`` folder with model, tokenizer and what was measured."""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from hf_trace.data.sequence import EventSequence
+from hf_trace.data.writing import atomic_path
+from hf_trace.errors import HfTraceError, ModelLoadError, OutputError, VocabularyMismatchError
+from hf_trace.tokenization.event_tokenizer import EventTokenizer
+
+logger = logging.getLogger(__name__)
+
+METRICS_FILE = "metrics.json"
+TRAINING_FILE = "training.json"
+_SHIM = """# Some model types make AutoTokenizer ignore `tokenizer_class`; this names the class once more.
+from transformers import TokenizersBackend
+
+
+class EventTokenizerBackend(TokenizersBackend):
+    pass
+"""
+
+
+def load_model(
+    name_or_path: str | PathLike[str], *, dtype: str = "float32", device: str | torch.device | None = None
+) -> PreTrainedModel:
+    """Load any causal language model, in float32 unless asked otherwise.
+
+    Args:
+        name_or_path: A run folder, any checkpoint folder, or a Hub id.
+        dtype: ``float32`` or ``bfloat16``; scores in bfloat16 are off by up to 0.016 nats per token.
+        device: Where to put it; the first accelerator, else the CPU.
+
+    Raises:
+        ModelLoadError: If there is no model.
+    """
+    path = Path(name_or_path)
+    known = ("config.json", "adapter_config.json")
+    if path.is_dir() and not any((path / name).exists() for name in known):
+        raise ModelLoadError(
+            f"The folder {str(path)!r} holds no config.json. Expected a run folder written by `hf-trace train`, or "
+            "any folder of a causal language model."
+        )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(name_or_path), dtype=getattr(torch, dtype))
+    except HfTraceError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise ModelLoadError(
+            f"No causal language model could be loaded from {str(name_or_path)!r}: {reason}"
+        ) from error
+    return model.to(device or default_device())
+
+
+def default_device() -> torch.device:
+    """The first accelerator, else the CPU."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
+def check_vocabulary(tokenizer: EventTokenizer, model: PreTrainedModel) -> None:
+    """Refuse a tokenizer and a model that were not made for each other.
+
+    A model may have more rows than the tokenizer has tokens only where it was padded to a multiple of 64.
+
+    Raises:
+        VocabularyMismatchError: If the sizes disagree.
+    """
+    tokens = max(tokenizer.vocabulary.values(), default=-1) + 1
+    rows = int(model.config.vocab_size)
+    if rows not in (tokens, -(-tokens // 64) * 64):
+        raise VocabularyMismatchError(
+            f"The tokenizer has {tokens} tokens but the model predicts {rows}. They were not saved together: load "
+            "both from one run folder."
+        )
+
+
+@contextmanager
+def new_folder(out: str | PathLike[str]) -> Iterator[Path]:
+    """A folder that appears under its name only when the block has succeeded.
+
+    An older run folder of that name is replaced; any other folder with something in it is refused.
+
+    Raises:
+        OutputError: If the folder cannot be written or holds something else.
+    """
+    target = Path(out)
+    check_replaceable(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {str(target)!r}: {error.strerror}. Choose a folder you can write to."
+        ) from error
+    try:
+        yield temporary
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.chmod(0o755)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {str(target)!r}: {error.strerror}. Free some space or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(target: Path) -> None:
+    """Refuse to write a run over anything but a run or an empty folder.
+
+    Raises:
+        OutputError: If ``target`` holds something else.
+    """
+    is_run = (target / TRAINING_FILE).exists()
+    if target.exists() and not is_run and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(
+            f"{str(target)!r} exists and is not a run folder. Choose a new folder for `--out`, or move it away."
+        )
+
+
+def save_run(
+    folder: Path, model: PreTrainedModel, tokenizer: EventTokenizer, **documents: dict[str, Any]
+) -> None:
+    """Write model, tokenizer and one JSON file per document into ``folder``."""
+    model.config.use_cache = True
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    _ensure_auto_tokenizer(folder, tokenizer)
+    for name, document in documents.items():
+        write_json(folder / f"{name}.json", document)
+
+
+def _ensure_auto_tokenizer(folder: Path, tokenizer: EventTokenizer) -> None:
+    """Make ``AutoTokenizer`` read the folder right beside every model type.
+
+    Beside qwen2 and a few more, Transformers ignores ``tokenizer_class`` and builds a byte-pair tokenizer in
+    which all events vanish. Naming a class in ``auto_map`` takes another branch there; elsewhere it would ask
+    for trust, so it is written only where an encoding comes out wrong.
+    """
+    if _auto_tokenizer_agrees(folder, tokenizer):
+        return
+    config_file = folder / "tokenizer_config.json"
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config["auto_map"] = {"AutoTokenizer": [None, "event_tokenizer_backend.EventTokenizerBackend"]}
+    config_file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / "event_tokenizer_backend.py").write_text(_SHIM, encoding="utf-8")
+    if not _auto_tokenizer_agrees(folder, tokenizer):
+        logger.warning("AutoTokenizer misreads %s; load it with hf_trace.EventTokenizer.", folder)
+
+
+def _auto_tokenizer_agrees(folder: Path, tokenizer: EventTokenizer) -> bool:
+    events = list(tokenizer.event_types[:3])
+    expected = tokenizer.encode(EventSequence(tuple(events), tuple(map(float, range(len(events))))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = AutoTokenizer.from_pretrained(str(folder))
+    ids = loaded(events, is_split_into_words=True)["input_ids"]
+    return ids[-len(events) :] == expected.input_ids[expected.event_positions].tolist()
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(name_or_path: str | PathLike[str], file: str) -> dict[str, Any]:
+    """Read a JSON file of a run folder; empty where there is none."""
+    path = Path(name_or_path) / file
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -1,0 +1,286 @@
+"""Training an oracle on an event log: windows, split, Trainer, and a run folder at the end."""
+
+import logging
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+
+from hf_trace.data.log import EventLog
+from hf_trace.data.windows import cut_windows
+from hf_trace.errors import EmptyLogError, SettingsError
+from hf_trace.hub.architectures import build_model, merged
+from hf_trace.hub.oracle_quality import OracleQuality, measure
+from hf_trace.hub.runs import check_replaceable, new_folder, save_run
+from hf_trace.scoring.oracle import Oracle
+from hf_trace.tokenization.event_tokenizer import EventTokenizer
+
+logger = logging.getLogger(__name__)
+
+MOST_EVENTS_PER_WINDOW = 128
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How an oracle is trained; everything needed to train it again.
+
+    Attributes:
+        preset: Shape of a Llama from scratch: ``tiny``, ``small`` or ``base``.
+        model: Instead of a preset, a model type, config or checkpoint; see ``architectures.build_model``.
+        lora: Train adapters of a pretrained ``model``.
+        window_length: Longest window in events; by default the longest sequence, at most 128.
+        window_gap: Also cut where nothing happened for so many seconds.
+        gaps: Whether to write the time between events; by default when there are timestamps.
+        min_count: Event types seen less often are read as unknown.
+        epochs: Most passes over the data; by default as many as fit ``max_tokens``.
+        max_tokens: Most tokens read in training when ``epochs`` is not given.
+        learning_rate: Peak of a cosine schedule.
+        batch_tokens: Tokens per optimiser step, about.
+        validation_share: Share of sequences held out.
+        patience: Evaluations without a better validation loss before training stops.
+        bf16: Whether to compute in bfloat16; by default on GPUs that have it.
+        seed: Seed of the split, the weights and the order.
+    """
+
+    preset: str = "tiny"
+    model: str | None = None
+    lora: bool = False
+    window_length: int | None = None
+    window_gap: float | None = None
+    gaps: bool | None = None
+    min_count: int = 1
+    epochs: float | None = None
+    max_tokens: int = 4_000_000
+    learning_rate: float = 2e-3
+    batch_tokens: int = 2048
+    validation_share: float = 0.1
+    patience: int = 4
+    bf16: bool | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.window_length is not None and self.window_length < 2:
+            raise SettingsError(f"window_length is {self.window_length}, expected at least 2 events.")
+        if not 0 < self.validation_share < 1:
+            raise SettingsError(f"validation_share is {self.validation_share}, expected between 0 and 1.")
+        if self.epochs is not None and self.epochs <= 0:
+            raise SettingsError(f"epochs is {self.epochs}, expected more than 0.")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What training leaves behind.
+
+    Attributes:
+        folder: Where the run was written.
+        quality: Held-out losses of the oracle and of counting models.
+        metrics: What ``metrics.json`` holds.
+    """
+
+    folder: Path
+    quality: OracleQuality
+    metrics: dict[str, Any] = field(repr=False)
+
+
+def train(
+    log: EventLog,
+    out: str | PathLike[str],
+    settings: TrainingSettings | None = None,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> TrainedRun:
+    """Train an oracle on a log and write a run folder.
+
+    Checkpoints live beside ``out`` in a hidden folder until the run is complete.
+
+    Args:
+        log: The sequences; long ones are cut into windows.
+        out: Folder to write; it appears only when training has succeeded.
+        settings: See ``TrainingSettings``.
+        resume: Go on from the last checkpoint of an interrupted training with the same settings.
+        callbacks: Called by the trainer, for progress.
+
+    Raises:
+        EmptyLogError: If there are not at least two sequences (or windows) of two events.
+        OutputError: If ``out`` holds something that is not a run, or cannot be written.
+    """
+    settings = settings or TrainingSettings()
+    out = Path(out)
+    check_replaceable(out)
+    started = time.monotonic()
+    set_seed(settings.seed)
+    tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
+    window_length = settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW)
+    window_length = max(2, window_length)
+    windows = cut_windows(log, length=window_length, gap=settings.window_gap)
+    training, validation = split(windows, settings.validation_share, settings.seed)
+    context_length = window_length * tokenizer.tokens_per_event() + 2
+    model = build_model(
+        tokenizer,
+        context_length=context_length,
+        preset=settings.preset,
+        model=settings.model,
+        lora=settings.lora,
+    )
+    checkpoints = out.parent / f".{out.name}-checkpoints"
+    trainer = _trainer(model, tokenizer, training, validation, settings, checkpoints)
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    with new_folder(out) as folder:
+        _run(trainer, checkpoints, resume=resume)
+        model = merged(trainer.model).eval()
+        oracle = Oracle(model)
+        quality = measure(oracle, tokenizer, training, validation)
+        metrics = {
+            "validation": quality.to_dict(),
+            "sequences": {"training": len(training), "validation": len(validation)},
+            "event_types": len(tokenizer.event_types),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "epochs": trainer.state.epoch,
+            "steps": trainer.state.global_step,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        document = {**asdict(settings), "window_length": window_length, "context_length": context_length}
+        save_run(folder, model, tokenizer, metrics=metrics, training=document)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return TrainedRun(out, quality, metrics)
+
+
+def split(windows: EventLog, share: float, seed: int) -> tuple[EventLog, EventLog]:
+    """Hold out a share of the sequences, all windows of a sequence on the same side.
+
+    With fewer than ten sequences the windows are split instead, at random.
+
+    Raises:
+        EmptyLogError: If there are fewer than two windows of two events.
+    """
+    usable = np.flatnonzero(windows.sequence_lengths >= 2)
+    if len(usable) < 2:
+        raise EmptyLogError(
+            f"The log has {len(usable)} sequences of two or more events, expected at least 2: one to learn from, one "
+            "to check on. Name the case column, or cut a single stream with `--window-length`."
+        )
+    cases = np.array([windows.ids[index].rpartition("#")[0] or windows.ids[index] for index in usable])
+    names = np.unique(cases)
+    if len(names) < 10:
+        names, cases = usable, usable
+    held = max(1, round(share * len(names)))
+    chosen = np.random.default_rng(seed).permutation(names)[:held]
+    is_held = np.isin(cases, chosen)
+    return windows.select(usable[~is_held]), windows.select(usable[is_held])
+
+
+def _trainer(
+    model: PreTrainedModel,
+    tokenizer: EventTokenizer,
+    training: EventLog,
+    validation: EventLog,
+    settings: TrainingSettings,
+    checkpoints: Path,
+) -> Trainer:
+    data = [_examples(log, tokenizer) for log in (training, validation)]
+    lengths = [len(example["input_ids"]) for example in data[0]]
+    batch = max(1, min(len(lengths), round(settings.batch_tokens / np.mean(lengths))))
+    epochs = settings.epochs or min(60.0, max(1.0, settings.max_tokens / sum(lengths)))
+    steps_per_epoch = math.ceil(len(lengths) / batch)
+    # Small logs are evaluated once per pass, large ones at least ten times in all.
+    every = max(1, min(steps_per_epoch, math.ceil(steps_per_epoch * epochs / 10)))
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch,
+        per_device_eval_batch_size=batch,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=min(100, max(1, int(0.05 * steps_per_epoch * epochs))),
+        weight_decay=0.1,
+        max_grad_norm=1.0,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        logging_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        bf16=_bf16(settings.bf16),
+        use_cpu=not torch.accelerator.is_available(),
+        train_sampling_strategy="group_by_length",
+        seed=settings.seed,
+        data_seed=settings.seed,
+        disable_tqdm=True,
+        log_level="error",
+        report_to=[],
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=data[0],
+        eval_dataset=data[1],
+        data_collator=_Collator(tokenizer.tokenizer.pad_token_id),
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
+    )
+    _quiet(trainer)
+    return trainer
+
+
+def _quiet(trainer: Trainer) -> None:
+    """Without tqdm the Trainer prints every log line on stdout; progress is the caller's business."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+
+
+def _examples(log: EventLog, tokenizer: EventTokenizer) -> list[dict[str, list[int]]]:
+    encoded = (tokenizer.encode(sequence, unknown="map", end=True) for sequence in log)
+    return [{"input_ids": sequence.input_ids.tolist()} for sequence in encoded]
+
+
+class _Collator:
+    """Pads on the right. Labels come from lengths: an event may share no id with the padding."""
+
+    def __init__(self, pad: int) -> None:
+        self.pad = pad
+
+    def __call__(self, examples: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+        rows = [torch.tensor(example["input_ids"]) for example in examples]
+        pad = torch.nn.utils.rnn.pad_sequence
+        return {
+            "input_ids": pad(rows, batch_first=True, padding_value=self.pad),
+            "attention_mask": pad([torch.ones_like(row) for row in rows], batch_first=True),
+            "labels": pad(rows, batch_first=True, padding_value=_IGNORED),
+        }
+
+
+def _bf16(asked: bool | None) -> bool:
+    if asked is not None:
+        return asked
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+
+
+def _run(trainer: Trainer, checkpoints: Path, *, resume: bool) -> None:
+    found = sorted(checkpoints.glob("checkpoint-*")) if resume else []
+    if not found:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    trainer.train(resume_from_checkpoint=True if found else None)

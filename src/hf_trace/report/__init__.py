@@ -1,0 +1,1 @@
+"""Pictures and pages of results that were computed elsewhere."""

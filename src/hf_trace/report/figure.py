@@ -1,0 +1,151 @@
+"""A causal graph as a picture file.
+
+Draws what the graph says and computes nothing: arrows, widths and colours come from its edge records.
+"""
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hf_trace.data.graph import CausalGraph
+from hf_trace.data.writing import atomic_path
+from hf_trace.errors import OutputError, SettingsError
+from hf_trace.report.edge_style import INK, drawn_edges, legend_lines
+from hf_trace.report.node_link import Scale, draw_types, drawn_nodes
+from hf_trace.report.timeline import draw_timeline, timeline_size
+
+_FOOT = 0.5
+_MOST_EDGES = 300
+# Without dates and random ids, equal graphs give equal files.
+_STATIC = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
+def draw_graph(
+    graph: CausalGraph,
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    max_edges: int | None = None,
+    truth: CausalGraph | None = None,
+) -> None:
+    """Draw a graph to a .png, .svg or .pdf file.
+
+    Arrows are as wide as their ``cmi``, blue when the cause excites and orange when it inhibits, and carry
+    their lag in events where there is room. Summary and population graphs show event types as dots; an
+    instance graph is a timeline with arcs. Above 60 types only types with an arrow are drawn, and only the 60
+    best connected are named, where the name fits.
+
+    Args:
+        graph: What to draw.
+        path: Where to write, in the format that the suffix names.
+        title: Text above the picture.
+        max_edges: Draw at most this many edges, the strongest; 300 by default. A note tells
+            how many there are.
+        truth: A known graph: edges it lacks are dashed, edges that ``graph`` lacks are dotted.
+
+    Raises:
+        OutputError: If the suffix is unknown or the place cannot be written.
+        SettingsError: If ``max_edges`` is negative.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "graph.svg"
+        >>> draw_graph(CausalGraph.from_edges([("disk full", "reboot")]), path)
+        >>> path.read_text()[:5]
+        '<?xml'
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _STATIC:
+        raise OutputError(f"Cannot draw to '{path}'. Expected a name that ends in {', '.join(_STATIC)}.")
+    if max_edges is not None and max_edges < 0:
+        raise SettingsError(f"Got `max_edges` {max_edges}. Expected 0 or more.")
+    with mpl.rc_context({"svg.hashsalt": "hf_trace", "text.usetex": False, "font.family": ["sans-serif"]}):
+        figure = _figure(
+            graph, graph.strongest(_MOST_EDGES if max_edges is None else max_edges), title, truth
+        )
+        with atomic_path(path) as unfinished:
+            _write(figure, unfinished, suffix)
+
+
+def _figure(whole: CausalGraph, graph: CausalGraph, title: str | None, truth: CausalGraph | None) -> Figure:
+    edges = drawn_edges(graph, truth)
+    nodes = graph.events if graph.level == "instance" else drawn_nodes(graph, edges)
+    scale = Scale.of(len(nodes))
+    size = timeline_size(len(nodes)) if graph.level == "instance" else (scale.width, scale.height)
+    figure, axes = _canvas(size)
+    if not edges:
+        _draw_message(axes, size, _emptiness(whole))
+    elif graph.level == "instance":
+        draw_timeline(axes, nodes, edges, size, _FOOT)
+    else:
+        draw_types(axes, nodes, edges, scale, _FOOT)
+    _draw_margins(
+        axes, size, title, _note(whole, graph, len(nodes)), legend_lines(graph, truth) if edges else []
+    )
+    return figure
+
+
+def _canvas(size: tuple[float, float]) -> tuple[Figure, Any]:
+    """Make a figure whose axes fill it, with one unit per inch, apart from any global backend."""
+    figure = Figure(figsize=size)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, size[0]), ylim=(0, size[1]))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _draw_message(axes: Any, size: tuple[float, float], message: str) -> None:
+    axes.text(size[0] / 2, size[1] / 2, message, ha="center", va="center", fontsize=13, color=INK)
+
+
+def _emptiness(graph: CausalGraph) -> str:
+    if len(graph):
+        return f"None of the {len(graph):,} edges is drawn."
+    kind = "events" if graph.level == "instance" else "event types"
+    return f"No causal edge among {len(graph.events):,} {kind}."
+
+
+def _note(whole: CausalGraph, graph: CausalGraph, nodes: int) -> str:
+    parts = []
+    if 0 < len(graph) < len(whole):
+        parts.append(f"strongest {len(graph):,} of {len(whole):,} edges drawn")
+    if nodes < len(whole.events) and len(graph):
+        parts.append(f"{nodes:,} of {len(whole.events):,} event types drawn")
+    return "; ".join(parts)
+
+
+def _draw_margins(
+    axes: Any, size: tuple[float, float], title: str | None, note: str, legend: list[Any]
+) -> None:
+    if title:
+        axes.text(
+            0.25, size[1] - 0.2, title, fontsize=14, weight="bold", color=INK, va="top", parse_math=False
+        )
+    if note:
+        axes.text(size[0] - 0.2, size[1] - 0.2, note, fontsize=9.5, color=INK, ha="right", va="top")
+    if legend:
+        columns = min(len(legend), max(3, int(size[0] / 1.8)))
+        axes.legend(
+            handles=legend, loc="lower left", bbox_to_anchor=(0.005, 0.005), ncols=columns, frameon=False,
+            fontsize=9.5, handlelength=2.6,
+        )  # fmt: skip
+
+
+def _write(figure: Figure, path: Path, suffix: str) -> None:
+    log = logging.getLogger("matplotlib.font_manager")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # A character that the font lacks is drawn as a box; the event names are in the files.
+            warnings.filterwarnings("ignore", message=".*[Gg]lyph.*missing.*")
+            figure.savefig(path, format=suffix[1:], dpi=110, metadata=_STATIC[suffix])
+    finally:
+        log.setLevel(before)

@@ -1,0 +1,154 @@
+"""A causal language model as a density oracle: log-probabilities of sequences and of edited rows of them.
+
+The one engine of the package. It knows token ids only; what a row means is the caller's business.
+"""
+
+import logging
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hf_trace.errors import ContextLengthError, NonFiniteError
+from hf_trace.scoring.checks import context_length, fit
+from hf_trace.scoring.memory import MOST_TOKENS, budget_bytes, token_bytes
+from hf_trace.scoring.readers import FullRowReader, Reading
+from hf_trace.scoring.rows import NO_TARGET, Branches, micro_batches
+
+logger = logging.getLogger(__name__)
+
+
+class Oracle:
+    """Scores tokens with a frozen causal language model.
+
+    Args:
+        model: Any causal language model of Transformers; it is put in evaluation mode.
+        memory: What scoring may use: a size (``"2GB"``), a share of what is free (0.5), or None for a quarter.
+
+    Raises:
+        FutureLeakError: If early predictions depend on later tokens.
+        NonFiniteError: If the model returns NaN.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, memory: str | float | None = None) -> None:
+        self.model = model.eval()
+        self.device = model.device
+        self.vocab_size: int = model.config.vocab_size
+        self.context_length = context_length(model)
+        chosen = fit(model)
+        self.reader, self.head = chosen.reader, chosen.head
+        self.budget = budget_bytes(memory, self.device)
+        self.most_tokens = MOST_TOKENS.get(self.device.type, 2048)
+        if chosen.reason:
+            logger.warning("Every row is scored from its first token, which is slower: %s.", chosen.reason)
+
+    @torch.inference_mode()
+    def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
+        """Read sequences, padded on the right, once; rows can then leave them anywhere.
+
+        Raises:
+            ContextLengthError: If they are longer than the model can read.
+        """
+        length = input_ids.shape[1]
+        if self.context_length is not None and length > self.context_length:
+            raise ContextLengthError(
+                f"A sequence has {length} tokens, the model reads at most {self.context_length}. Cut the log with "
+                f"`--window-length` (`hf_trace.cut_windows`), or train a model with a longer context."
+            )
+        return self.reader.read(input_ids.to(self.device))
+
+    @torch.inference_mode()
+    def log_probs(
+        self, reading: Reading, sequence: Int[Tensor, " token"], position: Int[Tensor, " token"]
+    ) -> Float[Tensor, " token"]:
+        """Log-probability, in nats, of tokens that were read, each given all before it; positions from 1."""
+        sequence, position = sequence.to(self.device), position.to(self.device)
+        features = reading.features[sequence, position - 1]
+        scored = self.head.log_probs(features, reading.input_ids[sequence, position])
+        return _finite(scored).cpu()
+
+    @torch.inference_mode()
+    def next_log_probs(
+        self, reading: Reading, sequence: Int[Tensor, " token"], position: Int[Tensor, " token"]
+    ) -> Float[Tensor, "token vocab"]:
+        """Log-probabilities of every token of the vocabulary at given positions; meant for few positions."""
+        features = reading.features[sequence.to(self.device), position.to(self.device) - 1]
+        return _finite(self.head.logits(features).float().log_softmax(-1)).cpu()
+
+    @torch.inference_mode()
+    def branch_log_probs(
+        self, reading: Reading, branches: Branches
+    ) -> Iterator[tuple[Int[Tensor, " group"], Float[Tensor, "group sample tail"]]]:
+        """Score the rows that leave a reading, a micro-batch of groups at a time.
+
+        Yields:
+            The groups of the micro-batch and, for each of their rows and tail slots, the log-probability in
+            nats of the target after that slot; NaN where there is no target.
+        """
+        width = self.reader.width(branches)
+        for groups in micro_batches(width, branches, self._tokens_that_fit(branches)):
+            samples = int(branches.samples[groups].max())
+            tail = int(branches.tail_length[groups].max())
+            tail_ids, targets = branches.tails(groups, samples, tail)
+            if samples == 0:
+                yield groups, torch.empty(targets.shape)
+                continue
+            yield groups, self._score(reading, branches, groups, tail_ids, targets)
+
+    def _tokens_that_fit(self, branches: Branches) -> int:
+        if not len(branches):
+            return 1
+        keys = int((branches.shared_length + branches.tail_length).max())
+        cost = token_bytes(self.model.config, keys)
+        if isinstance(self.reader, FullRowReader):
+            cost += 8 * self.vocab_size
+        return max(1, min(self.most_tokens, self.budget // cost))
+
+    def _score(
+        self, reading: Reading, branches: Branches, groups: Tensor, tail_ids: Tensor, targets: Tensor
+    ) -> Float[Tensor, "group sample tail"]:
+        """Score one micro-batch; on exhausted memory halve it, and every later one with it."""
+        try:
+            return self._score_at_once(reading, branches, groups, tail_ids, targets)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error) or tail_ids.shape[:2] == (1, 1):
+                raise
+        self.most_tokens = max(1, min(self.most_tokens, tail_ids.numel()) // 2)
+        logger.warning("Out of memory: micro-batches are halved to %d tokens.", self.most_tokens)
+        axis = 0 if len(groups) > 1 else 1
+        halves = zip(*(part.tensor_split(2, axis) for part in (tail_ids, targets)), strict=True)
+        parts = groups.tensor_split(2) if axis == 0 else (groups, groups)
+        scored = [
+            self._score(reading, branches, part, *half) for part, half in zip(parts, halves, strict=True)
+        ]
+        return torch.cat(scored, axis)
+
+    def _score_at_once(
+        self, reading: Reading, branches: Branches, groups: Tensor, tail_ids: Tensor, targets: Tensor
+    ) -> Float[Tensor, "group sample tail"]:
+        device = self.device
+        features = self.reader.branch(
+            reading,
+            branches.sequence[groups].to(device),
+            branches.shared_length[groups].to(device),
+            tail_ids.to(device),
+        )
+        wanted = (targets != NO_TARGET).to(device)
+        scored = self.head.log_probs(features.view(*targets.shape, -1)[wanted], targets.to(device)[wanted])
+        out = torch.full(targets.shape, torch.nan, device=device)
+        out[wanted] = _finite(scored)
+        return out.cpu()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _finite(log_probs: Tensor) -> Tensor:
+    if torch.isnan(log_probs).any():
+        raise NonFiniteError(
+            "The model returned NaN log-probabilities, expected finite ones. Load it with dtype='float32'."
+        )
+    return log_probs

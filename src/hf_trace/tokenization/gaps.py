@@ -1,0 +1,49 @@
+"""Time between events as tokens: log-spaced bins, named ``<gap:0>`` and so on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+GAP_BINS = 8
+
+
+def gap_token(index: int) -> str:
+    """Token of one bin.
+
+    Example:
+        >>> gap_token(3)
+        '<gap:3>'
+    """
+    return f"<gap:{index}>"
+
+
+def log_spaced_edges(gaps: NDArray[np.float64], bins: int = GAP_BINS) -> list[float]:
+    """Upper edges, in seconds, of all bins but the last, log-spaced over the bulk of the positive gaps.
+
+    The first bin holds simultaneous events alone; the others span the 1st to the 99th percentile.
+
+    Example:
+        >>> log_spaced_edges(np.array([0.0, 1.0, 10.0, 100.0]), bins=4)
+        [0.0, 4.64159, 21.5443]
+    """
+    positive = gaps[gaps > 0]
+    if len(positive) == 0:
+        return [0.0]
+    low, high = np.percentile(positive, [1, 99])
+    low, high = (positive.min(), positive.max()) if len(positive) < 100 else (low, high)
+    if high <= low:
+        return [0.0]
+    inner = np.geomspace(low, high, bins)[1:-1] if bins > 2 else []
+    return [0.0, *(float(f"{edge:.6g}") for edge in inner)]
+
+
+def gap_bins(timestamps: Sequence[float], edges: Sequence[float]) -> NDArray[np.int64]:
+    """Bin of the gap before every event but the first.
+
+    Example:
+        >>> gap_bins([0.0, 0.0, 5.0], [0.0, 1.0]).tolist()
+        [0, 2]
+    """
+    gaps = np.diff(np.asarray(timestamps, dtype=np.float64))
+    return np.searchsorted(np.asarray(edges), gaps, side="left")

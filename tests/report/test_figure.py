@@ -1,0 +1,187 @@
+import re
+
+import matplotlib as mpl
+import networkx as nx
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from hf_trace.data.graph import CausalGraph
+from hf_trace.errors import OutputError, SettingsError
+from hf_trace.report.edge_style import COLOURS, drawn_edges, legend_lines, shortened
+from hf_trace.report.figure import draw_graph
+from hf_trace.report.graph_layout import place_nodes
+from hf_trace.report.label_places import LabelPlacer
+
+SMALL = CausalGraph(
+    "summary",
+    ("disk full", "re$boot$", "用户 😀 <&>", "tab\there"),
+    (
+        {
+            "cause": "disk full",
+            "effect": "re$boot$",
+            "cmi": 0.5,
+            "direction": "excites",
+            "lags": [1, 2, 3, 4],
+        },
+        {"cause": "re$boot$", "effect": "disk full", "cmi": 0.1, "direction": "inhibits", "lag": 2},
+        {"cause": "re$boot$", "effect": "re$boot$", "cmi": 0.1},
+    ),
+)
+
+
+def ring(n_types):
+    edges = tuple(
+        {"cause": str(i), "effect": str((i + step) % n_types), "cmi": 1.0 / (i + step)}
+        for i in range(n_types)
+        for step in (1, 2)
+    )
+    return CausalGraph("population", tuple(map(str, range(n_types))), edges)
+
+
+def sequence(n_events):
+    edges = tuple(
+        {"cause": "e", "effect": "e", "cause_position": i, "effect_position": i + 2, "lag": 2, "cmi": 0.3}
+        for i in range(0, n_events - 2, 3)
+    )
+    return CausalGraph("instance", ("e",) * n_events, edges)
+
+
+def svg_text(path):
+    """The texts of an SVG file, which matplotlib keeps as comments beside their outlines."""
+    return re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF"), (".PNG", b"\x89PNG")]
+)
+def test_formats_hold_odd_names_and_are_deterministic(tmp_path, suffix, magic):
+    for name in ("one", "two"):
+        draw_graph(SMALL, tmp_path / f"{name}{suffix}", title="at $host$ 😀")
+    one, two = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two"))
+    assert one.startswith(magic)
+    assert one == two
+
+
+def test_shows_names_lags_title_and_legend(tmp_path, monkeypatch):
+    names = []
+    draw_text = Axes.text
+    monkeypatch.setattr(
+        Axes, "text", lambda *args, **kwargs: names.append(args[3]) or draw_text(*args, **kwargs)
+    )
+    draw_graph(SMALL, tmp_path / "g.svg", title="at $host$")
+    assert set(names) == {"disk full", "re$boot$", "用户 😀 <&>", "tab here", "1, 2, 3…", "2", "at $host$"}
+    # Comments of the SVG hold texts as they are, so `$` was not read as a formula.
+    texts = svg_text(tmp_path / "g.svg")
+    assert {"at $host$", "1, 2, 3…", "excites", "inhibits", "widest: cmi 0.5 nats"} <= set(texts)
+
+
+def test_global_state_is_untouched(tmp_path):
+    before = dict(mpl.rcParams)
+    draw_graph(SMALL, tmp_path / "g.svg")
+    assert dict(mpl.rcParams) == before
+    assert "matplotlib.pyplot" not in vars(mpl) or not mpl.pyplot.get_fignums()
+
+
+@pytest.mark.parametrize("n_types", [2, 60, 61])
+def test_sizes(tmp_path, n_types):
+    draw_graph(ring(n_types), tmp_path / "g.png")
+    assert (tmp_path / "g.png").stat().st_size > 5000
+
+
+def test_large_graph_says_what_it_leaves_out(tmp_path):
+    draw_graph(ring(200), tmp_path / "g.svg", max_edges=50)
+    texts = svg_text(tmp_path / "g.svg")
+    # Edges i -> i + step are ranked by i + step: 49 end below 26, and the next is 24 -> 26.
+    notes = [text for text in texts if "edges drawn" in text]
+    assert notes == ["strongest 50 of 400 edges drawn; 27 of 200 event types drawn"]
+
+
+@pytest.mark.parametrize("n_events", [3, 60, 130])
+def test_timeline(tmp_path, n_events):
+    draw_graph(sequence(n_events), tmp_path / "g.svg", title="t")
+    texts = svg_text(tmp_path / "g.svg")
+    joined = 2 * len(sequence(n_events))
+    assert texts.count("e") == (n_events if n_events <= 120 else joined)
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (CausalGraph.from_edges([], ["a", "b"]), "No causal edge among 2 event types."),
+        (CausalGraph("instance", ("a",)), "No causal edge among 1 events."),
+        (CausalGraph("population", ()), "No causal edge among 0 event types."),
+    ],
+)
+def test_empty_graph_says_so(tmp_path, graph, message):
+    draw_graph(graph, tmp_path / "g.svg")
+    assert message in svg_text(tmp_path / "g.svg")
+
+
+def test_no_edge_wanted(tmp_path):
+    draw_graph(SMALL, tmp_path / "g.svg", max_edges=0)
+    assert "None of the 3 edges is drawn." in svg_text(tmp_path / "g.svg")
+
+
+def test_truth_tells_found_from_false_and_missed(tmp_path):
+    truth = CausalGraph.from_edges([("disk full", "re$boot$"), ("disk full", "tab\there"), ("x", "y")])
+    edges = {edge.ends: edge for edge in drawn_edges(SMALL, truth)}
+    assert edges["disk full", "re$boot$"].line == "-"
+    false, missed = edges["re$boot$", "disk full"].line, edges["disk full", "tab\there"].line
+    assert len({"-", false, missed}) == 3
+    assert ("x", "y") not in edges
+    draw_graph(SMALL, tmp_path / "g.svg", truth=truth)
+    assert {"in the truth", "not in the truth", "missed"} <= set(svg_text(tmp_path / "g.svg"))
+
+
+def test_truth_of_types_judges_positions_by_name():
+    truth = CausalGraph.from_edges([("e", "e")])
+    assert {edge.line for edge in drawn_edges(sequence(9), truth)} == {"-"}
+
+
+def test_width_is_strength_and_colour_is_direction():
+    edges = {edge.ends: edge for edge in drawn_edges(SMALL, None)}
+    strong, weak = edges["disk full", "re$boot$"], edges["re$boot$", "disk full"]
+    # 0.7 points and, of the 3.3 to the widest, the share 0.1 / 0.5.
+    assert (strong.width, weak.width) == (4.0, pytest.approx(0.7 + 3.3 / 5))
+    assert (strong.colour, weak.colour) == (COLOURS["excites"], COLOURS["inhibits"])
+    assert [line.get_label() for line in legend_lines(CausalGraph.from_edges([("a", "b")]), None)] == []
+
+
+def test_names_are_cut_in_the_middle():
+    assert shortened("abcdefgh", 8) == "abcdefgh"
+    assert shortened("abcdefghi", 8) == "abcd…ghi"
+    assert shortened("a\nb", 8) == "a b"
+
+
+def test_nodes_stay_inside_and_apart():
+    network = nx.relabel_nodes(nx.gnp_random_graph(30, 0.1, seed=0, directed=True), str)
+    points = np.array(list(place_nodes(network, 10.0, 7.0).values()))
+    assert (points >= 0).all()
+    assert (points <= (10.0, 7.0)).all()
+    gaps = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
+    assert gaps[~np.eye(30, dtype=bool)].min() > 0.2
+
+
+def test_labels_do_not_cover_each_other_and_stay_inside():
+    placer = LabelPlacer([], (4.0, 2.0), font=10.0, gap=0.1)
+    labels = placer.place({(0.1, 1.0): "left edge", (1.9, 1.0): "one", (2.0, 1.0): "two"})
+    width = 0.6 * 10 * len("left edge") / 72 + 0.04
+    assert labels[0].x - width / 2 >= 0
+    assert (labels[1].x, labels[1].y) != (labels[2].x, labels[2].y)
+    crowded = LabelPlacer([], (0.5, 0.2), font=10.0, gap=0.01)
+    assert len(crowded.place({(0.2, 0.1): "same", (0.3, 0.1): "place"}, drop_crowded=True)) == 1
+
+
+def test_unknown_suffix(tmp_path):
+    with pytest.raises(OutputError) as caught:
+        draw_graph(SMALL, tmp_path / "g.bmp")
+    assert str(caught.value) == (
+        f"Cannot draw to '{tmp_path}/g.bmp'. Expected a name that ends in .png, .svg, .pdf."
+    )
+
+
+def test_negative_number_of_edges(tmp_path):
+    with pytest.raises(SettingsError) as caught:
+        draw_graph(SMALL, tmp_path / "g.png", max_edges=-1)
+    assert str(caught.value) == "Got `max_edges` -1. Expected 0 or more."
