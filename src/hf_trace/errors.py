@@ -71,6 +71,16 @@ class OutputError(HfTraceError):
     """A result cannot be written where it was asked for."""
 
 
+def first_line(error: BaseException) -> str:
+    r"""What another library said, cut to one line without its full stop.
+
+    Example:
+        >>> first_line(OSError("no such folder.\nsee the manual"))
+        'no such folder'
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
 def preview(items: Iterable[object], *, limit: int = 3) -> str:
     """Quote the first few items of a list for an error message.
 

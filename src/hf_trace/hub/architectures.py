@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel
 
-from hf_trace.errors import ModelLoadError, SettingsError
+from hf_trace.errors import ModelLoadError, SettingsError, first_line
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
 logger = logging.getLogger(__name__)
@@ -104,24 +105,27 @@ def _model_types() -> set[str]:
 def _from_config(model: str, tokenizer: EventTokenizer, context_length: int) -> PreTrainedModel:
     """A model from scratch: a bare type takes the tiny preset's shape, a config file its own."""
     try:
-        if Path(model).exists():
-            config = AutoConfig.from_pretrained(model)
-        else:
-            config = AutoConfig.for_model(model)
-            _shrink(config, PRESETS["tiny"])
-    except (OSError, ValueError) as error:
-        raise ModelLoadError(f"{model!r} is not a model config: {str(error).splitlines()[0]}") from error
-    config.vocab_size = len(tokenizer)
-    for name, value in _special_ids(tokenizer).items():
-        setattr(config, name, value)
-    if hasattr(config, "max_position_embeddings") and config.max_position_embeddings < context_length:
-        config.max_position_embeddings = context_length
-    if hasattr(config, "is_decoder"):
-        config.is_decoder = True
-    return AutoModelForCausalLM.from_config(config)
+        config = AutoConfig.from_pretrained(model) if Path(model).exists() else _tiny(model)
+        config.vocab_size = len(tokenizer)
+        for name, value in _special_ids(tokenizer).items():
+            setattr(config, name, value)
+        if hasattr(config, "max_position_embeddings") and config.max_position_embeddings < context_length:
+            config.max_position_embeddings = context_length
+        if hasattr(config, "is_decoder"):
+            config.is_decoder = True
+        built = AutoModelForCausalLM.from_config(config)
+        built(input_ids=torch.full((1, 2), config.bos_token_id))
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, StrictDataclassError) as error:
+        raise ModelLoadError(
+            f"{model!r} cannot be made a causal language model: {first_line(error.__cause__ or error)}. Expected a type such as gpt2, "
+            "or a folder with a config.json whose sizes fit together."
+        ) from error
+    return built
 
 
-def _shrink(config: PretrainedConfig, preset: Preset) -> None:
+def _tiny(model_type: str) -> PretrainedConfig:
+    """The config of a model type in the tiny preset's shape."""
+    preset = PRESETS["tiny"]
     shape = {
         "hidden_size": preset.hidden_size,
         "num_hidden_layers": preset.layers,
@@ -132,9 +136,15 @@ def _shrink(config: PretrainedConfig, preset: Preset) -> None:
         "word_embed_proj_dim": preset.hidden_size,
         "head_dim": preset.hidden_size // preset.heads,
     }
-    for name, value in shape.items():
-        if getattr(config, name, None) is not None:
-            setattr(config, name, value)
+    full = AutoConfig.for_model(model_type)
+    known = {*full.to_dict(), *full.attribute_map}
+    taken = {
+        name: value for name, value in shape.items() if name in known and getattr(full, name) is not None
+    }
+    if "hidden_size" not in taken:
+        raise ValueError(f"the type {model_type!r} has no `hidden_size` to make it small")
+    # Built anew rather than changed: some parts of a config, such as layer_types, follow from others.
+    return AutoConfig.for_model(model_type, **taken)
 
 
 def _pretrained(model: str, tokenizer: EventTokenizer) -> PreTrainedModel:
@@ -144,9 +154,7 @@ def _pretrained(model: str, tokenizer: EventTokenizer) -> PreTrainedModel:
             config.is_decoder = True
         built = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        raise ModelLoadError(
-            f"No model could be loaded from {model!r}: {str(error).splitlines()[0]}"
-        ) from error
+        raise ModelLoadError(f"No model could be loaded from {model!r}: {first_line(error)}") from error
     built.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     for layer in (built.get_input_embeddings(), built.get_output_embeddings()):
         torch.nn.init.normal_(layer.weight, std=0.02)

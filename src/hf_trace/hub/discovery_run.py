@@ -65,8 +65,9 @@ def windows_for(
     """
     trained = read_json(discover.model.config._name_or_path or ".", TRAINING_FILE)
     limit = discover.oracle.context_length
-    most = None if limit is None else (limit - 1) // discover.events.tokens_per_event()
-    length = length or trained.get("window_length") or most or int(log.sequence_lengths.max())
+    most = None if limit is None else discover.events.most_events(limit)
+    if length is None:
+        length = trained.get("window_length") or most or int(log.sequence_lengths.max())
     windows = cut_windows(log, length=length, gap=gap if gap is not None else trained.get("window_gap"))
     usable = np.flatnonzero(windows.sequence_lengths >= 2)
     if not len(usable):
@@ -78,7 +79,13 @@ def windows_for(
 
 
 def sampled(log: EventLog, count: int | None, seed: int) -> EventLog:
-    """A random part of the sequences, in their order; all of them if ``count`` is None or larger."""
+    """A random part of the sequences, in their order; all of them if ``count`` is None or larger.
+
+    Raises:
+        SettingsError: If nothing would be left.
+    """
+    if count is not None and count < 1:
+        raise SettingsError(f"sample is {count}, expected at least 1 sequence.")
     if count is None or count >= len(log):
         return log
     return log.select(np.sort(np.random.default_rng(seed).permutation(len(log))[:count]))

@@ -161,7 +161,7 @@ class CausalDiscoveryPipeline(Pipeline):
         encoded = self.events.encode(sequence, unknown=unknown)
         limit = self.oracle.context_length
         if limit is not None and len(encoded.input_ids) > limit:
-            most = (limit - 1) // self.events.tokens_per_event()
+            most = self.events.most_events(limit)
             raise ContextLengthError(
                 f"The sequence {sequence.id or ''!r} has {len(sequence)} events, the model reads at most {most}. Cut "
                 f"it with `hf_trace.cut_windows(log, length={most})` (`--window-length {most}`), or train with a "

@@ -69,6 +69,7 @@ def shortened(name: str, limit: int) -> str:
 
 _FALSE_LINE = (0, (3.2, 1.6))
 _MISSED_LINE = (0, (1, 1.8))
+_CROWDED = 40
 
 
 def _strength(edge: Mapping[str, Any]) -> float:
@@ -81,7 +82,7 @@ def _drawn(
     width = 0.7 + (widest - 0.7) * _strength(edge) / largest if largest else 1.4
     is_true = truth is None or _identity(edge, graph, truth) in _identities(truth, graph)
     colour = COLOURS.get(edge.get("direction", ""), NEUTRAL)
-    return DrawnEdge(graph.ends(edge), width, colour, "-" if is_true else _FALSE_LINE, _lag_text(edge))
+    return DrawnEdge(graph.ends(edge), width, colour, "-" if is_true else _FALSE_LINE, _lag_text(edge, crowded=len(graph) > _CROWDED))
 
 
 def _missed(graph: CausalGraph, truth: CausalGraph | None) -> list[DrawnEdge]:
@@ -107,9 +108,12 @@ def _identity(edge: Mapping[str, Any], graph: CausalGraph, other: CausalGraph) -
     return edge["cause"], edge["effect"]
 
 
-def _lag_text(edge: Mapping[str, Any]) -> str:
+def _lag_text(edge: Mapping[str, Any], *, crowded: bool) -> str:
+    """The lags of an edge; the first alone, which is the most frequent, where many edges cross."""
     lags = edge.get("lags")
     if isinstance(lags, list) and lags:
+        if crowded:
+            return str(lags[0])
         return ", ".join(map(str, lags[:3])) + ("…" if len(lags) > 3 else "")
     lag = edge.get("lag")
     return "" if lag is None else str(lag)

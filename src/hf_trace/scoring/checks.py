@@ -29,7 +29,6 @@ class Fit:
     reason: str = ""
 
 
-@torch.inference_mode()
 def fit(model: PreTrainedModel) -> Fit:
     """Check a model and choose its reader and head by comparing log-probabilities on random tokens.
 
@@ -52,6 +51,7 @@ def _parameters(model: PreTrainedModel) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+@torch.inference_mode()
 def _fit(model: PreTrainedModel, *, tolerance: float) -> Fit:
     ids = probe_ids(model)
     logits = model(input_ids=ids).logits.float()

@@ -49,11 +49,10 @@ class LinearHead:
         out = torch.empty(len(features), dtype=torch.float32, device=features.device)
         for rows in _blocks(len(features), tokens):
             part = features[rows]
-            total: Tensor | None = None
+            total = torch.full((len(part),), -torch.inf, device=part.device)
             for columns in _blocks(len(weight), width):
                 block = linear(part, weight[columns], None if bias is None else bias[columns])
-                partial = block.float().logsumexp(-1)
-                total = partial if total is None else torch.logaddexp(total, partial)
+                total = torch.logaddexp(total, block.float().logsumexp(-1))
             observed = (part.float() * weight[targets[rows]].float()).sum(-1)
             out[rows] = observed + (0 if bias is None else bias[targets[rows]].float()) - total
         return out

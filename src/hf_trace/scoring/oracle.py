@@ -77,7 +77,6 @@ class Oracle:
         features = reading.features[sequence.to(self.device), position.to(self.device) - 1]
         return _finite(self.head.logits(features).float().log_softmax(-1)).cpu()
 
-    @torch.inference_mode()
     def branch_log_probs(
         self, reading: Reading, branches: Branches
     ) -> Iterator[tuple[Int[Tensor, " group"], Float[Tensor, "group sample tail"]]]:
@@ -106,6 +105,7 @@ class Oracle:
             cost += 8 * self.vocab_size
         return max(1, min(self.most_tokens, self.budget // cost))
 
+    @torch.inference_mode()
     def _score(
         self, reading: Reading, branches: Branches, groups: Tensor, tail_ids: Tensor, targets: Tensor
     ) -> Float[Tensor, "group sample tail"]:

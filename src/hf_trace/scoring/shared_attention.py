@@ -41,7 +41,7 @@ class Branching:
     samples: int
     tail: int
     layer: int = 0
-    _masks: dict[tuple[int | None, torch.dtype], Tensor | None] = field(default_factory=dict)
+    _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.past_length = int(self.shared_length.max())

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hf_trace.data.log import EventLog
 from hf_trace.data.sequence import EncodedSequence, EventSequence
-from hf_trace.errors import EventNameError, ModelLoadError, TimestampError, UnknownEventError, preview
+from hf_trace.errors import EventNameError, ModelLoadError, TimestampError, UnknownEventError, first_line, preview
 from hf_trace.tokenization.gaps import gap_bins, gap_token, log_spaced_edges
 
 PAD, BOS, EOS, UNK = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
@@ -155,9 +155,9 @@ class EventTokenizer:
             )
         try:
             return cls(PreTrainedTokenizerFast.from_pretrained(str(name_or_path), **kwargs))
-        except (OSError, ValueError) as error:
+        except Exception as error:  # the parser of tokenizer.json raises bare exceptions
             raise ModelLoadError(
-                f"No tokenizer could be loaded from {str(name_or_path)!r}: {str(error).splitlines()[0]}"
+                f"No tokenizer could be loaded from {str(name_or_path)!r}: {first_line(error)}"
             ) from error
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
@@ -197,6 +197,17 @@ class EventTokenizer:
     def tokens_per_event(self) -> int:
         """Tokens that one more event costs."""
         return 2 if self.writes_gaps else 1
+
+    def most_events(self, context_length: int) -> int:
+        """Events of the longest sequence that fits into so many tokens.
+
+        Example:
+            >>> EventTokenizer.from_event_types(["a"]).most_events(64)
+            63
+        """
+        per_event = self.tokens_per_event()
+        start = 0 if self.tokenizer.bos_token_id is None else 1
+        return (context_length - start + per_event - 1) // per_event
 
     def _event_ids(self, events: Sequence[str], unknown: str) -> NDArray[np.int64]:
         lookup = self._ids

@@ -34,7 +34,7 @@ def log_spaced_edges(gaps: NDArray[np.float64], bins: int = GAP_BINS) -> list[fl
     low, high = (positive.min(), positive.max()) if len(positive) < 100 else (low, high)
     if high <= low:
         return [0.0]
-    inner = np.geomspace(low, high, bins)[1:-1] if bins > 2 else []
+    inner = np.geomspace(low, high, max(bins, 2))[1:-1]
     return [0.0, *(float(f"{edge:.6g}") for edge in inner)]
 
 

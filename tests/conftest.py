@@ -1,0 +1,119 @@
+"""Settings and runs that all tests share. The package is imported inside fixtures, after the type checks are on."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import numpy as np
+import pytest
+
+# The rule of every tiny run: A is always followed by B, and nothing else brings B.
+WINDOW_LENGTH = 12
+CONTEXT_LENGTH = 2 * WINDOW_LENGTH + 2
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads():
+    import torch
+
+    torch.set_num_threads(2)
+
+
+def rule_records(count, *, seed=0, timed=False):
+    """Sequences of A, B, C and D in which B comes right after every A and nowhere else."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for number in range(count):
+        events = []
+        while len(events) < WINDOW_LENGTH:
+            event = str(rng.choice(["A", "C", "D"]))
+            events += [event, "B"] if event == "A" else [event]
+        record = {"id": f"case{number}", "events": events[:WINDOW_LENGTH]}
+        if timed:
+            record["timestamps"] = np.cumsum(rng.integers(1, 100, WINDOW_LENGTH)).astype(float).tolist()
+        records.append(record)
+    return records
+
+
+@pytest.fixture(scope="session")
+def records():
+    """Six sequences that follow the rule, none of them trained on."""
+    return rule_records(6, seed=1)
+
+
+@pytest.fixture(scope="session")
+def timed_records():
+    return rule_records(6, seed=1, timed=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_log():
+    return _log(rule_records(40))
+
+
+@pytest.fixture(scope="session")
+def timed_log():
+    return _log(rule_records(40, timed=True))
+
+
+def _log(records):
+    from hf_trace.data.log import EventLog
+
+    return EventLog.from_dataset(iter(records))
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory):
+    """A folder with the config of a Llama of 21,000 parameters, without weights."""
+    from transformers import LlamaConfig
+
+    folder = tmp_path_factory.mktemp("config")
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    LlamaConfig(vocab_size=8, max_position_embeddings=CONTEXT_LENGTH, **shape).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(tiny_config):
+    """How tiny runs are trained: a second, until the rule is known."""
+    from hf_trace.hub.training import TrainingSettings
+
+    return TrainingSettings(model=str(tiny_config), epochs=15, batch_tokens=128, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, tiny_log, tiny_settings):
+    """A run folder whose model has learned the rule; it reads up to 25 events and no times."""
+    from hf_trace.hub.training import train
+
+    return train(tiny_log, tmp_path_factory.mktemp("runs") / "tiny", tiny_settings).folder
+
+
+@pytest.fixture(scope="session")
+def timed_run(tmp_path_factory, timed_log, tiny_settings):
+    """As ``tiny_run``, but gaps between events are written; it reads up to 13 events."""
+    from hf_trace.hub.training import train
+
+    return train(timed_log, tmp_path_factory.mktemp("runs") / "timed", tiny_settings).folder
+
+
+@pytest.fixture(scope="session")
+def discover(tiny_run):
+    """The pipeline of ``tiny_run``; calls leave it as it was."""
+    import hf_trace  # noqa: F401
+    from transformers import pipeline
+
+    return pipeline("causal-discovery", model=str(tiny_run))
+
+
+@pytest.fixture(scope="session")
+def discover_timed(timed_run):
+    import hf_trace  # noqa: F401
+    from transformers import pipeline
+
+    return pipeline("causal-discovery", model=str(timed_run))
