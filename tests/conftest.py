@@ -7,6 +7,7 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import numpy as np
@@ -18,10 +19,11 @@ CONTEXT_LENGTH = 2 * WINDOW_LENGTH + 2
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _two_threads():
+def _one_thread():
+    """Threads of tiny models only wait for each other."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
 
 
 def rule_records(count, *, seed=0, timed=False):
@@ -83,7 +85,23 @@ def tiny_settings(tiny_config):
     """How tiny runs are trained: a second, until the rule is known."""
     from hf_trace.hub.training import TrainingSettings
 
-    return TrainingSettings(model=str(tiny_config), epochs=15, batch_tokens=128, learning_rate=1e-2)
+    return TrainingSettings(model=str(tiny_config), epochs=15.0, batch_tokens=128, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="session")
+def interruption():
+    """A callback that stops a training at a step, as a kill would."""
+    from transformers import TrainerCallback
+
+    class Interruption(TrainerCallback):
+        def __init__(self, step):
+            self.step = step
+
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == self.step:
+                raise KeyboardInterrupt
+
+    return Interruption
 
 
 @pytest.fixture(scope="session")
@@ -105,15 +123,17 @@ def timed_run(tmp_path_factory, timed_log, tiny_settings):
 @pytest.fixture(scope="session")
 def discover(tiny_run):
     """The pipeline of ``tiny_run``; calls leave it as it was."""
-    import hf_trace  # noqa: F401
     from transformers import pipeline
+
+    import hf_trace  # noqa: F401
 
     return pipeline("causal-discovery", model=str(tiny_run))
 
 
 @pytest.fixture(scope="session")
 def discover_timed(timed_run):
-    import hf_trace  # noqa: F401
     from transformers import pipeline
+
+    import hf_trace  # noqa: F401
 
     return pipeline("causal-discovery", model=str(timed_run))

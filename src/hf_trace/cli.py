@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="hf-trace",
     help="Causal graphs from event logs, by asking a language model what an event changed.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -165,6 +164,7 @@ def discover(
         say(f"Cut into {len(windows.log):,} windows of at most {windows.length} events.")
     sequences = runs.chosen(windows.log, only) if only else windows.log
     sequences = runs.sampled(sequences, sample, seed)
+    _check_one_graph(1 if level == "population" else len(sequences), out, plot)
     parameters: dict[str, Any] = {
         "max_lag": max_lag, "threshold": threshold, "num_samples": num_samples, "proposal": proposal,
         "prefix_length": prefix_length, "min_frequency": min_frequency, "unknown": unknown,
@@ -270,12 +270,24 @@ def _check_outputs(out: Path | None, plot: Path | None, level: str) -> None:
             raise OutputError(
                 f"Cannot write {str(path)!r}: expected a name that ends in {', '.join(suffixes)}."
             )
+        if path.is_dir():
+            raise OutputError(f"Cannot write {str(path)!r}: it is a folder. Give the name of a file.")
         if not path.parent.is_dir():
             raise OutputError(
                 f"Cannot write {str(path)!r}: there is no folder {str(path.parent)!r}. Create it first."
             )
         if not os.access(path.parent, os.W_OK):
             raise OutputError(f"Cannot write {str(path)!r}: no permission in {str(path.parent)!r}.")
+
+
+def _check_one_graph(graphs: int, out: Path | None, plot: Path | None) -> None:
+    """Refuse many graphs for one file before any is computed."""
+    one_file = plot if out is None or out.suffix.lower() == ".jsonl" else out
+    if one_file is not None and graphs > 1:
+        raise SettingsError(
+            f"There are {graphs} graphs for one file {str(one_file)!r}. Choose one with `--id`, write all with "
+            "`--out x.jsonl`, or pool them with `--level population`."
+        )
 
 
 def _write_graphs(
@@ -287,11 +299,6 @@ def _write_graphs(
         from hf_trace.data.writing import write_json_lines
 
         write_json_lines(out, outputs)
-    elif (out is not None or plot is not None) and len(graphs) > 1:
-        raise SettingsError(
-            f"There are {len(graphs)} graphs for one file. Choose one with `--id`, write all with `--out x.jsonl`, or "
-            "pool them with `--level population`."
-        )
     elif out is not None:
         graphs[0].save(out)
     if plot is not None:
@@ -308,14 +315,18 @@ def _print_graphs(graphs: "list[CausalGraph]", most: int = 10) -> None:
 
 def _edge_table(graph: "CausalGraph") -> tuple[list[str], list[list[Any]]]:
     shown = {"cause": "cause", "effect": "effect", "direction": "acts", "cmi": "cmi (nats)", "frequency": "frequency",
-             "support": "sequences", "lag": "lag", "lags": "lags", "lag_seconds": "seconds"}  # fmt: skip
+             "support": "sequences", "lag": "lag", "lags": "lags", "lag_seconds": "after"}  # fmt: skip
     edges = sorted(graph.edges, key=lambda edge: -edge.get("cmi", 0))
     keys = [key for key in shown if any(key in edge for edge in edges)]
-    rows = [[_joined(edge.get(key, "")) for key in keys] for edge in edges]
+    rows = [[_shown(key, edge.get(key, "")) for key in keys] for edge in edges]
     return [shown[key] for key in keys], rows
 
 
-def _joined(value: Any) -> Any:
+def _shown(key: str, value: Any) -> Any:
+    from hf_trace.data.summary import duration
+
+    if key == "lag_seconds" and value != "":
+        return duration(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
@@ -333,4 +344,5 @@ def main() -> None:
     command = typer.main.get_command(app)
     # Typer brings its own copy of click; its base of all usage errors is reached through a public name.
     usage_error = typer.BadParameter.__mro__[2]
-    sys.exit(run(lambda: command.main(standalone_mode=False, prog_name="hf-trace"), usage_error))
+    arguments = sys.argv[1:] or ["--help"]
+    sys.exit(run(lambda: command.main(arguments, standalone_mode=False, prog_name="hf-trace"), usage_error))

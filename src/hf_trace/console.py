@@ -1,6 +1,7 @@
 """What the command line shows: one-line errors, progress on stderr, tables on stdout."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,12 @@ from rich.table import Table
 
 from hf_trace.errors import HfTraceError
 
-_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-_stdout = Console(highlight=False)
+# Names of events are shown as they are: no emoji for :fire:, no markup.
+_stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+# Beyond a terminal nobody resizes: a table is as wide as it needs.
+_stdout = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
 _NAME_WIDTH = 60
+_INTERRUPTED = 130
 
 
 def say(text: str) -> None:
@@ -30,7 +34,16 @@ def warn(text: str) -> None:
 
 def print_json(document: Any) -> None:
     """The machine-readable result, alone on stdout."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=_plain) + "\n")
+    sys.stdout.write(json.dumps(_without_nan(document), ensure_ascii=False, default=_plain) + "\n")
+
+
+def _without_nan(document: Any) -> Any:
+    """JSON has no word for NaN and infinity: they become null."""
+    if isinstance(document, dict):
+        return {key: _without_nan(value) for key, value in document.items()}
+    if isinstance(document, (list, tuple)):
+        return [_without_nan(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def _plain(value: Any) -> Any:
@@ -43,7 +56,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
-        table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            escape(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     _stdout.print(table)
@@ -57,7 +72,7 @@ def _cell(value: Any) -> str:
 
 
 @contextmanager
-def progress(description: str, total: float | None) -> Iterator[Callable[[float], None]]:
+def progress(description: str, total: int | float | None) -> Iterator[Callable[[float], None]]:
     """A progress bar on stderr; the function given advances it. Without a terminal nothing is drawn."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_stderr, transient=True, disable=not _stderr.is_terminal) as bar:
@@ -72,13 +87,12 @@ def run(command: Callable[[], Any], usage_error: type[Exception]) -> int:
     except HfTraceError as error:
         return _fail(str(error))
     except usage_error as error:
-        return _fail(f"{error.format_message()} See `hf-trace --help`.")  # type: ignore[attr-defined]
+        return _fail(f"{error.format_message().rstrip('.')}. See `hf-trace --help`.")  # type: ignore[attr-defined]
     except OSError as error:
         where = f" {error.filename!r}" if error.filename else ""
         return _fail(f"Cannot read or write{where}: {error.strerror or error}.")
-    except KeyboardInterrupt:
+    if result == _INTERRUPTED:  # Typer has turned the signal into an exit code
         _fail("Interrupted.")
-        return 130
     return result if isinstance(result, int) else 0
 
 

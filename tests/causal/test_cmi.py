@@ -66,11 +66,17 @@ def test_the_mixture_is_the_weighted_mean_and_ignores_unused_slots():
 
 
 def test_statistics_by_hand():
-    assert kl_to_mixture(OBSERVED, REPLACED, WEIGHTS)[0].tolist() == pytest.approx([closed_form(0.8, MEAN), 0], abs=1e-7)
+    assert kl_to_mixture(OBSERVED, REPLACED, WEIGHTS)[0].tolist() == pytest.approx(
+        [closed_form(0.8, MEAN), 0], abs=1e-7
+    )
     expected = 0.5 * closed_form(0.2, 0.8) + 0.25 * closed_form(0.4, 0.8)
     assert mean_of_kl(OBSERVED, REPLACED, WEIGHTS)[0].tolist() == pytest.approx([expected, 0], abs=1e-6)
-    assert probability_gain(OBSERVED, REPLACED, WEIGHTS)[0].tolist() == pytest.approx([0.8 - MEAN, 0], abs=1e-7)
-    assert log_ratio(OBSERVED, REPLACED, WEIGHTS)[0].tolist() == pytest.approx([math.log(0.8 / MEAN), 0], abs=1e-6)
+    assert probability_gain(OBSERVED, REPLACED, WEIGHTS)[0].tolist() == pytest.approx(
+        [0.8 - MEAN, 0], abs=1e-7
+    )
+    assert log_ratio(OBSERVED, REPLACED, WEIGHTS)[0].tolist() == pytest.approx(
+        [math.log(0.8 / MEAN), 0], abs=1e-6
+    )
 
 
 def test_every_statistic_is_zero_where_nothing_changes():

@@ -37,7 +37,9 @@ def kl(p: float, r: float) -> float:
 
 
 @torch.inference_mode()
-def brute_force(model, sequence: EncodedSequence, types: list[int], max_lag: int) -> dict[tuple[int, int], tuple]:
+def brute_force(
+    model, sequence: EncodedSequence, types: list[int], max_lag: int
+) -> dict[tuple[int, int], tuple]:
     """Every type at every cause, one full forward each, written out with plain probabilities."""
 
     def probability(ids, position):
@@ -111,7 +113,9 @@ def test_known_structures_are_recovered_exactly(name):
     for seed in range(5):
         tokens = sample(model, 40, seed)
         (pairs,) = score_pairs(oracle, [encoded(tokens)], alphabet(TYPES), settings)
-        graph = instance_graph(EventSequence(tuple(map(str, tokens))), pairs, parse_threshold(f"margin:{MARGIN}"))
+        graph = instance_graph(
+            EventSequence(tuple(map(str, tokens))), pairs, parse_threshold(f"margin:{MARGIN}")
+        )
         found = {(edge["cause_position"], edge["effect_position"]) for edge in graph.edges}
         expected = {
             (position, position + rule.lag)
@@ -202,7 +206,9 @@ def test_prefix_and_lag_bound_choose_what_is_tested():
     assert list(zip(pairs.cause_position, pairs.effect_position, strict=True)) == [
         (6, 7), (6, 8), (7, 8), (7, 9), (8, 9),
     ]  # fmt: skip
-    (pairs,) = score_pairs(oracle, [sequence], alphabet(types), DiscoverySettings(max_lag=None, num_samples=2))
+    (pairs,) = score_pairs(
+        oracle, [sequence], alphabet(types), DiscoverySettings(max_lag=None, num_samples=2)
+    )
     assert len(pairs) == 10 * 9 / 2
 
 
@@ -218,5 +224,10 @@ def test_unknown_events_are_read_but_never_tested():
 
 def test_sequences_without_a_pair_give_no_scores():
     oracle = Oracle(tiny_model("llama"))
-    scored = score_pairs(oracle, [encoded([5]), encoded([5, 6]), encoded([2, 2, 5])], alphabet(range(4, VOCAB)), DiscoverySettings())
+    scored = score_pairs(
+        oracle,
+        [encoded([5]), encoded([5, 6]), encoded([2, 2, 5])],
+        alphabet(range(4, VOCAB)),
+        DiscoverySettings(),
+    )
     assert [len(pairs) for pairs in scored] == [0, 1, 0]

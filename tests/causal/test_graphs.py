@@ -14,7 +14,9 @@ MARGIN = parse_threshold("margin:0.1")
 
 def scores(*pairs: tuple[int, int, float, float]) -> PairScores:
     columns = np.array(pairs, dtype=float).reshape(-1, 4).T
-    return PairScores(columns[0].astype(int), columns[1].astype(int), columns[2], columns[3], np.zeros(len(pairs)))
+    return PairScores(
+        columns[0].astype(int), columns[1].astype(int), columns[2], columns[3], np.zeros(len(pairs))
+    )
 
 
 SEQUENCE = EventSequence(("a", "b", "a", "b", "b"), (0.0, 1.0, 4.0, 4.5, 9.0), "x")
@@ -23,7 +25,12 @@ SCORED = scores((0, 1, 0.5, 0.3), (0, 3, 0.05, 0.1), (2, 3, 0.2, 0.2), (1, 2, 0.
 
 def test_instance_edges_are_the_pairs_above_the_threshold():
     graph = instance_graph(SEQUENCE, SCORED, MARGIN)
-    assert [(edge["cause_position"], edge["effect_position"]) for edge in graph.edges] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert [(edge["cause_position"], edge["effect_position"]) for edge in graph.edges] == [
+        (0, 1),
+        (1, 2),
+        (2, 3),
+        (3, 4),
+    ]
     first = graph.edges[0]
     assert (first["cause"], first["effect"], first["lag"], first["lag_seconds"]) == ("a", "b", 1, 1.0)
     assert [edge["direction"] for edge in graph.edges] == ["excites", "inhibits", "excites", "excites"]
@@ -36,7 +43,9 @@ def test_a_score_equal_to_the_threshold_is_no_edge():
 
 def test_the_summary_merges_positions_and_drops_self_loops():
     graph = summary_graph(instance_graph(SEQUENCE, SCORED, MARGIN))
-    assert [(edge["cause"], edge["effect"], edge["support"], edge["cmi"], edge["lags"]) for edge in graph.edges] == [
+    assert [
+        (edge["cause"], edge["effect"], edge["support"], edge["cmi"], edge["lags"]) for edge in graph.edges
+    ] == [
         ("a", "b", 2, 0.5, [1]),
         ("b", "a", 1, 0.3, [1]),
     ]
@@ -75,7 +84,9 @@ def test_pooling_in_parts_changes_nothing(monkeypatch):
 
 
 def test_an_empty_pool_is_an_empty_graph():
-    assert PopulationPool(MARGIN).graph() == CausalGraph("population", (), (), {"sequences": 0, "scores": {"events": [], "matrix": []}})
+    assert PopulationPool(MARGIN).graph() == CausalGraph(
+        "population", (), (), {"sequences": 0, "scores": {"events": [], "matrix": []}}
+    )
 
 
 def test_wilson_interval_by_hand():

@@ -11,7 +11,19 @@ from hf_trace.scoring.oracle import Oracle
 from hf_trace.scoring.rows import NO_TARGET, Branches
 
 LENGTHS = (17, 9, 14)
-SHARED = {"llama", "gpt2", "qwen2", "qwen3", "mistral", "gemma2", "gpt_neox", "opt", "roberta", "bert", "cohere"}
+SHARED = {
+    "llama",
+    "gpt2",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "gemma2",
+    "gpt_neox",
+    "opt",
+    "roberta",
+    "bert",
+    "cohere",
+}
 
 
 def sequences() -> torch.Tensor:
@@ -113,7 +125,10 @@ def test_observed_tokens_score_as_in_a_plain_forward(kind):
     with torch.inference_mode():
         expected = torch.cat(
             [
-                model(input_ids=row[None, :length]).logits[0, :-1].log_softmax(-1).gather(-1, row[1:length, None])
+                model(input_ids=row[None, :length])
+                .logits[0, :-1]
+                .log_softmax(-1)
+                .gather(-1, row[1:length, None])
                 for row, length in zip(ids, LENGTHS, strict=True)
             ]
         )
@@ -176,8 +191,12 @@ def test_a_model_that_sees_the_future_is_refused():
     from transformers import BertConfig, BertLMHeadModel
 
     torch.manual_seed(0)
-    model = BertLMHeadModel(BertConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=1, num_attention_heads=2))
-    with pytest.raises(FutureLeakError, match=r"sees the future. Load BERT-like checkpoints with is_decoder=True"):
+    model = BertLMHeadModel(
+        BertConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
+    )
+    with pytest.raises(
+        FutureLeakError, match=r"sees the future. Load BERT-like checkpoints with is_decoder=True"
+    ):
         Oracle(model)
 
 

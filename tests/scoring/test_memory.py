@@ -8,7 +8,9 @@ from hf_trace.scoring.memory import budget_bytes, free_bytes, token_bytes
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("text", "expected"), [("2GB", 2**31), ("500 mb", 500 * 2**20), ("1.5G", 3 * 2**29), ("64", 64)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("2GB", 2**31), ("500 mb", 500 * 2**20), ("1.5G", 3 * 2**29), ("64", 64)]
+)
 def test_sizes(text, expected):
     assert budget_bytes(text, CPU) == expected
 

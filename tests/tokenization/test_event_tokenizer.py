@@ -4,21 +4,31 @@ import json
 
 import numpy as np
 import pytest
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from hf_trace.data.log import EventLog
 from hf_trace.data.sequence import EventSequence
 from hf_trace.errors import EventNameError, ModelLoadError, TimestampError, UnknownEventError
+from hf_trace.hub.architectures import build_model
 from hf_trace.hub.runs import save_run
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
 ODD_NAMES = (
-    *("disk full", " padded ", "été", "e\u0301te\u0301", "日本語", "🔥 fire", "a:b", "tab\there", "line\nbreak"),
+    *(
+        "disk full",
+        " padded ",
+        "été",
+        "e\u0301te\u0301",
+        "日本語",
+        "🔥 fire",
+        "a:b",
+        "tab\there",
+        "line\nbreak",
+    ),
     *("return\rhere", "x" * 2000, "[PAD]x", "pre[BOS]post", "[UNK][UNK]", "[pad]", "<gap:0>", "<s>", "##ing"),
     *('{"json": 1}', "\x1f", "\u200b", "Ġword", "▁word", "007", "a", "A"),
 )
 EVENTS = ("reboot", "disk full", "[PAD]x", "🔥 fire")
-SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
 
 
 def sequence(*events, times=None):
@@ -62,12 +72,7 @@ def test_odd_names_through_auto_tokenizer(tmp_path):
 )
 def test_auto_tokenizer_beside_any_model_type(tmp_path, model_type):
     tokenizer = EventTokenizer.from_event_types(EVENTS)
-    config = AutoConfig.for_model(model_type)
-    for name, value in {**SHAPE, "intermediate_size": 16, "head_dim": 8, "vocab_size": len(tokenizer)}.items():
-        if getattr(config, name, None) is not None:
-            setattr(config, name, value)
-    config.update({"is_decoder": True, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0})
-    save_run(tmp_path, AutoModelForCausalLM.from_config(config), tokenizer)
+    save_run(tmp_path, build_model(tokenizer, context_length=16, model=model_type), tokenizer)
 
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     expected = tokenizer.encode(sequence(*EVENTS)).input_ids.tolist()
@@ -180,7 +185,9 @@ def test_vocabulary_of_a_log():
 
 
 def test_gap_bins_of_a_log_ignore_the_time_between_sequences():
-    log = EventLog.from_sequences([sequence("a", "b", times=[0, 5]), sequence("a", "b", times=[1e6, 1e6 + 5])])
+    log = EventLog.from_sequences(
+        [sequence("a", "b", times=[0, 5]), sequence("a", "b", times=[1e6, 1e6 + 5])]
+    )
     assert EventTokenizer.from_log(log).gap_edges == (0.0,)
     assert EventTokenizer.from_log(log, gaps=False).gap_edges == ()
 
@@ -196,7 +203,10 @@ def test_gaps_of_a_log_without_times_are_refused():
 def test_gap_edges_survive_the_disk(tmp_path):
     tokenizer = EventTokenizer.from_event_types(["a", "b"], gap_edges=[0.0, 1 / 3, 1e9])
     tokenizer.save_pretrained(tmp_path)
-    for again in (EventTokenizer.from_pretrained(tmp_path), EventTokenizer(AutoTokenizer.from_pretrained(tmp_path))):
+    for again in (
+        EventTokenizer.from_pretrained(tmp_path),
+        EventTokenizer(AutoTokenizer.from_pretrained(tmp_path)),
+    ):
         assert again.gap_edges == (0.0, 1 / 3, 1e9)
         assert again.event_types == ("a", "b")
 

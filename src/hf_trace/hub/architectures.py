@@ -2,13 +2,17 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel
 
 from hf_trace.errors import ModelLoadError, SettingsError, first_line
+from hf_trace.hub.runs import MISFITS, not_loaded
+from hf_trace.scoring.checks import context_length as readable_length
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
 logger = logging.getLogger(__name__)
@@ -33,7 +37,7 @@ def build_model(
     preset: str = "tiny",
     model: str | None = None,
     lora: bool = False,
-) -> PreTrainedModel:
+) -> nn.Module:
     """A model that reads and predicts the tokenizer's vocabulary.
 
     Args:
@@ -58,7 +62,7 @@ def build_model(
         return AutoModelForCausalLM.from_config(_llama(PRESETS[preset], tokenizer, context_length))
     if _has_weights(model):
         built = _pretrained(model, tokenizer)
-        _check_context(built.config, context_length, model)
+        _check_context(built, context_length, model)
         return _with_lora(built) if lora else built
     if lora:
         raise SettingsError(
@@ -115,10 +119,10 @@ def _from_config(model: str, tokenizer: EventTokenizer, context_length: int) -> 
             config.is_decoder = True
         built = AutoModelForCausalLM.from_config(config)
         built(input_ids=torch.full((1, 2), config.bos_token_id))
-    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, StrictDataclassError) as error:
+    except MISFITS as error:
         raise ModelLoadError(
-            f"{model!r} cannot be made a causal language model: {first_line(error.__cause__ or error)}. Expected a type such as gpt2, "
-            "or a folder with a config.json whose sizes fit together."
+            f"{model!r} cannot be made a causal language model: {first_line(error.__cause__ or error)}. Expected a "
+            "type such as gpt2, or a folder with a config.json whose sizes fit together."
         ) from error
     return built
 
@@ -152,37 +156,45 @@ def _pretrained(model: str, tokenizer: EventTokenizer) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(model)
         if hasattr(config, "is_decoder"):
             config.is_decoder = True
-        built = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise ModelLoadError(f"No model could be loaded from {model!r}: {first_line(error)}") from error
+        built = AutoModelForCausalLM.from_pretrained(
+            model, config=config, dtype=torch.float32, use_safetensors=True
+        )
+    except MISFITS as error:
+        raise not_loaded(model, error) from error
     built.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     for layer in (built.get_input_embeddings(), built.get_output_embeddings()):
-        torch.nn.init.normal_(layer.weight, std=0.02)
+        nn.init.normal_(layer.weight, std=0.02)
     for name, value in _special_ids(tokenizer).items():
         setattr(built.config, name, value)
     built.generation_config.update(**_special_ids(tokenizer))
     return built
 
 
-def _check_context(config: PretrainedConfig, context_length: int, model: str) -> None:
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is not None and limit < context_length:
+def _check_context(model: PreTrainedModel, needed: int, name: str) -> None:
+    limit = readable_length(model)
+    if limit is not None and limit < needed:
         raise ModelLoadError(
-            f"{model!r} reads at most {limit} tokens, the log's windows have {context_length}. Pass a smaller "
+            f"{name!r} reads at most {limit} tokens, the log's windows have {needed}. Pass a smaller "
             "`--window-length`."
         )
 
 
-def _with_lora(model: PreTrainedModel) -> PreTrainedModel:
+def _with_lora(model: PreTrainedModel) -> nn.Module:
     """Adapters in the body; embeddings and output layer train in full, since the vocabulary is new."""
     from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
-    adapted = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"))
+    # GPT-2 keeps its matrices the other way round.
+    transposed = any(isinstance(module, Conv1D) for module in model.modules())
+    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", fan_in_fan_out=transposed)
+    adapted = get_peft_model(model, config)
     for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
         layer.requires_grad_(True)
+    # By default a checkpoint has the embeddings only where their number changed; a resumed run needs them always.
+    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=True)
     return adapted
 
 
-def merged(model: PreTrainedModel) -> PreTrainedModel:
+def merged(model: Any) -> PreTrainedModel:
     """The model with any adapters folded into its weights."""
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from itertools import islice
+from numbers import Integral, Real
+from os import PathLike
 from typing import Any, get_args
 
 import torch
@@ -41,7 +43,7 @@ class CausalDiscoveryPipeline(Pipeline):
 
     * ``level``: ``"instance"`` (default) and ``"summary"`` give one output per record, with the graph of that
       level under ``"graph"``; ``"population"`` gives one output for all records.
-    * ``batch_size``: sequences read at a time; changes no number.
+    * ``batch_size``: sequences read at a time; changes scores by no more than rounding.
     * ``return_scores``: also return all tested pairs, edges or not.
     * ``unknown``: ``"error"`` or ``"map"``, for events outside the vocabulary.
     * ``min_frequency``, ``min_support``: see ``PopulationPool.graph``.
@@ -74,8 +76,8 @@ class CausalDiscoveryPipeline(Pipeline):
         self.events = (
             tokenizer
             if isinstance(tokenizer, EventTokenizer)
-            else EventTokenizer.from_pretrained(path)
-            if tokenizer is None
+            else EventTokenizer.from_pretrained(tokenizer or path)
+            if tokenizer is None or isinstance(tokenizer, (str, PathLike))
             else EventTokenizer(tokenizer)
         )
         check_vocabulary(self.events, model)
@@ -126,6 +128,8 @@ class CausalDiscoveryPipeline(Pipeline):
     def _merged_parameters(self, parameters: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         """Call parameters over those given at construction, over defaults."""
         defaults = {**self._preprocess_params, **self._forward_params, **self._postprocess_params}
+        if self._batch_size is not None:  # the base class takes this one for itself
+            defaults["batch_size"] = self._batch_size
         return self._sanitize_parameters(**{**_flat(defaults), **parameters})
 
     def _sanitize_parameters(
@@ -144,17 +148,16 @@ class CausalDiscoveryPipeline(Pipeline):
         unknown = parameters.get("unknown", "error")
         if unknown not in ("error", "map"):
             raise SettingsError(f"unknown is {unknown!r}, expected 'error' or 'map'.")
-        return (
-            {"unknown": unknown},
-            {"settings": settings, "batch_size": int(parameters.get("batch_size") or _SEQUENCES_AT_ONCE)},
-            {
-                "settings": settings,
-                "level": level,
-                "return_scores": bool(parameters.get("return_scores", False)),
-                "min_frequency": float(parameters.get("min_frequency", 0.05)),
-                "min_support": int(parameters.get("min_support", 2)),
-            },
-        )
+        batch_size = parameters.get("batch_size")
+        options = {
+            "settings": settings,
+            "level": level,
+            "return_scores": bool(parameters.get("return_scores", False)),
+            "min_frequency": _share("min_frequency", parameters.get("min_frequency", 0.05)),
+            "min_support": _at_least_one("min_support", parameters.get("min_support", 2)),
+        }
+        at_once = _SEQUENCES_AT_ONCE if batch_size is None else _at_least_one("batch_size", batch_size)
+        return {"unknown": unknown}, {"settings": settings, "batch_size": at_once}, options
 
     def preprocess(self, sequence: EventSequence, unknown: str = "error") -> EncodedSequence:
         """Encode one sequence and check that the model can read it."""
@@ -212,12 +215,26 @@ class CausalDiscoveryPipeline(Pipeline):
     def _provenance(self, graph: CausalGraph, options: dict[str, Any]) -> dict[str, Any]:
         """The graph with everything needed to judge and to repeat it."""
         settings = options["settings"].to_dict() | {"level": options["level"]}
+        if options["level"] == "population":
+            settings |= {name: options[name] for name in ("min_frequency", "min_support")}
         oracle = {**self.quality, "reader": self.oracle.reader.name}
         warning = oracle_quality.warning(self.quality)
         if warning:
             oracle["warning"] = warning
         graph = replace(graph, metadata={**graph.metadata, "settings": settings, "oracle": oracle})
         return {"graph": graph.to_dict(), "oracle": oracle, "settings": settings}
+
+
+def _at_least_one(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise SettingsError(f"{name} is {value!r}, expected a whole number of at least 1.")
+    return int(value)
+
+
+def _share(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise SettingsError(f"{name} is {value!r}, expected a number from 0 to 1.")
+    return float(value)
 
 
 def _flat(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a pipeline accepts, turned into event sequences one by one."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import pairwise
 from typing import Any
 
@@ -57,12 +58,12 @@ def as_sequence(record: Any, index: int = 0) -> EventSequence:
         (0.0, 2.5)
     """
     if isinstance(record, EventSequence):
-        return record
+        record = {"events": record.events, "timestamps": record.timestamps, "id": record.id}
     if not isinstance(record, Mapping) or "events" not in record:
         found = f"the keys {preview(record)}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
         raise PipelineInputError(f"Record {index} has {found}, expected a mapping with 'events'. {_EXPECTED}")
     events = record["events"]
-    if isinstance(events, str) or not isinstance(events, Iterable):
+    if isinstance(events, (str, Set, Mapping)) or not isinstance(events, Iterable):
         raise PipelineInputError(f"'events' of record {index} is {events!r}, expected a list of event names.")
     events = tuple(events)
     wrong = next((event for event in events if not isinstance(event, str)), None)
@@ -90,8 +91,14 @@ def _timestamps(record: Mapping[str, Any], events: int, index: int) -> tuple[flo
         raise TimestampError(
             f"Record {index} has {len(times)} timestamps for {events} events, expected one (seconds) per event."
         )
-    if any(not later >= earlier for earlier, later in pairwise(times)):
+    if not all(map(math.isfinite, times)):
+        wrong = next(time for time in times if not math.isfinite(time))
         raise TimestampError(
-            f"'timestamps' of record {index} decrease or are not numbers. Sort its events by time."
+            f"'timestamps' of record {index} hold {wrong}, expected a number of seconds per event. Fill it in, or "
+            "leave out the event."
+        )
+    if any(later < earlier for earlier, later in pairwise(times)):
+        raise TimestampError(
+            f"'timestamps' of record {index} decrease, expected events in order of time. Sort them."
         )
     return times

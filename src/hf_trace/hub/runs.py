@@ -13,15 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from hf_trace.data.sequence import EventSequence
 from hf_trace.data.writing import atomic_path
-from hf_trace.errors import HfTraceError, ModelLoadError, OutputError, VocabularyMismatchError
+from hf_trace.errors import ModelLoadError, OutputError, SettingsError, VocabularyMismatchError, first_line
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
 logger = logging.getLogger(__name__)
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# What Transformers raises on a folder without a model, with half of one, or with sizes that do not fit together.
+MISFITS = (
+    *(OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError),
+    *(SafetensorError, StrictDataclassError),
+)
 METRICS_FILE = "metrics.json"
 TRAINING_FILE = "training.json"
 _SHIM = """# Some model types make AutoTokenizer ignore `tokenizer_class`; this names the class once more.
@@ -44,8 +52,11 @@ def load_model(
         device: Where to put it; the first accelerator, else the CPU.
 
     Raises:
-        ModelLoadError: If there is no model.
+        SettingsError: If ``dtype`` is neither.
+        ModelLoadError: If there is no model, or only one in another format than safetensors.
     """
+    if dtype not in DTYPES:
+        raise SettingsError(f"dtype is {dtype!r}, expected one of: {', '.join(DTYPES)}.")
     path = Path(name_or_path)
     known = ("config.json", "adapter_config.json")
     if path.is_dir() and not any((path / name).exists() for name in known):
@@ -54,15 +65,20 @@ def load_model(
             "any folder of a causal language model."
         )
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(name_or_path), dtype=getattr(torch, dtype))
-    except HfTraceError:
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise ModelLoadError(
-            f"No causal language model could be loaded from {str(name_or_path)!r}: {reason}"
-        ) from error
+        model = AutoModelForCausalLM.from_pretrained(
+            str(name_or_path), dtype=DTYPES[dtype], use_safetensors=True
+        )
+    except MISFITS as error:
+        raise not_loaded(name_or_path, error) from error
     return model.to(device or default_device())
+
+
+def not_loaded(name_or_path: str | PathLike[str], error: BaseException) -> ModelLoadError:
+    """The error of a name that is neither a folder with a model nor one on the Hub."""
+    where = "" if Path(name_or_path).exists() else ", which is no folder here"
+    return ModelLoadError(
+        f"No causal language model could be loaded from {str(name_or_path)!r}{where}: {first_line(error)}."
+    )
 
 
 def default_device() -> torch.device:

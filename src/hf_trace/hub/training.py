@@ -4,7 +4,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers import (
     EarlyStoppingCallback,
-    PreTrainedModel,
     Trainer,
     TrainerCallback,
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from hf_trace.data.log import EventLog
 from hf_trace.data.windows import cut_windows
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 MOST_EVENTS_PER_WINDOW = 128
 _IGNORED = -100
+_MOST_EPOCHS = 20.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class TrainingSettings:
         window_gap: Also cut where nothing happened for so many seconds.
         gaps: Whether to write the time between events; by default when there are timestamps.
         min_count: Event types seen less often are read as unknown.
-        epochs: Most passes over the data; by default as many as fit ``max_tokens``.
+        epochs: Most passes over the data; by default as many as fit ``max_tokens``, at most 20.
         max_tokens: Most tokens read in training when ``epochs`` is not given.
         learning_rate: Peak of a cosine schedule.
         batch_tokens: Tokens per optimiser step, about.
@@ -69,7 +72,7 @@ class TrainingSettings:
     epochs: float | None = None
     max_tokens: int = 4_000_000
     learning_rate: float = 2e-3
-    batch_tokens: int = 2048
+    batch_tokens: int = 1024
     validation_share: float = 0.1
     patience: int = 4
     bf16: bool | None = None
@@ -78,10 +81,15 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.window_length is not None and self.window_length < 2:
             raise SettingsError(f"window_length is {self.window_length}, expected at least 2 events.")
+        for name in ("min_count", "max_tokens", "batch_tokens", "patience"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}, expected at least 1.")
         if not 0 < self.validation_share < 1:
             raise SettingsError(f"validation_share is {self.validation_share}, expected between 0 and 1.")
-        if self.epochs is not None and self.epochs <= 0:
-            raise SettingsError(f"epochs is {self.epochs}, expected more than 0.")
+        for name in ("epochs", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise SettingsError(f"{name} is {value}, expected a number above 0.")
 
 
 @dataclass(frozen=True)
@@ -141,10 +149,10 @@ def train(
         lora=settings.lora,
     )
     checkpoints = out.parent / f".{out.name}-checkpoints"
-    trainer = _trainer(model, tokenizer, training, validation, settings, checkpoints)
-    for callback in callbacks:
-        trainer.add_callback(callback)
     with new_folder(out) as folder:
+        trainer = _trainer(model, tokenizer, training, validation, settings, checkpoints)
+        for callback in callbacks:
+            trainer.add_callback(callback)
         _run(trainer, checkpoints, resume=resume)
         model = merged(trainer.model).eval()
         oracle = Oracle(model)
@@ -182,14 +190,14 @@ def split(windows: EventLog, share: float, seed: int) -> tuple[EventLog, EventLo
     names = np.unique(cases)
     if len(names) < 10:
         names, cases = usable, usable
-    held = max(1, round(share * len(names)))
+    held = min(max(1, round(share * len(names))), len(names) - 1)
     chosen = np.random.default_rng(seed).permutation(names)[:held]
     is_held = np.isin(cases, chosen)
     return windows.select(usable[~is_held]), windows.select(usable[is_held])
 
 
 def _trainer(
-    model: PreTrainedModel,
+    model: nn.Module,
     tokenizer: EventTokenizer,
     training: EventLog,
     validation: EventLog,
@@ -199,7 +207,7 @@ def _trainer(
     data = [_examples(log, tokenizer) for log in (training, validation)]
     lengths = [len(example["input_ids"]) for example in data[0]]
     batch = max(1, min(len(lengths), round(settings.batch_tokens / np.mean(lengths))))
-    epochs = settings.epochs or min(60.0, max(1.0, settings.max_tokens / sum(lengths)))
+    epochs = settings.epochs or min(_MOST_EPOCHS, max(1.0, settings.max_tokens / sum(lengths)))
     steps_per_epoch = math.ceil(len(lengths) / batch)
     # Small logs are evaluated once per pass, large ones at least ten times in all.
     every = max(1, min(steps_per_epoch, math.ceil(steps_per_epoch * epochs / 10)))
@@ -219,12 +227,12 @@ def _trainer(
         save_steps=every,
         logging_steps=every,
         save_total_limit=2,
+        restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         bf16=_bf16(settings.bf16),
         use_cpu=not torch.accelerator.is_available(),
-        train_sampling_strategy="group_by_length",
         seed=settings.seed,
         data_seed=settings.seed,
         disable_tqdm=True,
@@ -233,16 +241,47 @@ def _trainer(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    trainer = Trainer(
+    trainer = _OrderedTrainer(
         model=model,
         args=arguments,
         train_dataset=data[0],
         eval_dataset=data[1],
         data_collator=_Collator(tokenizer.tokenizer.pad_token_id),
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
+        callbacks=[EarlyStoppingCallback(settings.patience)],
     )
     _quiet(trainer)
     return trainer
+
+
+class _OrderedTrainer(Trainer):
+    """Draws the order of every pass from the seed and the number of the pass alone.
+
+    The Trainer's own grouping by length draws from the global generator: a training resumed within a pass would
+    go on in another order than the uninterrupted one.
+    """
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of similar lengths."""
+        lengths = [len(example["input_ids"]) for example in self.train_dataset]
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=self.args.train_batch_size,
+            sampler=_PassSampler(self, lengths),
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
+
+
+class _PassSampler(LengthGroupedSampler):
+    def __init__(self, trainer: Trainer, lengths: list[int]) -> None:
+        self._trainer = trainer
+        super().__init__(trainer.args.train_batch_size, lengths=lengths, generator=torch.Generator())
+
+    def __iter__(self) -> Iterator[int]:
+        finished = int(self._trainer.state.epoch or 0)
+        self.generator.manual_seed(self._trainer.args.seed * 1_000_003 + finished)
+        return super().__iter__()
 
 
 def _quiet(trainer: Trainer) -> None:
@@ -265,7 +304,7 @@ class _Collator:
 
     def __call__(self, examples: list[dict[str, list[int]]]) -> dict[str, Tensor]:
         rows = [torch.tensor(example["input_ids"]) for example in examples]
-        pad = torch.nn.utils.rnn.pad_sequence
+        pad = nn.utils.rnn.pad_sequence
         return {
             "input_ids": pad(rows, batch_first=True, padding_value=self.pad),
             "attention_mask": pad([torch.ones_like(row) for row in rows], batch_first=True),
@@ -280,7 +319,11 @@ def _bf16(asked: bool | None) -> bool:
 
 
 def _run(trainer: Trainer, checkpoints: Path, *, resume: bool) -> None:
-    found = sorted(checkpoints.glob("checkpoint-*")) if resume else []
-    if not found:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    found = False
+    for checkpoint in checkpoints.glob("checkpoint-*"):
+        # The trainer writes its state last: without it the checkpoint was cut short.
+        if resume and (checkpoint / TRAINER_STATE_NAME).exists():
+            found = True
+        else:
+            shutil.rmtree(checkpoint)
     trainer.train(resume_from_checkpoint=True if found else None)

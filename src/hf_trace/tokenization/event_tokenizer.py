@@ -19,7 +19,15 @@ from transformers import PreTrainedTokenizerFast
 
 from hf_trace.data.log import EventLog
 from hf_trace.data.sequence import EncodedSequence, EventSequence
-from hf_trace.errors import EventNameError, ModelLoadError, TimestampError, UnknownEventError, first_line, preview
+from hf_trace.errors import (
+    EmptyLogError,
+    EventNameError,
+    ModelLoadError,
+    TimestampError,
+    UnknownEventError,
+    first_line,
+    preview,
+)
 from hf_trace.tokenization.gaps import gap_bins, gap_token, log_spaced_edges
 
 PAD, BOS, EOS, UNK = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
@@ -123,6 +131,7 @@ class EventTokenizer:
 
         Raises:
             EventNameError: If a name is reserved.
+            EmptyLogError: If no type is seen often enough.
             TimestampError: If gaps are asked of a log without timestamps.
         """
         if gaps and log.timestamps is None:
@@ -132,6 +141,11 @@ class EventTokenizer:
             )
         counts = np.bincount(log.codes, minlength=len(log.event_types))
         kept = np.flatnonzero(counts >= max(1, min_count))
+        if not len(kept):
+            raise EmptyLogError(
+                f"None of the {len(counts):,} event types was seen {min_count:,} times, expected at least one. Lower "
+                "`--min-count`."
+            )
         edges: Sequence[float] = ()
         if log.timestamps is not None and gaps is not False:
             inside = np.setdiff1d(np.arange(1, len(log.codes)), log.offsets)

@@ -1,0 +1,45 @@
+"""What is loaded when: importing the package and asking for help cost nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "transformers", "datasets", "pandas", "matplotlib", "networkx", "sklearn", "scipy")
+
+
+def loaded_by(code):
+    """Modules that a fresh interpreter has loaded after running ``code``; stdout must be the code's own."""
+    report = f"{code}\nimport sys; sys.stderr.write(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_import_is_light():
+    assert not loaded_by("import hf_trace").intersection(HEAVY)
+
+
+@pytest.mark.parametrize("command", ["", "train", "discover", "evaluate", "demo"])
+def test_help_is_light(command):
+    arguments = ["hf-trace", *([command] if command else []), "--help"]
+    code = f"""
+import sys
+from hf_trace.cli import main
+sys.argv = {arguments!r}
+try:
+    main()
+except SystemExit as exited:
+    assert exited.code == 0
+"""
+    assert not loaded_by(code).intersection(HEAVY)
+
+
+def test_public_names():
+    import hf_trace
+
+    assert dir(hf_trace) == sorted(hf_trace.__all__)
+    for name in hf_trace.__all__:
+        assert getattr(hf_trace, name) is not None
+    with pytest.raises(AttributeError) as caught:
+        _ = hf_trace.nonsense
+    assert str(caught.value) == "module 'hf_trace' has no attribute 'nonsense'"

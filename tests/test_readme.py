@@ -1,0 +1,61 @@
+"""What the README shows must run, and say what it says."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_it_is_short_and_its_targets_exist():
+    assert len(README.splitlines()) < 150
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"[$`] ?make (\w+)", README)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+    for link in re.findall(r"\]\((?!https)([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_its_python_runs(tmp_path):
+    """On a model of the same vocabulary that has hardly been trained."""
+    from hf_trace.data.samples import alarms_log
+    from hf_trace.hub.training import TrainingSettings, train
+
+    log = alarms_log().select(range(12))
+    settings = TrainingSettings(window_length=16, epochs=0.05)
+    train(log, tmp_path / "run", settings)
+    (code,) = blocks("python")
+    names: dict = {}
+    exec(code.replace("runs/demo/run", str(tmp_path / "run")), names)
+    assert names["graph"].number_of_nodes() == 3
+
+
+def test_its_commands_have_the_options_it_names():
+    from typer.main import get_command
+
+    from hf_trace.cli import app
+
+    commands = get_command(app).commands
+    for line in re.findall(r"hf-trace (\w+) ([^\n|`]*)", README):
+        known = {option for parameter in commands[line[0]].params for option in parameter.opts}
+        for option in re.findall(r"(--[a-z-]+)", line[1]):
+            assert option in known, option
+
+
+@pytest.mark.slow
+def test_the_demo_gives_the_figures_of_its_recipe(tmp_path):
+    from hf_trace.console import progress, say
+    from hf_trace.hub.demo import run_demo
+
+    expected = json.loads((ROOT / "recipes/demo/expected.json").read_text())["metrics"]
+    result = run_demo(tmp_path / "demo", say=say, progress=progress)
+    found = result.comparison.to_dict()
+    for name in ("f1", "auroc", "auprc", "base_rate", "predict_all_f1"):
+        assert found[name] == pytest.approx(expected[name]["value"], abs=expected[name]["tolerance"]), name
