@@ -74,7 +74,9 @@ def test_no_module_imports_another_in_a_circle():
     for path in MODULES:
         own = "hf_trace." + ".".join(path.relative_to(ROOT).with_suffix("").parts)
         top = ast.parse(path.read_text(encoding="utf-8")).body
-        edges[own] = {name for node in top if isinstance(node, (ast.Import, ast.ImportFrom)) for name in names(node)}
+        edges[own] = {
+            name for node in top if isinstance(node, (ast.Import, ast.ImportFrom)) for name in names(node)
+        }
 
     def visit(module, trail):
         assert module not in trail, " -> ".join([*trail, module])
@@ -94,4 +96,6 @@ def test_unknown_names_are_attribute_errors():
 def test_every_module_can_be_imported():
     for path in MODULES:
         if path.stem not in ("__main__", "causal_graph_metrics"):
-            importlib.import_module("hf_trace." + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+            importlib.import_module(
+                "hf_trace." + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            )

@@ -332,7 +332,7 @@ BAD_DISCOVERIES = {
     "bad dtype": (["--dtype", "float8"], "dtype is 'float8', expected one of: float32, bfloat16."),
     "bad memory": (
         ["--memory", "lots"],
-        "memory is 'lots', expected a size such as '2GB' or a share such as 0.5.",
+        "memory is 'lots', expected a size such as '2GB' or a share of what is free such as 0.5.",
     ),
     "bad id": (["--id", "nobody"], "No sequence has the id 'nobody'. The log has "),
     "bad window length": (["--window-length", "0"], "`length=0` events is less than `min_length=2`"),

@@ -67,7 +67,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "-" if value != value else f"{value:.3f}"
-    text = str(value)
+    text = "".join(char if char.isprintable() else " " for char in str(value))
     return escape(text if len(text) <= _NAME_WIDTH else f"{text[:40]}…{text[-19:]}")
 
 

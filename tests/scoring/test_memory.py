@@ -9,18 +9,19 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("2GB", 2**31), ("500 mb", 500 * 2**20), ("1.5G", 3 * 2**29), ("64", 64)]
+    ("text", "expected"), [("2GB", 2**31), ("500 mb", 500 * 2**20), ("1.5G", 3 * 2**29), ("64B", 64)]
 )
 def test_sizes(text, expected):
     assert budget_bytes(text, CPU) == expected
 
 
-def test_a_share_is_of_what_is_free():
-    half, free = budget_bytes(0.5, CPU), free_bytes(CPU)
+@pytest.mark.parametrize("share", [0.5, "0.5"])
+def test_a_share_is_of_what_is_free(share):
+    half, free = budget_bytes(share, CPU), free_bytes(CPU)
     assert 0.3 * free < half < 0.7 * free
 
 
-@pytest.mark.parametrize("bad", ["much", "2TBs", 0.0, 1.5, -1.0])
+@pytest.mark.parametrize("bad", ["much", "2TBs", "1.2.3GB", "64", "0", 0.0, 1.5, -1.0])
 def test_what_is_neither_is_refused(bad):
     with pytest.raises(SettingsError, match=r"memory is .*, expected a s"):
         budget_bytes(bad, CPU)

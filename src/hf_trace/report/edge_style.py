@@ -82,7 +82,8 @@ def _drawn(
     width = 0.7 + (widest - 0.7) * _strength(edge) / largest if largest else 1.4
     is_true = truth is None or _identity(edge, graph, truth) in _identities(truth, graph)
     colour = COLOURS.get(edge.get("direction", ""), NEUTRAL)
-    return DrawnEdge(graph.ends(edge), width, colour, "-" if is_true else _FALSE_LINE, _lag_text(edge, crowded=len(graph) > _CROWDED))
+    line = "-" if is_true else _FALSE_LINE
+    return DrawnEdge(graph.ends(edge), width, colour, line, _lag_text(edge, crowded=len(graph) > _CROWDED))
 
 
 def _missed(graph: CausalGraph, truth: CausalGraph | None) -> list[DrawnEdge]:

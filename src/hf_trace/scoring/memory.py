@@ -8,7 +8,7 @@ from transformers import PretrainedConfig
 
 from hf_trace.errors import SettingsError
 
-_UNITS = {"": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30}
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 # Beyond these a micro-batch gains nothing: its activations leave a CPU's caches, a GPU is full.
 MOST_TOKENS = {"cpu": 2048, "cuda": 131072}
 
@@ -27,19 +27,23 @@ def budget_bytes(memory: str | float | None, device: torch.device) -> int:
         >>> budget_bytes("2GB", torch.device("cpu"))
         2147483648
     """
-    if memory is None:
-        memory = 0.25
-    if isinstance(memory, str):
-        found = re.fullmatch(r"\s*([0-9.]+)\s*([KMG]?B?)\s*", memory.upper())
-        unit = found and {"K": "KB", "M": "MB", "G": "GB", "B": ""}.get(found[2], found[2])
-        if not found or unit not in _UNITS:
-            raise SettingsError(
-                f"memory is {memory!r}, expected a size such as '2GB' or a share such as 0.5."
-            )
-        return int(float(found[1]) * _UNITS[unit])
-    if not 0 < memory <= 1:
-        raise SettingsError(f"memory is {memory}, expected a share between 0 and 1 or a size such as '2GB'.")
-    return int(memory * free_bytes(device))
+    share = 0.25 if memory is None else _number(memory)
+    if share is not None and 0 < share <= 1:
+        return int(share * free_bytes(device))
+    found = re.fullmatch(r"(\d+\.?\d*) *([KMG]?)B?", str(memory).strip().upper())
+    if not found or share is not None:
+        raise SettingsError(
+            f"memory is {memory!r}, expected a size such as '2GB' or a share of what is free such as 0.5."
+        )
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def _number(memory: str | float) -> float | None:
+    """A share given as a number, or as text on the command line."""
+    try:
+        return float(memory)
+    except ValueError:
+        return None
 
 
 def free_bytes(device: torch.device) -> int:
