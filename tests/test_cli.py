@@ -419,7 +419,7 @@ def test_a_window_longer_than_the_model_reads(place, refused):
     (place / "long.txt").write_text("A B " * 15)
     assert refused("discover", "run", "long.txt", "--window-length", 30) == (
         "The sequence '1' has 30 events, the model reads at most 25. Cut it with `hf_trace.cut_windows(log, "
-        "length=25)` (`--window-length 25`), or train with a longer window."
+        "length=25)` (`--window-length 25`), pass slide=True (`--slide`), or train with a longer window."
     )
 
 

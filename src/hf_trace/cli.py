@@ -142,6 +142,9 @@ def discover(
     ] = False,
     window_length: Length = None,
     window_gap: Gap = None,
+    slide: Annotated[
+        bool, typer.Option("--slide", help="Read long sequences whole, with a sliding context.")
+    ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Sequences read at a time.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     memory: Annotated[str | None, typer.Option(help="Memory scoring may use, e.g. 2GB.")] = None,
@@ -159,7 +162,7 @@ def discover(
     pipe = runs.load_pipeline(run_folder, dtype=dtype, memory=memory)
     trained = read_json(run_folder, TRAINING_FILE)
     unknown = unknown or ("map" if trained.get("min_count", 1) > 1 else "error")
-    windows = runs.windows_for(pipe, table, length=window_length, gap=window_gap)
+    windows = runs.windows_for(pipe, table, length=window_length, gap=window_gap, slide=slide)
     if windows.was_cut:
         say(f"Cut into {len(windows.log):,} windows of at most {windows.length} events.")
     sequences = runs.chosen(windows.log, only) if only else windows.log
@@ -168,7 +171,7 @@ def discover(
     parameters: dict[str, Any] = {
         "max_lag": max_lag, "threshold": threshold, "num_samples": num_samples, "proposal": proposal,
         "prefix_length": prefix_length, "min_frequency": min_frequency, "unknown": unknown,
-        "self_loops": self_loops, "batch_size": batch_size, "seed": seed, "level": level,
+        "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
     }  # fmt: skip
     started = time.monotonic()
     with progress("discovering", len(sequences.codes)) as advance:

@@ -276,14 +276,25 @@ def test_the_longest_sequences_are_read(discover, discover_timed):
     assert discover({"events": events[:13]})["edges"]
     assert refused(ContextLengthError, discover, {"id": "x", "events": events[:26]}) == (
         "The sequence 'x' has 26 events, the model reads at most 25. Cut it with `hf_trace.cut_windows(log, "
-        "length=25)` (`--window-length 25`), or train with a longer window."
+        "length=25)` (`--window-length 25`), pass slide=True (`--slide`), or train with a longer window."
     )
     timed = {"id": "x", "events": events[:14], "timestamps": list(range(14))}
     assert refused(ContextLengthError, discover_timed, timed) == (
         "The sequence 'x' has 14 events, the model reads at most 13. Cut it with `hf_trace.cut_windows(log, "
-        "length=13)` (`--window-length 13`), or train with a longer window."
+        "length=13)` (`--window-length 13`), pass slide=True (`--slide`), or train with a longer window."
     )
     discover_timed({"events": events[:13], "timestamps": list(range(13))})
+
+
+def test_longer_sequences_slide(discover):
+    """Every event is tested, and what both ways read whole comes out alike."""
+    events = ["A", "B"] * 30
+    options = {"max_lag": 4, "return_scores": True, "proposal": "exhaustive"}
+    scores = discover({"events": events}, slide=True, **options)["scores"]
+    assert sorted(set(scores["cause_position"])) == list(range(59))
+    short = discover({"events": events[:25]}, **options)["scores"]
+    early = scores["cause_position"] < 25 - 4
+    assert scores["cmi"][early] == pytest.approx(short["cmi"][short["cause_position"] < 25 - 4], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +316,7 @@ def test_the_longest_sequences_are_read(discover, discover_timed):
         (
             {"maxlag": 3},
             "Unknown parameter 'maxlag', expected one of: max_lag, threshold, num_samples, proposal, construction, "
-            "statistic, effect, prefix_length, seed, self_loops, level, batch_size, return_scores, unknown, "
+            "statistic, effect, prefix_length, seed, self_loops, level, batch_size, return_scores, unknown, slide, "
             "min_frequency, min_support.",
         ),
     ],

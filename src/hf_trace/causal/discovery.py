@@ -53,7 +53,12 @@ class PairScores:
 
 
 def score_pairs(
-    oracle: Oracle, sequences: Sequence[EncodedSequence], alphabet: Alphabet, settings: DiscoverySettings
+    oracle: Oracle,
+    sequences: Sequence[EncodedSequence],
+    alphabet: Alphabet,
+    settings: DiscoverySettings,
+    *,
+    tested: Sequence[range] | None = None,
 ) -> list[PairScores]:
     """Score how much each event informs each later one, in a block of sequences read together.
 
@@ -62,12 +67,15 @@ def score_pairs(
         sequences: Encoded sequences; events outside ``alphabet`` are read but never tested.
         alphabet: Event types that are tested and drawn.
         settings: See ``DiscoverySettings``.
+        tested: For each sequence the events to test as causes; by default all after the prefix.
 
     Returns:
         One ``PairScores`` per sequence, in order. The numbers of a sequence depend on it and the seed alone,
         not on the block it is in.
     """
-    block = _Block.build(sequences, alphabet)
+    if tested is None:
+        tested = [range(settings.prefix_length, len(each.event_positions)) for each in sequences]
+    block = _Block.build(sequences, alphabet, tested)
     reading = oracle.read(block.input_ids)
     observed = _observed_log_probs(oracle, reading, block)
     causes = _causes(block, settings)
@@ -86,10 +94,13 @@ class _Block:
     sequences: Sequence[EncodedSequence]
     input_ids: Int[Tensor, "sequence pos"]
     event: Int[Tensor, "sequence pos"]  # index of the event a token stands for; -1 for other tokens
-    tested: Bool[Tensor, "sequence pos"]
+    tested: Bool[Tensor, "sequence pos"]  # whether it is an event of the alphabet
+    replaced: Bool[Tensor, "sequence pos"]  # whether it is tested as a cause
 
     @classmethod
-    def build(cls, sequences: Sequence[EncodedSequence], alphabet: Alphabet) -> "_Block":
+    def build(
+        cls, sequences: Sequence[EncodedSequence], alphabet: Alphabet, causes: Sequence[range]
+    ) -> "_Block":
         length = max(len(sequence.input_ids) for sequence in sequences)
         ids = np.zeros((len(sequences), length), dtype=np.int64)
         event = np.full_like(ids, -1)
@@ -97,7 +108,12 @@ class _Block:
             ids[row, : len(sequence.input_ids)] = sequence.input_ids
             event[row, sequence.event_positions] = np.arange(len(sequence.event_positions))
         tested = (event >= 0) & np.isin(ids, alphabet.token_ids.numpy())
-        return cls(sequences, torch.from_numpy(ids), torch.from_numpy(event), torch.from_numpy(tested))
+        first, stop = (
+            np.array([getattr(each, end) for each in causes])[:, None] for end in ("start", "stop")
+        )
+        replaced = tested & (event >= first) & (event < stop)
+        tables = (torch.from_numpy(table) for table in (ids, event, tested, replaced))
+        return cls(sequences, *tables)
 
 
 @dataclass(frozen=True)
@@ -116,9 +132,9 @@ class _Causes:
 
 
 def _causes(block: _Block, settings: DiscoverySettings) -> _Causes:
-    """Tested events after the prefix that have a tested event within reach."""
+    """Events to replace that have a tested event within reach."""
     # Without a past there is nothing to predict the cause from, nor a token to leave behind.
-    testable = block.tested & (block.event >= settings.prefix_length)
+    testable = block.replaced.clone()
     testable[:, 0] = False
     sequence, position = testable.nonzero(as_tuple=True)
     event = block.event[sequence, position]

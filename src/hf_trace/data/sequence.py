@@ -27,6 +27,13 @@ class EventSequence:
     def __len__(self) -> int:
         return len(self.events)
 
+    def part(self, start: int, stop: int) -> "EventSequence":
+        """Events from ``start`` up to, not including, ``stop``; the whole sequence is returned as it is."""
+        if (start, stop) == (0, len(self)):
+            return self
+        times = None if self.timestamps is None else self.timestamps[start:stop]
+        return EventSequence(self.events[start:stop], times, self.id)
+
 
 @dataclass(frozen=True)
 class EncodedSequence:

@@ -50,7 +50,12 @@ def load_pipeline(
 
 
 def windows_for(
-    discover: CausalDiscoveryPipeline, log: EventLog, *, length: int | None = None, gap: float | None = None
+    discover: CausalDiscoveryPipeline,
+    log: EventLog,
+    *,
+    length: int | None = None,
+    gap: float | None = None,
+    slide: bool = False,
 ) -> LogWindows:
     """Cut a log as the model was trained on, unless told otherwise.
 
@@ -59,6 +64,7 @@ def windows_for(
         log: The sequences.
         length: Longest window in events.
         gap: Also cut where nothing happened for so many seconds.
+        slide: Leave sequences whole, to be read with a sliding context.
 
     Raises:
         EmptyLogError: If no sequence has two events.
@@ -66,7 +72,9 @@ def windows_for(
     trained = read_json(discover.model.config._name_or_path or ".", TRAINING_FILE)
     limit = discover.oracle.context_length
     most = None if limit is None else discover.events.most_events(limit)
-    if length is None:
+    if slide:
+        length = int(log.sequence_lengths.max())
+    elif length is None:
         length = trained.get("window_length") or most or int(log.sequence_lengths.max())
     windows = cut_windows(log, length=length, gap=gap if gap is not None else trained.get("window_gap"))
     usable = np.flatnonzero(windows.sequence_lengths >= 2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
-from itertools import islice
+from itertools import chain, islice
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, get_args
@@ -15,6 +15,7 @@ from hf_trace.causal.discovery import PairScores, score_pairs
 from hf_trace.causal.graphs import instance_graph, summary_graph
 from hf_trace.causal.population import PopulationPool
 from hf_trace.causal.settings import DiscoverySettings
+from hf_trace.causal.sliding import Window, joined, sliding_windows
 from hf_trace.causal.thresholds import parse_threshold
 from hf_trace.data.graph import CausalGraph
 from hf_trace.data.graph_validation import Level
@@ -30,7 +31,7 @@ from hf_trace.tokenization.event_tokenizer import EventTokenizer
 TASK = "causal-discovery"
 LEVELS = get_args(Level)
 _SETTINGS = tuple(field.name for field in fields(DiscoverySettings))
-_CALL_OPTIONS = ("level", "batch_size", "return_scores", "unknown", "min_frequency", "min_support")
+_CALL_OPTIONS = ("level", "batch_size", "return_scores", "unknown", "slide", "min_frequency", "min_support")
 _SEQUENCES_AT_ONCE = 32
 
 ScoredSequence = tuple[EventSequence, PairScores]
@@ -46,6 +47,8 @@ class CausalDiscoveryPipeline(Pipeline):
     * ``batch_size``: sequences read at a time; changes scores by no more than rounding.
     * ``return_scores``: also return all tested pairs, edges or not.
     * ``unknown``: ``"error"`` or ``"map"``, for events outside the vocabulary.
+    * ``slide``: read sequences longer than the model in overlapping windows, instead of refusing them; a cause then
+      has at least half a window of past.
     * ``min_frequency``, ``min_support``: see ``PopulationPool.graph``.
 
     Example:
@@ -157,30 +160,52 @@ class CausalDiscoveryPipeline(Pipeline):
             "min_support": _at_least_one("min_support", parameters.get("min_support", 2)),
         }
         at_once = _SEQUENCES_AT_ONCE if batch_size is None else _at_least_one("batch_size", batch_size)
-        return {"unknown": unknown}, {"settings": settings, "batch_size": at_once}, options
+        slide = bool(parameters.get("slide", False))
+        return {"unknown": unknown, "slide": slide}, {"settings": settings, "batch_size": at_once}, options
 
-    def preprocess(self, sequence: EventSequence, unknown: str = "error") -> EncodedSequence:
-        """Encode one sequence and check that the model can read it."""
-        encoded = self.events.encode(sequence, unknown=unknown)
+    @property
+    def most_events(self) -> int | None:
+        """Events the model reads at once; None if there is no bound."""
         limit = self.oracle.context_length
-        if limit is not None and len(encoded.input_ids) > limit:
-            most = self.events.most_events(limit)
+        return None if limit is None else self.events.most_events(limit)
+
+    def preprocess(
+        self, sequence: EventSequence, max_lag: int | None, unknown: str = "error", slide: bool = False
+    ) -> list[tuple[Window, EncodedSequence]]:
+        """Encode one sequence, in windows where it is longer than the model reads and may slide."""
+        most = self.most_events
+        if most is not None and len(sequence) > most and not slide:
             raise ContextLengthError(
                 f"The sequence {sequence.id or ''!r} has {len(sequence)} events, the model reads at most {most}. Cut "
-                f"it with `hf_trace.cut_windows(log, length={most})` (`--window-length {most}`), or train with a "
-                "longer window."
+                f"it with `hf_trace.cut_windows(log, length={most})` (`--window-length {most}`), pass slide=True "
+                "(`--slide`), or train with a longer window."
             )
-        return encoded
+        windows = sliding_windows(len(sequence), length=most, max_lag=max_lag)
+        parts = [sequence.part(window.start, window.stop) for window in windows]
+        encoded = [self.events.encode(part, unknown=unknown) for part in parts]
+        return list(zip(windows, encoded, strict=True))
 
-    def _forward(self, block: list[EncodedSequence], settings: DiscoverySettings) -> list[PairScores]:
-        return score_pairs(self.oracle, block, self.alphabet, settings)
+    def _forward(
+        self, block: list[tuple[Window, EncodedSequence]], settings: DiscoverySettings
+    ) -> list[PairScores]:
+        encoded = [sequence for _, sequence in block]
+        tested = [window.tested(settings.prefix_length) for window, _ in block]
+        return score_pairs(self.oracle, encoded, self.alphabet, settings, tested=tested)
 
     def _scored(
         self, records: Iterator[EventSequence], preprocess: dict[str, Any], forward: dict[str, Any]
     ) -> Iterator[ScoredSequence]:
         while block := list(islice(records, forward["batch_size"])):
-            encoded = [self.preprocess(sequence, **preprocess) for sequence in block]
-            yield from zip(block, self._forward(encoded, forward["settings"]), strict=True)
+            windows = [self.preprocess(each, forward["settings"].max_lag, **preprocess) for each in block]
+            scores = self._in_batches(list(chain.from_iterable(windows)), **forward)
+            for sequence, mine in zip(block, windows, strict=True):
+                yield sequence, joined([(window, next(scores)) for window, _ in mine])
+
+    def _in_batches(
+        self, windows: list[tuple[Window, EncodedSequence]], batch_size: int, settings: DiscoverySettings
+    ) -> Iterator[PairScores]:
+        for start in range(0, len(windows), batch_size):
+            yield from self._forward(windows[start : start + batch_size], settings)
 
     def postprocess(self, scored: ScoredSequence, **options: Any) -> dict[str, Any]:
         """Graphs of one scored sequence."""
