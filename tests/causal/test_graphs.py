@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hf_trace.causal.discovery import PairScores
 from hf_trace.causal.graphs import instance_graph, summary_graph
+from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.population import PopulationPool, wilson_interval
 from hf_trace.causal.thresholds import parse_threshold
 from hf_trace.data.graph import CausalGraph

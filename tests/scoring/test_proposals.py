@@ -19,7 +19,7 @@ def test_merged_draws_keep_every_share():
 
 def test_enumeration_has_every_other_type_once_and_no_monte_carlo_error():
     alphabet = Alphabet(torch.tensor([4, 5, 6]), torch.tensor([0.5, 0.3, 0.2]))
-    weights = PROPOSALS["unigram"](alphabet, lambda: torch.empty(0), 2)
+    weights = PROPOSALS["unigram"](alphabet, lambda: torch.empty(0))
     draws = enumerate_types(alphabet.token_ids, weights, torch.tensor([5, 4]))
     assert draws.token_ids[:, :2].tolist() == [[4, 6], [5, 6]]
     torch.testing.assert_close(
@@ -45,9 +45,9 @@ def test_inversion_at_the_ends():
 def test_the_model_proposal_is_the_models_own_distribution_over_events():
     alphabet = Alphabet(torch.tensor([1, 3]), torch.tensor([0.5, 0.5]))
     log_probs = torch.tensor([[0.4, 0.3, 0.2, 0.1]]).log()
-    assert PROPOSALS["model"](alphabet, lambda: log_probs, 1)[0].tolist() == pytest.approx([0.75, 0.25])
+    assert PROPOSALS["model"](alphabet, lambda: log_probs)[0].tolist() == pytest.approx([0.75, 0.25])
 
 
 def test_uniform_is_over_event_types_alone():
     alphabet = Alphabet(torch.tensor([4, 5, 6, 9]), torch.ones(4))
-    assert PROPOSALS["uniform"](alphabet, lambda: torch.empty(0), 3).tolist() == [[0.25] * 4] * 3
+    assert PROPOSALS["uniform"](alphabet, lambda: torch.empty(0)).tolist() == [[0.25] * 4]

@@ -5,6 +5,7 @@ after replacements, in float64 and log space. ``observed`` is log p of the event
 after each replacement; ``log_weights`` say how much each replacement counts (they sum to 1).
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -106,3 +107,27 @@ def kl_to_mixture_error(
     error = (squares.sum(1) / max(num_samples - 1, 0)).sqrt() if num_samples > 1 else mean * torch.nan
     slope = (mean - observed.double().exp()) / (mean * (1 - mean)).clamp(min=1e-300)
     return slope.abs() * error
+
+
+# The staircase: probabilities of one event under each draw, with the cause observed and with it replaced.
+Draws = Float[Tensor, "pair sample"]
+
+
+def library(with_cause: Draws, without: Draws) -> Float[Tensor, " pair"]:
+    r"""Mean over draws of :math:`KL_B(q_n \| p_n)`, as the authors' library computes it."""
+    return bernoulli_kl(with_cause, without).mean(1)
+
+
+def paper(with_cause: Draws, without: Draws) -> Float[Tensor, " pair"]:
+    r""":math:`KL_B(\bar p \| \bar q)` of the means over draws, row j - 1 first, as the paper prints it."""
+    return bernoulli_kl(_log_mean(without), _log_mean(with_cause))
+
+
+def _log_mean(rows: Draws) -> Float[Tensor, " pair"]:
+    return rows.double().logsumexp(1) - math.log(rows.shape[1])
+
+
+STAIRCASE_STATISTICS: dict[str, Callable[[Draws, Draws], Float[Tensor, " pair"]]] = {
+    "library": library,
+    "paper": paper,
+}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from hf_trace.causal.discovery import PairScores
+from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.thresholds import Threshold
 from hf_trace.data.graph import CausalGraph
 from hf_trace.data.sequence import EventSequence

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_trace.causal.discovery import PairScores
 from hf_trace.causal.graphs import direction
+from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.thresholds import Threshold
 from hf_trace.data.graph import CausalGraph
 from hf_trace.data.sequence import EventSequence

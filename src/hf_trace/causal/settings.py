@@ -3,12 +3,12 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hf_trace.causal.cmi import STATISTICS
+from hf_trace.causal.cmi import STAIRCASE_STATISTICS, STATISTICS
 from hf_trace.causal.thresholds import parse_threshold
 from hf_trace.errors import SettingsError
 from hf_trace.scoring.proposals import PROPOSALS
 
-CONSTRUCTIONS = ("atomic",)
+CONSTRUCTIONS = {"atomic": STATISTICS, "staircase": STAIRCASE_STATISTICS}
 EFFECTS = ("direct",)
 
 
@@ -22,8 +22,10 @@ class DiscoverySettings:
         num_samples: Draws per replaced event (TRACE calls them particles).
         proposal: What replacements are drawn from: ``uniform``, ``unigram``, ``model``, or ``exhaustive``
             (every type once, uniformly weighted; ``exhaustive:unigram`` and ``exhaustive:model`` weight them).
-        construction: ``atomic``: one event is replaced, everything else stays as observed.
-        statistic: Name of a function of ``hf_trace.causal.cmi``.
+        construction: ``atomic``: one event is replaced, everything else stays as observed; ``staircase``: the
+            paper's, everything after an event is replaced.
+        statistic: Name of a function of ``hf_trace.causal.cmi``: ``kl_to_mixture``, ``mean_of_kl``,
+            ``probability_gain``, ``log_ratio``; for the staircase ``library`` or ``paper``.
         effect: ``direct``: events between cause and effect stay as observed.
         prefix_length: Events at the start that are always observed, never tested as causes.
         seed: Seed of the draws; the same sequence gets the same draws wherever it stands.
@@ -48,7 +50,13 @@ class DiscoverySettings:
         weighted = [f"exhaustive:{name}" for name in PROPOSALS]
         _one_of("proposal", self.proposal, [*PROPOSALS, "exhaustive", *weighted])
         _one_of("construction", self.construction, CONSTRUCTIONS)
-        _one_of("statistic", self.statistic, STATISTICS)
+        _one_of(
+            f"statistic of construction {self.construction!r}",
+            self.statistic,
+            CONSTRUCTIONS[self.construction],
+        )
+        if self.construction == "staircase":
+            _one_of("proposal of construction 'staircase'", self.proposal, ["uniform", "unigram"])
         _one_of("effect", self.effect, EFFECTS)
         _at_least("num_samples", self.num_samples, 1)
         _at_least("prefix_length", self.prefix_length, 0)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_trace.causal.discovery import PairScores
+from hf_trace.causal.pairs import PairScores
 from hf_trace.errors import SettingsError
 
 

@@ -11,8 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, Pipeline, PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from hf_trace.causal.discovery import PairScores, score_pairs
+from hf_trace.causal.discovery import score_pairs
 from hf_trace.causal.graphs import instance_graph, summary_graph
+from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.population import PopulationPool
 from hf_trace.causal.settings import DiscoverySettings
 from hf_trace.causal.sliding import Window, joined, sliding_windows

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Probabilities = Float[Tensor, "cause type"]
+Probabilities = Float[Tensor, "_ type"]  # one row per cause, or one for all
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def enumerate_types(
     """Every event type once, weighted: no Monte Carlo error."""
     ids = candidates.expand(len(observed), -1)
     same = ids == observed[:, None]
-    weights = probabilities.double()
+    weights = probabilities.double().expand(len(observed), -1)
     return _compact(ids, weights, ~same & (weights > 0), (weights * same).sum(1), 0)
 
 
@@ -83,6 +83,8 @@ def invert(
     """
     cumulative = probabilities.double().cumsum(1)
     cumulative = cumulative / cumulative[:, -1:]
+    if len(cumulative) == 1:  # one distribution for all causes
+        cumulative = cumulative[0]
     found = torch.searchsorted(cumulative, uniforms.double().contiguous(), right=True)
     return found.clamp(max=probabilities.shape[1] - 1)
 
@@ -101,21 +103,21 @@ class Alphabet:
 
 
 # Distribution of one cause over the alphabet; the second argument gives log P(type | past of the cause).
-Proposal = Callable[[Alphabet, Callable[[], Float[Tensor, "cause vocab"]], int], Probabilities]
+Proposal = Callable[[Alphabet, Callable[[], Float[Tensor, "cause vocab"]]], Probabilities]
 
 
-def uniform(alphabet: Alphabet, next_log_probs: Callable[[], Tensor], causes: int) -> Probabilities:
+def uniform(alphabet: Alphabet, next_log_probs: Callable[[], Tensor]) -> Probabilities:
     """Every event type alike: the paper's choice."""
     size = len(alphabet.token_ids)
-    return torch.full((1, size), 1 / size, dtype=torch.float64).expand(causes, -1)
+    return torch.full((1, size), 1 / size, dtype=torch.float64)
 
 
-def unigram(alphabet: Alphabet, next_log_probs: Callable[[], Tensor], causes: int) -> Probabilities:
+def unigram(alphabet: Alphabet, next_log_probs: Callable[[], Tensor]) -> Probabilities:
     """Event types as frequent as in the data."""
-    return (alphabet.frequencies / alphabet.frequencies.sum()).double().expand(causes, -1)
+    return (alphabet.frequencies / alphabet.frequencies.sum()).double()[None]
 
 
-def model(alphabet: Alphabet, next_log_probs: Callable[[], Tensor], causes: int) -> Probabilities:
+def model(alphabet: Alphabet, next_log_probs: Callable[[], Tensor]) -> Probabilities:
     """The oracle's own distribution of the replaced event given its past: stays in distribution."""
     return next_log_probs()[:, alphabet.token_ids].double().softmax(1)
 
