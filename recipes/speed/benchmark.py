@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 PREFIX = 4
+RUNS = 3
 SPECIAL = 4
 AGAINST_PEER = [(1000, 64, 32), (1000, 128, 8), (1000, 256, 8), (29100, 64, 8), (29100, 128, 4)]
 LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192, 100_000]
@@ -143,7 +144,7 @@ def call(python: str, script: Path, job: dict) -> dict:
 
 def ours(**job: object) -> dict:
     """One measurement of this package."""
-    return call(sys.executable, Path(__file__), {"runs": 3, "dtype": "float32", **job})
+    return call(sys.executable, Path(__file__), {"runs": RUNS, "dtype": "float32", **job})
 
 
 def against_peer(folder: str, peer: str | None) -> list[dict]:
@@ -162,7 +163,7 @@ def against_peer(folder: str, peer: str | None) -> list[dict]:
             found = ours(**job, max_lag=lag, dtype=dtype)
             row |= {f"{name}_seconds": found["seconds"], f"{name}_peak_bytes": found["peak_bytes"]}
         if peer:
-            task = {"model": model, "sequence": sequence, "draws": draws, "prefix": PREFIX, "runs": 2}
+            task = {"model": model, "sequence": sequence, "draws": draws, "prefix": PREFIX, "runs": RUNS}
             found = call(peer, Path(__file__).with_name("peer.py"), task)
             row |= {f"peer_{key}": value for key, value in found.items()}
             row |= agreement(folder, model, sequence, peer) if (types, length) == (1000, 64) else {}
@@ -224,7 +225,7 @@ def against_machine(folder: str) -> list[dict]:
             "draws": 32,
             "max_lag": None,
         }
-        found, rate = ours(**job, dtype=dtype, runs=5), matrix_rate(dtype, 1000)
+        found, rate = ours(**job, dtype=dtype), matrix_rate(dtype, 1000)
         table.append({"dtype": dtype, "matrix_rate": rate, **found, "share": found["flop_per_second"] / rate})
     return table
 
@@ -301,7 +302,7 @@ def truncation(folder: str) -> list[dict]:
 
 def runs(events: int) -> int:
     """Long measurements need no repeats."""
-    return 1 if events > 10_000 else 3
+    return 1 if events > 10_000 else RUNS
 
 
 def grown(axis: str, value: int, found: dict) -> dict:
@@ -356,6 +357,7 @@ def shown(value: object) -> str:
 
 def main() -> None:
     """Measure the parts asked for and write JSON, Markdown and a figure."""
+    global RUNS
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -365,7 +367,9 @@ def main() -> None:
         "--part", choices=["peer", "machine", "growth", "alarms", "truncation"], action="append"
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--runs", type=int, default=RUNS, help="timed runs after the warm-up")
     options = parser.parse_args()
+    RUNS = options.runs
     if options.worker:
         json.dump(worker(json.load(sys.stdin)), sys.stdout)
         return

@@ -142,6 +142,10 @@ def discover(
     ] = False,
     window_length: Length = None,
     window_gap: Gap = None,
+    construction: Annotated[str, typer.Option(help="atomic, or staircase (the paper's).")] = "atomic",
+    statistic: Annotated[
+        str | None, typer.Option(help="kl_to_mixture; for the staircase library or paper.")
+    ] = None,
     slide: Annotated[
         bool, typer.Option("--slide", help="Read long sequences whole, with a sliding context.")
     ] = False,
@@ -155,6 +159,7 @@ def discover(
     _check_outputs(out, plot, level)
     table = _read(log, case_column, event_column, time_column, query, time_unit)
     _prepare()
+    from hf_trace.causal.settings import DEFAULT_STATISTICS
     from hf_trace.data.graph import CausalGraph
     from hf_trace.hub import discovery_run as runs
     from hf_trace.hub.runs import TRAINING_FILE, read_json
@@ -171,6 +176,7 @@ def discover(
     parameters: dict[str, Any] = {
         "max_lag": max_lag, "threshold": threshold, "num_samples": num_samples, "proposal": proposal,
         "prefix_length": prefix_length, "min_frequency": min_frequency, "unknown": unknown,
+        "construction": construction, "statistic": statistic or DEFAULT_STATISTICS.get(construction, ""),
         "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
     }  # fmt: skip
     started = time.monotonic()

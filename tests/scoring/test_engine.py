@@ -114,6 +114,22 @@ def test_micro_batches_change_nothing(kind, most_tokens):
     assert largest_difference(parts, whole) < 1e-5
 
 
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_side_of_the_padding_changes_nothing(kind):
+    oracle = Oracle(tiny_model(kind))
+    right = sequences()
+    left = torch.stack([row.roll(max(LENGTHS) - length) for row, length in zip(right, LENGTHS, strict=True)])
+    branches, _ = some_branches()
+    scored = []
+    for ids in (left, right):
+        reading = oracle.read(ids, (ids > 0).long())
+        scored += [
+            {tuple(groups.tolist()): found for groups, found in oracle.branch_log_probs(reading, branches)}
+        ]
+    for groups, found in scored[0].items():
+        torch.testing.assert_close(found, scored[1][groups], rtol=0, atol=1e-6, equal_nan=True)
+
+
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "cohere", "bert"])
 def test_observed_tokens_score_as_in_a_plain_forward(kind):
     model = tiny_model(kind)

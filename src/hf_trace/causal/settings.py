@@ -9,6 +9,7 @@ from hf_trace.errors import SettingsError
 from hf_trace.scoring.proposals import PROPOSALS
 
 CONSTRUCTIONS = {"atomic": STATISTICS, "staircase": STAIRCASE_STATISTICS}
+DEFAULT_STATISTICS = {"atomic": "kl_to_mixture", "staircase": "library"}
 EFFECTS = ("direct",)
 
 

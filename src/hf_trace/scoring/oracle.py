@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from hf_trace.errors import ContextLengthError, NonFiniteError
 from hf_trace.scoring.checks import context_length, fit
-from hf_trace.scoring.memory import MOST_TOKENS, budget_bytes, token_bytes
+from hf_trace.scoring.memory import MOST_TOKENS, budget_bytes, keep_freed_memory, token_bytes
 from hf_trace.scoring.readers import FullRowReader, Reading
 from hf_trace.scoring.rows import NO_TARGET, Branches, micro_batches
 
@@ -35,6 +35,8 @@ class Oracle:
     def __init__(self, model: PreTrainedModel, *, memory: str | float | None = None) -> None:
         self.model = model.eval()
         self.device = model.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.vocab_size: int = model.config.vocab_size
         self.context_length = context_length(model)
         chosen = fit(model)
@@ -45,8 +47,17 @@ class Oracle:
             logger.warning("Every row is scored from its first token, which is slower: %s.", chosen.reason)
 
     @torch.inference_mode()
-    def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
-        """Read sequences, padded on the right, once; rows can then leave them anywhere.
+    def read(
+        self,
+        input_ids: Int[Tensor, "sequence pos"],
+        attention_mask: Int[Tensor, "sequence pos"] | None = None,
+    ) -> Reading:
+        """Read sequences once; rows can then leave them anywhere.
+
+        Args:
+            input_ids: Sequences, padded on the right, or on either side where a mask says so.
+            attention_mask: 1 for tokens, 0 for padding. Positions count from the first token of a sequence,
+                wherever its padding was.
 
         Raises:
             ContextLengthError: If they are longer than the model can read.
@@ -57,6 +68,9 @@ class Oracle:
                 f"A sequence has {length} tokens, the model reads at most {self.context_length}. Cut the log with "
                 f"`--window-length` (`hf_trace.cut_windows`), or train a model with a longer context."
             )
+        if attention_mask is not None:
+            first_tokens = attention_mask.eq(0).sort(dim=1, stable=True).indices
+            input_ids = input_ids.gather(1, first_tokens)
         return self.reader.read(input_ids.to(self.device))
 
     @torch.inference_mode()
