@@ -57,5 +57,6 @@ def test_the_demo_gives_the_figures_of_its_recipe(tmp_path):
     expected = json.loads((ROOT / "recipes/demo/expected.json").read_text())["metrics"]
     result = run_demo(tmp_path / "demo", say=say, progress=progress)
     found = result.comparison.to_dict()
-    for name in ("f1", "auroc", "auprc", "base_rate", "predict_all_f1"):
+    found["validation_loss"] = result.graph.metadata["oracle"]["loss"]
+    for name in ("validation_loss", "f1", "auroc", "auprc", "base_rate", "predict_all_f1"):
         assert found[name] == pytest.approx(expected[name]["value"], abs=expected[name]["tolerance"]), name
