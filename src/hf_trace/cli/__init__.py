@@ -1,0 +1,37 @@
+"""The command line: reads options, calls the library, prints. What is heavy is imported inside the commands."""
+
+import sys
+
+import typer
+
+from hf_trace.cli.demonstration import demo
+from hf_trace.cli.discovery import discover
+from hf_trace.cli.evaluation import evaluate
+from hf_trace.cli.training import train
+from hf_trace.console import run
+
+app = typer.Typer(
+    name="hf-trace",
+    help="Causal graphs from event logs, by asking a language model what an event changed.",
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+_COMMANDS = (
+    (train, "hf-trace train alarms.csv --case-column device --event-column alarm --out runs/alarms"),
+    (discover, "hf-trace discover runs/alarms alarms.csv --max-lag 8 --plot graph.png --out graph.json"),
+    (evaluate, "hf-trace evaluate graph.json truth.csv"),
+    (demo, "hf-trace demo --out runs/demo"),
+)
+for _command, _example in _COMMANDS:
+    app.command(epilog=f"Example: `{_example}`")(_command)
+
+
+def main() -> None:
+    """Entry point: one line per mistake, never a traceback for bad input."""
+    command = typer.main.get_command(app)
+    # Typer brings its own copy of click; its base of all usage errors is reached through a public name.
+    usage_error = typer.BadParameter.__mro__[2]
+    arguments = sys.argv[1:] or ["--help"]
+    sys.exit(run(lambda: command.main(arguments, standalone_mode=False, prog_name="hf-trace"), usage_error))

@@ -1,0 +1,117 @@
+"""``hf-trace discover``: a run folder and an event log to causal graphs."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hf_trace.cli.graph_outputs import check_one_graph, check_outputs, write_graphs
+from hf_trace.cli.inputs import quieten_host, read_events
+from hf_trace.cli.options import (
+    Case,
+    Event,
+    Gap,
+    Json,
+    Length,
+    Log,
+    MaxLag,
+    Proposal,
+    Query,
+    Samples,
+    Seed,
+    Threshold,
+    Time,
+    TimeUnit,
+)
+from hf_trace.cli.printing import print_graphs
+from hf_trace.console import print_json, progress, say, warn
+
+
+def discover(
+    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or Hub id.")],
+    log: Log,
+    level: Annotated[
+        str, typer.Option(help="population (all sequences), summary or instance (each).")
+    ] = "population",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Graph file: .json .graphml .dot .csv; .jsonl for many.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Figure: .png .svg .pdf.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--id", help="Only this sequence; can be repeated.")
+    ] = None,
+    sample: Annotated[int | None, typer.Option("--sample", help="Only so many sequences, at random.")] = None,
+    case_column: Case = None,
+    event_column: Event = None,
+    time_column: Time = None,
+    query: Query = None,
+    time_unit: TimeUnit = "s",
+    max_lag: MaxLag = 16,
+    threshold: Threshold = "margin:0.05",
+    num_samples: Samples = 32,
+    proposal: Proposal = "uniform",
+    prefix_length: Annotated[int, typer.Option(help="Events at the start that are never causes.")] = 0,
+    min_frequency: Annotated[
+        float, typer.Option(help="Least share of sequences that carry a population edge.")
+    ] = 0.05,
+    unknown: Annotated[
+        str | None, typer.Option(help="Events the model does not know: error, or map.")
+    ] = None,
+    self_loops: Annotated[
+        bool, typer.Option("--self-loops", help="Keep edges from a type to itself.")
+    ] = False,
+    window_length: Length = None,
+    window_gap: Gap = None,
+    construction: Annotated[str, typer.Option(help="atomic, or staircase (the paper's).")] = "atomic",
+    statistic: Annotated[
+        str | None, typer.Option(help="kl_to_mixture; for the staircase library or paper.")
+    ] = None,
+    slide: Annotated[
+        bool, typer.Option("--slide", help="Read long sequences whole, with a sliding context.")
+    ] = False,
+    batch_size: Annotated[int | None, typer.Option(help="Sequences read at a time.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    memory: Annotated[str | None, typer.Option(help="Memory scoring may use, e.g. 2GB.")] = None,
+    seed: Seed = 0,
+    json_output: Json = False,
+) -> None:
+    """Find which events cause which."""
+    check_outputs(out, plot, level)
+    table = read_events(log, case_column, event_column, time_column, query, time_unit)
+    quieten_host()
+    from hf_trace.causal.settings import DEFAULT_STATISTICS
+    from hf_trace.data.graph import CausalGraph
+    from hf_trace.hub import discovery_run as runs
+    from hf_trace.hub.runs import TRAINING_FILE, read_json
+
+    pipe = runs.load_pipeline(run_folder, dtype=dtype, memory=memory)
+    trained = read_json(run_folder, TRAINING_FILE)
+    unknown = unknown or ("map" if trained.get("min_count", 1) > 1 else "error")
+    windows = runs.windows_for(pipe, table, length=window_length, gap=window_gap, slide=slide)
+    if windows.was_cut:
+        say(f"Cut into {len(windows.log):,} windows of at most {windows.length} events.")
+    sequences = runs.chosen(windows.log, only) if only else windows.log
+    sequences = runs.sampled(sequences, sample, seed)
+    check_one_graph(1 if level == "population" else len(sequences), out, plot)
+    parameters: dict[str, Any] = {
+        "max_lag": max_lag, "threshold": threshold, "num_samples": num_samples, "proposal": proposal,
+        "prefix_length": prefix_length, "min_frequency": min_frequency, "unknown": unknown,
+        "construction": construction, "statistic": statistic or DEFAULT_STATISTICS.get(construction, ""),
+        "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
+    }  # fmt: skip
+    started = time.monotonic()
+    with progress("discovering", len(sequences.codes)) as advance:
+        if level == "population":
+            outputs = [runs.population_run(pipe, sequences, advance=advance, **parameters)]
+        else:
+            outputs = list(runs.record_run(pipe, sequences, advance=advance, **parameters))
+    if problem := outputs[0]["oracle"].get("warning"):
+        warn(problem)
+    graphs = [CausalGraph.from_dict(output["graph"]) for output in outputs]
+    say(f"{len(sequences):,} sequences in {time.monotonic() - started:.1f} s.")
+    write_graphs(graphs, outputs, out, plot)
+    if json_output:
+        print_json(outputs[0] if len(outputs) == 1 else outputs)
+    else:
+        print_graphs(graphs)

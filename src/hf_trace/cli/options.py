@@ -1,0 +1,32 @@
+"""Options and arguments that commands share, with their help."""
+
+from typing import Annotated
+
+import typer
+
+Log = Annotated[
+    str, typer.Argument(help="CSV, TSV, Parquet, JSONL, XES(.gz) or plain text: a file, folder or glob.")
+]
+Case = Annotated[
+    str | None, typer.Option("--case-column", help="Column that names the sequence (case, device, session).")
+]
+Event = Annotated[
+    str | None, typer.Option("--event-column", help="Column with the event, or several joined: `node,value`.")
+]
+Time = Annotated[str | None, typer.Option("--time-column", help="Column with the time.")]
+Query = Annotated[str | None, typer.Option("--query", help="Rows to keep, e.g. \"level != 'INFO'\".")]
+TimeUnit = Annotated[str, typer.Option("--time-unit", help="Unit of numeric times: s, ms, us, ns.")]
+Length = Annotated[
+    int | None, typer.Option("--window-length", help="Cut longer sequences into windows of so many events.")
+]
+Gap = Annotated[
+    float | None, typer.Option("--window-gap", help="Also cut where nothing happened for so many seconds.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+MaxLag = Annotated[int, typer.Option("--max-lag", help="Longest distance from cause to effect, in events.")]
+Threshold = Annotated[str, typer.Option("--threshold", help="`margin:NATS` or `fixed:VALUE`.")]
+Samples = Annotated[int, typer.Option("--num-samples", help="Draws per replaced event.")]
+Proposal = Annotated[
+    str, typer.Option("--proposal", help="What events are replaced by: uniform, unigram, model, exhaustive.")
+]

@@ -1,0 +1,45 @@
+"""Graphs and comparisons as tables on stdout."""
+
+from typing import TYPE_CHECKING, Any
+
+from hf_trace.console import print_table, say
+
+if TYPE_CHECKING:
+    from hf_trace.causal.metrics import GraphComparison
+    from hf_trace.data.graph import CausalGraph
+
+
+def print_graphs(graphs: "list[CausalGraph]", most: int = 10) -> None:
+    """The strongest edges of the first few graphs."""
+    for graph in graphs[:5]:
+        title = f"{graph.level} graph: {len(graph.events)} events, {len(graph.edges)} edges"
+        print_table(f"{title}; the strongest:" if graph.edges else title, *_edge_table(graph.strongest(most)))
+    if len(graphs) > 5:
+        say(f"… and {len(graphs) - 5} more graphs.")
+
+
+def _edge_table(graph: "CausalGraph") -> tuple[list[str], list[list[Any]]]:
+    shown = {"cause": "cause", "effect": "effect", "direction": "acts", "cmi": "cmi (nats)", "frequency": "frequency",
+             "support": "sequences", "lag": "lag", "lags": "lags", "lag_seconds": "after"}  # fmt: skip
+    edges = sorted(graph.edges, key=lambda edge: -edge.get("cmi", 0))
+    keys = [key for key in shown if any(key in edge for edge in edges)]
+    rows = [[_shown(key, edge.get(key, "")) for key in keys] for edge in edges]
+    return [shown[key] for key in keys], rows
+
+
+def _shown(key: str, value: Any) -> Any:
+    from hf_trace.data.summary import duration
+
+    if key == "lag_seconds" and value != "":
+        return duration(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def print_comparison(comparison: "GraphComparison") -> None:
+    """How a graph and the baselines agree with the known edges."""
+    rows = comparison.table_rows()
+    title = (
+        f"against {comparison.n_true_edges} known edges among {comparison.n_types} types "
+        f"(base rate {comparison.scores.base_rate:.3f})"
+    )
+    print_table(title, list(rows[0]), [list(row.values()) for row in rows])

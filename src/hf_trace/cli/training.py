@@ -1,0 +1,57 @@
+"""``hf-trace train``: an event log to a run folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hf_trace.cli.inputs import quieten_host, read_events
+from hf_trace.cli.options import Case, Event, Gap, Json, Length, Log, Query, Seed, Time, TimeUnit
+from hf_trace.console import print_json, progress, say, warn
+
+
+def train(
+    log: Log,
+    out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    case_column: Case = None,
+    event_column: Event = None,
+    time_column: Time = None,
+    query: Query = None,
+    time_unit: TimeUnit = "s",
+    preset: Annotated[str, typer.Option(help="Size of a new model: tiny, small or base.")] = "tiny",
+    model: Annotated[
+        str | None, typer.Option(help="A model type (gpt2), config, checkpoint folder or Hub id instead.")
+    ] = None,
+    lora: Annotated[bool, typer.Option("--lora", help="Train adapters of a pretrained --model.")] = False,
+    epochs: Annotated[float | None, typer.Option(help="Most passes over the data.")] = None,
+    min_count: Annotated[int, typer.Option(help="Read event types seen less often as unknown.")] = 1,
+    gaps: Annotated[
+        bool | None, typer.Option("--gaps/--no-gaps", help="Write the time between events as tokens.")
+    ] = None,
+    bf16: Annotated[bool | None, typer.Option("--bf16/--no-bf16", help="Compute in bfloat16.")] = None,
+    window_length: Length = None,
+    window_gap: Gap = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    seed: Seed = 0,
+    json_output: Json = False,
+) -> None:
+    """Train a model on an event log; writes one folder that `from_pretrained` loads."""
+    table = read_events(log, case_column, event_column, time_column, query, time_unit)
+    quieten_host()
+    from hf_trace.hub.oracle_quality import warning
+    from hf_trace.hub.training import TrainingSettings
+    from hf_trace.hub.training import train as train_oracle
+    from hf_trace.hub.training_progress import ProgressCallback
+
+    settings = TrainingSettings(
+        preset=preset, model=model, lora=lora, epochs=epochs, min_count=min_count, gaps=gaps, bf16=bf16,
+        window_length=window_length, window_gap=window_gap, seed=seed,
+    )  # fmt: skip
+    with progress("training (%)", 100) as advance:
+        trained = train_oracle(table, out, settings, resume=resume, callbacks=[ProgressCallback(advance)])
+    if problem := warning(trained.quality.to_dict()):
+        warn(problem)
+    if json_output:
+        print_json({"run": str(out), **trained.metrics})
+    else:
+        say(f"{trained.quality}; {trained.metrics['seconds']:.0f} s. Wrote {out}")
