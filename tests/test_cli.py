@@ -9,60 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hf_trace.cli import main
 from hf_trace.data.graph import CausalGraph
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
 COLUMNS = ["--case-column", "case", "--event-column", "event", "--time-column", "time"]
-
-
-@pytest.fixture
-def hf_trace(monkeypatch, capsys):
-    """Run a command line; gives the exit code, stdout and stderr."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["hf-trace", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        return exited.value.code, *capsys.readouterr()
-
-    return command
-
-
-@pytest.fixture
-def refused(hf_trace):
-    """Run a command line that must fail; gives its one line."""
-
-    def command(*arguments):
-        code, out, err = hf_trace(*arguments)
-        lines = [line for line in err.splitlines() if line.startswith("error: ")]
-        assert (code, out, len(lines)) == (1, "", 1), err
-        assert err.endswith(lines[0] + "\n")
-        assert "Traceback" not in err
-        return lines[0].removeprefix("error: ")
-
-    return command
-
-
-def table(records):
-    rows = [
-        f"{record['id']},{event},{time}"
-        for record in records
-        for event, time in zip(record["events"], record["timestamps"], strict=True)
-    ]
-    return "\n".join(["case,event,time", *rows, ""])
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch, timed_log, tiny_run, timed_run):
-    """A working folder with a log, a log without times and two runs."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "log.csv").write_text(table(timed_log.to_records()))
-    texts = (" ".join(record["events"]) for record in timed_log.to_records())
-    (tmp_path / "plain.txt").write_text("\n".join(texts))
-    (tmp_path / "run").symlink_to(tiny_run)
-    (tmp_path / "timed").symlink_to(timed_run)
-    return tmp_path
 
 
 def everything(folder):
