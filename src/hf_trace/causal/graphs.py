@@ -31,7 +31,7 @@ def instance_graph(sequence: EventSequence, scores: PairScores, threshold: Thres
     Returns:
         A graph over positions, edges in the order of their causes.
     """
-    kept = threshold.keep(scores.cmi).nonzero()[0]
+    kept = threshold.keep(scores).nonzero()[0]
     edges = tuple(_edge(sequence, scores, int(index)) for index in kept)
     return CausalGraph("instance", sequence.events, edges)
 

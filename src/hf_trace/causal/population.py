@@ -66,7 +66,7 @@ class PopulationPool:
             "lag": scores.lag,
             "cmi": scores.cmi,
             "gain": scores.gain,
-            "edge": self.threshold.keep(scores.cmi),
+            "edge": self.threshold.keep(scores),
             "seconds": np.nan,
         }
         if sequence.timestamps is not None:

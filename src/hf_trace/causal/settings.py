@@ -19,7 +19,8 @@ class DiscoverySettings:
 
     Attributes:
         max_lag: Longest distance tested between cause and effect, in events; None tests all.
-        threshold: ``margin:DELTA`` (nats) or ``fixed:VALUE``.
+        threshold: ``margin:DELTA`` (nats), ``fixed:VALUE`` (of the statistic), ``quantile:Q`` (the highest
+            1 - Q of the pairs of each sequence) or ``per-lag:DELTA,DELTA,...`` (the last for longer lags).
         num_samples: Draws per replaced event (TRACE calls them particles).
         proposal: What replacements are drawn from: ``uniform``, ``unigram``, ``model``, or ``exhaustive``
             (every type once, uniformly weighted; ``exhaustive:unigram`` and ``exhaustive:model`` weight them).

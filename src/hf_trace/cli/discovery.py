@@ -25,6 +25,7 @@ from hf_trace.cli.options import (
     TimeUnit,
 )
 from hf_trace.cli.printing import print_graphs
+from hf_trace.cli.validation import freeze_threshold, known_causes, with_validation
 from hf_trace.console import print_json, progress, say, warn
 
 
@@ -49,6 +50,9 @@ def discover(
     time_unit: TimeUnit = "s",
     max_lag: MaxLag = 16,
     threshold: Threshold = "margin:0.05",
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="Known graph that `--threshold validated` chooses by.")
+    ] = None,
     num_samples: Samples = 32,
     proposal: Proposal = "uniform",
     prefix_length: Annotated[int, typer.Option(help="Events at the start that are never causes.")] = 0,
@@ -78,6 +82,7 @@ def discover(
 ) -> None:
     """Find which events cause which."""
     check_outputs(out, plot, level)
+    known = known_causes(threshold, truth)
     table = read_events(log, case_column, event_column, time_column, query, time_unit)
     quieten_host()
     from hf_trace.causal.settings import DEFAULT_STATISTICS
@@ -101,11 +106,13 @@ def discover(
         "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
     }  # fmt: skip
     started = time.monotonic()
+    sequences, validation = freeze_threshold(pipe, sequences, known, parameters)
     with progress("discovering", len(sequences.codes)) as advance:
         if level == "population":
             outputs = [runs.population_run(pipe, sequences, advance=advance, **parameters)]
         else:
             outputs = list(runs.record_run(pipe, sequences, advance=advance, **parameters))
+    outputs = [with_validation(output, validation) for output in outputs]
     if problem := outputs[0]["oracle"].get("warning"):
         warn(problem)
     graphs = [CausalGraph.from_dict(output["graph"]) for output in outputs]

@@ -25,7 +25,13 @@ Gap = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 MaxLag = Annotated[int, typer.Option("--max-lag", help="Longest distance from cause to effect, in events.")]
-Threshold = Annotated[str, typer.Option("--threshold", help="`margin:NATS` or `fixed:VALUE`.")]
+Threshold = Annotated[
+    str,
+    typer.Option(
+        "--threshold",
+        help="margin:NATS, fixed:VALUE, quantile:Q (of each sequence), per-lag:NATS,NATS,… or validated.",
+    ),
+]
 Samples = Annotated[int, typer.Option("--num-samples", help="Draws per replaced event.")]
 Proposal = Annotated[
     str, typer.Option("--proposal", help="What events are replaced by: uniform, unigram, model, exhaustive.")
