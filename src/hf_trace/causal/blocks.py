@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hf_trace.data.sequence import EncodedSequence
@@ -75,6 +76,29 @@ def causes_of(block: Block, max_lag: int | None) -> Causes:
     before = block.tested.cumsum(1)
     reaches = before[sequence, end] > before[sequence, position]
     return Causes(sequence[reaches], position[reaches], event[reaches], end[reaches])
+
+
+def effects_of(block: Block, causes: Causes) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
+    """Pairs to test: for each, the index of its cause and the token of a tested event within its reach."""
+    reach = int((causes.end - causes.position).max()) if len(causes.position) else 0
+    after = causes.position[:, None] + torch.arange(1, reach + 1)
+    inside = after.clamp(max=block.input_ids.shape[1] - 1)
+    scored = (after <= causes.end[:, None]) & block.tested[causes.sequence[:, None], inside]
+    cause, slot = scored.nonzero(as_tuple=True)
+    return cause, after[cause, slot]
+
+
+def pair_rows(
+    block: Block,
+    causes: Causes,
+    pairs: tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]],
+    values: Sequence[Float[Tensor, " pair"]],
+) -> NDArray[np.float64]:
+    """Rows ``(sequence, cause, effect, cmi, gain, standard_error)`` from pairs and their last three columns."""
+    cause, effect = pairs
+    sequence = causes.sequence[cause]
+    columns = [sequence, causes.event[cause], block.event[sequence, effect], *values]
+    return torch.stack([column.double() for column in columns], dim=-1).numpy()
 
 
 def uniforms(block: Block, causes: Causes, num_samples: int, seed: int) -> Float[Tensor, "cause sample"]:

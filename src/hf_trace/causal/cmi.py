@@ -131,3 +131,23 @@ STAIRCASE_STATISTICS: dict[str, Callable[[Draws, Draws], Float[Tensor, " pair"]]
     "library": library,
     "paper": paper,
 }
+
+
+# Attributions: what a cause contributes to the log-probability of an effect, by gradient or by Shapley value.
+Contribution = Float[Tensor, " pair"]
+
+
+def absolute(contribution: Contribution) -> Contribution:
+    """Size of a contribution, whatever its direction."""
+    return contribution.abs()
+
+
+def signed(contribution: Contribution) -> Contribution:
+    """The contribution itself: positive where the cause makes the effect more likely."""
+    return contribution
+
+
+ATTRIBUTION_STATISTICS: dict[str, Callable[[Contribution], Contribution]] = {
+    "absolute": absolute,
+    "signed": signed,
+}

@@ -1,18 +1,33 @@
-"""Scores of cause and effect positions in single sequences: TRACE's intervention tensor, read by an oracle.
+"""Scores of cause and effect positions in single sequences: TRACE's intervention tensor, or a baseline.
 
 Nothing here decides what an edge is (``thresholds``) or builds graphs (``graphs``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hf_trace.causal.atomic import atomic_scores
+from hf_trace.causal.attributions import rollout_scores, saliency_scores
 from hf_trace.causal.blocks import Block
 from hf_trace.causal.pairs import PairScores, scores_by_sequence
 from hf_trace.causal.settings import DiscoverySettings
+from hf_trace.causal.shapley import shapley_scores
 from hf_trace.causal.staircase import staircase_scores
 from hf_trace.data.sequence import EncodedSequence
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.scoring.proposals import Alphabet
+from hf_trace.scoring.readers import Reading
+
+_Scores = Callable[[Oracle, Reading, Block, Alphabet, DiscoverySettings], Iterator[NDArray[np.float64]]]
+_SCORES: dict[str, _Scores] = {
+    "atomic": atomic_scores,
+    "staircase": staircase_scores,
+    "saliency": saliency_scores,
+    "attention": rollout_scores,
+    "shapley": shapley_scores,
+}
 
 
 def score_pairs(
@@ -40,5 +55,5 @@ def score_pairs(
         tested = [range(settings.prefix_length, len(each.event_positions)) for each in sequences]
     block = Block.build(sequences, alphabet, tested)
     reading = oracle.read(block.input_ids)
-    score = staircase_scores if settings.construction == "staircase" else atomic_scores
+    score = _SCORES[settings.construction]
     return scores_by_sequence(list(score(oracle, reading, block, alphabet, settings)), len(sequences))

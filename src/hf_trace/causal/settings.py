@@ -1,15 +1,36 @@
 """Everything that decides what a discovery run computes, checked once."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hf_trace.causal.cmi import STAIRCASE_STATISTICS, STATISTICS
+from hf_trace.causal.cmi import ATTRIBUTION_STATISTICS, STAIRCASE_STATISTICS, STATISTICS
 from hf_trace.causal.thresholds import parse_threshold
 from hf_trace.errors import SettingsError
 from hf_trace.scoring.proposals import PROPOSALS
 
-CONSTRUCTIONS = {"atomic": STATISTICS, "staircase": STAIRCASE_STATISTICS}
-DEFAULT_STATISTICS = {"atomic": "kl_to_mixture", "staircase": "library"}
+# Statistics of each construction.
+CONSTRUCTIONS: dict[str, Collection[str]] = {
+    "atomic": STATISTICS,
+    "staircase": STAIRCASE_STATISTICS,
+    "saliency": ATTRIBUTION_STATISTICS,
+    "attention": ("rollout",),
+    "shapley": ATTRIBUTION_STATISTICS,
+}
+DEFAULT_STATISTICS = {
+    "atomic": "kl_to_mixture",
+    "staircase": "library",
+    "saliency": "absolute",
+    "attention": "rollout",
+    "shapley": "absolute",
+}
+# Proposals of constructions that do not take all; gradients and attention replace nothing.
+_PROPOSALS_OF = {
+    "staircase": ["uniform", "unigram"],
+    "saliency": ["uniform"],
+    "attention": ["uniform"],
+    "shapley": ["uniform"],
+}
 EFFECTS = ("direct",)
 
 
@@ -25,9 +46,13 @@ class DiscoverySettings:
         proposal: What replacements are drawn from: ``uniform``, ``unigram``, ``model``, or ``exhaustive``
             (every type once, uniformly weighted; ``exhaustive:unigram`` and ``exhaustive:model`` weight them).
         construction: ``atomic``: one event is replaced, everything else stays as observed; ``staircase``: the
-            paper's, everything after an event is replaced.
+            paper's, everything after an event is replaced. Baselines: ``saliency``: input x gradient;
+            ``attention``: attention rollout, which has no sign; ``shapley``: Shapley values of the events within
+            ``max_lag``, ``num_samples`` orders of arrival each (slow; needs ``hf-trace[attributions]``).
         statistic: Name of a function of ``hf_trace.causal.cmi``: ``kl_to_mixture``, ``mean_of_kl``,
-            ``probability_gain``, ``log_ratio``; for the staircase ``library`` or ``paper``.
+            ``probability_gain``, ``log_ratio`` (the Granger reading: how much better the effect is predicted with
+            the cause than without); for the staircase ``library`` or ``paper``; for ``saliency`` and ``shapley``
+            ``absolute`` or ``signed``; for ``attention`` ``rollout``.
         effect: ``direct``: events between cause and effect stay as observed.
         prefix_length: Events at the start that are always observed, never tested as causes.
         seed: Seed of the draws; the same sequence gets the same draws wherever it stands.
@@ -57,8 +82,12 @@ class DiscoverySettings:
             self.statistic,
             CONSTRUCTIONS[self.construction],
         )
-        if self.construction == "staircase":
-            _one_of("proposal of construction 'staircase'", self.proposal, ["uniform", "unigram"])
+        if self.construction in _PROPOSALS_OF:
+            _one_of(
+                f"proposal of construction {self.construction!r}",
+                self.proposal,
+                _PROPOSALS_OF[self.construction],
+            )
         _one_of("effect", self.effect, EFFECTS)
         _at_least("num_samples", self.num_samples, 1)
         _at_least("prefix_length", self.prefix_length, 0)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hf_trace.causal.blocks import Block, Causes, causes_of, generator_of
+from hf_trace.causal.blocks import Block, Causes, causes_of, effects_of, generator_of, pair_rows
 from hf_trace.causal.cmi import STAIRCASE_STATISTICS
 from hf_trace.causal.settings import DiscoverySettings
 from hf_trace.scoring.interventions import staircase
@@ -34,20 +34,14 @@ def staircase_scores(
     kept = [causes.position, causes.position - 1]
     both = [_log_probs(oracle, reading, block, causes, position, noise) for position in kept]
 
-    reach = int((causes.end - causes.position).max())
-    after = causes.position[:, None] + torch.arange(1, reach + 1)
-    inside = after.clamp(max=block.input_ids.shape[1] - 1)
-    scored = (after <= causes.end[:, None]) & block.tested[causes.sequence[:, None], inside]
-    cause, slot = scored.nonzero(as_tuple=True)
-    effect, sequence = after[cause, slot], causes.sequence[cause]
+    cause, effect = effects_of(block, causes)
     observed, replaced = (
         table[cause, :, effect - position[cause] - 1] for table, position in zip(both, kept, strict=True)
     )
 
     score = STAIRCASE_STATISTICS[settings.statistic](observed, replaced)
     gain = (observed.double().exp() - replaced.double().exp()).mean(1)
-    columns = [sequence, causes.event[cause], block.event[sequence, effect], score, gain, score * torch.nan]
-    yield torch.stack([column.double() for column in columns], dim=-1).numpy()
+    yield pair_rows(block, causes, (cause, effect), (score, gain, score * torch.nan))
 
 
 def _log_probs(
