@@ -19,7 +19,7 @@ def test_import_is_light():
     assert not loaded_by("import hf_trace").intersection(HEAVY)
 
 
-@pytest.mark.parametrize("command", ["", "train", "discover", "evaluate", "demo"])
+@pytest.mark.parametrize("command", ["", "train", "discover", "evaluate", "simulate", "demo"])
 def test_help_is_light(command):
     arguments = ["hf-trace", *([command] if command else []), "--help"]
     code = f"""

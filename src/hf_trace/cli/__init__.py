@@ -7,6 +7,7 @@ import typer
 from hf_trace.cli.demonstration import demo
 from hf_trace.cli.discovery import discover
 from hf_trace.cli.evaluation import evaluate
+from hf_trace.cli.simulation import simulate
 from hf_trace.cli.training import train
 from hf_trace.console import run
 
@@ -22,6 +23,7 @@ _COMMANDS = (
     (train, "hf-trace train alarms.csv --case-column device --event-column alarm --out runs/alarms"),
     (discover, "hf-trace discover runs/alarms alarms.csv --max-lag 8 --plot graph.png --out graph.json"),
     (evaluate, "hf-trace evaluate graph.json truth.csv"),
+    (simulate, "hf-trace simulate small --out runs/small --sequences 500"),
     (demo, "hf-trace demo --out runs/demo"),
 )
 for _command, _example in _COMMANDS:
