@@ -49,6 +49,16 @@ def test_its_commands_have_the_options_it_names():
             assert option in known, option
 
 
+def test_its_background_knowledge_is_understood():
+    from hf_trace.causal.knowledge import BackgroundKnowledge
+
+    (document,) = blocks("json")
+    known = BackgroundKnowledge.from_dict(json.loads(document))
+    assert not known.allows("ticket", "alarm")
+    assert known.allows("a", "c")
+    assert not known.allows("a", "d")
+
+
 @pytest.mark.slow
 def test_the_demo_gives_the_figures_of_its_recipe(tmp_path):
     from hf_trace.console import progress, say

@@ -1,6 +1,7 @@
 """The atomic construction: one event is replaced, everything else, mediators included, stays as observed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from hf_trace.scoring.interventions import atomic
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.scoring.proposals import PROPOSALS, Alphabet, Draws, enumerate_types, invert, merge_draws
 from hf_trace.scoring.readers import Reading
+from hf_trace.scoring.rows import NO_TARGET, Branches
 
 # Entries of the [cause, type] tables that proposals make: 32 MB in float64.
 _TABLE_ENTRIES = 2**22
@@ -51,7 +53,11 @@ def _score_causes(
 ) -> Iterator[NDArray[np.float64]]:
     """Rows (sequence, cause, effect, cmi, gain, error) of tested pairs, a micro-batch at a time."""
     draws = _draw(oracle, reading, block, causes, alphabet, settings)
-    branches = atomic(block.input_ids, block.tested, causes.sequence, causes.position, causes.end, draws)
+    branches = _on_allowed(
+        block,
+        causes,
+        atomic(block.input_ids, block.tested, causes.sequence, causes.position, causes.end, draws),
+    )
     statistic = STATISTICS[settings.statistic]
     for groups, replaced in oracle.branch_log_probs(reading, branches):
         samples, width = replaced.shape[1:]
@@ -79,7 +85,21 @@ def _score_causes(
             error,
         ]
         table = torch.stack([column.double() for column in columns], dim=-1)
-        yield table[within & block.tested[row, after]].numpy()
+        yield table[within & block.testable(row, causes.position[groups, None], after)].numpy()
+
+
+def _on_allowed(block: Block, causes: Causes, branches: Branches) -> Branches:
+    """The same rows, scored only on events that the cause may act on."""
+    if block.allowed is None:
+        return branches
+
+    def tails(groups: Tensor, samples: int, width: int) -> tuple[Tensor, Tensor]:
+        tail_ids, targets = branches.tails(groups, samples, width)
+        row, cause = causes.sequence[groups, None], causes.position[groups, None]
+        after = (cause + 1 + torch.arange(width)).clamp(max=block.input_ids.shape[1] - 1)
+        return tail_ids, targets.masked_fill(~block.testable(row, cause, after)[:, None], NO_TARGET)
+
+    return replace(branches, tails=tails)
 
 
 def _draw(

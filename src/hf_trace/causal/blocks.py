@@ -1,7 +1,7 @@
 """Sequences that are read together, the events to test in them, and the random numbers that belong to each."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,11 @@ from torch import Tensor
 from hf_trace.data.sequence import EncodedSequence
 from hf_trace.scoring.proposals import Alphabet
 
+# Whether each cause may cause each effect, both given as tokens of any shapes that broadcast.
+Allowed = Callable[[Tensor, Tensor], Tensor]
+# Entries of the [cause, position] tables that tell what a cause may act on: 32 MB as positions.
+_TABLE_ENTRIES = 2**22
+
 
 @dataclass(frozen=True)
 class Block:
@@ -23,12 +28,17 @@ class Block:
     event: Int[Tensor, "sequence pos"]  # index of the event a token stands for; -1 for other tokens
     tested: Bool[Tensor, "sequence pos"]  # whether it is an event of the alphabet
     replaced: Bool[Tensor, "sequence pos"]  # whether it is tested as a cause
+    allowed: Allowed | None = None  # which pairs may be tested; None: all
 
     @classmethod
     def build(
-        cls, sequences: Sequence[EncodedSequence], alphabet: Alphabet, causes: Sequence[range]
+        cls,
+        sequences: Sequence[EncodedSequence],
+        alphabet: Alphabet,
+        causes: Sequence[range],
+        allowed: Allowed | None = None,
     ) -> "Block":
-        """Pad sequences on the right; ``causes`` are the events to test in each."""
+        """Pad sequences on the right; ``causes`` are the events to test in each, ``allowed`` the pairs."""
         length = max(len(sequence.input_ids) for sequence in sequences)
         ids = np.zeros((len(sequences), length), dtype=np.int64)
         event = np.full_like(ids, -1)
@@ -40,8 +50,17 @@ class Block:
             np.array([getattr(each, end) for each in causes])[:, None] for end in ("start", "stop")
         )
         replaced = tested & (event >= first) & (event < stop)
-        tables = (torch.from_numpy(table) for table in (ids, event, tested, replaced))
-        return cls(sequences, *tables)
+        tensor = torch.from_numpy
+        return cls(sequences, tensor(ids), tensor(event), tensor(tested), tensor(replaced), allowed)
+
+    def testable(
+        self, sequence: Int[Tensor, "*#pair"], cause: Int[Tensor, "*#pair"], effect: Int[Tensor, "*#pair"]
+    ) -> Bool[Tensor, "*pair"]:
+        """Whether the token at ``effect`` is an event that the token at ``cause`` may act on; all broadcast."""
+        is_event = self.tested[sequence, effect]
+        if self.allowed is None:
+            return is_event
+        return is_event & self.allowed(self.input_ids[sequence, cause], self.input_ids[sequence, effect])
 
 
 @dataclass(frozen=True)
@@ -73,9 +92,30 @@ def causes_of(block: Block, max_lag: int | None) -> Causes:
     offsets = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)[:-1]])
     tokens = torch.from_numpy(np.concatenate([each.event_positions for each in block.sequences]))
     end = tokens[offsets[sequence] + reach]
-    before = block.tested.cumsum(1)
-    reaches = before[sequence, end] > before[sequence, position]
-    return Causes(sequence[reaches], position[reaches], event[reaches], end[reaches])
+    causes = Causes(sequence, position, event, end)
+    last = _last_tested(block, causes) if block.allowed is None else _last_allowed(block, causes)
+    reaches = last > position
+    return Causes(sequence[reaches], position[reaches], event[reaches], last[reaches])
+
+
+def _last_tested(block: Block, causes: Causes) -> Int[Tensor, " cause"]:
+    """Last tested event within reach; at most the cause where there is none."""
+    places = torch.arange(block.tested.shape[1]).where(block.tested, -1)
+    return places.cummax(1).values[causes.sequence, causes.end]
+
+
+def _last_allowed(block: Block, causes: Causes) -> Int[Tensor, " cause"]:
+    """Last event within reach that each cause may act on; the cause itself where there is none."""
+    last = causes.position.clone()
+    reach = int((causes.end - causes.position).max()) if len(last) else 0
+    for some in torch.arange(len(last)).split(max(1, _TABLE_ENTRIES // max(1, reach))):
+        position, sequence = causes.position[some, None], causes.sequence[some, None]
+        after = position + torch.arange(reach + 1)
+        inside = after.clamp(max=block.input_ids.shape[1] - 1)
+        acts = (after > position) & (after <= causes.end[some, None])
+        acts = acts & block.testable(sequence, position, inside)
+        last[some] = after.where(acts, position).amax(1)
+    return last
 
 
 def effects_of(block: Block, causes: Causes) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
@@ -83,7 +123,8 @@ def effects_of(block: Block, causes: Causes) -> tuple[Int[Tensor, " pair"], Int[
     reach = int((causes.end - causes.position).max()) if len(causes.position) else 0
     after = causes.position[:, None] + torch.arange(1, reach + 1)
     inside = after.clamp(max=block.input_ids.shape[1] - 1)
-    scored = (after <= causes.end[:, None]) & block.tested[causes.sequence[:, None], inside]
+    testable = block.testable(causes.sequence[:, None], causes.position[:, None], inside)
+    scored = (after <= causes.end[:, None]) & testable
     cause, slot = scored.nonzero(as_tuple=True)
     return cause, after[cause, slot]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_trace.causal.atomic import atomic_scores
 from hf_trace.causal.attributions import rollout_scores, saliency_scores
-from hf_trace.causal.blocks import Block
+from hf_trace.causal.blocks import Allowed, Block
 from hf_trace.causal.pairs import PairScores, scores_by_sequence
 from hf_trace.causal.settings import DiscoverySettings
 from hf_trace.causal.shapley import shapley_scores
@@ -37,6 +37,7 @@ def score_pairs(
     settings: DiscoverySettings,
     *,
     tested: Sequence[range] | None = None,
+    allowed: Allowed | None = None,
 ) -> list[PairScores]:
     """Score how much each event informs each later one, in a block of sequences read together.
 
@@ -46,6 +47,8 @@ def score_pairs(
         alphabet: Event types that are tested and drawn.
         settings: See ``DiscoverySettings``.
         tested: For each sequence the events to test as causes; by default all after the prefix.
+        allowed: Which pairs of tokens are tested, for example an ``AllowedPairs``; by default all. A cause that may
+            act on nothing within reach is never replaced.
 
     Returns:
         One ``PairScores`` per sequence, in order. The numbers of a sequence depend on it and the seed alone,
@@ -53,7 +56,7 @@ def score_pairs(
     """
     if tested is None:
         tested = [range(settings.prefix_length, len(each.event_positions)) for each in sequences]
-    block = Block.build(sequences, alphabet, tested)
+    block = Block.build(sequences, alphabet, tested, allowed)
     reading = oracle.read(block.input_ids)
     score = _SCORES[settings.construction]
     return scores_by_sequence(list(score(oracle, reading, block, alphabet, settings)), len(sequences))

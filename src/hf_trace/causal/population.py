@@ -8,7 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_trace.causal.graphs import direction
+from hf_trace.causal.knowledge import BackgroundKnowledge
 from hf_trace.causal.pairs import PairScores
+from hf_trace.causal.required_edges import with_required
 from hf_trace.causal.thresholds import Threshold
 from hf_trace.data.graph import CausalGraph
 from hf_trace.data.sequence import EventSequence
@@ -79,13 +81,20 @@ class PopulationPool:
         if self._held > _PAIRS_HELD:
             self._compact()
 
-    def graph(self, *, min_frequency: float = 0.05, min_support: int = 2) -> CausalGraph:
+    def graph(
+        self,
+        *,
+        min_frequency: float = 0.05,
+        min_support: int = 2,
+        knowledge: BackgroundKnowledge | None = None,
+    ) -> CausalGraph:
         """The population graph of everything added so far.
 
         Args:
             min_frequency: A pair is an edge when the lower end of the Wilson interval of its frequency
                 exceeds this.
             min_support: Least number of sequences in which the pair must have been tested.
+            knowledge: Its required edges are in the graph whatever was found, marked ``required``.
 
         Returns:
             Edges with ``cmi`` (mean over tested position pairs, nats), ``edge_cmi`` (mean over those that
@@ -96,12 +105,20 @@ class PopulationPool:
         self._compact()
         names = list(self._types)
         pairs = self._statistics()
-        kept = pairs[(pairs["frequency_low"] > min_frequency) & (pairs["support"] >= min_support)]
+        is_edge = (pairs["frequency_low"] > min_frequency) & (pairs["support"] >= min_support)
+        kept = pairs[is_edge | self._required(pairs, knowledge)]
         edges = tuple(self._edge(names, row) for row in kept.to_dict("records"))
         metadata: dict[str, Any] = {"sequences": self.sequences}
         if len(names) <= _MOST_SCORED_TYPES:
             metadata["scores"] = {"events": names, "matrix": _matrix(pairs, len(names)).tolist()}
-        return CausalGraph("population", tuple(names), edges, metadata)
+        graph = CausalGraph("population", tuple(names), edges, metadata)
+        return graph if knowledge is None else with_required(graph, knowledge, {})
+
+    def _required(self, pairs: pd.DataFrame, knowledge: BackgroundKnowledge | None) -> NDArray[np.bool_]:
+        """Where a pair of types is required."""
+        wanted = set() if knowledge is None else knowledge.required_among(list(self._types))
+        keys = [self._types[cause] * len(self._types) + self._types[effect] for cause, effect in wanted]
+        return np.isin(pairs["cause"].to_numpy() * len(self._types) + pairs["effect"].to_numpy(), keys)
 
     def _compact(self) -> None:
         if not self._pending:
@@ -127,12 +144,17 @@ class PopulationPool:
     def _edge(self, names: list[str], row: Mapping[Any, Any]) -> dict[str, Any]:
         lags = self._lags[(self._lags["cause"] == row["cause"]) & (self._lags["effect"] == row["effect"])]
         counts = dict(zip(lags["lag"].tolist(), lags["size"].tolist(), strict=True))
+        carried = {}
+        if row["edges"]:
+            carried = {
+                "edge_cmi": row["edge_cmi"] / row["edges"],
+                "direction": direction(row["edge_gain"]),
+            }
         edge = {
             "cause": names[row["cause"]],
             "effect": names[row["effect"]],
             "cmi": row["mean_cmi"],
-            "edge_cmi": row["edge_cmi"] / row["edges"],
-            "direction": direction(row["edge_gain"]),
+            **carried,
             "frequency": row["frequency"],
             "frequency_low": row["frequency_low"],
             "frequency_high": row["frequency_high"],

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_trace.causal.cmi import ATTRIBUTION_STATISTICS, STAIRCASE_STATISTICS, STATISTICS
+from hf_trace.causal.knowledge import BackgroundKnowledge
 from hf_trace.causal.thresholds import parse_threshold
 from hf_trace.errors import SettingsError
 from hf_trace.scoring.proposals import PROPOSALS
@@ -57,6 +58,7 @@ class DiscoverySettings:
         prefix_length: Events at the start that are always observed, never tested as causes.
         seed: Seed of the draws; the same sequence gets the same draws wherever it stands.
         self_loops: Whether summary and population graphs keep edges from a type to itself.
+        knowledge: Which event types may cause which, and which do; None: nothing is known.
 
     Raises:
         SettingsError: If a value is not understood.
@@ -72,6 +74,7 @@ class DiscoverySettings:
     prefix_length: int = 0
     seed: int = 0
     self_loops: bool = False
+    knowledge: BackgroundKnowledge | None = None
 
     def __post_init__(self) -> None:
         weighted = [f"exhaustive:{name}" for name in PROPOSALS]
@@ -96,8 +99,8 @@ class DiscoverySettings:
         parse_threshold(self.threshold)
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings by name."""
-        return asdict(self)
+        """All settings by name, as JSON can hold them."""
+        return asdict(self) | {"knowledge": None if self.knowledge is None else self.knowledge.to_dict()}
 
 
 def _one_of(name: str, value: str, known: Any) -> None:

@@ -67,6 +67,10 @@ def discover(
     ] = False,
     window_length: Length = None,
     window_gap: Gap = None,
+    knowledge: Annotated[
+        Path | None,
+        typer.Option("--knowledge", help="JSON: forbidden and required pairs, tiers, groups, neighbours."),
+    ] = None,
     construction: Annotated[str, typer.Option(help="atomic, or staircase (the paper's).")] = "atomic",
     statistic: Annotated[
         str | None, typer.Option(help="kl_to_mixture; for the staircase library or paper.")
@@ -82,7 +86,9 @@ def discover(
 ) -> None:
     """Find which events cause which."""
     check_outputs(out, plot, level)
-    known = known_causes(threshold, truth)
+    from hf_trace.causal.knowledge import as_knowledge
+
+    known, rules = known_causes(threshold, truth), as_knowledge(knowledge)
     table = read_events(log, case_column, event_column, time_column, query, time_unit)
     quieten_host()
     from hf_trace.causal.settings import DEFAULT_STATISTICS
@@ -104,6 +110,7 @@ def discover(
         "prefix_length": prefix_length, "min_frequency": min_frequency, "unknown": unknown,
         "construction": construction, "statistic": statistic or DEFAULT_STATISTICS.get(construction, ""),
         "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
+        "knowledge": rules,
     }  # fmt: skip
     started = time.monotonic()
     sequences, validation = freeze_threshold(pipe, sequences, known, parameters)

@@ -11,10 +11,13 @@ import torch
 from transformers import AutoModelForCausalLM, Pipeline, PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from hf_trace.causal.allowed_pairs import AllowedPairs
 from hf_trace.causal.discovery import score_pairs
 from hf_trace.causal.graphs import instance_graph, summary_graph
+from hf_trace.causal.knowledge import BackgroundKnowledge, as_knowledge
 from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.population import PopulationPool
+from hf_trace.causal.required_edges import strongest_scores, with_required
 from hf_trace.causal.settings import DiscoverySettings
 from hf_trace.causal.sliding import Window, joined, sliding_windows
 from hf_trace.causal.thresholds import parse_threshold
@@ -41,7 +44,8 @@ ScoredSequence = tuple[EventSequence, PairScores]
 class CausalDiscoveryPipeline(Pipeline):
     """Causal graphs of event sequences, read off a frozen causal language model (TRACE, arXiv 2602.01135).
 
-    Call parameters are the fields of ``DiscoverySettings`` and:
+    Call parameters are the fields of ``DiscoverySettings``, where ``knowledge`` may also be a mapping or a JSON
+    file, and:
 
     * ``level``: ``"instance"`` (default) and ``"summary"`` give one output per record, with the graph of that
       level under ``"graph"``; ``"population"`` gives one output for all records.
@@ -143,9 +147,9 @@ class CausalDiscoveryPipeline(Pipeline):
         wrong = [name for name in parameters if name not in known]
         if wrong:
             raise SettingsError(f"Unknown parameter {preview(wrong)}, expected one of: {', '.join(known)}.")
-        settings = replace(
-            DiscoverySettings(), **{name: parameters[name] for name in _SETTINGS if name in parameters}
-        )
+        chosen = {name: parameters[name] for name in _SETTINGS if name in parameters}
+        chosen["knowledge"] = as_knowledge(chosen.get("knowledge"))
+        settings = replace(DiscoverySettings(), **chosen)
         level = parameters.get("level", "instance")
         if level not in LEVELS:
             raise SettingsError(f"level is {level!r}, expected one of: {', '.join(LEVELS)}.")
@@ -187,15 +191,19 @@ class CausalDiscoveryPipeline(Pipeline):
         return list(zip(windows, encoded, strict=True))
 
     def _forward(
-        self, block: list[tuple[Window, EncodedSequence]], settings: DiscoverySettings
+        self,
+        block: list[tuple[Window, EncodedSequence]],
+        settings: DiscoverySettings,
+        allowed: AllowedPairs | None = None,
     ) -> list[PairScores]:
         encoded = [sequence for _, sequence in block]
         tested = [window.tested(settings.prefix_length) for window, _ in block]
-        return score_pairs(self.oracle, encoded, self.alphabet, settings, tested=tested)
+        return score_pairs(self.oracle, encoded, self.alphabet, settings, tested=tested, allowed=allowed)
 
     def _scored(
         self, records: Iterator[EventSequence], preprocess: dict[str, Any], forward: dict[str, Any]
     ) -> Iterator[ScoredSequence]:
+        forward = {**forward, "allowed": self._allowed(forward["settings"].knowledge)}
         while block := list(islice(records, forward["batch_size"])):
             windows = [self.preprocess(each, forward["settings"].max_lag, **preprocess) for each in block]
             scores = self._in_batches(list(chain.from_iterable(windows)), **forward)
@@ -203,10 +211,17 @@ class CausalDiscoveryPipeline(Pipeline):
                 yield sequence, joined([(window, next(scores)) for window, _ in mine])
 
     def _in_batches(
-        self, windows: list[tuple[Window, EncodedSequence]], batch_size: int, settings: DiscoverySettings
+        self, windows: list[tuple[Window, EncodedSequence]], batch_size: int, **forward: Any
     ) -> Iterator[PairScores]:
         for start in range(0, len(windows), batch_size):
-            yield from self._forward(windows[start : start + batch_size], settings)
+            yield from self._forward(windows[start : start + batch_size], **forward)
+
+    def _allowed(self, knowledge: BackgroundKnowledge | None) -> AllowedPairs | None:
+        """Background knowledge in terms of the tokens of this model."""
+        if knowledge is None:
+            return None
+        vocab_size = self.oracle.vocab_size
+        return AllowedPairs.of(knowledge, self.events.event_types, self.alphabet.token_ids, vocab_size)
 
     def postprocess(self, scored: ScoredSequence, **options: Any) -> dict[str, Any]:
         """Graphs of one scored sequence."""
@@ -214,6 +229,9 @@ class CausalDiscoveryPipeline(Pipeline):
         settings: DiscoverySettings = options["settings"]
         instance = instance_graph(sequence, scores, parse_threshold(settings.threshold))
         summary = summary_graph(instance, self_loops=settings.self_loops)
+        if settings.knowledge is not None:
+            required = settings.knowledge.required_among(summary.events)
+            summary = with_required(summary, settings.knowledge, strongest_scores(sequence, scores, required))
         graph = instance if options["level"] == "instance" else summary
         output = {
             "id": sequence.id,
@@ -235,7 +253,8 @@ class CausalDiscoveryPipeline(Pipeline):
 
     def population_output(self, pool: PopulationPool, **options: Any) -> dict[str, Any]:
         """What a call with ``level="population"`` returns, from sequences already pooled."""
-        graph = pool.graph(min_frequency=options["min_frequency"], min_support=options["min_support"])
+        least = {name: options[name] for name in ("min_frequency", "min_support")}
+        graph = pool.graph(**least, knowledge=options["settings"].knowledge)
         return {"edges": list(graph.edges), "sequences": pool.sequences, **self._provenance(graph, options)}
 
     def _provenance(self, graph: CausalGraph, options: dict[str, Any]) -> dict[str, Any]:
