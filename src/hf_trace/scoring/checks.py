@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from hf_trace.errors import FutureLeakError, NonFiniteError
 from hf_trace.scoring.head import Head, LinearHead, WholeHead, candidate_heads
-from hf_trace.scoring.readers import FullRowReader, Reader, SharedPastReader
+from hf_trace.scoring.readers import FullRowReader, MarkovReader, Reader, SharedPastReader
 
 PROBE_LENGTH = 24
 # What an architecture that does not fit an assumption raises; anything else is a bug and passes through.
@@ -58,13 +58,27 @@ def _fit(model: PreTrainedModel, *, tolerance: float) -> Fit:
     _check_finite(logits)
     _check_causal(model, ids, logits, tolerance)
     expected = logits.log_softmax(-1)
-    scale = tolerance * max(1.0, float(expected.abs().max()))
+    reference = expected[:, :-1].gather(-1, ids[:, 1:, None])
+    scale = tolerance * max(1.0, float(reference.abs().max()))
+    markov = _markov(model, ids, scale)
+    if markov is not None:
+        return markov
     head, reason = _matching_head(model, ids, expected, scale)
     if head is not None:
         reader, reason = _matching_reader(model, head, ids, scale)
         if reader is not None:
             return Fit(reader, head)
     return Fit(FullRowReader(model), WholeHead(lambda logits: logits, logits.shape[-1]), reason)
+
+
+def _markov(model: PreTrainedModel, ids: Tensor, scale: float) -> Fit | None:
+    """How to read a model that says its predictions depend on few tokens, if that is so."""
+    order, padding = (getattr(model.config, name, None) for name in ("markov_order", "pad_token_id"))
+    if not isinstance(order, int) or not isinstance(padding, int):
+        return None
+    reader = MarkovReader(model, order, padding)
+    head = WholeHead(reader.logits, model.config.vocab_size)
+    return Fit(reader, head) if _branch_difference(model, reader, head, ids) <= scale else None
 
 
 def probe_ids(model: PreTrainedModel) -> Int[Tensor, "sequence pos"]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
@@ -23,12 +23,12 @@ class Head(Protocol):
     """What turns features of positions into scores of the next token."""
 
     def log_probs(
-        self, features: Float[Tensor, "token feature"], targets: Int[Tensor, " token"]
+        self, features: Shaped[Tensor, "token feature"], targets: Int[Tensor, " token"]
     ) -> Float[Tensor, " token"]:
         """Log-probability, in nats and float32, of one target per position."""
         ...
 
-    def logits(self, features: Float[Tensor, "token feature"]) -> Float[Tensor, "token vocab"]:
+    def logits(self, features: Shaped[Tensor, "token feature"]) -> Float[Tensor, "token vocab"]:
         """Logits over the whole vocabulary, for few positions at a time."""
         ...
 
@@ -40,7 +40,7 @@ class LinearHead:
         self.layer = layer
 
     def log_probs(
-        self, features: Float[Tensor, "token feature"], targets: Int[Tensor, " token"]
+        self, features: Shaped[Tensor, "token feature"], targets: Int[Tensor, " token"]
     ) -> Float[Tensor, " token"]:
         """See ``Head``; the normaliser is gathered over blocks of the vocabulary."""
         weight, bias = self.layer.weight, self.layer.bias
@@ -57,7 +57,7 @@ class LinearHead:
             out[rows] = observed + (0 if bias is None else bias[targets[rows]].float()) - total
         return out
 
-    def logits(self, features: Float[Tensor, "token feature"]) -> Float[Tensor, "token vocab"]:
+    def logits(self, features: Shaped[Tensor, "token feature"]) -> Float[Tensor, "token vocab"]:
         """See ``Head``."""
         return self.layer(features)
 
@@ -70,7 +70,7 @@ class WholeHead:
         self.tokens = max(1, BLOCK_BYTES // (4 * vocab_size))
 
     def log_probs(
-        self, features: Float[Tensor, "token feature"], targets: Int[Tensor, " token"]
+        self, features: Shaped[Tensor, "token feature"], targets: Int[Tensor, " token"]
     ) -> Float[Tensor, " token"]:
         """See ``Head``."""
         parts = [_gathered(self.logits(features[rows]), targets[rows]) for rows in self._rows(features)]

@@ -15,7 +15,7 @@ from hf_trace.errors import ContextLengthError, NonFiniteError
 from hf_trace.scoring.checks import context_length, fit
 from hf_trace.scoring.memory import MOST_TOKENS, budget_bytes, keep_freed_memory, token_bytes
 from hf_trace.scoring.readers import FullRowReader, Reading
-from hf_trace.scoring.rows import NO_TARGET, Branches, micro_batches
+from hf_trace.scoring.rows import NO_TARGET, Branches, few_lengths, micro_batches
 
 logger = logging.getLogger(__name__)
 
@@ -104,11 +104,11 @@ class Oracle:
         for groups in micro_batches(width, branches, self._tokens_that_fit(branches)):
             samples = int(branches.samples[groups].max())
             tail = int(branches.tail_length[groups].max())
-            tail_ids, targets = branches.tails(groups, samples, tail)
             if samples == 0:
-                yield groups, torch.empty(targets.shape)
+                yield groups, torch.empty((len(groups), 0, tail))
                 continue
-            yield groups, self._score(reading, branches, groups, tail_ids, targets)
+            tail_ids, targets = branches.tails(groups, samples, few_lengths(tail))
+            yield groups, self._score(reading, branches, groups, tail_ids, targets)[..., :tail]
 
     def _tokens_that_fit(self, branches: Branches) -> int:
         if not len(branches):

@@ -1,14 +1,15 @@
 """Ways to run a model over sequences and over the rows that leave them.
 
-``SharedPastReader`` runs a row's tail alone, on keys and values its sequence left behind. ``FullRowReader`` runs
-every row from its first token: slower by the length of the past, right for any causal model.
+``SharedPastReader`` runs a row's tail alone, on keys and values its sequence left behind. ``MarkovReader`` hands a
+model no more of the past than it reads. ``FullRowReader`` runs every row from its first token: slower by the length
+of the past, right for any causal model.
 """
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
@@ -28,7 +29,7 @@ class Reading:
     """
 
     input_ids: Int[Tensor, "sequence pos"]
-    features: Float[Tensor, "sequence pos feature"]
+    features: Shaped[Tensor, "sequence pos feature"]
     past: Cache | None = None
 
 
@@ -48,7 +49,7 @@ class Reader(Protocol):
         sequence: Int[Tensor, " group"],
         shared_length: Int[Tensor, " group"],
         tail_ids: Int[Tensor, "group sample tail"],
-    ) -> Float[Tensor, "row tail feature"]:
+    ) -> Shaped[Tensor, "row tail feature"]:
         """Features of every tail token of rows that leave ``reading``; rows of a group are adjacent."""
         ...
 
@@ -77,7 +78,7 @@ class SharedPastReader:
         sequence: Int[Tensor, " group"],
         shared_length: Int[Tensor, " group"],
         tail_ids: Int[Tensor, "group sample tail"],
-    ) -> Float[Tensor, "row tail feature"]:
+    ) -> Shaped[Tensor, "row tail feature"]:
         """See ``Reader``."""
         if reading.past is None:
             raise ValueError("This reading holds no past; use the reader that made it.")
@@ -90,6 +91,48 @@ class SharedPastReader:
     def width(self, branches: Branches) -> Int[Tensor, " group"]:
         """See ``Reader``."""
         return branches.tail_length
+
+
+class MarkovReader:
+    """Reads a model whose predictions depend on the last few tokens alone: those tokens are its features."""
+
+    name = "last tokens"
+
+    def __init__(self, model: PreTrainedModel, order: int, padding: int) -> None:
+        self.model = model
+        self.order = order
+        self.padding = padding
+
+    def logits(self, last_tokens: Int[Tensor, "token feature"]) -> Shaped[Tensor, "token vocab"]:
+        """What follows the given tokens; this reader's output head."""
+        return self.model(input_ids=last_tokens, logits_to_keep=1).logits[:, -1]
+
+    def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
+        """See ``Reader``."""
+        return Reading(input_ids, self._windows(input_ids, input_ids.shape[1]))
+
+    def branch(
+        self,
+        reading: Reading,
+        sequence: Int[Tensor, " group"],
+        shared_length: Int[Tensor, " group"],
+        tail_ids: Int[Tensor, "group sample tail"],
+    ) -> Shaped[Tensor, "row tail feature"]:
+        """See ``Reader``."""
+        samples, tail = tail_ids.shape[1:]
+        padded = torch.nn.functional.pad(reading.input_ids, (self.order, 0), value=self.padding)
+        slots = shared_length[:, None] + torch.arange(self.order, device=tail_ids.device)
+        past = padded[sequence[:, None], slots].repeat_interleave(samples, 0)
+        return self._windows(torch.cat([past, tail_ids.flatten(0, 1)], dim=1), tail)
+
+    def width(self, branches: Branches) -> Int[Tensor, " group"]:
+        """See ``Reader``."""
+        return branches.tail_length
+
+    def _windows(self, ids: Int[Tensor, "row pos"], last: int) -> Int[Tensor, "row last feature"]:
+        """The last tokens up to each of the last positions."""
+        padded = torch.nn.functional.pad(ids, (self.order, 0), value=self.padding)
+        return padded.unfold(1, self.order, 1)[:, -last:]
 
 
 class FullRowReader:
@@ -110,7 +153,7 @@ class FullRowReader:
         sequence: Int[Tensor, " group"],
         shared_length: Int[Tensor, " group"],
         tail_ids: Int[Tensor, "group sample tail"],
-    ) -> Float[Tensor, "row tail feature"]:
+    ) -> Shaped[Tensor, "row tail feature"]:
         """See ``Reader``."""
         _, samples, tail = tail_ids.shape
         length = int(shared_length.max()) + tail

@@ -62,3 +62,17 @@ def micro_batches(
         size = most_tokens // (int(width[order[start]]) * most_samples)
         yield order[start : start + max(1, size)]
         start += max(1, size)
+
+
+def few_lengths(length: int, per_octave: int = 16) -> int:
+    """A length rounded up to one of a few per doubling, a sixteenth longer at most.
+
+    Kernels of a new shape are compiled or planned anew, and kept: with every length its own shape that has cost
+    more time and memory than the padding.
+
+    Example:
+        >>> [few_lengths(length) for length in (7, 31, 60, 61, 251)]
+        [7, 31, 60, 62, 256]
+    """
+    step = 1 << max(0, length.bit_length() - per_octave.bit_length())
+    return -(-length // step) * step

@@ -20,6 +20,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache
 
+from hf_trace.scoring.rows import few_lengths
+
 IMPLEMENTATION = "hf_trace_shared_past"
 
 
@@ -44,7 +46,8 @@ class Branching:
     _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.past_length = int(self.shared_length.max())
+        stored = self.past.layers[0].keys.shape[-2]
+        self.past_length = min(stored, few_lengths(int(self.shared_length.max()), 8))
 
     def keys_and_values(self) -> tuple[Tensor, Tensor]:
         """Past keys and values of the layer that is being computed, one copy per group."""

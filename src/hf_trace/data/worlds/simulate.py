@@ -1,0 +1,105 @@
+"""Event logs written by a world."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hf_trace.data.log import EventLog
+from hf_trace.data.worlds.spec import WorldSpec
+from hf_trace.data.worlds.world import World
+
+_SEQUENCES_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a world wrote.
+
+    Attributes:
+        log: The events that were recorded.
+        codes: All events, hidden ones included, in the order in which they happened.
+        entropy: Mean entropy of the next event given its past, in nats: no model can have a lower loss.
+    """
+
+    log: EventLog
+    codes: Int[np.ndarray, "sequence event"]
+    entropy: float
+
+
+def type_names(types: int) -> tuple[str, ...]:
+    """Names of a world's types, in the order of their codes.
+
+    Example:
+        >>> type_names(11)[-1]
+        'e10'
+    """
+    width = len(str(types - 1))
+    return tuple(f"e{number:0{width}d}" for number in range(types))
+
+
+def simulate(
+    world: World, sequences: int, *, seed: int = 0, advance: Callable[[float], None] = lambda _: None
+) -> Simulation:
+    """Let a world write sequences, each from an empty past.
+
+    Args:
+        world: The world.
+        sequences: How many.
+        seed: Seed of the events; the weights have a seed of their own.
+        advance: Called with the number of sequences done.
+
+    Returns:
+        The log, with the position of an event as its time in seconds.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    codes, entropies = [], []
+    for start in range(0, sequences, _SEQUENCES_AT_ONCE):
+        count = min(_SEQUENCES_AT_ONCE, sequences - start)
+        share = world.spec.drift * (start + count / 2) / sequences
+        written, entropy = _write(world.drifted(share), count, generator)
+        codes.append(written)
+        entropies.append(entropy)
+        advance(start + count)
+    table = torch.cat(codes)
+    return Simulation(
+        _record(world.spec, table, generator), table.numpy(), float(torch.cat(entropies).mean())
+    )
+
+
+def _write(
+    world: World, sequences: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "sequence event"], Float[Tensor, " sequence"]]:
+    spec = world.spec
+    past = torch.full((sequences, spec.memory), world.nothing)
+    codes = torch.empty((sequences, spec.length), dtype=torch.long)
+    entropy = torch.zeros(sequences, dtype=torch.float64)
+    for step in range(spec.length):
+        log_probs = world.log_probs(past).double()
+        probabilities = log_probs.exp()
+        entropy -= (probabilities * log_probs).sum(-1) / spec.length
+        event = torch.multinomial(probabilities, 1, generator=generator)
+        codes[:, step] = event[:, 0]
+        past = torch.cat([event, past[:, :-1]], dim=1)
+    return codes, entropy
+
+
+def _record(spec: WorldSpec, codes: Int[Tensor, "sequence event"], generator: torch.Generator) -> EventLog:
+    """Write down what happened: hidden types left out, ties in any order."""
+    times = torch.arange(spec.length).expand(codes.shape)
+    if spec.ties > 1:
+        times = times // spec.ties * spec.ties
+        shuffled = (times + torch.rand(codes.shape, generator=generator) * 0.5).argsort(dim=1)
+        codes, times = codes.gather(1, shuffled), times.gather(1, shuffled)
+    seen = ~torch.isin(codes, torch.tensor(spec.hidden, dtype=torch.long))
+    offsets = np.concatenate([[0], seen.sum(1).cumsum(0).numpy()])
+    return EventLog(
+        event_types=type_names(spec.types),
+        codes=codes[seen].numpy().astype(np.int32),
+        offsets=offsets.astype(np.int64),
+        timestamps=times[seen].numpy().astype(np.float64),
+        ids=tuple(str(number) for number in range(len(codes))),
+    )

@@ -1,0 +1,169 @@
+r"""Worlds of TRACE's Eq. 21: the probability of every next event, in closed form.
+
+.. math:: P(X_t \mid past) = softmax(b + \sum_{k=1}^{h} e^{-r(k-1)} W[x_{t-k}] + ReLU([E[x_{t-h}] \dots E[x_{t-1}]]
+    W_1) W_2)
+
+A ``past`` is the last ``memory`` events, the latest first; ``types`` stands for "nothing yet".
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import embedding_bag, pad
+
+from hf_trace.data.worlds.spec import WorldSpec
+
+# Weights of more types are kept sparse: 29,100 types would fill 3.4 GB.
+_MOST_DENSE_TYPES = 6_000
+_EMBEDDING, _HIDDEN = 16, 64
+_SPARSE_PASTS = 64
+
+Past = Int[Tensor, "past lag"]
+State = dict[str, Tensor]
+
+
+class World:
+    """A world with its weights drawn.
+
+    Args:
+        spec: What defines it.
+        state: Its weights, where they are already known; else they follow from the seed.
+    """
+
+    def __init__(self, spec: WorldSpec, state: State | None = None) -> None:
+        self.spec = spec
+        self.state = draw_weights(spec) if state is None else state
+        self.fading = torch.exp(-spec.decay * torch.arange(spec.memory, dtype=torch.float32))
+
+    @property
+    def nothing(self) -> int:
+        """The code that stands for no event."""
+        return self.spec.types
+
+    def log_probs(self, past: Past) -> Float[Tensor, "past type"]:
+        """Log-probability of every type after each past, in nats and float32."""
+        logs = self.logits(past).log_softmax(-1)
+        if not self.spec.noise:
+            return logs
+        uniform = torch.full_like(logs, float(np.log(self.spec.noise / self.spec.types)))
+        return (
+            torch.logaddexp(logs + float(np.log1p(-self.spec.noise)), uniform)
+            if self.spec.noise < 1
+            else uniform
+        )
+
+    def logits(self, past: Past) -> Float[Tensor, "past type"]:
+        """Unnormalised log-probabilities, before noise events are mixed in."""
+        kind = self.spec.nonlinearity
+        if kind in ("none", "relu"):
+            out = self._sums(past, self.fading)
+            out = out + self._hidden_layer(past) if kind == "relu" else out
+        elif kind == "product":
+            odd = torch.arange(self.spec.memory) % 2 == 0
+            out = self._sums(past, self.fading * odd) * self._sums(past, self.fading * ~odd)
+        else:
+            out = self._sums(past, self.fading)
+            out = out * (out > self.spec.weight)
+        return out + self.state["bias"]
+
+    def _sums(self, past: Past, fading: Float[Tensor, " lag"]) -> Float[Tensor, "past type"]:
+        """Weights of the past events on every type, added up."""
+        if "rows" not in self.state:
+            return embedding_bag(
+                past, self.state["weight"], per_sample_weights=fading.expand(past.shape), mode="sum"
+            )
+        parts = [self._sparse_sums(part, fading) for part in past.split(_SPARSE_PASTS)]
+        return torch.cat(parts)
+
+    def _sparse_sums(self, past: Past, fading: Float[Tensor, " lag"]) -> Float[Tensor, "past type"]:
+        starts = self.state["rows"]
+        events = past.flatten()
+        counts = starts[events + 1] - starts[events]
+        owner = torch.repeat_interleave(counts)
+        first = counts.cumsum(0) - counts
+        entry = starts[events][owner] + torch.arange(len(owner)) - first[owner]
+        cells = owner // past.shape[1] * self.spec.types + self.state["columns"][entry]
+        values = self.state["values"][entry] * fading.repeat(len(past))[owner]
+        out = torch.zeros(len(past) * self.spec.types)
+        return out.scatter_add_(0, cells, values).view(len(past), -1)
+
+    def _hidden_layer(self, past: Past) -> Float[Tensor, "past type"]:
+        embedded = self.state["embedding"][past.flip(1)].flatten(1)
+        return torch.relu(embedded @ self.state["inner"]) @ self.state["outer"]
+
+    def drifted(self, share: float) -> "World":
+        """The world after a share of its way: so much of its weights is replaced by those of another seed."""
+        if not share:
+            return self
+        other = World(replace(self.spec, seed=self.spec.seed + 1_000_003))
+        kept = torch.rand(self.state["weight"].shape, generator=torch.Generator().manual_seed(self.spec.seed))
+        mixed = torch.where(kept < share, other.state["weight"], self.state["weight"])
+        return World(self.spec, {**self.state, "weight": mixed})
+
+    def acts(self) -> Float[np.ndarray, "cause effect"]:
+        """Weight of every type on every other at lag 1; dense worlds only."""
+        return self.state["weight"][:-1].numpy()
+
+
+def draw_weights(spec: WorldSpec) -> State:
+    """Weights of a world from its seed; the last row, of no event, is zero.
+
+    Dense weights are ``weight``; sparse ones are ``rows`` (where each starts), ``columns`` and ``values``.
+    """
+    generator = np.random.default_rng(spec.seed)
+    state = _explicit(spec) if spec.edges else _random(spec, generator)
+    state["bias"] = torch.from_numpy(generator.normal(size=spec.types) * spec.bias).float()
+    if spec.nonlinearity == "relu":
+        inner = spec.memory * _EMBEDDING
+        embedding = torch.from_numpy(generator.normal(size=(spec.types, _EMBEDDING))).float()
+        state["embedding"] = pad(embedding, (0, 0, 0, 1))
+        state["inner"] = torch.from_numpy(generator.normal(size=(inner, _HIDDEN)) / np.sqrt(inner)).float()
+        state["outer"] = torch.from_numpy(generator.normal(size=(_HIDDEN, spec.types)) / 8).float()
+    return state
+
+
+def _explicit(spec: WorldSpec) -> State:
+    weight = torch.zeros(spec.types + 1, spec.types)
+    for cause, effect, value in spec.edges:
+        weight[cause, effect] = value
+    return {"weight": weight}
+
+
+def _random(spec: WorldSpec, generator: np.random.Generator) -> State:
+    """Normal weights, most of them 0, drawn row by row so that dense and sparse worlds are the same."""
+    dense = spec.types <= _MOST_DENSE_TYPES
+    weight = np.zeros((spec.types + 1, spec.types), dtype=np.float32) if dense else None
+    columns, values, counts = [], [], np.zeros(spec.types + 1, dtype=np.int64)
+    for row in range(spec.types):
+        kept = np.flatnonzero(generator.random(spec.types, dtype=np.float32) >= spec.sparsity)
+        drawn = generator.standard_normal(len(kept), dtype=np.float32) * np.float32(spec.weight)
+        if weight is not None:
+            weight[row, kept] = drawn
+        else:
+            columns.append(kept.astype(np.int32))
+            values.append(drawn)
+            counts[row] = len(kept)
+    if weight is not None:
+        return {"weight": torch.from_numpy(weight)}
+    starts = np.concatenate([[0], counts.cumsum()])
+    return {
+        "rows": torch.from_numpy(starts),
+        "columns": torch.from_numpy(np.concatenate(columns)),
+        "values": torch.from_numpy(np.concatenate(values)),
+    }
+
+
+def pasts(
+    codes: Int[Tensor, "sequence event"], memory: int, nothing: int
+) -> Int[Tensor, "sequence event lag"]:
+    """The past of every event: the ``memory`` events before it, the latest first.
+
+    Example:
+        >>> pasts(torch.tensor([[5, 7, 8]]), 2, 9).tolist()
+        [[[9, 9], [5, 9], [7, 5]]]
+    """
+    padded = pad(codes, (memory, 0), value=nothing)
+    return padded.unfold(1, memory, 1)[:, : codes.shape[1]].flip(-1)

@@ -1,0 +1,142 @@
+"""Sampled continuations of sequences: what a model thinks happens next, and after that.
+
+Sampled tokens come from uniform numbers that the caller gives, so that rows which differ in one token alone can be
+continued with the same luck (common random numbers) and every result can be repeated.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+
+from hf_trace.scoring.oracle import Oracle
+from hf_trace.scoring.proposals import invert
+from hf_trace.scoring.readers import MarkovReader, SharedPastReader
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Which tokens may stand where: events alone, or events with the time between them in turn.
+
+    Attributes:
+        events: Tokens of event types.
+        gaps: Tokens of gap bins; empty where no time is written.
+        gap_seconds: What each gap token stands for.
+    """
+
+    events: Int[Tensor, " type"]
+    gaps: Int[Tensor, " bin"]
+    gap_seconds: Float[Tensor, " bin"]
+
+    @property
+    def tokens_per_event(self) -> int:
+        """Tokens that one more event costs."""
+        return 2 if len(self.gaps) else 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One event slot of all rows.
+
+    Attributes:
+        probabilities: Of every event type in this slot, given all before it in its row.
+        event: Index of the type that was sampled.
+        seconds: Time since the last token of the row that was given; 0 where no time is written.
+    """
+
+    probabilities: Float[Tensor, "row type"]
+    event: Int[Tensor, " row"]
+    seconds: Float[Tensor, " row"]
+
+
+def sample_futures(
+    oracle: Oracle,
+    context: Int[Tensor, "context pos"],
+    last: Int[Tensor, "context sample"],
+    slots: Slots,
+    uniforms: Float[Tensor, "context sample slot"],
+) -> Iterator[Step]:
+    """Continue every context after each of its last tokens, an event slot at a time.
+
+    Args:
+        oracle: The frozen model.
+        context: Tokens that are read once for all rows of a context; all of one length.
+        last: Event tokens that end the given part of each row.
+        slots: What may follow.
+        uniforms: A number in [0, 1) for every token to sample; they decide how many.
+
+    Yields:
+        A ``Step`` for each event; rows of a context are adjacent.
+    """
+    tokens = last.flatten().to(oracle.device)
+    numbers = uniforms.flatten(0, 1)
+    seconds = torch.zeros(len(tokens))
+    reader = _Reader.of(oracle, context.to(oracle.device), last.shape[1])
+    per_event = slots.tokens_per_event
+    for slot in range(numbers.shape[1] // per_event):
+        if per_event == 2:
+            bins = _probabilities(reader.next_logits(tokens), slots.gaps)
+            drawn = invert(bins, numbers[:, 2 * slot, None])[:, 0]
+            seconds = seconds + slots.gap_seconds[drawn]
+            tokens = slots.gaps[drawn].to(oracle.device)
+        probabilities = _probabilities(reader.next_logits(tokens), slots.events)
+        event = invert(probabilities, numbers[:, per_event * slot + per_event - 1, None])[:, 0]
+        tokens = slots.events[event].to(oracle.device)
+        yield Step(probabilities, event, seconds)
+
+
+def _probabilities(logits: Float[Tensor, "row vocab"], allowed: Int[Tensor, " token"]) -> Tensor:
+    return logits[:, allowed.to(logits.device)].double().softmax(-1).cpu()
+
+
+class _Reader:
+    """Feeds rows one token at a time."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self.oracle = oracle
+
+    @staticmethod
+    def of(oracle: Oracle, context: Tensor, samples: int) -> "_Reader":
+        kind = _CachedReader if isinstance(oracle.reader, SharedPastReader) else _WholeReader
+        return kind(oracle, context, samples)
+
+    def next_logits(self, tokens: Int[Tensor, " row"]) -> Float[Tensor, "row vocab"]:
+        raise NotImplementedError
+
+
+class _CachedReader(_Reader):
+    """Keeps keys and values of every row."""
+
+    @torch.inference_mode()
+    def __init__(self, oracle: Oracle, context: Tensor, samples: int) -> None:
+        super().__init__(oracle)
+        self.cache = DynamicCache()
+        oracle.model.base_model(input_ids=context, past_key_values=self.cache, use_cache=True)
+        self.cache.batch_repeat_interleave(samples)
+
+    @torch.inference_mode()
+    def next_logits(self, tokens: Int[Tensor, " row"]) -> Float[Tensor, "row vocab"]:
+        """Read one more token of every row."""
+        hidden = self.oracle.model.base_model(
+            input_ids=tokens[:, None], past_key_values=self.cache, use_cache=True
+        )[0]
+        return self.oracle.head.logits(hidden[:, -1])
+
+
+class _WholeReader(_Reader):
+    """Keeps the tokens of every row and reads as many of them again as the model looks at."""
+
+    def __init__(self, oracle: Oracle, context: Tensor, samples: int) -> None:
+        super().__init__(oracle)
+        self.rows = context.repeat_interleave(samples, 0)
+        order = oracle.reader.order if isinstance(oracle.reader, MarkovReader) else self.rows.shape[1] + 2**20
+        self.order = order
+
+    @torch.inference_mode()
+    def next_logits(self, tokens: Int[Tensor, " row"]) -> Float[Tensor, "row vocab"]:
+        """Read the rows with one more token."""
+        self.rows = torch.cat([self.rows, tokens[:, None]], dim=1)[:, -self.order :]
+        return self.oracle.model(input_ids=self.rows).logits[:, -1]
