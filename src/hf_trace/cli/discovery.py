@@ -71,9 +71,11 @@ def discover(
         Path | None,
         typer.Option("--knowledge", help="JSON: forbidden and required pairs, tiers, groups, neighbours."),
     ] = None,
-    construction: Annotated[str, typer.Option(help="atomic, or staircase (the paper's).")] = "atomic",
+    construction: Annotated[
+        str, typer.Option(help="atomic, staircase (the paper's), saliency, attention or shapley.")
+    ] = "atomic",
     statistic: Annotated[
-        str | None, typer.Option(help="kl_to_mixture; for the staircase library or paper.")
+        str | None, typer.Option(help="kl_to_mixture, log_ratio, …; for the staircase library or paper.")
     ] = None,
     slide: Annotated[
         bool, typer.Option("--slide", help="Read long sequences whole, with a sliding context.")
