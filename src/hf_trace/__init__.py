@@ -1,7 +1,7 @@
 """Causal graphs and causal effects from any autoregressive language model.
 
-``import hf_trace`` teaches Transformers the task ``"causal-discovery"``, before or after ``transformers`` itself
-is imported. Nothing heavy is loaded until it is used.
+``import hf_trace`` teaches Transformers the task ``"causal-discovery"`` and to load simulated worlds as models,
+before or after ``transformers`` itself is imported. Nothing heavy is loaded until it is used.
 """
 
 import importlib
@@ -66,10 +66,18 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def _register(_: Any) -> None:
-    """Load the module that registers the task; where it is being loaded already, it does so when done."""
-    importlib.import_module("hf_trace.hub.pipelines")
+# What registers itself on import, by the module of Transformers that it extends.
+_EXTENSIONS = {
+    "transformers.pipelines": "hf_trace.hub.pipelines",
+    "transformers.models.auto.modeling_auto": "hf_trace.hub.world_model",
+}
 
 
-# Runs at once where transformers.pipelines is loaded already, else as soon as it is.
-register_post_import_hook(_register, "transformers.pipelines")
+def _register(extended: Any) -> None:
+    """Load a module that registers itself; where it is being loaded already, it does so when done."""
+    importlib.import_module(_EXTENSIONS[extended.__name__])
+
+
+# Runs at once where a module is loaded already, else as soon as it is.
+for _name in _EXTENSIONS:
+    register_post_import_hook(_register, _name)

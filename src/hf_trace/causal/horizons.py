@@ -42,10 +42,11 @@ def parse_horizon(spec: str) -> Horizon:
         >>> parse_horizon("20,90s")
         Horizon(events=20, seconds=(90.0,))
     """
-    events, seconds = _EVENTS_PER_TIME, []
+    events: list[int] = []
+    seconds: list[float] = []
     for part in str(spec).split(","):
         found = re.fullmatch(r"(\d+\.?\d*)([smhd]?)", part.strip())
-        if not found or not float(found[1]) or (not found[2] and "." in found[1]):
+        if not found or not float(found[1]) or (not found[2] and ("." in found[1] or events)):
             raise SettingsError(
                 f"horizon is {spec!r}, expected a number of events such as '16', a time such as '90s', '10m', '1h' "
                 "or '2d', or both: '20,1h'."
@@ -53,5 +54,5 @@ def parse_horizon(spec: str) -> Horizon:
         if found[2]:
             seconds.append(float(found[1]) * _SECONDS[found[2]])
         else:
-            events = int(found[1])
-    return Horizon(events, tuple(seconds))
+            events.append(int(found[1]))
+    return Horizon(events[0] if events else _EVENTS_PER_TIME, tuple(seconds))

@@ -36,11 +36,13 @@ class LabelledPairs:
     def of(
         cls, codes: Int[np.ndarray, " event"], scores: PairScores, truth: Bool[np.ndarray, "event lag"]
     ) -> "LabelledPairs":
-        """Join the scores of a sequence with its truth, ``truth[i, k - 1]`` for cause i and effect i + k."""
-        inside = scores.lag <= truth.shape[1]
-        cause, effect = scores.cause_position[inside], scores.effect_position[inside]
-        lag = effect - cause
-        return cls(codes[cause], codes[effect], lag, scores.cmi[inside], truth[cause, lag - 1])
+        """Join the scores of a sequence with its truth, ``truth[i, k - 1]`` for cause i and effect i + k.
+
+        At longer lags than the truth has columns nothing is true.
+        """
+        cause, effect, lag = scores.cause_position, scores.effect_position, scores.lag
+        known = np.minimum(lag, truth.shape[1])
+        return cls(codes[cause], codes[effect], lag, scores.cmi, truth[cause, known - 1] & (lag == known))
 
     def f1(self, keep: Bool[np.ndarray, " pair"]) -> float:
         """F1 of the summary graph of the kept pairs; 1 where there is nothing to find and nothing found."""
@@ -72,8 +74,11 @@ def best_threshold(sequences: Sequence[LabelledPairs], *, candidates: int = 60) 
         candidates: Quantiles of the scores that are tried, denser towards the top.
     """
     scores = np.concatenate([pairs.score for pairs in sequences])
-    shares = 1 - np.geomspace(1e-4, 1, candidates)
-    tried = np.unique(np.quantile(scores[np.isfinite(scores)], shares))
+    scores = scores[np.isfinite(scores)]
+    if not len(scores):
+        raise ValueError("No pair has a finite score, expected some to choose a threshold among.")
+    shares = 1 - np.concatenate([[0], np.geomspace(1e-4, 1, candidates)])
+    tried = np.unique(np.quantile(scores, shares))
     return float(tried[int(np.argmax([mean_f1(sequences, value) for value in tried]))])
 
 

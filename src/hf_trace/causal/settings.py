@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_trace.causal.cmi import ATTRIBUTION_STATISTICS, STAIRCASE_STATISTICS, STATISTICS
+from hf_trace.causal.horizons import parse_horizon
 from hf_trace.causal.knowledge import BackgroundKnowledge
 from hf_trace.causal.thresholds import parse_threshold
+from hf_trace.causal.total_graphs import TOTAL_STATISTICS
 from hf_trace.errors import SettingsError
 from hf_trace.scoring.proposals import PROPOSALS
 
@@ -32,7 +34,7 @@ _PROPOSALS_OF = {
     "attention": ["uniform"],
     "shapley": ["uniform"],
 }
-EFFECTS = ("direct",)
+EFFECTS = ("direct", "total")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,10 @@ class DiscoverySettings:
             ``probability_gain``, ``log_ratio`` (the Granger reading: how much better the effect is predicted with
             the cause than without); for the staircase ``library`` or ``paper``; for ``saliency`` and ``shapley``
             ``absolute`` or ``signed``; for ``attention`` ``rollout``.
-        effect: ``direct``: events between cause and effect stay as observed.
+        effect: ``direct``: events between cause and effect stay as observed; ``total``: an event is forced and the
+            oracle goes on, everything after it free to follow (population graphs only).
+        horizon: How far ahead a total effect counts: events (``16``), a time (``1h``), or both (``20,1h``).
+        num_contexts: Places in the log where events are forced, for total effects.
         prefix_length: Events at the start that are always observed, never tested as causes.
         seed: Seed of the draws; the same sequence gets the same draws wherever it stands.
         self_loops: Whether summary and population graphs keep edges from a type to itself.
@@ -71,6 +76,8 @@ class DiscoverySettings:
     construction: str = "atomic"
     statistic: str = "kl_to_mixture"
     effect: str = "direct"
+    horizon: str = "16"
+    num_contexts: int = 256
     prefix_length: int = 0
     seed: int = 0
     self_loops: bool = False
@@ -80,10 +87,12 @@ class DiscoverySettings:
         weighted = [f"exhaustive:{name}" for name in PROPOSALS]
         _one_of("proposal", self.proposal, [*PROPOSALS, "exhaustive", *weighted])
         _one_of("construction", self.construction, CONSTRUCTIONS)
+        _one_of("effect", self.effect, EFFECTS)
+        total = self.effect == "total"
         _one_of(
-            f"statistic of construction {self.construction!r}",
+            "statistic of total effects" if total else f"statistic of construction {self.construction!r}",
             self.statistic,
-            CONSTRUCTIONS[self.construction],
+            TOTAL_STATISTICS if total else CONSTRUCTIONS[self.construction],
         )
         if self.construction in _PROPOSALS_OF:
             _one_of(
@@ -91,12 +100,13 @@ class DiscoverySettings:
                 self.proposal,
                 _PROPOSALS_OF[self.construction],
             )
-        _one_of("effect", self.effect, EFFECTS)
         _at_least("num_samples", self.num_samples, 1)
+        _at_least("num_contexts", self.num_contexts, 1)
         _at_least("prefix_length", self.prefix_length, 0)
         if self.max_lag is not None:
             _at_least("max_lag", self.max_lag, 1)
         parse_threshold(self.threshold)
+        parse_horizon(self.horizon)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings by name, as JSON can hold them."""

@@ -47,7 +47,8 @@ class TotalEffects:
     @property
     def gain(self) -> Float[np.ndarray, "cause effect"]:
         """How much more probable the effect is; below 0 where the cause makes it rarer."""
-        return self.risk - self.baseline
+        difference: Float[np.ndarray, "cause effect"] = self.risk - self.baseline
+        return difference
 
 
 def total_effects(
@@ -98,7 +99,8 @@ def _mean_of_others(
     counted[np.arange(types), np.arange(types)] = max(types - 1, 1)
     rest = found.sum(1, keepdims=True) - found - own
     rest[:, np.arange(types), np.arange(types)] += found[:, np.arange(types), np.arange(types)]
-    return rest / counted
+    mean: Float[np.ndarray, "context cause effect"] = rest / counted
+    return mean
 
 
 def _groups(
@@ -134,3 +136,16 @@ def _first_occurrences(
         total += step.probabilities * not_yet * weight
         not_yet[torch.arange(len(total)), step.event] = 0
     return total.view(count, types, types)
+
+
+def averaged(found: Sequence[TotalEffects]) -> TotalEffects:
+    """Mean over oracles; its standard error is of the contexts and, with several oracles, of their disagreement."""
+    gains = np.stack([each.gain for each in found])
+    within = np.mean([each.gain_error**2 for each in found], axis=0)
+    between = gains.var(0, ddof=1) / len(found) if len(found) > 1 else 0.0
+    return TotalEffects(
+        risk=np.mean([each.risk for each in found], axis=0),
+        baseline=np.mean([each.baseline for each in found], axis=0),
+        gain_error=np.sqrt(within + between),
+        contexts=found[0].contexts,
+    )

@@ -77,6 +77,15 @@ def discover(
     statistic: Annotated[
         str | None, typer.Option(help="kl_to_mixture, log_ratio, …; for the staircase library or paper.")
     ] = None,
+    effect: Annotated[
+        str, typer.Option(help="direct: what is between stays as observed; total: it may follow.")
+    ] = "direct",
+    horizon: Annotated[
+        str, typer.Option(help="How far ahead a total effect counts: 16 (events), 1h, or 20,1h.")
+    ] = "16",
+    num_contexts: Annotated[
+        int, typer.Option(help="Places where events are forced, for total effects.")
+    ] = 256,
     slide: Annotated[
         bool, typer.Option("--slide", help="Read long sequences whole, with a sliding context.")
     ] = False,
@@ -112,11 +121,12 @@ def discover(
         "prefix_length": prefix_length, "min_frequency": min_frequency, "unknown": unknown,
         "construction": construction, "statistic": statistic or DEFAULT_STATISTICS.get(construction, ""),
         "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
-        "knowledge": rules,
+        "knowledge": rules, "effect": effect, "horizon": horizon, "num_contexts": num_contexts,
     }  # fmt: skip
     started = time.monotonic()
     sequences, validation = freeze_threshold(pipe, sequences, known, parameters)
-    with progress("discovering", len(sequences.codes)) as advance:
+    steps = num_contexts if effect == "total" else len(sequences.codes)
+    with progress("discovering", steps) as advance:
         if level == "population":
             outputs = [runs.population_run(pipe, sequences, advance=advance, **parameters)]
         else:

@@ -123,17 +123,23 @@ def population_run(
         advance: Called with the number of events done.
         parameters: Call parameters of the pipeline.
     """
-    options = discover._sanitize_parameters(**{**parameters, "level": "population"})[2]
+    preprocess, _, options = discover._sanitize_parameters(**{**parameters, "level": "population"})
     settings = options["settings"]
+    if settings.effect == "total":
+        output = discover.total_output(iter(log), preprocess["unknown"], advance=advance, **options)
+        return _with_baselines(output, log, settings.max_lag)
     pool = PopulationPool(parse_threshold(settings.threshold), self_loops=settings.self_loops)
     done = 0
     for sequence, scores in discover.scored(iter(log), **parameters):
         pool.add(sequence, scores)
         done += len(sequence)
         advance(done)
-    output = discover.population_output(pool, **options)
+    return _with_baselines(discover.population_output(pool, **options), log, settings.max_lag)
+
+
+def _with_baselines(output: dict[str, Any], log: EventLog, max_lag: int | None) -> dict[str, Any]:
     graph = CausalGraph.from_dict(output["graph"])
-    counted = _counted(log, graph, settings.max_lag or int(log.sequence_lengths.max()))
+    counted = _counted(log, graph, max_lag or int(log.sequence_lengths.max()))
     return {**output, "graph": replace(graph, metadata={**graph.metadata, **counted}).to_dict()}
 
 

@@ -1,6 +1,6 @@
 """``pipeline("causal-discovery")``: event sequences in, causal graphs out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from itertools import chain, islice
 from numbers import Integral, Real
@@ -28,6 +28,7 @@ from hf_trace.errors import ContextLengthError, ModelLoadError, SettingsError, p
 from hf_trace.hub import oracle_quality
 from hf_trace.hub.records import is_single, sequences
 from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, read_json
+from hf_trace.hub.total_effects_run import total_effects_graph
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.scoring.proposals import Alphabet
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
@@ -116,6 +117,8 @@ class CausalDiscoveryPipeline(Pipeline):
         """
         preprocess, forward, postprocess = self._merged_parameters(parameters)
         records = sequences(inputs)
+        if forward["settings"].effect == "total":
+            return self.total_output(records, preprocess["unknown"], **postprocess)
         scored = self._scored(records, preprocess, forward)
         if postprocess["level"] == "population":
             return self._population(scored, postprocess)
@@ -156,6 +159,11 @@ class CausalDiscoveryPipeline(Pipeline):
         unknown = parameters.get("unknown", "error")
         if unknown not in ("error", "map"):
             raise SettingsError(f"unknown is {unknown!r}, expected 'error' or 'map'.")
+        if settings.effect == "total" and level != "population":
+            raise SettingsError(
+                f"effect is 'total' and level {level!r}: total effects pool many contexts. Expected level='population' "
+                "(`--level population`)."
+            )
         batch_size = parameters.get("batch_size")
         options = {
             "settings": settings,
@@ -256,6 +264,20 @@ class CausalDiscoveryPipeline(Pipeline):
         least = {name: options[name] for name in ("min_frequency", "min_support")}
         graph = pool.graph(**least, knowledge=options["settings"].knowledge)
         return {"edges": list(graph.edges), "sequences": pool.sequences, **self._provenance(graph, options)}
+
+    def total_output(
+        self,
+        records: Iterable[EventSequence],
+        unknown: str,
+        *,
+        advance: Callable[[float], None] = lambda _: None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """What a call with ``effect="total"`` returns; ``advance`` is told the contexts done."""
+        graph = total_effects_graph(
+            [self.oracle], self.events, records, options["settings"], unknown=unknown, advance=advance
+        )
+        return {"edges": list(graph.edges), **self._provenance(graph, options)}
 
     def _provenance(self, graph: CausalGraph, options: dict[str, Any]) -> dict[str, Any]:
         """The graph with everything needed to judge and to repeat it."""

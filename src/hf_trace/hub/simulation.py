@@ -17,13 +17,14 @@ from hf_trace.data.worlds.spec import WorldSpec
 from hf_trace.data.worlds.truth import DELTA, replacement_scores
 from hf_trace.data.worlds.world import World
 from hf_trace.errors import SettingsError
-from hf_trace.hub.runs import TRAINING_FILE, new_folder, write_json
+from hf_trace.hub.runs import TRAINING_FILE, check_replaceable, new_folder, write_json
 from hf_trace.hub.world_model import save_oracle
 
 EVENTS_FILE, TRUTH_FILE, PAIRS_FILE = "events.parquet", "truth.json", "true_pairs.parquet"
 _SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 # Structural truth lists every pair with a weight.
 _MOST_LISTED_TYPES = 2_000
+_TRUTH_SEQUENCES = 100
 Advance = Callable[[float], None]
 
 
@@ -54,7 +55,7 @@ def simulate_folder(
     seed: int = 0,
     advance: Advance = lambda _: None,
 ) -> SimulatedWorld:
-    """Write ``events.parquet``, ``truth.json``, ``true_pairs.parquet``, ``world.json``, a card and ``oracle/``.
+    """Write ``events.parquet``, ``truth.json``, ``true_pairs.parquet``, ``training.json``, a card and ``oracle/``.
 
     Where what is recorded has a closed form, truth is TRACE's: pairs of events whose replacement moves the
     probability by more than 0.05 nats, and the pairs of types they carry. Else it is structural: pairs of types
@@ -71,19 +72,22 @@ def simulate_folder(
 
     Raises:
         SettingsError: If a number is below 1, or the world is too large for a structural truth.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written or holds something else.
     """
-    for name, value in (("sequences", sequences), ("truth_samples", truth_samples)):
+    if truth_sequences is None:
+        truth_sequences = min(sequences, _TRUTH_SEQUENCES)
+    counts = {"sequences": sequences, "truth_sequences": truth_sequences, "truth_samples": truth_samples}
+    for name, value in counts.items():
         if value < 1:
             raise SettingsError(f"{name} is {value}, expected at least 1.")
     if not spec.is_exact and spec.types > _MOST_LISTED_TYPES:
         raise SettingsError(
             f"The world has {spec.types} types and no exact truth, expected at most {_MOST_LISTED_TYPES}."
         )
+    check_replaceable(Path(out))
     world = World(spec)
     simulation = simulate(world, sequences, seed=seed, advance=lambda done: advance(50 * done / sequences))
-    chosen = min(sequences, 100 if truth_sequences is None else truth_sequences)
-    pairs = _true_pairs(world, simulation, chosen, truth_samples, seed, advance)
+    pairs = _true_pairs(world, simulation, min(sequences, truth_sequences), truth_samples, seed, advance)
     truth = _pair_graph(spec, pairs) if spec.is_exact else _structural_graph(world)
     truth.metadata.update(world=spec.to_dict(), entropy=simulation.entropy, delta=DELTA)
     with new_folder(out) as folder:

@@ -63,6 +63,8 @@ class WorldModel(PreTrainedModel, GenerationMixin):
             self.register_buffer(name, value)
         self.anchor = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
         self.post_init()
+        # There are no keys and values to keep.
+        self.generation_config.use_cache = False
 
     @classmethod
     def of(cls, world: World) -> "WorldModel":

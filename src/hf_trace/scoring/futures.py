@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
+from hf_trace.errors import ContextLengthError
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.scoring.proposals import invert
 from hf_trace.scoring.readers import MarkovReader, SharedPastReader
@@ -70,7 +71,16 @@ def sample_futures(
 
     Yields:
         A ``Step`` for each event; rows of a context are adjacent.
+
+    Raises:
+        ContextLengthError: If context and continuation are longer than the model can read.
     """
+    needed = context.shape[1] + uniforms.shape[2]
+    if oracle.context_length is not None and needed > oracle.context_length:
+        raise ContextLengthError(
+            f"A context of {context.shape[1]} tokens and a continuation of {uniforms.shape[2]} are longer than the "
+            f"{oracle.context_length} that the model reads. Cut the contexts or shorten the horizon."
+        )
     tokens = last.flatten().to(oracle.device)
     numbers = uniforms.flatten(0, 1)
     seconds = torch.zeros(len(tokens))
@@ -132,11 +142,13 @@ class _WholeReader(_Reader):
     def __init__(self, oracle: Oracle, context: Tensor, samples: int) -> None:
         super().__init__(oracle)
         self.rows = context.repeat_interleave(samples, 0)
-        order = oracle.reader.order if isinstance(oracle.reader, MarkovReader) else self.rows.shape[1] + 2**20
-        self.order = order
 
     @torch.inference_mode()
     def next_logits(self, tokens: Int[Tensor, " row"]) -> Float[Tensor, "row vocab"]:
         """Read the rows with one more token."""
-        self.rows = torch.cat([self.rows, tokens[:, None]], dim=1)[:, -self.order :]
+        self.rows = torch.cat([self.rows, tokens[:, None]], dim=1)
+        reader = self.oracle.reader
+        if isinstance(reader, MarkovReader):
+            self.rows = self.rows[:, -reader.order :]
+            return reader.logits(self.rows)
         return self.oracle.model(input_ids=self.rows).logits[:, -1]

@@ -28,7 +28,7 @@ from hf_trace.errors import (
     first_line,
     preview,
 )
-from hf_trace.tokenization.gaps import gap_bins, gap_token, log_spaced_edges
+from hf_trace.tokenization.gaps import bin_middles, gap_bins, gap_token, log_spaced_edges
 
 PAD, BOS, EOS, UNK = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
 SPECIAL_TOKENS = (PAD, BOS, EOS, UNK)
@@ -66,7 +66,7 @@ class EventTokenizer:
         self.event_ids: NDArray[np.int64] = np.array([index for index, _ in events], dtype=np.int64)
         self.frequencies = _relative(settings.get("event_counts"), len(events))
         self._ids = dict(zip(self.event_types, self.event_ids.tolist(), strict=True))
-        self._gap_ids = np.array(
+        self.gap_ids = np.array(
             [self.vocabulary[gap_token(index)] for index in range(self._gap_tokens)], dtype=np.int64
         )
 
@@ -78,6 +78,11 @@ class EventTokenizer:
     def writes_gaps(self) -> bool:
         """Whether the time between events is written as tokens."""
         return bool(self.gap_edges)
+
+    @property
+    def gap_seconds(self) -> list[float]:
+        """What each gap token stands for: the middle of its bin, in seconds."""
+        return bin_middles(self.gap_edges)
 
     def __len__(self) -> int:
         return len(self.tokenizer)
@@ -248,7 +253,7 @@ class EventTokenizer:
             )
         body = np.empty(max(0, 2 * len(ids) - 1), dtype=np.int64)
         body[::2] = ids
-        body[1::2] = self._gap_ids[gap_bins(sequence.timestamps, self.gap_edges)]
+        body[1::2] = self.gap_ids[gap_bins(sequence.timestamps, self.gap_edges)]
         return body
 
 

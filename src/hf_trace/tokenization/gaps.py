@@ -1,6 +1,7 @@
 """Time between events as tokens: log-spaced bins, named ``<gap:0>`` and so on."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,3 +48,16 @@ def gap_bins(timestamps: Sequence[float], edges: Sequence[float]) -> NDArray[np.
     """
     gaps = np.diff(np.asarray(timestamps, dtype=np.float64))
     return np.searchsorted(np.asarray(edges), gaps, side="left")
+
+
+def bin_middles(edges: Sequence[float]) -> list[float]:
+    """A time in every bin, in seconds: the geometric middle, half the edge below the first, twice it beyond the last.
+
+    Example:
+        >>> bin_middles([0.0, 4.0, 100.0])
+        [0.0, 2.0, 20.0, 200.0]
+    """
+    if not edges:
+        return []
+    inner = [(low * high) ** 0.5 if low > 0 else high / 2 for low, high in pairwise(edges)]
+    return [edges[0], *inner, 2 * edges[-1]]

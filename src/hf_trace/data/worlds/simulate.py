@@ -13,6 +13,8 @@ from hf_trace.data.worlds.spec import WorldSpec
 from hf_trace.data.worlds.world import World
 
 _SEQUENCES_AT_ONCE = 1024
+# A drifting world changes between, not within, so many parts of its log.
+_DRIFT_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,11 @@ def simulate(
     """
     generator = torch.Generator().manual_seed(seed)
     codes, entropies = [], []
-    for start in range(0, sequences, _SEQUENCES_AT_ONCE):
-        count = min(_SEQUENCES_AT_ONCE, sequences - start)
+    at_once = _SEQUENCES_AT_ONCE
+    if world.spec.drift:
+        at_once = min(at_once, -(-sequences // _DRIFT_STEPS))
+    for start in range(0, sequences, at_once):
+        count = min(at_once, sequences - start)
         share = world.spec.drift * (start + count / 2) / sequences
         written, entropy = _write(world.drifted(share), count, generator)
         codes.append(written)

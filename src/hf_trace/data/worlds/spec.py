@@ -1,6 +1,7 @@
 """What defines a simulated world, checked once; the worlds that discovery is measured on, by name."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -12,14 +13,11 @@ NONLINEARITIES = ("none", "relu", "product", "threshold")
 
 
 def _within(name: str, value: Any, least: float | int, most: int | None) -> None:
-    kinds = (int,) if name in ("types", "memory", "ties", "length") else (int, float)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, kinds)
-        or not least <= value <= (most or float("inf"))
-    ):
-        bound = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise SettingsError(f"{name} is {value!r}, expected a number {bound}.")
+    whole = name in ("types", "memory", "ties", "length", "seed")
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < least or (most is not None and value > most):
+        bound = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise SettingsError(f"{name} is {value!r}, expected a {'whole ' * whole}number {bound}.")
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class WorldSpec:
         sparsity: Share of pairs of types that do not act on each other.
         bias: Scale of the types' own random logits (b).
         nonlinearity: ``none``; ``relu`` adds the hidden layer of Eq. 21; ``product`` multiplies the sums over odd
-            and even lags, so that causes act only together; ``threshold`` lets a sum act only above its scale.
+            and even lags, so that causes act only together; ``threshold`` lets a sum act only above ``weight``.
         edges: ``(cause, effect, weight)`` in place of random weights, types by number.
         noise: Share of events that are drawn uniformly, whatever came before.
         drift: Share of its weights that a world replaces on the way from its first sequence to its last.
@@ -67,16 +65,22 @@ class WorldSpec:
             raise SettingsError(
                 f"nonlinearity is {self.nonlinearity!r}, expected one of: {', '.join(NONLINEARITIES)}."
             )
-        for name, least in (("types", 2), ("memory", 1), ("ties", 1), ("length", 2)):
+        for name, least in (("types", 2), ("memory", 1), ("ties", 1), ("length", 2), ("seed", 0)):
             _within(name, getattr(self, name), least, None)
         for name in ("sparsity", "noise", "drift"):
             _within(name, getattr(self, name), 0, 1)
         for name in ("decay", "weight", "bias"):
             _within(name, getattr(self, name), 0, None)
+        if not all(math.isfinite(edge[2]) for edge in self.edges):
+            raise SettingsError("The weight of an edge is not finite, expected a number such as 2.5.")
         named = [*self.hidden, *(end for edge in self.edges for end in edge[:2])]
         outside = [number for number in named if not 0 <= number < self.types]
         if outside:
             raise SettingsError(f"Type {preview(outside)} is not one of the {self.types} types from 0.")
+        if len(set(self.hidden)) == self.types:
+            raise SettingsError(
+                "All types are hidden, so that nothing would be recorded. Leave one out of `hidden`."
+            )
         if self.edges and self.drift:
             raise SettingsError(
                 "drift replaces random weights, but the world has `edges`. Give one of the two."

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
 from hf_trace.data.worlds.spec import WorldSpec
+from hf_trace.errors import SettingsError
 
 # Weights of more types are kept sparse: 29,100 types would fill 3.4 GB.
 _MOST_DENSE_TYPES = 6_000
@@ -45,7 +46,7 @@ class World:
 
     def log_probs(self, past: Past) -> Float[Tensor, "past type"]:
         """Log-probability of every type after each past, in nats and float32."""
-        logs = self.logits(past).log_softmax(-1)
+        logs = self.logits(past).float().log_softmax(-1)
         if not self.spec.noise:
             return logs
         uniform = torch.full_like(logs, float(np.log(self.spec.noise / self.spec.types)))
@@ -62,7 +63,7 @@ class World:
             out = self._sums(past, self.fading)
             out = out + self._hidden_layer(past) if kind == "relu" else out
         elif kind == "product":
-            odd = torch.arange(self.spec.memory) % 2 == 0
+            odd = torch.arange(self.spec.memory, device=past.device) % 2 == 0
             out = self._sums(past, self.fading * odd) * self._sums(past, self.fading * ~odd)
         else:
             out = self._sums(past, self.fading)
@@ -71,10 +72,10 @@ class World:
 
     def _sums(self, past: Past, fading: Float[Tensor, " lag"]) -> Float[Tensor, "past type"]:
         """Weights of the past events on every type, added up."""
-        if "rows" not in self.state:
-            return embedding_bag(
-                past, self.state["weight"], per_sample_weights=fading.expand(past.shape), mode="sum"
-            )
+        if not self._is_sparse:
+            weight = self.state["weight"]
+            shares = fading.expand(past.shape).to(weight.dtype)
+            return embedding_bag(past, weight, per_sample_weights=shares, mode="sum")
         parts = [self._sparse_sums(part, fading) for part in past.split(_SPARSE_PASTS)]
         return torch.cat(parts)
 
@@ -84,10 +85,10 @@ class World:
         counts = starts[events + 1] - starts[events]
         owner = torch.repeat_interleave(counts)
         first = counts.cumsum(0) - counts
-        entry = starts[events][owner] + torch.arange(len(owner)) - first[owner]
+        entry = starts[events][owner] + torch.arange(len(owner), device=past.device) - first[owner]
         cells = owner // past.shape[1] * self.spec.types + self.state["columns"][entry]
         values = self.state["values"][entry] * fading.repeat(len(past))[owner]
-        out = torch.zeros(len(past) * self.spec.types)
+        out = values.new_zeros(len(past) * self.spec.types)
         return out.scatter_add_(0, cells, values).view(len(past), -1)
 
     def _hidden_layer(self, past: Past) -> Float[Tensor, "past type"]:
@@ -95,17 +96,37 @@ class World:
         return torch.relu(embedded @ self.state["inner"]) @ self.state["outer"]
 
     def drifted(self, share: float) -> "World":
-        """The world after a share of its way: so much of its weights is replaced by those of another seed."""
+        """The world after a share of its way: so much of its weights is replaced by those of another seed.
+
+        Raises:
+            SettingsError: If the world is too large to keep all its weights.
+        """
         if not share:
             return self
+        self._check_dense("drift")
         other = World(replace(self.spec, seed=self.spec.seed + 1_000_003))
         kept = torch.rand(self.state["weight"].shape, generator=torch.Generator().manual_seed(self.spec.seed))
         mixed = torch.where(kept < share, other.state["weight"], self.state["weight"])
         return World(self.spec, {**self.state, "weight": mixed})
 
     def acts(self) -> Float[np.ndarray, "cause effect"]:
-        """Weight of every type on every other at lag 1; dense worlds only."""
+        """Weight of every type on every other at lag 1.
+
+        Raises:
+            SettingsError: If the world is too large to keep all its weights.
+        """
+        self._check_dense("a table of its weights")
         return self.state["weight"][:-1].numpy()
+
+    @property
+    def _is_sparse(self) -> bool:
+        return "rows" in self.state
+
+    def _check_dense(self, what: str) -> None:
+        if self._is_sparse:
+            raise SettingsError(
+                f"The world has {self.spec.types} types, expected at most {_MOST_DENSE_TYPES} for {what}."
+            )
 
 
 def draw_weights(spec: WorldSpec) -> State:
