@@ -31,6 +31,10 @@ def train(
     bf16: Annotated[bool | None, typer.Option("--bf16/--no-bf16", help="Compute in bfloat16.")] = None,
     window_length: Length = None,
     window_gap: Gap = None,
+    ensemble: Annotated[
+        int,
+        typer.Option(help="Oracles to train; more than 1 says how sure edges are (`--threshold fdr:0.1`)."),
+    ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     seed: Seed = 0,
     json_output: Json = False,
@@ -45,10 +49,12 @@ def train(
 
     settings = TrainingSettings(
         preset=preset, model=model, lora=lora, epochs=epochs, min_count=min_count, gaps=gaps, bf16=bf16,
-        window_length=window_length, window_gap=window_gap, seed=seed,
+        window_length=window_length, window_gap=window_gap, ensemble=ensemble, seed=seed,
     )  # fmt: skip
     with progress("training (%)", 100) as advance:
-        trained = train_oracle(table, out, settings, resume=resume, callbacks=[ProgressCallback(advance)])
+        trained = train_oracle(
+            table, out, settings, resume=resume, callbacks=[ProgressCallback(advance, ensemble)]
+        )
     if problem := warning(trained.quality.to_dict()):
         warn(problem)
     if json_output:

@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from hf_trace.data.log import EventLog
 from hf_trace.data.windows import cut_windows
 from hf_trace.errors import EmptyLogError, SettingsError
 from hf_trace.hub.architectures import build_model, merged
+from hf_trace.hub.bagging import MEMBERS, bootstrap, member_seed
 from hf_trace.hub.oracle_quality import OracleQuality, measure
 from hf_trace.hub.runs import check_replaceable, new_folder, save_run
 from hf_trace.scoring.oracle import Oracle
@@ -59,6 +60,8 @@ class TrainingSettings:
         validation_share: Share of sequences held out.
         patience: Evaluations without a better validation loss before training stops.
         bf16: Whether to compute in bfloat16; by default on GPUs that have it.
+        ensemble: Oracles in all: the run itself and, in ``members/``, further ones trained on bootstrap samples of
+            the sequences, which say how far its scores can be trusted (``threshold="fdr:0.1"``).
         seed: Seed of the split, the weights and the order.
     """
 
@@ -76,12 +79,13 @@ class TrainingSettings:
     validation_share: float = 0.1
     patience: int = 4
     bf16: bool | None = None
+    ensemble: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.window_length is not None and self.window_length < 2:
             raise SettingsError(f"window_length is {self.window_length}, expected at least 2 events.")
-        for name in ("min_count", "max_tokens", "batch_tokens", "patience"):
+        for name in ("min_count", "max_tokens", "batch_tokens", "patience", "ensemble"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}, expected at least 1.")
         if not 0 < self.validation_share < 1:
@@ -133,14 +137,43 @@ def train(
     settings = settings or TrainingSettings()
     out = Path(out)
     check_replaceable(out)
-    started = time.monotonic()
-    set_seed(settings.seed)
     tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
     window_length = settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW)
-    window_length = max(2, window_length)
-    windows = cut_windows(log, length=window_length, gap=settings.window_gap)
+    settings = replace(settings, window_length=max(2, window_length))
+    windows = cut_windows(log, length=max(2, window_length), gap=settings.window_gap)
     training, validation = split(windows, settings.validation_share, settings.seed)
-    context_length = window_length * tokenizer.tokens_per_event() + 2
+    checkpoints = out.parent / f".{out.name}-checkpoints"
+    with new_folder(out) as folder:
+        job = _Job(tokenizer, training, validation, settings, resume, callbacks)
+        quality, metrics = _fit(job, folder, checkpoints)
+        for number in range(1, settings.ensemble):
+            seed = member_seed(settings.seed, number)
+            member = replace(
+                job, training=bootstrap(training, seed), settings=replace(settings, ensemble=1, seed=seed)
+            )
+            _fit(member, folder / MEMBERS / str(number), checkpoints / MEMBERS / str(number))
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return TrainedRun(out, quality, metrics)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one oracle is trained on and how."""
+
+    tokenizer: EventTokenizer
+    training: EventLog
+    validation: EventLog
+    settings: TrainingSettings
+    resume: bool
+    callbacks: Sequence[TrainerCallback]
+
+
+def _fit(job: _Job, folder: Path, checkpoints: Path) -> tuple[OracleQuality, dict[str, Any]]:
+    """Train one oracle and write its folder."""
+    started = time.monotonic()
+    settings, tokenizer = job.settings, job.tokenizer
+    set_seed(settings.seed)
+    context_length = (settings.window_length or 0) * tokenizer.tokens_per_event() + 2
     model = build_model(
         tokenizer,
         context_length=context_length,
@@ -148,28 +181,24 @@ def train(
         model=settings.model,
         lora=settings.lora,
     )
-    checkpoints = out.parent / f".{out.name}-checkpoints"
-    with new_folder(out) as folder:
-        trainer = _trainer(model, tokenizer, training, validation, settings, checkpoints)
-        for callback in callbacks:
-            trainer.add_callback(callback)
-        _run(trainer, checkpoints, resume=resume)
-        model = merged(trainer.model).eval()
-        oracle = Oracle(model)
-        quality = measure(oracle, tokenizer, training, validation)
-        metrics = {
-            "validation": quality.to_dict(),
-            "sequences": {"training": len(training), "validation": len(validation)},
-            "event_types": len(tokenizer.event_types),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "epochs": trainer.state.epoch,
-            "steps": trainer.state.global_step,
-            "seconds": round(time.monotonic() - started, 1),
-        }
-        document = {**asdict(settings), "window_length": window_length, "context_length": context_length}
-        save_run(folder, model, tokenizer, metrics=metrics, training=document)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return TrainedRun(out, quality, metrics)
+    trainer = _trainer(model, tokenizer, job.training, job.validation, settings, checkpoints)
+    for callback in job.callbacks:
+        trainer.add_callback(callback)
+    _run(trainer, checkpoints, resume=job.resume)
+    model = merged(trainer.model).eval()
+    quality = measure(Oracle(model), tokenizer, job.training, job.validation)
+    metrics = {
+        "validation": quality.to_dict(),
+        "sequences": {"training": len(job.training), "validation": len(job.validation)},
+        "event_types": len(tokenizer.event_types),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "epochs": trainer.state.epoch,
+        "steps": trainer.state.global_step,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    document = {**asdict(settings), "context_length": context_length}
+    save_run(folder, model, tokenizer, metrics=metrics, training=document)
+    return quality, metrics
 
 
 def split(windows: EventLog, share: float, seed: int) -> tuple[EventLog, EventLog]:

@@ -1,0 +1,44 @@
+"""Further oracles of a run, each trained on another bootstrap sample of the log: how sure the run can be.
+
+They lie in ``RUN/members/1`` and so on, each a folder that ``from_pretrained`` loads; the run itself stays one.
+"""
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from hf_trace.data.log import EventLog
+
+MEMBERS = "members"
+_FURTHEST_SEED = 2**31
+
+
+def member_seed(seed: int, number: int) -> int:
+    """Seed of a further oracle: of its sample, its weights and its order; 0 is the run itself.
+
+    Example:
+        >>> member_seed(7, 0), member_seed(7, 1) == member_seed(7, 2)
+        (7, False)
+    """
+    return seed if number == 0 else int(np.random.default_rng([seed, number]).integers(_FURTHEST_SEED))
+
+
+def bootstrap(windows: EventLog, seed: int) -> EventLog:
+    """As many sequences as there are, drawn with replacement; all windows of a sequence come together.
+
+    Args:
+        windows: Sequences, or windows of them named ``ID#NUMBER``.
+        seed: The same seed draws the same sample.
+    """
+    cases, counts = np.unique([name.rpartition("#")[0] or name for name in windows.ids], return_inverse=True)
+    order = np.argsort(counts, kind="stable")
+    windows_of = np.split(order, np.cumsum(np.bincount(counts))[:-1])
+    drawn = np.random.default_rng(seed).integers(len(cases), size=len(cases))
+    return windows.select(np.concatenate([windows_of[case] for case in np.sort(drawn)]))
+
+
+def member_folders(run: str | PathLike[str]) -> list[Path]:
+    """Folders of the further oracles of a run, by number; none where it has only one."""
+    found = [path for path in (Path(run) / MEMBERS).glob("*") if path.name.isdigit()]
+    return sorted(found, key=lambda path: int(path.name))
