@@ -6,6 +6,7 @@ r"""Worlds of TRACE's Eq. 21: the probability of every next event, in closed for
 A ``past`` is the last ``memory`` events, the latest first; ``types`` stands for "nothing yet".
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -49,12 +50,10 @@ class World:
         logs = self.logits(past).float().log_softmax(-1)
         if not self.spec.noise:
             return logs
-        uniform = torch.full_like(logs, float(np.log(self.spec.noise / self.spec.types)))
-        return (
-            torch.logaddexp(logs + float(np.log1p(-self.spec.noise)), uniform)
-            if self.spec.noise < 1
-            else uniform
-        )
+        uniform = torch.full_like(logs, math.log(self.spec.noise) - math.log(self.spec.types))
+        if self.spec.noise == 1:
+            return uniform
+        return torch.logaddexp(logs + math.log1p(-self.spec.noise), uniform)
 
     def logits(self, past: Past) -> Float[Tensor, "past type"]:
         """Unnormalised log-probabilities, before noise events are mixed in."""
