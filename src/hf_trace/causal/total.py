@@ -17,6 +17,7 @@ from itertools import groupby
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hf_trace.causal.horizons import Horizon
@@ -25,7 +26,7 @@ from hf_trace.scoring.oracle import Oracle
 
 _ROW_ENTRIES = 2**24
 _MOST_ROWS = 2048
-Context = Int[np.ndarray, " token"]
+Context = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def total_effects(
         baseline += others.sum(0)
         squares += ((found - others) ** 2).sum(0)
         done += len(found)
-        advance(done)
+        advance(float(done))
     gain = (risk - baseline) / done
     spread = np.maximum(squares / done - gain**2, 0)
     error = np.sqrt(spread / (done - 1)) if done > 1 else np.full_like(gain, np.nan)

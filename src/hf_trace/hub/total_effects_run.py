@@ -34,13 +34,39 @@ def total_effects_graph(
     unknown: str = "error",
     advance: Advance = lambda _: None,
 ) -> CausalGraph:
-    """The population graph of total effects.
+    """The population graph of total effects, averaged over oracles.
+
+    Arguments and errors are those of ``log_total_effects``; of ``settings`` also ``statistic``, ``threshold`` and
+    ``self_loops`` count.
+    """
+    found = log_total_effects(oracles, tokenizer, sequences, settings, unknown=unknown, advance=advance)
+    graph = total_graph(
+        averaged(found),
+        tokenizer.event_types,
+        parse_threshold(settings.threshold),
+        statistic=settings.statistic,
+        self_loops=settings.self_loops,
+    )
+    graph.metadata["oracles"] = len(oracles)
+    return graph
+
+
+def log_total_effects(
+    oracles: Sequence[Oracle],
+    tokenizer: EventTokenizer,
+    sequences: Iterable[EventSequence],
+    settings: DiscoverySettings,
+    *,
+    unknown: str = "error",
+    advance: Advance = lambda _: None,
+) -> list[TotalEffects]:
+    """Total effects by each oracle, in the same contexts.
 
     Args:
-        oracles: Models of one vocabulary; effects are averaged over them.
+        oracles: Models of one vocabulary.
         tokenizer: The vocabulary.
         sequences: Where contexts are drawn from, read once.
-        settings: ``effect`` is "total"; ``num_contexts``, ``horizon``, ``statistic``, ``threshold`` and ``seed`` count.
+        settings: ``num_contexts``, ``horizon``, ``prefix_length`` and ``seed`` count.
         unknown: See ``EventTokenizer.encode``.
         advance: Called with the number of contexts done, over all oracles.
 
@@ -55,32 +81,13 @@ def total_effects_graph(
     room = _room(oracles[0], slots, horizon)
     contexts = [
         _context(tokenizer, sequence, position, room, unknown)
-        for sequence, position in _drawn(
-            sequences, settings.num_contexts, settings.prefix_length, settings.seed
-        )
+        for sequence, position in _drawn(sequences, settings.num_contexts, settings.prefix_length, settings.seed)
     ]
     found: list[TotalEffects] = []
     for number, oracle in enumerate(oracles):
-        before = number * len(contexts)
-        found.append(
-            total_effects(
-                oracle,
-                contexts,
-                slots,
-                horizon,
-                seed=settings.seed,
-                advance=partial(_advance_from, advance, before),
-            )
-        )
-    graph = total_graph(
-        averaged(found),
-        tokenizer.event_types,
-        parse_threshold(settings.threshold),
-        statistic=settings.statistic,
-        self_loops=settings.self_loops,
-    )
-    graph.metadata["oracles"] = len(oracles)
-    return graph
+        told = partial(_advance_from, advance, number * len(contexts))
+        found.append(total_effects(oracle, contexts, slots, horizon, seed=settings.seed, advance=told))
+    return found
 
 
 def _advance_from(advance: Advance, before: int, done: float) -> None:
