@@ -33,6 +33,10 @@ def instance_graph(sequence: EventSequence, scores: PairScores, threshold: Thres
     """
     kept = threshold.keep(scores).nonzero()[0]
     edges = tuple(_edge(sequence, scores, int(index)) for index in kept)
+    confidence = threshold.confidence(scores)
+    if confidence is not None:
+        sure = confidence[kept].tolist()
+        edges = tuple({**edge, "confidence": each} for edge, each in zip(edges, sure, strict=True))
     return CausalGraph("instance", sequence.events, edges)
 
 
@@ -62,8 +66,8 @@ def summary_graph(instance: CausalGraph, *, self_loops: bool = False) -> CausalG
         self_loops: Whether to keep edges from a type to itself.
 
     Returns:
-        A graph over the event types of the sequence. ``cmi`` is the largest over the carrying pairs,
-        ``lags`` are theirs (events), ``support`` counts them.
+        A graph over the event types of the sequence. ``cmi`` is the largest over the carrying pairs, as is
+        ``confidence`` where there is one; ``lags`` are theirs (events), ``support`` counts them.
 
     Example:
         >>> edge = {"cause": "a", "effect": "b", "cause_position": 0, "effect_position": 1}
@@ -83,10 +87,12 @@ def _names(edge: dict[str, Any]) -> tuple[str, str]:
 
 
 def _merged(edges: list[dict[str, Any]]) -> dict[str, Any]:
+    sure = [edge["confidence"] for edge in edges if "confidence" in edge]
     return {
         "cause": edges[0]["cause"],
         "effect": edges[0]["effect"],
         "cmi": max(edge["cmi"] for edge in edges),
+        **({"confidence": max(sure)} if sure else {}),
         "direction": direction(_total(edge["gain"] for edge in edges)),
         "lags": sorted({edge["lag"] for edge in edges}),
         "support": len(edges),

@@ -17,6 +17,7 @@ class PairScores:
         cmi: The statistic of the run, in nats for the divergences.
         gain: p minus the mean probability after replacement; its sign is the direction.
         standard_error: Monte Carlo standard error of ``cmi``, in nats; 0 if nothing was sampled, NaN if unknown.
+        by_oracle: Where several oracles were asked, what each said of the same pairs.
     """
 
     cause_position: NDArray[np.int64]
@@ -24,6 +25,7 @@ class PairScores:
     cmi: NDArray[np.float64]
     gain: NDArray[np.float64]
     standard_error: NDArray[np.float64]
+    by_oracle: "tuple[PairScores, ...]" = ()
 
     def __len__(self) -> int:
         return len(self.cmi)

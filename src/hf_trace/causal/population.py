@@ -16,7 +16,7 @@ from hf_trace.data.graph import CausalGraph
 from hf_trace.data.sequence import EventSequence
 
 _PAIR = ["cause", "effect"]
-_SUMS = ["tested", "cmi", "edges", "edge_cmi", "edge_gain", "timed_edges", "edge_seconds"]
+_SUMS = ["tested", "cmi", "edges", "edge_cmi", "edge_gain", "edge_confidence", "timed_edges", "edge_seconds"]
 _PAIRS_HELD = 1_000_000
 # A score for every tested pair travels with the graph only where the table stays small.
 _MOST_SCORED_TYPES = 1_000
@@ -61,6 +61,7 @@ class PopulationPool:
         codes = np.array(
             [self._types.setdefault(event, len(self._types)) for event in sequence.events], dtype=np.int64
         )
+        sure = self.threshold.confidence(scores)
         table = {
             "cause": codes[scores.cause_position],
             "effect": codes[scores.effect_position],
@@ -69,6 +70,7 @@ class PopulationPool:
             "cmi": scores.cmi,
             "gain": scores.gain,
             "edge": self.threshold.keep(scores),
+            "confidence": np.nan if sure is None else sure,
             "seconds": np.nan,
         }
         if sequence.timestamps is not None:
@@ -98,7 +100,8 @@ class PopulationPool:
 
         Returns:
             Edges with ``cmi`` (mean over tested position pairs, nats), ``edge_cmi`` (mean over those that
-            carry the edge), ``frequency`` with interval (share of ``support`` sequences that carry it),
+            carry the edge), ``confidence`` (likewise, where the threshold knows one),
+            ``frequency`` with interval (share of ``support`` sequences that carry it),
             ``lag_counts`` (events) and, with timestamps, ``lag_seconds`` (mean). ``metadata["scores"]`` holds
             the mean cmi of every tested pair, edges or not.
         """
@@ -150,6 +153,8 @@ class PopulationPool:
                 "edge_cmi": row["edge_cmi"] / row["edges"],
                 "direction": direction(row["edge_gain"]),
             }
+            if self.threshold.has_confidence:
+                carried["confidence"] = row["edge_confidence"] / row["edges"]
         edge = {
             "cause": names[row["cause"]],
             "effect": names[row["effect"]],
@@ -175,6 +180,7 @@ def _count_pairs(pending: pd.DataFrame) -> pd.DataFrame:
         edges=edge.astype(np.int64),
         edge_cmi=pending["cmi"].where(edge, 0.0),
         edge_gain=pending["gain"].where(edge, 0.0),
+        edge_confidence=pending["confidence"].where(edge, 0.0),
         timed_edges=(edge & pending["seconds"].notna()).astype(np.int64),
         edge_seconds=pending["seconds"].where(edge, 0.0),
     )

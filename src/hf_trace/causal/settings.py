@@ -44,7 +44,9 @@ class DiscoverySettings:
     Attributes:
         max_lag: Longest distance tested between cause and effect, in events; None tests all.
         threshold: ``margin:DELTA`` (nats), ``fixed:VALUE`` (of the statistic), ``quantile:Q`` (the highest
-            1 - Q of the pairs of each sequence) or ``per-lag:DELTA,DELTA,...`` (the last for longer lags).
+            1 - Q of the pairs of each sequence), ``per-lag:DELTA,DELTA,...`` (the last for longer lags) or
+            ``fdr:Q,DELTA`` (the largest set of pairs of each sequence of which a share Q is expected to have no
+            effect above DELTA, by default 0.05 nats; asks all oracles of a run, see ``confidence``).
         num_samples: Draws per replaced event (TRACE calls them particles).
         proposal: What replacements are drawn from: ``uniform``, ``unigram``, ``model``, or ``exhaustive``
             (every type once, uniformly weighted; ``exhaustive:unigram`` and ``exhaustive:model`` weight them).
@@ -105,12 +107,33 @@ class DiscoverySettings:
         _at_least("prefix_length", self.prefix_length, 0)
         if self.max_lag is not None:
             _at_least("max_lag", self.max_lag, 1)
-        parse_threshold(self.threshold)
         parse_horizon(self.horizon)
+        if parse_threshold(self.threshold).has_confidence:
+            _check_confidence(self)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings by name, as JSON can hold them."""
         return asdict(self) | {"knowledge": None if self.knowledge is None else self.knowledge.to_dict()}
+
+
+def _check_confidence(settings: DiscoverySettings) -> None:
+    """Confidence needs a divergence whose Monte Carlo error is known."""
+    known = (
+        settings.effect == "direct"
+        and settings.construction == "atomic"
+        and settings.statistic == "kl_to_mixture"
+    )
+    if not known:
+        raise SettingsError(
+            f"threshold is {settings.threshold!r} with {settings.effect} effects, construction "
+            f"{settings.construction!r} and statistic {settings.statistic!r}, expected direct effects, 'atomic' and "
+            "'kl_to_mixture', whose error is known. Use margin:0.05 with the others."
+        )
+    if settings.num_samples < 2:
+        raise SettingsError(
+            f"num_samples is {settings.num_samples} and threshold {settings.threshold!r}, expected at least 2 draws: "
+            "one does not say how far it errs."
+        )
 
 
 def _one_of(name: str, value: str, known: Any) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_trace.causal.confidence import confidence, largest_set
 from hf_trace.causal.pairs import PairScores
 from hf_trace.errors import SettingsError
 
@@ -20,9 +21,16 @@ VALIDATED = "validated"
 class Threshold(ABC):
     """A rule that says which tested pairs of a sequence become edges; ``str`` gives what ``parse_threshold`` reads."""
 
+    # Whether it says how sure each pair is; then it asks all oracles there are.
+    has_confidence = False
+
     @abstractmethod
     def keep(self, scores: PairScores) -> NDArray[np.bool_]:
         """True where a pair becomes an edge."""
+
+    def confidence(self, scores: PairScores) -> NDArray[np.float64] | None:
+        """Chance that each pair is true, where the rule knows one."""
+        return None
 
     @abstractmethod
     def __str__(self) -> str: ...
@@ -90,6 +98,33 @@ class PerLag(Threshold):
         return f"per-lag:{','.join(map(_text, self.values))}"
 
 
+@dataclass(frozen=True)
+class Fdr(Threshold):
+    """Keeps the largest set of pairs of a sequence of which a share of ``level`` at most is expected to be false.
+
+    False is a pair whose effect is at most ``margin``: see ``confidence``.
+
+    Attributes:
+        level: False discovery rate, from 0 to 1.
+        margin: An effect size in nats.
+    """
+
+    level: float
+    margin: float = 0.05
+    has_confidence = True
+
+    def keep(self, scores: PairScores) -> NDArray[np.bool_]:
+        """True for the surest pairs, as long as their mean doubt is at most ``level``."""
+        return largest_set(self.confidence(scores), self.level)
+
+    def confidence(self, scores: PairScores) -> NDArray[np.float64]:
+        """Chance that the effect of each pair exceeds the margin."""
+        return confidence(scores, self.margin)
+
+    def __str__(self) -> str:
+        return f"fdr:{_text(self.level)},{_text(self.margin)}"
+
+
 def _text(value: float) -> str:
     """The shortest text that reads back as the same number."""
     short = f"{value:g}"
@@ -118,6 +153,13 @@ def _per_lag(text: str) -> Threshold:
     return PerLag(tuple(_number(part, 0.0) for part in text.split(",")))
 
 
+def _fdr(text: str) -> Threshold:
+    level, _, margin = text.partition(",")
+    if not 0 <= float(level) <= 1:
+        raise ValueError
+    return Fdr(float(level), _number(margin, 0.0) if margin or "," in text else Fdr.margin)
+
+
 _BOUND = "a kind and a value >= 0 such as 'margin:0.05' (nats) or 'fixed:3e-5'"
 
 # For each kind: what reads the text after the colon, raising ValueError, and what is expected there.
@@ -131,6 +173,11 @@ KINDS: dict[str, tuple[Callable[[str], Threshold], str]] = {
     "per-lag": (
         _per_lag,
         "one value >= 0 for each lag such as 'per-lag:0.1,0.05' (nats); the last holds for longer lags",
+    ),
+    "fdr": (
+        _fdr,
+        "a false discovery rate from 0 to 1 such as 'fdr:0.1', and after a comma the least effect that counts, in "
+        "nats ('fdr:0.1,0.05')",
     ),
 }
 

@@ -29,7 +29,8 @@ Threshold = Annotated[
     str,
     typer.Option(
         "--threshold",
-        help="margin:NATS, fixed:VALUE, quantile:Q (of each sequence), per-lag:NATS,NATS,… or validated.",
+        help="margin:NATS, fixed:VALUE, quantile:Q (of each sequence), per-lag:NATS,NATS,…, "
+        "fdr:RATE (share of false edges) or validated.",
     ),
 ]
 Samples = Annotated[int, typer.Option("--num-samples", help="Draws per replaced event.")]

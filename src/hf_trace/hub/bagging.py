@@ -7,8 +7,12 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from hf_trace.data.log import EventLog
+from hf_trace.hub.runs import load_model
+from hf_trace.hub.world_model import WorldModel
+from hf_trace.scoring.oracle import Oracle
 
 MEMBERS = "members"
 _FURTHEST_SEED = 2**31
@@ -42,3 +46,20 @@ def member_folders(run: str | PathLike[str]) -> list[Path]:
     """Folders of the further oracles of a run, by number; none where it has only one."""
     found = [path for path in (Path(run) / MEMBERS).glob("*") if path.name.isdigit()]
     return sorted(found, key=lambda path: int(path.name))
+
+
+def load_members(model: PreTrainedModel, *, memory: str | float | None = None) -> list[Oracle]:
+    """The further oracles of the run a model was loaded from, in its precision and on its device."""
+    run = getattr(model.config, "_name_or_path", "")
+    loaded = [load_model(folder, device=model.device) for folder in (member_folders(run) if run else [])]
+    return [Oracle(member.to(model.dtype), memory=memory) for member in loaded]
+
+
+def doubt(model: PreTrainedModel, oracles: int) -> str | None:
+    """What to tell a user about confidence from a single trained oracle; None where it can be believed."""
+    if oracles > 1 or isinstance(model, WorldModel):
+        return None
+    return (
+        "Confidence counts the error of the draws alone: this run has one oracle, and how far training misled it is "
+        "not known. Expect more false edges than asked for, or train with `--ensemble 5`."
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
+from functools import cached_property
 from itertools import chain, islice
 from numbers import Integral, Real
 from os import PathLike
@@ -13,6 +14,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_trace.causal.allowed_pairs import AllowedPairs
 from hf_trace.causal.discovery import score_pairs
+from hf_trace.causal.ensembles import pooled
 from hf_trace.causal.graphs import instance_graph, summary_graph
 from hf_trace.causal.knowledge import BackgroundKnowledge, as_knowledge
 from hf_trace.causal.pairs import PairScores
@@ -26,6 +28,7 @@ from hf_trace.data.graph_validation import Level
 from hf_trace.data.sequence import EncodedSequence, EventSequence
 from hf_trace.errors import ContextLengthError, ModelLoadError, SettingsError, preview
 from hf_trace.hub import oracle_quality
+from hf_trace.hub.bagging import doubt, load_members, member_seed
 from hf_trace.hub.records import is_single, sequences
 from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, read_json
 from hf_trace.hub.total_effects_run import total_effects_graph
@@ -92,10 +95,16 @@ class CausalDiscoveryPipeline(Pipeline):
         check_vocabulary(self.events, model)
         super().__init__(model=model, tokenizer=self.events.tokenizer, **kwargs)
         self.oracle = Oracle(self.model, memory=memory)
+        self._memory = memory
         self.quality = read_json(path, METRICS_FILE).get("validation", {}) if path else {}
         self.alphabet = Alphabet(
             torch.from_numpy(self.events.event_ids), torch.from_numpy(self.events.frequencies)
         )
+
+    @cached_property
+    def members(self) -> list[Oracle]:
+        """Further oracles of the run, from bootstrap samples; read from disk when they are first asked for."""
+        return load_members(self.model, memory=self._memory)
 
     def __call__(self, inputs: Any, **parameters: Any) -> Any:
         """Discover the graph of one record, of each record, or of all together.
@@ -203,20 +212,31 @@ class CausalDiscoveryPipeline(Pipeline):
         block: list[tuple[Window, EncodedSequence]],
         settings: DiscoverySettings,
         allowed: AllowedPairs | None = None,
+        number: int = 0,
     ) -> list[PairScores]:
+        """Scores of a block from the run itself, or from a further oracle with draws of its own."""
+        oracle = self.oracle if number == 0 else self.members[number - 1]
+        settings = replace(settings, seed=member_seed(settings.seed, number))
         encoded = [sequence for _, sequence in block]
         tested = [window.tested(settings.prefix_length) for window, _ in block]
-        return score_pairs(self.oracle, encoded, self.alphabet, settings, tested=tested, allowed=allowed)
+        return score_pairs(oracle, encoded, self.alphabet, settings, tested=tested, allowed=allowed)
 
     def _scored(
         self, records: Iterator[EventSequence], preprocess: dict[str, Any], forward: dict[str, Any]
     ) -> Iterator[ScoredSequence]:
         forward = {**forward, "allowed": self._allowed(forward["settings"].knowledge)}
+        numbers = range(self._oracles_asked(forward["settings"]))
         while block := list(islice(records, forward["batch_size"])):
             windows = [self.preprocess(each, forward["settings"].max_lag, **preprocess) for each in block]
-            scores = self._in_batches(list(chain.from_iterable(windows)), **forward)
+            every = list(chain.from_iterable(windows))
+            by_oracle = [self._in_batches(every, number=number, **forward) for number in numbers]
             for sequence, mine in zip(block, windows, strict=True):
-                yield sequence, joined([(window, next(scores)) for window, _ in mine])
+                found = [joined([(window, next(scores)) for window, _ in mine]) for scores in by_oracle]
+                yield sequence, pooled(found)
+
+    def _oracles_asked(self, settings: DiscoverySettings) -> int:
+        """All where the threshold says how sure it is, else the run alone."""
+        return 1 + len(self.members) if parse_threshold(settings.threshold).has_confidence else 1
 
     def _in_batches(
         self, windows: list[tuple[Window, EncodedSequence]], batch_size: int, **forward: Any
@@ -285,9 +305,12 @@ class CausalDiscoveryPipeline(Pipeline):
         if options["level"] == "population":
             settings |= {name: options[name] for name in ("min_frequency", "min_support")}
         oracle = {**self.quality, "reader": self.oracle.reader.name}
-        warning = oracle_quality.warning(self.quality)
-        if warning:
-            oracle["warning"] = warning
+        warnings = [oracle_quality.warning(self.quality)]
+        if parse_threshold(options["settings"].threshold).has_confidence:
+            oracle["oracles"] = self._oracles_asked(options["settings"])
+            warnings.append(doubt(self.model, oracle["oracles"]))
+        if any(warnings):
+            oracle["warning"] = " ".join(filter(None, warnings))
         graph = replace(graph, metadata={**graph.metadata, "settings": settings, "oracle": oracle})
         return {"graph": graph.to_dict(), "oracle": oracle, "settings": settings}
 
