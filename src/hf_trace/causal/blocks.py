@@ -72,6 +72,10 @@ class Causes:
     event: Int[Tensor, " cause"]
     end: Int[Tensor, " cause"]
 
+    def select(self, chosen: Int[Tensor, " chosen"]) -> "Causes":
+        """Some of the causes, in the order given."""
+        return Causes(self.sequence[chosen], self.position[chosen], self.event[chosen], self.end[chosen])
+
     def split(self, size: int) -> Iterator["Causes"]:
         """Parts of at most ``size`` causes."""
         for start in range(0, len(self.sequence), size):

@@ -7,7 +7,7 @@ from typing import Any
 from hf_trace.causal.cmi import ATTRIBUTION_STATISTICS, STAIRCASE_STATISTICS, STATISTICS
 from hf_trace.causal.horizons import parse_horizon
 from hf_trace.causal.knowledge import BackgroundKnowledge
-from hf_trace.causal.thresholds import parse_threshold
+from hf_trace.causal.thresholds import Bound, parse_threshold
 from hf_trace.causal.total_graphs import TOTAL_STATISTICS
 from hf_trace.errors import SettingsError
 from hf_trace.scoring.proposals import PROPOSALS
@@ -62,6 +62,8 @@ class DiscoverySettings:
             oracle goes on, everything after it free to follow (population graphs only).
         horizon: How far ahead a total effect counts: events (``16``), a time (``1h``), or both (``20,1h``).
         num_contexts: Places in the log where events are forced, for total effects.
+        refine: Spend the draws where they decide: half of them on all causes, three times as many more on those
+            with a pair within two standard errors of a ``margin`` or ``fixed`` threshold.
         prefix_length: Events at the start that are always observed, never tested as causes.
         seed: Seed of the draws; the same sequence gets the same draws wherever it stands.
         self_loops: Whether summary and population graphs keep edges from a type to itself.
@@ -80,6 +82,7 @@ class DiscoverySettings:
     effect: str = "direct"
     horizon: str = "16"
     num_contexts: int = 256
+    refine: bool = False
     prefix_length: int = 0
     seed: int = 0
     self_loops: bool = False
@@ -107,9 +110,20 @@ class DiscoverySettings:
         _at_least("prefix_length", self.prefix_length, 0)
         if self.max_lag is not None:
             _at_least("max_lag", self.max_lag, 1)
+        if self.refine and not isinstance(parse_threshold(self.threshold), Bound):
+            raise SettingsError(
+                f"refine needs one bound to decide at, and threshold is {self.threshold!r}. Expected margin:NATS or "
+                "fixed:VALUE."
+            )
         parse_horizon(self.horizon)
         if parse_threshold(self.threshold).has_confidence:
             _check_confidence(self)
+
+    @property
+    def bound(self) -> float:
+        """The score above which a pair is an edge, where that is one number; else not a number."""
+        threshold = parse_threshold(self.threshold)
+        return threshold.value if isinstance(threshold, Bound) else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
         """All settings by name, as JSON can hold them."""

@@ -86,6 +86,9 @@ def discover(
     num_contexts: Annotated[
         int, typer.Option(help="Places where events are forced, for total effects.")
     ] = 256,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Spend the draws on pairs near the threshold.")
+    ] = False,
     slide: Annotated[
         bool, typer.Option("--slide", help="Read long sequences whole, with a sliding context.")
     ] = False,
@@ -122,6 +125,7 @@ def discover(
         "construction": construction, "statistic": statistic or DEFAULT_STATISTICS.get(construction, ""),
         "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
         "knowledge": rules, "effect": effect, "horizon": horizon, "num_contexts": num_contexts,
+        "refine": refine,
     }  # fmt: skip
     started = time.monotonic()
     sequences, validation = freeze_threshold(pipe, sequences, known, parameters)
