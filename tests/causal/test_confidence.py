@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from hf_trace.causal.confidence import confidence, largest_set, moderated, posterior_exceeds
+from hf_trace.causal.confidence import confidence, largest_set, posterior_exceeds
 from hf_trace.causal.ensembles import pooled
 from hf_trace.causal.graphs import instance_graph, summary_graph
 from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.settings import DiscoverySettings
+from hf_trace.causal.spread import moderated, possible_errors
 from hf_trace.causal.thresholds import Fdr, parse_threshold
 from hf_trace.data.sequence import EventSequence
 from hf_trace.errors import SettingsError
@@ -115,10 +116,25 @@ def test_variances_that_differ_keep_most_of_their_own():
     generator = np.random.default_rng(0)
     true = np.repeat([0.01, 1.0], 500)
     sample = true * generator.chisquare(20, 1_000) / 20
-    shrunk, freedom = moderated(sample, 20)
+    shrunk, freedom = moderated(sample, 20, np.ones((1_000, 1)))
     assert 20 < freedom < 30
     assert np.corrcoef(np.log(shrunk), np.log(true))[0, 1] > 0.97
     assert np.std(np.log(shrunk[:500])) < np.std(np.log(sample[:500]))
+
+
+def test_variances_on_a_trend_are_the_trend():
+    generator = np.random.default_rng(0)
+    level = generator.normal(0, 1, 1_000)
+    trend = np.column_stack([np.ones(1_000), level])
+    shrunk, freedom = moderated(np.exp(level) * generator.chisquare(3, 1_000) / 3, 3, trend)
+    assert freedom > 30
+    assert np.abs(np.log(shrunk) - level).max() < 0.5
+
+
+def test_uncertain_errors_make_student():
+    """Two degrees of freedom: P(|t| > 3) is 0.095, where a normal error of the same variance says 0.003."""
+    errors = possible_errors(np.ones(1), 2.0)[0]
+    assert np.mean(2 * norm.sf(3 / errors)) == pytest.approx(0.095, abs=0.02)
 
 
 @given(CHANCES, st.floats(0, 1), st.floats(0, 1))

@@ -4,9 +4,8 @@ An effect is measured on the scale of the signed root :math:`d = \pm\sqrt{cmi}`,
 effect ``cmi`` is close to :math:`(p - r)^2 / (2 r (1 - r))`, so that noise in p or r adds to ``d`` whereas it can only
 raise ``cmi``. With :math:`\hat d_i \sim N(d_i, v_i)`:
 
-* v is what is known of the noise: with one oracle the Monte Carlo variance; with several, each with draws of its own,
-  their sample variance, which holds both the draws and the training, moderated over pairs (Smyth 2004);
-  as it is estimated, the error is Student's.
+* v is what is known of the noise: with one oracle the Monte Carlo variance; with several also their disagreement
+  (``spread``).
 * Pairs are selected because they score high, so their scores regress to the mean. True effects are given the prior
   :math:`\sum_k w_k N(0, \tau_k^2)`, its weights fitted to the pairs of the sequence (adaptive shrinkage, Stephens
   2017).
@@ -17,10 +16,10 @@ raise ``cmi``. With :math:`\hat d_i \sim N(d_i, v_i)`:
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from scipy.special import digamma, polygamma
-from scipy.stats import chi2, norm
+from scipy.stats import norm
 
 from hf_trace.causal.pairs import PairScores
+from hf_trace.causal.spread import ensemble_errors, signed_root
 
 # Standard deviations of true effects, on the scale of d: the first is "none", d = 2 is 4 nats.
 _PRIOR_SCALES = np.concatenate([[0.0], np.geomspace(0.01, 2.0, 14)])
@@ -28,15 +27,6 @@ _FIT_STEPS = 200
 # One pair's worth of prior weight, spread evenly: a sequence of few pairs must not be too sure of its prior.
 _PSEUDO_PAIRS = 1.0
 _LEAST_ERROR = 1e-4
-# Standard errors that stand for the uncertainty of an estimated one.
-_NODES = 12
-
-
-def signed_root(scores: PairScores) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, " pair"]]:
-    """The effect ``d`` of every pair, and its Monte Carlo standard error."""
-    root = np.sqrt(np.maximum(scores.cmi, 0))
-    error = scores.standard_error / (2 * np.maximum(root, 1e-9))
-    return np.where(scores.gain < 0, -root, root), error
 
 
 def confidence(scores: PairScores, margin: float) -> Float[np.ndarray, " pair"]:
@@ -58,69 +48,8 @@ def confidence(scores: PairScores, margin: float) -> Float[np.ndarray, " pair"]:
     if not scores.by_oracle:
         effect, error = signed_root(scores)
         return posterior_exceeds(effect, error[:, None], margin**0.5)
-    effects = np.stack([signed_root(one)[0] for one in scores.by_oracle])
-    spread, freedom = moderated(effects.var(0, ddof=1), len(effects) - 1)
-    # The mean misses its own expectation by spread / oracles; that of bootstrap samples misses the truth by as much
-    # as one oracle does.
-    variance = spread * (1 + 1 / len(effects))
-    return posterior_exceeds(effects.mean(0), possible_errors(variance, freedom), margin**0.5)
-
-
-def possible_errors(variance: Float[np.ndarray, " pair"], freedom: float) -> Float[np.ndarray, "pair node"]:
-    """Equally likely standard errors behind an estimated variance: a normal error of each makes Student's t.
-
-    Example:
-        >>> possible_errors(np.array([4.0]), np.inf)[0].round(3).tolist()
-        [2.0]
-    """
-    ratios = np.ones(1)
-    if np.isfinite(freedom):
-        ratios = chi2.ppf((np.arange(_NODES) + 0.5) / _NODES, freedom) / freedom
-    errors: NDArray[np.float64] = np.sqrt(variance[:, None] / ratios)
-    return errors
-
-
-def moderated(variance: Float[np.ndarray, " pair"], freedom: int) -> tuple[Float[np.ndarray, " pair"], float]:
-    """Sample variances drawn towards their common value, as far as they differ no more than chance makes them.
-
-    The prior of limma (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004), fitted by the moments of log variances.
-
-    Args:
-        variance: Of each pair over oracles.
-        freedom: Degrees of freedom behind each.
-
-    Returns:
-        The variances, and the degrees of freedom behind them now; infinitely many where they are all the same.
-
-    Example:
-        >>> moderated(np.array([0.5, 1.0, 1.5]), 1)  # differ less than chance would make them
-        (array([1., 1., 1.]), inf)
-    """
-    logs = np.log(np.maximum(variance, _LEAST_ERROR**2)) - digamma(freedom / 2) + np.log(freedom / 2)
-    excess = (logs.var(ddof=1) if len(logs) > 1 else 0.0) - polygamma(1, freedom / 2)
-    if excess <= 0:
-        return np.full_like(variance, variance.mean()), np.inf
-    prior_freedom = 2 * inverse_trigamma(float(excess))
-    centre = np.exp(logs.mean() + digamma(prior_freedom / 2) - np.log(prior_freedom / 2))
-    total = prior_freedom + freedom
-    return (prior_freedom * centre + freedom * variance) / total, float(total)
-
-
-def inverse_trigamma(value: float) -> float:
-    """Where trigamma takes a value above 0 (Newton's method, Smyth 2004, appendix).
-
-    Example:
-        >>> round(inverse_trigamma(float(polygamma(1, 2.5))), 6)
-        2.5
-    """
-    found = 0.5 + 1 / value
-    for _ in range(50):
-        trigamma = float(polygamma(1, found))
-        step = trigamma * (1 - trigamma / value) / float(polygamma(2, found))
-        found += step
-        if abs(step) < 1e-10 * found:
-            break
-    return found
+    effect, errors = ensemble_errors(scores.by_oracle)
+    return posterior_exceeds(effect, errors, margin**0.5)
 
 
 def posterior_exceeds(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hf_trace.causal.confidence import signed_root
 from hf_trace.causal.pairs import PairScores
+from hf_trace.causal.spread import signed_root
 
 
 def pooled(by_oracle: Sequence[PairScores]) -> PairScores:
