@@ -196,6 +196,7 @@ def report(out: Path) -> None:
 def draw(documents: list[dict], path: Path) -> None:
     """F1 against oracle score and against the sequences read."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -217,9 +218,11 @@ def draw(documents: list[dict], path: Path) -> None:
         xscale="log",
         xlabel="oracle score (lower is better)",
         ylabel="summary F1, 200-draw truth",
-        ylim=(0, 1),
+        ylim=(0.7, 1),
     )
     right.set(xscale="log", xlabel="sequences read, each once")
+    for panel in (left, right):
+        panel.xaxis.set_minor_formatter(NullFormatter())
     left.legend(title="dotted: exact oracle", fontsize=8)
     figure.savefig(path, dpi=110)
 
