@@ -81,7 +81,9 @@ def log_total_effects(
     room = _room(oracles[0], slots, horizon)
     contexts = [
         _context(tokenizer, sequence, position, room, unknown)
-        for sequence, position in _drawn(sequences, settings.num_contexts, settings.prefix_length, settings.seed)
+        for sequence, position in _drawn(
+            sequences, settings.num_contexts, settings.prefix_length, settings.seed
+        )
     ]
     found: list[TotalEffects] = []
     for number, oracle in enumerate(oracles):

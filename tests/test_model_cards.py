@@ -1,0 +1,22 @@
+"""Cards say what the recipes measured, and nothing else."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SPEC = importlib.util.spec_from_file_location("cards", ROOT / "recipes" / "cards.py")
+cards = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(cards)
+
+
+@pytest.mark.parametrize("oracle", cards.ORACLES, ids=lambda oracle: oracle.recipe)
+def test_a_card_is_what_its_recipe_measured(oracle):
+    written = (ROOT / "model_cards" / f"{oracle.recipe}.md").read_text(encoding="utf-8")
+    assert written == cards.card(oracle)
+
+
+def test_every_card_has_a_recipe():
+    names = {path.stem for path in (ROOT / "model_cards").glob("*.md")} - {"README"}
+    assert names == {oracle.recipe for oracle in cards.ORACLES}
