@@ -305,7 +305,7 @@ def test_longer_sequences_slide(discover):
         (
             {"threshold": "big"},
             "threshold is 'big', expected a kind and a value >= 0 such as 'margin:0.05' (nats) or 'fixed:3e-5'; kinds: "
-            "margin, fixed, quantile, per-lag, validated.",
+            "margin, fixed, quantile, per-lag, fdr, validated.",
         ),
         ({"batch_size": 0}, "batch_size is 0, expected a whole number of at least 1."),
         ({"batch_size": "8"}, "batch_size is '8', expected a whole number of at least 1."),
