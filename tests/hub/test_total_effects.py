@@ -49,7 +49,9 @@ def test_equal_calls_give_equal_results(discover, records):
 
 def test_horizons_in_time_need_written_times(discover, discover_timed, records, timed_records):
     near, far = (
-        discover_timed(timed_records, **TOTAL, horizon=horizon, threshold="fixed:0", statistic="risk")["edges"]
+        discover_timed(timed_records, **TOTAL, horizon=horizon, threshold="fixed:0", statistic="risk")[
+            "edges"
+        ]
         for horizon in ("3,1s", "3,1d")
     )
     total = [sum(edge["risk"] for edge in edges) for edges in (near, far)]
