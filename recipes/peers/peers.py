@@ -38,9 +38,9 @@ WINDOWED = ("cooccurrence", "lift", "confidence")
 EVENT_WINDOWS = (2, 4, 8, 16, 32, 64, 128)
 TIME_WINDOWS = {"alarms": (10.0, 60.0, 300.0, 1800.0, 3600.0), "causrca": (0.1, 0.5, 1.0, 5.0, 20.0)}
 BINS = {"alarms": (3600.0,), "causrca": (1.35,)}  # beside a third of the mean gap
-POOLED_BINS = {"alarms": (300.0, 60.0), "causrca": ()}
+POOLED_BINS = {"alarms": (300.0,), "causrca": ()}
 MAX_LAG = 3
-KEPT_SEQUENCES = {"pcmci": 6, "pcmciplus": 40}  # every n-th, on causRCA: what fits in 15 minutes
+KEPT_SEQUENCES = 20  # PCMCI reads every n-th, on causRCA
 UNTIL_IT_STOPS = "until it stops"
 KEPT_NODES = 16  # TTPM reads the most frequent ones, on causRCA
 
@@ -269,22 +269,19 @@ def allow(seconds: int) -> None:
 
 
 def pcmci_runs(case: Case, python: str, out: Path, limit: int) -> Iterator[tuple[str, Found | str]]:
-    """PCMCI and PCMCI+, bins of a third of the mean gap first."""
+    """PCMCI, bins of a third of the mean gap first."""
     jobs = [(case.mean_gap / MAX_LAG, False, "default")]
     jobs += [(length, False, "") for length in BINS[case.name]]
     jobs += [(length, True, "") for length in POOLED_BINS[case.name]]
-    for method, title in (("pcmci", "PCMCI"), ("pcmciplus", "PCMCI+")):
-        every = KEPT_SEQUENCES[method] if case.name == "causrca" else 1
-        log = case.by_node.select(range(0, len(case.by_node), every))
-        for length, together, mark in jobs:
-            options = ["--method", method, "--bin", f"{length:.4g}", "--max-lag", str(MAX_LAG)]
-            options += ["--pooled"] if together else []
-            name = f"{case.name}-{method}-{length:.4g}{'-pooled' if together else ''}-{len(log)}.npz"
-            label = f"{title}, bins of {length:.4g} s" + (", one series" if together else "")
-            found = elsewhere(python, "run_pcmci.py", log, options, out / name, limit)
-            if isinstance(found, Found):
-                found.notes.update(default=bool(mark), sequences_read=len(log))
-            yield label, found
+    every = KEPT_SEQUENCES if case.name == "causrca" else 1
+    log = case.by_node.select(range(0, len(case.by_node), every))
+    for length, together, mark in jobs:
+        options = ["--bin", f"{length:.4g}", "--max-lag", str(MAX_LAG), *(["--pooled"] if together else [])]
+        name = f"{case.name}-pcmci-{length:.4g}{'-pooled' if together else ''}-{len(log)}.npz"
+        found = elsewhere(python, "run_pcmci.py", log, options, out / name, limit)
+        if isinstance(found, Found):
+            found.notes.update(default=bool(mark), sequences_read=len(log))
+        yield f"PCMCI, bins of {length:.4g} s" + (", one series" if together else ""), found
 
 
 def ttpm_runs(case: Case, python: str, out: Path, limit: int) -> Iterator[tuple[str, Found | str]]:

@@ -1,4 +1,4 @@
-"""Runs tigramite's PCMCI or PCMCI+ on binned counts, inside its own environment. Called by peers.py."""
+"""Runs tigramite's PCMCI on binned counts, inside its own environment. Called by peers.py."""
 
 import argparse
 import json
@@ -17,7 +17,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("job")
     parser.add_argument("answer")
-    parser.add_argument("--method", choices=["pcmci", "pcmciplus"], required=True)
     parser.add_argument("--bin", type=float, required=True, help="length of a bin in seconds")
     parser.add_argument("--max-lag", type=int, default=3, help="in bins")
     parser.add_argument("--pooled", action="store_true", help="one series for all sequences together")
@@ -28,10 +27,7 @@ def main() -> None:
     started = time.process_time()
     frame = DataFrame(dict(enumerate(series)), analysis_mode="multiple")
     pcmci = PCMCI(dataframe=frame, cond_ind_test=ParCorr(significance="analytic"), verbosity=0)
-    if arguments.method == "pcmci":
-        found = pcmci.run_pcmci(tau_min=1, tau_max=arguments.max_lag)
-    else:
-        found = pcmci.run_pcmciplus(tau_min=0, tau_max=arguments.max_lag)
+    found = pcmci.run_pcmci(tau_min=1, tau_max=arguments.max_lag)
     seconds = time.process_time() - started
     scores, edges = summarised(found["val_matrix"], found["graph"])
     about = {
@@ -58,13 +54,8 @@ def binned(job: dict, length: float, max_lag: int, *, pooled: bool) -> list[np.n
 
 
 def summarised(values: np.ndarray, graph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Largest absolute partial correlation over the lags, and whether any lag has a link.
-
-    At lag 0 a link that is not oriented counts in both directions, an oriented one in its own only.
-    """
-    scores = np.abs(np.nan_to_num(values))
-    scores[graph == "<--"] = 0.0
-    return scores.max(axis=2), ((graph != "") & (graph != "<--")).any(axis=2)
+    """Largest absolute partial correlation over the lags, and whether any lag has a link."""
+    return np.abs(np.nan_to_num(values)).max(axis=2), (graph != "").any(axis=2)
 
 
 main()

@@ -67,6 +67,26 @@ class GraphFormatError(HfTraceError):
     """A file or mapping cannot be read as a causal graph."""
 
 
+class DagFormatError(HfTraceError):
+    """A file or mapping cannot be read as a directed acyclic graph of variables."""
+
+
+class TableError(HfTraceError):
+    """A table does not fit its graph."""
+
+
+class QueryError(HfTraceError):
+    """A causal question names something that does not exist, or contradicts itself."""
+
+
+class NotIdentifiedError(QueryError):
+    """Latent variables leave a causal question without an answer."""
+
+
+class OverlapError(QueryError):
+    """The data cannot support a causal question."""
+
+
 class OutputError(HfTraceError):
     """A result cannot be written where it was asked for."""
 

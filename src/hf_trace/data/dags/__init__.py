@@ -1,0 +1,1 @@
+"""Variables of a known directed acyclic graph, and tables of their values."""
