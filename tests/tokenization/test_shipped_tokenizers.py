@@ -6,16 +6,25 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
+from hf_trace.data.dags.schema import DagSchema
 from hf_trace.data.sequence import EventSequence
-from hf_trace.tokenization.build import build_alarms
+from hf_trace.tokenization.build import build_alarms, build_pump_dag
+from hf_trace.tokenization.dag_tokenizer import DagTokenizer
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
 FOLDER = Path(__file__).parents[2] / "tokenizer"
-BUILDERS = {"alarms": build_alarms}
+EVENTS = {"alarms": build_alarms}
+DAGS = {"pump_dag": build_pump_dag}
+BUILDERS = {**EVENTS, **DAGS}
 
 
-@pytest.fixture(params=BUILDERS)
+@pytest.fixture(params=EVENTS)
 def shipped(request):
+    return FOLDER / request.param
+
+
+@pytest.fixture(params=DAGS)
+def dag(request):
     return FOLDER / request.param
 
 
@@ -26,14 +35,19 @@ def examples(folder):
 def test_every_folder_has_a_builder_and_a_line_in_the_table():
     assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == set(BUILDERS)
     table = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for name in BUILDERS:
+    for name in EVENTS:
         tokenizer = EventTokenizer.from_pretrained(FOLDER / name)
         gaps = len(tokenizer.gap_edges) + 1
         assert f"| `{name}/` | {len(tokenizer)} | {len(tokenizer.event_types)} | {gaps} |" in table
+    for name in DAGS:
+        rows = DagTokenizer.from_pretrained(FOLDER / name)
+        assert f"| `{name}/` | {len(rows)} | {len(rows.variables)} |" in table
 
 
-def test_rebuilt_byte_for_byte(shipped, tmp_path):
-    BUILDERS[shipped.name](tmp_path)
+@pytest.mark.parametrize("name", BUILDERS)
+def test_rebuilt_byte_for_byte(name, tmp_path):
+    shipped = FOLDER / name
+    BUILDERS[name](tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in shipped.iterdir())
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (shipped / path.name).read_bytes(), path.name
@@ -71,3 +85,38 @@ def test_examples_by_hand(shipped):
             if later is not None:
                 tokens.append(f"<gap:{sum(later - time > edge for edge in edges)}>")
         assert example["tokens"] == tokens
+
+
+def test_rows_with_both_tokenizers(dag):
+    own, auto = DagTokenizer.from_pretrained(dag), AutoTokenizer.from_pretrained(dag)
+    assert len(examples(dag)) == 10
+    for example in examples(dag):
+        record, ids = example["record"], example["input_ids"]
+        contents = {name: own.content(name, value) for name, value in record.items()}
+        assert own.sequencify(contents, example["order"]) == ids
+        assert own.desequencify(ids) == contents
+        assert auto(example["tokens"], is_split_into_words=True)["input_ids"] == ids
+        assert auto.convert_tokens_to_ids(example["tokens"]) == ids
+
+
+def test_rows_by_hand(dag):
+    # What a reader can check: the start, then each variable, announced, with its value, causes before effects.
+    schema = DagSchema.load(dag / "dag.json")
+    assert schema.to_dict() == DagTokenizer.from_pretrained(dag).schema.to_dict()
+    labels = {variable.name: variable.values for variable in schema.variables}
+    seen = set()
+    for example in examples(dag):
+        tokens = ["[BOS]"]
+        for place, name in enumerate(example["order"]):
+            assert set(schema[name].parents) <= set(example["order"][:place])
+            raw = example["record"][name]
+            if isinstance(raw, list):
+                written = [*(f"{name}:{item}" for item in raw), f"<end:{name}>"]
+            elif isinstance(raw, float):
+                written = [f"{name}={labels[name][sum(raw >= edge for edge in schema[name].edges)]}"]
+            else:
+                written = [f"{name}={raw}"]
+            seen |= set(written)
+            tokens += [f"<start:{name}>", *written]
+        assert example["tokens"] == tokens
+    assert "inflow=<missing>" in seen

@@ -1,17 +1,24 @@
 """The ready tokenizers of ``tokenizer/``, each built anew from its source."""
 
+import math
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hf_trace.data.dags.schema import DagSchema
+from hf_trace.data.dags.variables import MISSING, Variable
 from hf_trace.data.samples import alarms_log
 from hf_trace.data.sequence import EventSequence
 from hf_trace.data.windows import cut_windows
 from hf_trace.data.writing import write_json_lines
+from hf_trace.tokenization.dag_tokenizer import DagTokenizer
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
+from hf_trace.tokenization.orders import random_order
 
 VOCABULARY_FILE = "vocabulary.txt"
+DAG_FILE = "dag.json"
 EXAMPLES_FILE = "examples.jsonl"
 _EXAMPLES = 10
 _EXAMPLE_LENGTH = 8
@@ -47,3 +54,59 @@ def _example(tokenizer: EventTokenizer, sequence: EventSequence) -> dict[str, ob
         record["timestamps"] = list(sequence.timestamps)
     ids = tokenizer.encode(sequence).input_ids.tolist()
     return {"record": record, "tokens": tokenizer.tokenizer.convert_ids_to_tokens(ids), "input_ids": ids}
+
+
+def pump_schema() -> DagSchema:
+    """A small graph with variables of every kind but text: why a pumping station overflows."""
+    bins, levels = ("< 20", "20 – 60", "≥ 60", MISSING), ("none", "basic", "full")
+    means = (11.0, 38.0, 84.0, math.nan)
+    return DagSchema(
+        (
+            Variable("weather", values=("dry", "rain")),
+            Variable("maintenance", "ordinal", values=levels),
+            Variable("inflow", "numeric", ("weather",), bins, (20.0, 60.0), means),
+            Variable("pump", values=("off", "slow", "fast"), parents=("maintenance", "inflow")),
+            Variable(
+                "alarms", "sequence", ("inflow", "pump"), ("high level", "vibration", "leak"), max_length=4
+            ),
+            Variable("overflow", values=("no", "yes"), parents=("weather", "alarms", "pump")),
+        )
+    )
+
+
+def build_pump_dag(folder: str | PathLike[str]) -> DagTokenizer:
+    """Write the tokenizer of a table whose variables have a known graph.
+
+    Beside ``tokenizer.json`` and ``tokenizer_config.json`` there is ``dag.json`` (the graph) and ``examples.jsonl``
+    (records, the order of their variables, their tokens and ids).
+
+    Args:
+        folder: Where to write; made if absent.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    schema = pump_schema()
+    tokenizer = DagTokenizer.from_schema(schema, history="full", order="random")
+    tokenizer.save_pretrained(folder)
+    schema.save(folder / DAG_FILE)
+    rng = np.random.default_rng(0)
+    write_json_lines(folder / EXAMPLES_FILE, [_row_example(tokenizer, rng) for _ in range(_EXAMPLES)])
+    return tokenizer
+
+
+def _row_example(tokenizer: DagTokenizer, rng: np.random.Generator) -> dict[str, object]:
+    record = {variable.name: _drawn(variable, rng) for variable in tokenizer.schema.variables}
+    order = random_order(tokenizer.schema, rng)
+    contents = {name: tokenizer.content(name, value) for name, value in record.items()}
+    ids = tokenizer.sequencify(contents, order)
+    tokens = tokenizer.tokenizer.convert_ids_to_tokens(ids)
+    return {"record": record, "order": order, "tokens": tokens, "input_ids": ids}
+
+
+def _drawn(variable: Variable, rng: np.random.Generator) -> Any:
+    """A value as a user would write it."""
+    if variable.kind == "sequence":
+        return rng.choice(variable.values, rng.integers(variable.max_length or 1, endpoint=True)).tolist()
+    if variable.kind == "numeric" and rng.random() < 0.5:
+        return round(float(rng.uniform(0, 100)), 1)
+    return str(rng.choice(variable.values))
