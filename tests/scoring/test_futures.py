@@ -9,6 +9,7 @@ from hf_trace.data.worlds.world import World
 from hf_trace.errors import ContextLengthError
 from hf_trace.hub.world_model import WorldModel
 from hf_trace.scoring.futures import Slots, sample_futures
+from hf_trace.scoring.head import WholeHead
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.scoring.proposals import invert
 from hf_trace.scoring.readers import FullRowReader
@@ -76,7 +77,7 @@ def test_rows_read_whole_say_the_same():
     oracle = Oracle(tiny_model("llama"))
     context, last, uniforms = inputs(TIMED, 5)
     kept = list(sample_futures(oracle, context, last, TIMED, uniforms))
-    oracle.reader = FullRowReader(oracle.model)
+    oracle.reader, oracle.head = FullRowReader(oracle.model), WholeHead(lambda logits: logits, oracle.vocab_size)
     for one, other in zip(kept, sample_futures(oracle, context, last, TIMED, uniforms), strict=True):
         assert torch.equal(one.event, other.event)
         assert torch.equal(one.seconds, other.seconds)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache
 
 from hf_trace.errors import ContextLengthError
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.scoring.proposals import invert
-from hf_trace.scoring.readers import MarkovReader, SharedPastReader
+from hf_trace.scoring.walks import Walk
 
 
 @dataclass(frozen=True)
@@ -84,71 +83,19 @@ def sample_futures(
     tokens = last.flatten().to(oracle.device)
     numbers = uniforms.flatten(0, 1)
     seconds = torch.zeros(len(tokens))
-    reader = _Reader.of(oracle, context.to(oracle.device), last.shape[1])
+    walk = Walk(oracle, len(context))
+    walk.read(context)
+    walk.select(torch.arange(len(context)).repeat_interleave(last.shape[1]))
     per_event = slots.tokens_per_event
     for slot in range(numbers.shape[1] // per_event):
         if per_event == 2:
-            bins = _probabilities(reader.next_logits(tokens), slots.gaps)
+            walk.read(tokens[:, None])
+            bins = walk.log_probs(slots.gaps).exp()
             drawn = invert(bins, numbers[:, 2 * slot, None])[:, 0]
             seconds = seconds + slots.gap_seconds[drawn]
             tokens = slots.gaps[drawn].to(oracle.device)
-        probabilities = _probabilities(reader.next_logits(tokens), slots.events)
+        walk.read(tokens[:, None])
+        probabilities = walk.log_probs(slots.events).exp()
         event = invert(probabilities, numbers[:, per_event * slot + per_event - 1, None])[:, 0]
         tokens = slots.events[event].to(oracle.device)
         yield Step(probabilities, event, seconds)
-
-
-def _probabilities(logits: Float[Tensor, "row vocab"], allowed: Int[Tensor, " token"]) -> Tensor:
-    return logits[:, allowed.to(logits.device)].double().softmax(-1).cpu()
-
-
-class _Reader:
-    """Feeds rows one token at a time."""
-
-    def __init__(self, oracle: Oracle) -> None:
-        self.oracle = oracle
-
-    @staticmethod
-    def of(oracle: Oracle, context: Tensor, samples: int) -> "_Reader":
-        kind = _CachedReader if isinstance(oracle.reader, SharedPastReader) else _WholeReader
-        return kind(oracle, context, samples)
-
-    def next_logits(self, tokens: Int[Tensor, " row"]) -> Float[Tensor, "row vocab"]:
-        raise NotImplementedError
-
-
-class _CachedReader(_Reader):
-    """Keeps keys and values of every row."""
-
-    @torch.inference_mode()
-    def __init__(self, oracle: Oracle, context: Tensor, samples: int) -> None:
-        super().__init__(oracle)
-        self.cache = DynamicCache()
-        oracle.model.base_model(input_ids=context, past_key_values=self.cache, use_cache=True)
-        self.cache.batch_repeat_interleave(samples)
-
-    @torch.inference_mode()
-    def next_logits(self, tokens: Int[Tensor, " row"]) -> Float[Tensor, "row vocab"]:
-        """Read one more token of every row."""
-        hidden = self.oracle.model.base_model(
-            input_ids=tokens[:, None], past_key_values=self.cache, use_cache=True
-        )[0]
-        return self.oracle.head.logits(hidden[:, -1])
-
-
-class _WholeReader(_Reader):
-    """Keeps the tokens of every row and reads as many of them again as the model looks at."""
-
-    def __init__(self, oracle: Oracle, context: Tensor, samples: int) -> None:
-        super().__init__(oracle)
-        self.rows = context.repeat_interleave(samples, 0)
-
-    @torch.inference_mode()
-    def next_logits(self, tokens: Int[Tensor, " row"]) -> Float[Tensor, "row vocab"]:
-        """Read the rows with one more token."""
-        self.rows = torch.cat([self.rows, tokens[:, None]], dim=1)
-        reader = self.oracle.reader
-        if isinstance(reader, MarkovReader):
-            self.rows = self.rows[:, -reader.order :]
-            return reader.logits(self.rows)
-        return self.oracle.model(input_ids=self.rows).logits[:, -1]

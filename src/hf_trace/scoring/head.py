@@ -32,6 +32,12 @@ class Head(Protocol):
         """Logits over the whole vocabulary, for few positions at a time."""
         ...
 
+    def candidate_logits(
+        self, features: Shaped[Tensor, "token feature"], candidates: Int[Tensor, " candidate"]
+    ) -> Float[Tensor, "token candidate"]:
+        """Logits of a few tokens."""
+        ...
+
 
 class LinearHead:
     """An output layer that is one matrix product, with or without a bias."""
@@ -61,6 +67,13 @@ class LinearHead:
         """See ``Head``."""
         return self.layer(features)
 
+    def candidate_logits(
+        self, features: Shaped[Tensor, "token feature"], candidates: Int[Tensor, " candidate"]
+    ) -> Float[Tensor, "token candidate"]:
+        """See ``Head``."""
+        weight, bias = self.layer.weight, self.layer.bias
+        return linear(features, weight[candidates], None if bias is None else bias[candidates])
+
 
 class WholeHead:
     """Any function from features to logits, applied to as many positions as fit a block."""
@@ -75,6 +88,12 @@ class WholeHead:
         """See ``Head``."""
         parts = [_gathered(self.logits(features[rows]), targets[rows]) for rows in self._rows(features)]
         return torch.cat(parts) if parts else features.new_empty(0, dtype=torch.float32)
+
+    def candidate_logits(
+        self, features: Shaped[Tensor, "token feature"], candidates: Int[Tensor, " candidate"]
+    ) -> Float[Tensor, "token candidate"]:
+        """See ``Head``."""
+        return torch.cat([self.logits(features[rows])[:, candidates] for rows in self._rows(features)])
 
     def _rows(self, features: Tensor) -> Iterator[slice]:
         return _blocks(len(features), self.tokens)

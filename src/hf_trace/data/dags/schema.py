@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -11,9 +12,9 @@ from typing import Any
 
 import networkx as nx
 
-from hf_trace.data.dags.variables import Variable
+from hf_trace.data.dags.variables import Variable, plain_text
 from hf_trace.data.writing import atomic_path
-from hf_trace.errors import DagFormatError, QueryError
+from hf_trace.errors import DagFormatError, QueryError, first_line
 
 FORMAT, VERSION = "hf_trace.dag", 1
 _STORED = ("kind", "parents", "values", "edges", "means", "max_length", "latent")
@@ -198,8 +199,19 @@ class DagSchema:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "DagSchema":
-        """Read what ``save`` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        """Read what ``save`` wrote.
+
+        Raises:
+            DagFormatError: If the file is missing or holds no schema.
+        """
+        try:
+            document = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DagFormatError(f"Cannot read '{path}': {reason}. Give a file that `save` wrote.") from error
+        except ValueError as error:
+            raise DagFormatError(f"'{path}' is not JSON ({first_line(error)}), expected a schema.") from error
+        return cls.from_dict(document if isinstance(document, dict) else {})
 
     def with_parents(self, parents: Mapping[str, Iterable[str]]) -> "DagSchema":
         """A copy in which some variables have other parents."""
@@ -231,16 +243,20 @@ def _variable(document: Mapping[str, Any]) -> Variable:
         if isinstance(value, str) or not isinstance(value, (list, tuple)):
             raise DagFormatError(f"{name} of {parts['name']!r} is {value!r}, expected a list.")
         parts[name] = tuple(value)
-    parts["values"] = tuple(str(value) for value in parts["values"])
-    parts["means"] = tuple(float("nan") if mean is None else float(mean) for mean in parts["means"])
     try:
+        parts["values"] = tuple(plain_text(value) for value in parts["values"])
+        parts["edges"] = tuple(float(edge) for edge in parts["edges"])
+        parts["means"] = tuple(math.nan if mean is None else float(mean) for mean in parts["means"])
         return Variable(**parts)
     except (TypeError, ValueError) as error:
         if isinstance(error, DagFormatError):
             raise
-        raise DagFormatError(f"The variable {parts['name']!r} cannot be read: {error}") from error
+        raise DagFormatError(
+            f"The variable {parts['name']!r} cannot be read: {first_line(error)}."
+        ) from error
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    lowered = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(str(name).lower(), list(lowered), n=1)
+    return f" Did you mean {lowered[near[0]]!r}?" if near else ""
