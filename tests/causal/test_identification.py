@@ -1,6 +1,7 @@
 """Identification: textbook graphs, and every answer against enumeration over random models with latent variables."""
 
 import itertools
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_trace.causal.identification import identify
+from hf_trace.causal.identification import answers_along, identify
 from hf_trace.causal.separation import open_path
 from hf_trace.data.dags.schema import DagSchema
 from hf_trace.data.dags.variables import Variable
@@ -164,6 +165,16 @@ def test_explanations():
     assert plain.explanation.endswith("no latent one plays a part.")
 
 
+def test_an_order_with_more_variables_may_open_a_path():
+    biased, plain = graph("U1 C; U2 C; U1 X; U2 Y; X Y"), graph("X C; Y C; X Y; V C")
+    assert answers_along(biased, ["X", "Y", "C"], target="Y", do=["X"])
+    assert not answers_along(biased, ["C", "X", "Y"], target="Y", do=["X"])
+    assert answers_along(plain, ["V", "X", "Y", "C"], target="Y", do=["X"])
+    assert not answers_along(plain, ["V", "X", "C", "Y"], target="Y", do=["X"])
+    assert not answers_along(plain, ["Y"], target="Y", do=["X"])
+    assert not answers_along(plain, ["X", "Y", "Y"], target="Y", do=["X"])
+
+
 def test_a_large_graph_takes_no_time():
     count = 300
     variables = [variable(f"V{i}", [f"V{j}" for j in range(max(0, i - 3), i)]) for i in range(count)]
@@ -259,6 +270,9 @@ def test_every_answer_equals_enumeration(seed):
         answered += 1
         assert_well_ordered(schema, found)
         assert_equals_truth(schema, found, rng)
+        whole = schema.topological_order
+        if answers_along(schema, whole, **asked):
+            assert_equals_truth(schema, replace(found, order=whole), rng)
     assert answered > 50
 
 

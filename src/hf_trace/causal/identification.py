@@ -13,7 +13,7 @@ into later treatments,
 Other criteria, such as the front-door, are not tried. Nothing here computes a probability.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -109,6 +109,54 @@ def identify(
     if isinstance(found, _OpenPath):
         raise NotIdentifiedError(found.message(question))
     return found
+
+
+def answers_along(
+    schema: DagSchema,
+    order: Sequence[str],
+    *,
+    target: str,
+    do: Collection[str],
+    given: Collection[str] = (),
+) -> bool:
+    """Whether walking *another* order of observed variables, as ``Identification.order`` says, is right as well.
+
+    More variables than are needed do no harm without latent ones, but may open a path between latent ones.
+
+    Args:
+        schema: The graph, latent variables included.
+        order: Distinct observed variables, with the target, the treatments and the evidence.
+        target: What is asked about.
+        do: Treatments.
+        given: Evidence.
+
+    Returns:
+        Whether the order puts causes before effects, has all observed causes of what is in it and meets the
+        criterion. False does not mean that the answer would be wrong, but nothing says that it is right.
+
+    Raises:
+        QueryError: If a name is unknown, latent or has two parts in the question.
+
+    Example:
+        >>> from hf_trace.data.dags.variables import Variable
+        >>> first, second = Variable("first", latent=True), Variable("second", latent=True)
+        >>> schema = DagSchema((
+        ...     first, second, Variable("both", values=("0", "1"), parents=("first", "second")),
+        ...     Variable("drug", values=("0", "1"), parents=("first",)),
+        ...     Variable("cured", values=("0", "1"), parents=("second", "drug")),
+        ... ))
+        >>> answers_along(schema, ["drug", "cured"], target="cured", do=["drug"])
+        True
+        >>> answers_along(schema, ["both", "drug", "cured"], target="cured", do=["drug"])
+        False
+    """
+    question = _Question(schema, target, _checked(schema, do, "do"), _checked(schema, given, "given"))
+    question.check()
+    names = _checked(schema, order, "order")
+    closed = schema.ancestors(names) - schema.latent == names
+    rising = all(not schema.descendants(name) & set(order[:index]) for index, name in enumerate(order))
+    complete = question.asked | question.do <= names and len(order) == len(names)
+    return closed and rising and complete and _meets_criterion(question, order)
 
 
 @dataclass(frozen=True)
@@ -249,7 +297,7 @@ def _search(question: _Question) -> Identification | _OpenPath:
     return refusal
 
 
-def _meets_criterion(question: _Question, order: list[str]) -> bool:
+def _meets_criterion(question: _Question, order: Sequence[str]) -> bool:
     return not any(
         question.open_back_door(name, order[:index])
         for index, name in enumerate(order)
