@@ -50,6 +50,11 @@ class Conditionals:
     _numbers: dict[str, dict[Content, int]] = field(default_factory=dict, repr=False)
     _answers: dict[str, dict[bytes, LogProbs]] = field(default_factory=dict, repr=False)
 
+    def parents(self, variable: str) -> tuple[str, ...]:
+        """Observed parents of a variable, in the order in which they are written before it: that of ``tokens``."""
+        parents = set(self.schema[variable].parents)
+        return tuple(name for name in self.tokens if name in parents)
+
     def code(self, variable: str, content: Content) -> int:
         """Number of a value: its place among the values of a finite variable, else the order in which it was met."""
         tokens = self.tokens[variable]
@@ -112,7 +117,7 @@ class Conditionals:
     def after_parents(self, variable: str, codes: Codes) -> Walk:
         """Rows that have read values of a variable's parents, ``[row, parent]``, and that the variable comes next."""
         parts = [self.started(len(codes))]
-        for column, parent in enumerate(self.schema[variable].parents):
+        for column, parent in enumerate(self.parents(variable)):
             parts += [self.start(parent, len(codes)), self.written(parent, codes[:, column])]
         parts.append(self.start(variable, len(codes)))
         walk = Walk(self.oracle, len(codes))
@@ -125,7 +130,7 @@ class Conditionals:
         return ids, torch.ones_like(ids, dtype=torch.bool)
 
     def _sizes(self, variable: str) -> list[int]:
-        parents = self.schema[variable].parents
+        parents = self.parents(variable)
         return [
             len(self.contents[name]) if name in self.contents else len(self.tokens[name].values)
             for name in parents
@@ -242,7 +247,7 @@ class ParentsOnly(History):
         self.codes: dict[str, Codes] = {}
 
     def _parents(self, variable: str) -> Codes:
-        parents = self.conditionals.schema[variable].parents
+        parents = self.conditionals.parents(variable)
         empty = np.empty((self.particles, 0), dtype=np.int64)
         return np.stack([self.codes[name] for name in parents], axis=1) if parents else empty
 

@@ -92,9 +92,15 @@ class Answer:
         Values that count as NaN (missing ones) are left out, and the others weigh in proportion.
         """
         known = ~np.isnan(numbers)
+        mean = float(self.probabilities[known] @ numbers[known] / self.probabilities[known].sum())
+        return mean, _error(self.deviations(numbers))
+
+    def deviations(self, numbers: Floats) -> Floats:
+        """How far every draw pulls the mean, ``[draw]``; errors of differences follow from theirs."""
+        known = ~np.isnan(numbers)
         mass = self.probabilities[known].sum()
-        mean = float(self.probabilities[known] @ numbers[known] / mass)
-        return mean, _error(self.influence[:, known] @ (numbers[known] - mean) / mass)
+        mean = self.probabilities[known] @ numbers[known] / mass
+        return np.asarray(self.influence[:, known] @ (numbers[known] - mean) / mass, dtype=np.float64)
 
 
 def answers(

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from hf_trace.causal.conditionals import Conditionals
-from hf_trace.causal.identification import Identification, identify
+from hf_trace.causal.identification import Identification, answers_along, identify
 from hf_trace.causal.queries import Follow, Force, Query
 from hf_trace.errors import QueryError
 
@@ -30,19 +30,23 @@ def query_plan(conditionals: Conditionals, query: Query) -> QueryPlan:
         QueryError: If the model was taught an order that does not suit it.
     """
     schema = conditionals.schema
-    reads = {name for each in query.do.values() if isinstance(each, Follow) for name in each.reads}
-    given = (*query.given, *(name for name in reads if name not in query.given and name not in query.do))
-    found = identify(schema, target=query.target, do=tuple(query.do), given=given)
+    # What a policy looks at must come before what it decides, as parents do.
+    policies = {
+        name: tuple(dict.fromkeys((*schema[name].parents, *each.reads)))
+        for name, each in query.do.items()
+        if isinstance(each, Follow)
+    }
+    asked = {"target": query.target, "do": tuple(query.do), "given": tuple(query.given)}
+    found = identify(schema.with_parents(policies) if policies else schema, **asked)
     order = found.order
     if conditionals.fixed_order and not conditionals.parents_only:
         last = max(schema.topological_order.index(name) for name in order)
-        whole = schema.topological_order[: last + 1]
-        if schema.latent and tuple(name for name in whole if name in order) != order:
+        order = schema.topological_order[: last + 1]
+        if not answers_along(schema, order, **asked):
             raise QueryError(
                 "The model was taught one order of the variables, and the question needs another because of latent "
                 "variables. Train with random orders (`--order random`)."
             )
-        order = whole
     return QueryPlan(order, found)
 
 

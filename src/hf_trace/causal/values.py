@@ -80,7 +80,7 @@ def score_tokens(
     if not (allowed[chosen] == ids)[present].all():
         raise ValueError("A value holds a token that its variable may not have.")
     total = torch.zeros(len(walk), dtype=torch.float64)
-    for slot in range(ids.shape[1]):
+    for slot in range(min(ids.shape[1], tokens.max_length)):  # after so many the end is certain
         here = before if slot == 0 else features[:, slot - 1]
         log_probs = walk.scores(here, allowed).log_softmax(-1)
         found = log_probs.gather(1, chosen[:, slot, None])[:, 0]

@@ -108,6 +108,7 @@ class Walk:
         allowed = self.scores(self.last, candidates).logsumexp(-1)
         return allowed - self.scores(self.last, everything).logsumexp(-1)
 
+    @torch.inference_mode()
     def scores(
         self, features: Shaped[Tensor, "*some feature"], candidates: Int[Tensor, " token"]
     ) -> Float[Tensor, "*some token"]:

@@ -1,0 +1,175 @@
+"""``hf-trace effect``: what would happen if, from a run that was trained on a table with a known graph."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hf_trace.cli.inputs import quieten_host
+from hf_trace.cli.options import Json, Seed
+from hf_trace.console import print_json, print_table, progress, say, warn
+from hf_trace.errors import QueryError
+
+
+def effect(
+    run: Annotated[
+        str, typer.Argument(help="Run folder or Hub id, trained with `hf-trace train TABLE --dag DAG`.")
+    ],
+    target: Annotated[str | None, typer.Option("--target", help="Variable that is asked about.")] = None,
+    do: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--do",
+            help='What is done: A=a; beginning of a sequence: "moves=N,N,..."; policy: A=\'{"a": 0.3, "b": 0.7}\'.',
+        ),
+    ] = None,
+    given: Annotated[list[str] | None, typer.Option("--given", help="What is known: Z=z.")] = None,
+    contrast: Annotated[
+        str | None, typer.Option("--contrast", help="ate, att or cate: the difference to --versus instead.")
+    ] = None,
+    versus: Annotated[
+        list[str] | None,
+        typer.Option("--versus", help="What --do is compared with: A=b; the other value of two."),
+    ] = None,
+    estimator: Annotated[
+        str, typer.Option("--estimator", help="plug-in, or aipw: doubly robust on the rows of --data.")
+    ] = "plug-in",
+    data: Annotated[Path | None, typer.Option("--data", help="The training table, for aipw.")] = None,
+    target_value: Annotated[
+        str | None,
+        typer.Option("--target-value", help="Contrast the probability of this value of the target."),
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            "--queries", help='Many questions: JSON Lines with {"target": Y, "do": {…}, "given": {…}}.'
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the answers as JSON Lines.")] = None,
+    num_samples: Annotated[
+        int, typer.Option("--num-samples", help="Draws where enumeration is too long.")
+    ] = 2000,
+    seed: Seed = 0,
+    json_output: Json = False,
+) -> None:
+    """Answer p(target | do, given), or how much an intervention changes it."""
+    records = _records(target, do, given, contrast, versus, queries)
+    quieten_host()
+    from transformers import pipeline
+
+    from hf_trace.data.writing import write_json_lines
+    from hf_trace.hub.effect_pipeline import TASK
+
+    pipe = pipeline(TASK, model=run)
+    with progress("answering", None):
+        answers = pipe(
+            records,
+            num_samples=num_samples,
+            seed=seed,
+            estimator=estimator,
+            data=data,
+            target_value=target_value,
+        )
+    if out is not None:
+        write_json_lines(out, answers)
+        say(f"Wrote {len(answers):,} answers to {out}")
+    if json_output:
+        print_json(answers[0] if queries is None else answers)
+        return
+    for answer, record in list(zip(answers, records, strict=True))[:10]:
+        _show(answer, record)
+
+
+def _records(
+    target: str | None,
+    do: list[str] | None,
+    given: list[str] | None,
+    contrast: str | None,
+    versus: list[str] | None,
+    queries: Path | None,
+) -> list[dict[str, Any]]:
+    if queries is None:
+        if target is None:
+            raise QueryError(
+                "Nothing is asked. Expected `--target VARIABLE`, or a file with `--queries FILE`."
+            )
+        record: dict[str, Any] = {
+            "target": target,
+            "do": _pairs("--do", do),
+            "given": _pairs("--given", given),
+        }
+        if contrast is not None:
+            record |= {"contrast": contrast, "versus": _pairs("--versus", versus)}
+        return [record]
+    if target is not None or do or given or contrast:
+        raise QueryError("Both a file of questions and one on the command line were given. Expected either.")
+    found = []
+    for number, line in enumerate(queries.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise QueryError(f"Line {number} of {str(queries)!r} is no JSON: {error.msg}.") from error
+    return found
+
+
+def _pairs(option: str, listed: list[str] | None) -> dict[str, Any]:
+    """``["A=a"]`` as a mapping; a value that looks like JSON of several parts is read as such."""
+    found: dict[str, Any] = {}
+    for text in listed or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise QueryError(f"{option} is {text!r}, expected VARIABLE=VALUE.")
+        if name in found:
+            raise QueryError(f"{option} names {name!r} twice, expected each variable once.")
+        found[name] = _value(option, value)
+    return found
+
+
+def _value(option: str, text: str) -> Any:
+    if not text.startswith(("{", "[")):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text  # a value may begin so: bins of numbers do
+
+
+def _show(answer: dict[str, Any], record: dict[str, Any]) -> None:
+    if "contrast" in answer:
+        _show_contrast(answer)
+    else:
+        rows = [
+            [value, probability, answer["standard_error"][value]]
+            for value, probability in answer["distribution"].items()
+        ]
+        print_table(_spelled(answer["target"], record), ["value", "probability", "standard error"], rows)
+        if "expectation" in answer:
+            mean = answer["expectation"]
+            say(f"mean {mean['mean']:.4g} ± {mean['standard_error']:.2g}")
+        draws = f"{answer['num_samples']:,} draws, worth {answer['effective_sample_size']:,.0f}"
+        say("enumerated, no Monte Carlo error" if answer["method"] == "enumeration" else draws)
+        say(answer["identification"])
+        for name, overlap in answer["overlap"].items():
+            say(f"overlap of {name}: mean {overlap['mean']:.3g}, smallest {overlap['smallest']:.3g}")
+    for warning in answer.get("warnings", []):
+        warn(warning)
+
+
+def _show_contrast(answer: dict[str, Any]) -> None:
+    sure = answer if answer["estimator"] == "aipw" else answer.get("interval", {})
+    rows: list[list[Any]] = [["effect", answer["value"]], ["standard error", answer["standard_error"]]]
+    if "low" in sure:
+        rows.append(["95 % interval", f"{sure['low']:.4g} to {sure['high']:.4g}"])
+    rows += [[name, mean] for name, mean in answer["means"].items()]
+    print_table(f"{answer['contrast']} on {answer['of']} ({answer['estimator']})", ["", "value"], rows)
+    if "low" not in sure:
+        say("The error is that of the draws alone; for one of the estimate train with `--folds 5`.")
+
+
+def _spelled(target: str, record: dict[str, Any]) -> str:
+    done = ", ".join(f"{name} = {value}" for name, value in (record.get("do") or {}).items())
+    known = ", ".join(f"{name} = {value}" for name, value in (record.get("given") or {}).items())
+    parts = ", ".join(filter(None, [f"do({done})" if done else "", known]))
+    return f"p({target} | {parts})" if parts else f"p({target})"

@@ -1,0 +1,122 @@
+"""How sure an effect is: intervals from models that left a part of the rows out, and doubly robust estimates.
+
+Members of a run have each seen all rows but those of a fold. Their disagreement gives an interval to what the run
+says (delete-a-group jackknife); on rows they have not seen they give doubly robust estimates (cross-fitting).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_trace.causal.conditionals import Conditionals
+from hf_trace.causal.contrasts import Contrast, adjusted_for, differences, row_predictions
+from hf_trace.causal.doubly_robust import Estimate, aipw_ate, aipw_att, jackknife
+from hf_trace.causal.effects import AnswerSettings
+from hf_trace.causal.queries import Force
+from hf_trace.data.dags.encoding import encode_table
+from hf_trace.data.dags.table import DagTable
+from hf_trace.data.dags.table_files import read_table
+from hf_trace.errors import QueryError, TableError
+from hf_trace.hub.dag_folds import Folds
+from hf_trace.tokenization.dag_tokenizer import DagTokenizer
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+def with_jackknife(
+    members: Sequence[Conditionals],
+    contrast: Contrast,
+    scores: Floats,
+    whole: float,
+    settings: AnswerSettings,
+) -> Estimate | None:
+    """The plug-in estimate with an interval; None where the run has fewer than two members."""
+    if len(members) < 2:
+        return None
+    left_out = [differences(member, [contrast], [scores], settings)[0].value for member in members]
+    return jackknife(np.array(left_out), whole, rows=settings.training_rows or 0, method="plug-in")
+
+
+def doubly_robust(
+    tokenizer: DagTokenizer,
+    models: Sequence[Conditionals],
+    folds: Folds | None,
+    contrast: Contrast,
+    scores: Floats,
+    data: pd.DataFrame | str | PathLike[str],
+    settings: AnswerSettings,
+) -> Estimate:
+    """The effect on the rows of a table, right if either propensities or outcome means are.
+
+    Args:
+        tokenizer: How values are written.
+        models: One per fold, or the run's own model alone.
+        folds: Which rows each model has not seen; None where one model has seen all.
+        contrast: Of one treatment; with ``cate`` the rows are those with what is given.
+        scores: What every value of the target counts as; rows where that is NaN are left out.
+        data: The training table.
+        settings: See ``AnswerSettings``.
+
+    Raises:
+        TableError: If the table is not the one the run was trained on, or no row has what is given.
+    """
+    frame = data if isinstance(data, pd.DataFrame) else read_table(data)
+    table = encode_table(tokenizer.schema, frame)
+    fold = np.zeros(len(table), dtype=np.int64) if folds is None else folds.of_rows(len(table))
+    kept = _rows_that_count(table, tokenizer, models[0], contrast, scores)
+    table, fold = table.select(kept), fold[kept]
+    (treatment,) = contrast.query.do
+    propensity, mean = np.empty((len(table), 2)), np.empty((len(table), 2))
+    for number, model in enumerate(models):
+        mine = fold == number
+        if mine.any():
+            names = adjusted_for(model, contrast)
+            columns = {name: coded(tokenizer, model, table.select(mine), name) for name in names}
+            found = row_predictions(model, columns, contrast, scores, settings)
+            propensity[mine], mean[mine] = found.propensity, found.mean
+    received = np.asarray(table.columns[treatment])
+    arm = contrast.query.do[treatment]
+    treated = received == (arm.code if isinstance(arm, Force) else -1)
+    control = received == contrast.control[treatment]
+    outcome = scores[np.asarray(table.columns[contrast.query.target])]
+    shared = (treated, control, outcome, propensity[:, 0], propensity[:, 1])
+    if contrast.kind == "att":
+        return aipw_att(*shared, mean[:, 1], table.weights)
+    return aipw_ate(*shared, mean[:, 0], mean[:, 1], table.weights)
+
+
+def coded(tokenizer: DagTokenizer, conditionals: Conditionals, table: DagTable, name: str) -> Codes:
+    """Codes of a column as a model counts its values."""
+    if tokenizer.variables[name].is_finite:
+        return np.asarray(table.columns[name])
+    contents = tokenizer.contents(table, name)
+    return np.array([conditionals.code(name, tuple(content)) for content in contents], dtype=np.int64)
+
+
+def _rows_that_count(
+    table: DagTable, tokenizer: DagTokenizer, model: Conditionals, contrast: Contrast, scores: Floats
+) -> NDArray[np.bool_]:
+    """Rows with an outcome and, for subgroups, with what is given."""
+    kept = ~np.isnan(scores[np.asarray(table.columns[contrast.query.target])])
+    before = set(adjusted_for(model, contrast))
+    for name, code in contrast.query.given.items():
+        if name not in before:
+            raise QueryError(
+                f"{name!r} does not come before the treatment, so it defines no subgroup for a doubly robust estimate. "
+                "Expected a variable before it, or estimator 'plug-in'."
+            )
+        kept &= coded(tokenizer, model, table, name) == code
+    if not kept.any():
+        raise TableError("No row of the table has what is given. Expected at least one; give less.")
+    return np.asarray(kept)
+
+
+def shown_estimate(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as a mapping; what is not known is left out."""
+    return {name: value for name, value in asdict(estimate).items() if value is not None}
