@@ -55,6 +55,9 @@ class Variable:
     def __post_init__(self) -> None:
         for name in ("parents", "values", "edges", "means"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        # One NaN for all, so that equal variables compare equal.
+        means = tuple(math.nan if mean != mean else mean for mean in self.means)
+        object.__setattr__(self, "means", means)
         self._check()
         if not self.is_finite and self.max_length is None:
             object.__setattr__(self, "max_length", DEFAULT_MAX_LENGTH)
@@ -122,17 +125,33 @@ class Variable:
         Raises:
             QueryError: If it is not one of the values; the message names the nearest.
         """
-        text = value if isinstance(value, str) else plain_text(value)
+        code = self.find(value)
+        if code is None:
+            raise QueryError(self._unknown(plain_text(value)))
+        return code
+
+    def find(self, value: Any) -> int | None:
+        """Number of a value of a finite variable, None if it is not one of them.
+
+        A number is also found under another spelling, and in the bin it falls into.
+
+        Example:
+            >>> Variable("dose", values=("0.0", "1.0")).find(1), Variable("dose", values=("0", "1")).find(2)
+            (1, None)
+        """
+        text = plain_text(value)
         if text in self._codes:
             return self._codes[text]
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            return None
         if self.kind == "numeric":
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                number = math.nan
-            if math.isfinite(number):
-                return int(np.searchsorted(self.edges, number, side="right"))
-        raise QueryError(self._unknown(text))
+            return int(np.searchsorted(self.edges, number, side="right")) if math.isfinite(number) else None
+        if self.numbers is None:
+            return None
+        same = np.flatnonzero(self.numbers == number)
+        return int(same[0]) if len(same) == 1 else None
 
     def _unknown(self, text: str) -> str:
         near = difflib.get_close_matches(text, self.values, n=1)
