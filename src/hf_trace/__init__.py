@@ -1,7 +1,7 @@
 """Causal graphs and causal effects from any autoregressive language model.
 
-``import hf_trace`` teaches Transformers the task ``"causal-discovery"`` and to load simulated worlds as models,
-before or after ``transformers`` itself is imported. Nothing heavy is loaded until it is used.
+``import hf_trace`` teaches Transformers the tasks ``"causal-discovery"`` and ``"causal-effect"``, and to load simulated
+worlds as models, before or after ``transformers`` itself is imported. Nothing heavy is loaded until it is used.
 """
 
 import importlib
@@ -68,14 +68,15 @@ def __dir__() -> list[str]:
 
 # What registers itself on import, by the module of Transformers that it extends.
 _EXTENSIONS = {
-    "transformers.pipelines": "hf_trace.hub.pipelines",
-    "transformers.models.auto.modeling_auto": "hf_trace.hub.world_model",
+    "transformers.pipelines": ("hf_trace.hub.pipelines", "hf_trace.hub.effect_pipeline"),
+    "transformers.models.auto.modeling_auto": ("hf_trace.hub.world_model",),
 }
 
 
 def _register(extended: Any) -> None:
-    """Load a module that registers itself; where it is being loaded already, it does so when done."""
-    importlib.import_module(_EXTENSIONS[extended.__name__])
+    """Load modules that register themselves; where one is being loaded already, it does so when done."""
+    for name in _EXTENSIONS[extended.__name__]:
+        importlib.import_module(name)
 
 
 # Runs at once where a module is loaded already, else as soon as it is.

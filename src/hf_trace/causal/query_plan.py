@@ -36,13 +36,13 @@ def query_plan(conditionals: Conditionals, query: Query) -> QueryPlan:
         for name, each in query.do.items()
         if isinstance(each, Follow)
     }
-    asked = {"target": query.target, "do": tuple(query.do), "given": tuple(query.given)}
-    found = identify(schema.with_parents(policies) if policies else schema, **asked)
+    known = schema.with_parents(policies) if policies else schema
+    found = identify(known, target=query.target, do=tuple(query.do), given=tuple(query.given))
     order = found.order
     if conditionals.fixed_order and not conditionals.parents_only:
         last = max(schema.topological_order.index(name) for name in order)
         order = schema.topological_order[: last + 1]
-        if not answers_along(schema, order, **asked):
+        if not answers_along(known, order, target=query.target, do=tuple(query.do), given=tuple(query.given)):
             raise QueryError(
                 "The model was taught one order of the variables, and the question needs another because of latent "
                 "variables. Train with random orders (`--order random`)."

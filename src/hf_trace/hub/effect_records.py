@@ -128,7 +128,8 @@ class Reader:
                 return np.repeat(_distribution(variable, policy({}))[None], len(codes), axis=0)
             kinds, place = np.unique(codes, axis=0, return_inverse=True)
             known = [
-                {name: self.shown(name, code) for name, code in zip(reads, row, strict=True)} for row in kinds
+                {name: self.shown(name, code) for name, code in zip(reads, row, strict=True)}
+                for row in kinds.tolist()
             ]
             return np.stack([_distribution(variable, policy(each)) for each in known])[place.reshape(-1)]
 
@@ -137,8 +138,8 @@ class Reader:
     def shown(self, name: str, code: int) -> str:
         """A value as the user wrote it."""
         if self.schema[name].is_finite:
-            return self.schema[name].values[int(code)]
-        return self.tokenizer.text(name, self.conditionals.contents[name][int(code)])
+            return self.schema[name].values[code]
+        return self.tokenizer.text(name, self.conditionals.contents[name][code])
 
 
 def _distribution(variable: Variable, given: Any) -> NDArray[np.float64]:

@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from hf_trace.data.sequence import EventSequence
 from hf_trace.data.writing import atomic_path
 from hf_trace.errors import ModelLoadError, OutputError, SettingsError, VocabularyMismatchError, first_line
-from hf_trace.tokenization.event_tokenizer import EventTokenizer
+from hf_trace.tokenization.dag_tokenizer import DagTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +38,20 @@ from transformers import TokenizersBackend
 class EventTokenizerBackend(TokenizersBackend):
     pass
 """
+
+
+class RunTokenizer(Protocol):
+    """What a run folder keeps beside its model: an ``EventTokenizer`` or a ``DagTokenizer``."""
+
+    vocabulary: dict[str, int]
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+        """Write it into a folder."""
+        ...
+
+    def agrees_with(self, other: Any) -> bool:
+        """Whether a tokenizer that ``AutoTokenizer`` made gives the same ids."""
+        ...
 
 
 def load_model(
@@ -87,7 +100,7 @@ def default_device() -> torch.device:
     return accelerator or torch.device("cpu")
 
 
-def check_vocabulary(tokenizer: EventTokenizer, model: PreTrainedModel) -> None:
+def check_vocabulary(tokenizer: RunTokenizer | DagTokenizer, model: PreTrainedModel) -> None:
     """Refuse a tokenizer and a model that were not made for each other.
 
     A model may have more rows than the tokenizer has tokens only where it was padded to a multiple of 64.
@@ -150,7 +163,7 @@ def check_replaceable(target: Path) -> None:
 
 
 def save_run(
-    folder: Path, model: PreTrainedModel, tokenizer: EventTokenizer, **documents: dict[str, Any]
+    folder: Path, model: PreTrainedModel, tokenizer: RunTokenizer, **documents: dict[str, Any]
 ) -> None:
     """Write model, tokenizer and one JSON file per document into ``folder``."""
     model.config.use_cache = True
@@ -161,7 +174,7 @@ def save_run(
         write_json(folder / f"{name}.json", document)
 
 
-def _ensure_auto_tokenizer(folder: Path, tokenizer: EventTokenizer) -> None:
+def _ensure_auto_tokenizer(folder: Path, tokenizer: RunTokenizer) -> None:
     """Make ``AutoTokenizer`` read the folder right beside every model type.
 
     Beside qwen2 and a few more, Transformers ignores ``tokenizer_class`` and builds a byte-pair tokenizer in
@@ -176,17 +189,15 @@ def _ensure_auto_tokenizer(folder: Path, tokenizer: EventTokenizer) -> None:
     config_file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (folder / "event_tokenizer_backend.py").write_text(_SHIM, encoding="utf-8")
     if not _auto_tokenizer_agrees(folder, tokenizer):
-        logger.warning("AutoTokenizer misreads %s; load it with hf_trace.EventTokenizer.", folder)
+        logger.warning(
+            "AutoTokenizer misreads %s; load it with hf_trace.%s.", folder, type(tokenizer).__name__
+        )
 
 
-def _auto_tokenizer_agrees(folder: Path, tokenizer: EventTokenizer) -> bool:
-    events = list(tokenizer.event_types[:3])
-    expected = tokenizer.encode(EventSequence(tuple(events), tuple(map(float, range(len(events))))))
+def _auto_tokenizer_agrees(folder: Path, tokenizer: RunTokenizer) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loaded = AutoTokenizer.from_pretrained(str(folder))
-    ids = loaded(events, is_split_into_words=True)["input_ids"]
-    return ids[-len(events) :] == expected.input_ids[expected.event_positions].tolist()
+        return tokenizer.agrees_with(AutoTokenizer.from_pretrained(str(folder)))
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
