@@ -214,7 +214,7 @@ BAD_LOGS = {
     "bad preset": (
         "plain.txt",
         ["--preset", "huge"],
-        "preset is 'huge', expected one of: tiny, small, base.",
+        "preset is 'huge', expected one of: nano, tiny, small, base.",
     ),
     "lora without a model": (
         "plain.txt",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -40,6 +40,7 @@ class EventTokenizerBackend(TokenizersBackend):
 """
 
 
+@runtime_checkable
 class RunTokenizer(Protocol):
     """What a run folder keeps beside its model: an ``EventTokenizer`` or a ``DagTokenizer``."""
 

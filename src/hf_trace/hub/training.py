@@ -21,7 +21,6 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from hf_trace.data.log import EventLog
@@ -31,6 +30,7 @@ from hf_trace.hub.architectures import build_model, merged
 from hf_trace.hub.bagging import MEMBERS, bootstrap, member_seed
 from hf_trace.hub.oracle_quality import OracleQuality, measure
 from hf_trace.hub.runs import check_replaceable, new_folder, save_run
+from hf_trace.hub.trainers import run_trainer, shared_arguments, silence, warmup_steps
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
@@ -46,7 +46,7 @@ class TrainingSettings:
     """How an oracle is trained; everything needed to train it again.
 
     Attributes:
-        preset: Shape of a Llama from scratch: ``tiny``, ``small`` or ``base``.
+        preset: Shape of a Llama from scratch: ``nano``, ``tiny``, ``small`` or ``base``.
         model: Instead of a preset, a model type, config or checkpoint; see ``architectures.build_model``.
         lora: Train adapters of a pretrained ``model``.
         window_length: Longest window in events; by default the longest sequence, at most 128.
@@ -184,7 +184,7 @@ def _fit(job: _Job, folder: Path, checkpoints: Path) -> tuple[OracleQuality, dic
     trainer = _trainer(model, tokenizer, job.training, job.validation, settings, checkpoints)
     for callback in job.callbacks:
         trainer.add_callback(callback)
-    _run(trainer, checkpoints, resume=job.resume)
+    run_trainer(trainer, checkpoints, resume=job.resume)
     model = merged(trainer.model).eval()
     quality = measure(Oracle(model), tokenizer, job.training, job.validation)
     metrics = {
@@ -241,34 +241,12 @@ def _trainer(
     # Small logs are evaluated once per pass, large ones at least ten times in all.
     every = max(1, min(steps_per_epoch, math.ceil(steps_per_epoch * epochs / 10)))
     arguments = TrainingArguments(
-        output_dir=str(checkpoints),
         num_train_epochs=epochs,
         per_device_train_batch_size=batch,
         per_device_eval_batch_size=batch,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=min(100, max(1, int(0.05 * steps_per_epoch * epochs))),
-        weight_decay=0.1,
-        max_grad_norm=1.0,
-        eval_strategy="steps",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        logging_steps=every,
-        save_total_limit=2,
-        restore_callback_states_from_checkpoint=True,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
-        bf16=_bf16(settings.bf16),
-        use_cpu=not torch.accelerator.is_available(),
-        seed=settings.seed,
-        data_seed=settings.seed,
-        disable_tqdm=True,
-        log_level="error",
-        report_to=[],
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        warmup_steps=warmup_steps(steps_per_epoch * epochs),
+        **shared_arguments(checkpoints, steps_between=every, bf16=settings.bf16, seed=settings.seed),
     )
     trainer = _OrderedTrainer(
         model=model,
@@ -278,7 +256,7 @@ def _trainer(
         data_collator=_Collator(tokenizer.tokenizer.pad_token_id),
         callbacks=[EarlyStoppingCallback(settings.patience)],
     )
-    _quiet(trainer)
+    silence(trainer)
     return trainer
 
 
@@ -313,13 +291,6 @@ class _PassSampler(LengthGroupedSampler):
         return super().__iter__()
 
 
-def _quiet(trainer: Trainer) -> None:
-    """Without tqdm the Trainer prints every log line on stdout; progress is the caller's business."""
-    from transformers import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-
-
 def _examples(log: EventLog, tokenizer: EventTokenizer) -> list[dict[str, list[int]]]:
     encoded = (tokenizer.encode(sequence, unknown="map", end=True) for sequence in log)
     return [{"input_ids": sequence.input_ids.tolist()} for sequence in encoded]
@@ -339,20 +310,3 @@ class _Collator:
             "attention_mask": pad([torch.ones_like(row) for row in rows], batch_first=True),
             "labels": pad(rows, batch_first=True, padding_value=_IGNORED),
         }
-
-
-def _bf16(asked: bool | None) -> bool:
-    if asked is not None:
-        return asked
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-
-
-def _run(trainer: Trainer, checkpoints: Path, *, resume: bool) -> None:
-    found = False
-    for checkpoint in checkpoints.glob("checkpoint-*"):
-        # The trainer writes its state last: without it the checkpoint was cut short.
-        if resume and (checkpoint / TRAINER_STATE_NAME).exists():
-            found = True
-        else:
-            shutil.rmtree(checkpoint)
-    trainer.train(resume_from_checkpoint=True if found else None)

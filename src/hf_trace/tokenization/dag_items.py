@@ -1,13 +1,13 @@
 """Items of a sequence as a user writes them, to their codes."""
 
 import difflib
-import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_trace.data.dags.variables import Variable, plain_text
+from hf_trace.data.dags.cells import items_of
+from hf_trace.data.dags.variables import Variable
 from hf_trace.errors import QueryError
 
 
@@ -16,7 +16,7 @@ def item_codes(variable: Variable, raw: Any) -> NDArray[np.int64]:
 
     Args:
         variable: Of kind ``"sequence"``.
-        raw: A list of items, one item, or a text that is split at commas, else at blanks.
+        raw: A list of items, one item, a JSON list, or a text that is split at commas, else at blanks.
 
     Raises:
         QueryError: If an item is unknown; the message names the nearest.
@@ -34,16 +34,9 @@ def item_codes(variable: Variable, raw: Any) -> NDArray[np.int64]:
     return np.array([numbers[item] for item in items], dtype=np.int64)
 
 
-def _items(raw: Any, known: dict[str, int]) -> list[str]:
-    if isinstance(raw, (list, tuple, np.ndarray)):
-        return [plain_text(item) for item in raw]
-    text = plain_text(raw)
-    if text in known:
-        return [text]
-    at_commas = [part.strip() for part in text.split(",")]
-    if len(at_commas) > 1 and all(part in known for part in at_commas):
-        return at_commas
-    return [part for part in re.split(r"[\s,]+", text) if part]
+def _items(raw: Any, known: dict[str, int]) -> tuple[str, ...]:
+    # An item may have blanks in it.
+    return (raw,) if isinstance(raw, str) and raw in known else items_of(raw)
 
 
 def _unknown(variable: Variable, item: str) -> str:

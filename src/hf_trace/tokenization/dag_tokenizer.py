@@ -82,6 +82,16 @@ class DagTokenizer:
         """Tokens that every row begins with: one, or none where a pretrained tokenizer has none."""
         return () if self.bos_id is None else (self.bos_id,)
 
+    @property
+    def longest_row(self) -> int:
+        """Tokens of the longest row there can be."""
+        widths = {name: 1 + _width(tokens) for name, tokens in self.variables.items()}
+        if self.history == "full":
+            return len(self.begin) + sum(widths.values())
+        return len(self.begin) + max(
+            widths[name] + sum(map(widths.__getitem__, self.parents(name))) for name in widths
+        )
+
     @classmethod
     def from_schema(
         cls,
@@ -258,6 +268,10 @@ class DagTokenizer:
             return []
         # Text that looks like a special token must stay text.
         return self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+
+def _width(tokens: VariableTokens) -> int:
+    return 1 if tokens.is_finite else tokens.max_length + 1
 
 
 def _text(variable: Variable, raw: Any) -> str:

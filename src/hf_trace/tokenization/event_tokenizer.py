@@ -47,6 +47,7 @@ class EventTokenizer:
         event_ids: Their token ids.
         frequencies: Relative frequency of each in the log the vocabulary was built from; uniform if unknown.
         gap_edges: Upper edges of the gap bins in seconds; empty if gaps are not written.
+        kept_tokens: How many ids are those of a pretrained tokenizer: none.
 
     Example:
         >>> tokenizer = EventTokenizer.from_event_types(["disk full", "reboot"])
@@ -54,6 +55,8 @@ class EventTokenizer:
         >>> encoded.input_ids.tolist(), encoded.event_positions.tolist()
         ([1, 5, 4], [1, 2])
     """
+
+    kept_tokens: int = 0
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -182,6 +185,13 @@ class EventTokenizer:
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write ``tokenizer.json`` and ``tokenizer_config.json``."""
         self.tokenizer.save_pretrained(str(folder))
+
+    def agrees_with(self, other: Any) -> bool:
+        """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""
+        events = list(self.event_types[:3])
+        expected = self.encode(EventSequence(tuple(events), tuple(map(float, range(len(events))))))
+        ids = other(events, is_split_into_words=True)["input_ids"]
+        return ids[-len(events) :] == expected.input_ids[expected.event_positions].tolist()
 
     def encode(
         self, sequence: EventSequence, *, unknown: str = "error", end: bool = False
