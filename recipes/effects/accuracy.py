@@ -1,0 +1,238 @@
+"""Trained models against exact answers on networks with known tables: accuracy, histories, wrong graphs, speed."""
+
+import json
+import time
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ours import distributions, total_variation, trained
+from peers import run_peer
+
+from hf_trace.data.dags.bif import read_bif
+from hf_trace.data.dags.network import Network
+from hf_trace.data.dags.schema import DagSchema
+from hf_trace.errors import DagFormatError
+
+ROWS = 10_000
+
+
+def load(data: Path, name: str) -> tuple[Network, list[dict], np.ndarray]:
+    """A network, its queries, and their exact answers, ``[query, value]``."""
+    network = read_bif(data / f"{name}.bif")
+    exact = json.loads((data / f"exact_do_{name}.json").read_text())
+    width = max(len(each["y_values"]) for each in exact)
+    truth = np.zeros((len(exact), width))
+    queries = []
+    for row, each in zip(truth, exact, strict=True):
+        values = network.schema[each["y"]].values
+        row[: len(values)] = [each["p_do"][each["y_values"].index(value)] for value in values]
+        queries.append({"target": each["y"], "do": {each["a"]: each["a_value"]}})
+    return network, queries, truth
+
+
+def naive(network: Network, frame: pd.DataFrame, queries: list[dict], width: int) -> np.ndarray:
+    """p(y | a) in the rows, as if nobody were confounded."""
+    found = np.zeros((len(queries), width))
+    for row, query in zip(found, queries, strict=True):
+        ((treatment, value),) = query["do"].items()
+        seen = frame.loc[frame[treatment] == value, query["target"]]
+        values = network.schema[query["target"]].values
+        shares = seen.value_counts(normalize=True).reindex(list(values), fill_value=0.0)
+        row[: len(values)] = shares if len(seen) else 1 / len(values)
+    return found
+
+
+def counted(truth: np.ndarray, rows: int, seed: int) -> np.ndarray:
+    """Frequencies in so many rows drawn from the exact answers: what no method that counts rows can beat."""
+    generator = np.random.default_rng(seed)
+    return np.stack([generator.multinomial(rows, row / row.sum()) / rows for row in truth])
+
+
+def summary(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Mean and largest total variation."""
+    distance = total_variation(found, truth)
+    return {"mean_tv": float(distance.mean()), "largest_tv": float(distance.max())}
+
+
+def networks(options: Any) -> list[dict]:
+    """Every exact query of two networks, from rows alone, beside the peers on the same rows."""
+    lines = []
+    for name in ("asia", "sachs"):
+        network, queries, truth = load(options.data, name)
+        for seed in range(options.seeds):
+            frame = network.sample(ROWS, seed=seed)
+            about = {"network": name, "seed": seed}
+            model = trained(frame, network.schema, options.out / "runs" / f"{name}-{seed}", seed=seed)
+            found, seconds, _ = distributions(model, queries)
+            lines.append(
+                {
+                    **about,
+                    "method": "hf_trace",
+                    **summary(found, truth),
+                    "fit_seconds": model.seconds,
+                    "query_seconds": seconds,
+                }
+            )
+            lines.append(
+                {
+                    **about,
+                    "method": "p(y | a) in the rows",
+                    **summary(naive(network, frame, queries, truth.shape[1]), truth),
+                }
+            )
+            lines.append(
+                {
+                    **about,
+                    "method": f"{ROWS:,} rows drawn from the exact answers",
+                    **summary(counted(truth, ROWS, seed), truth),
+                }
+            )
+            for peer, python in (("pgmpy", options.pgmpy_python), ("dowhy", options.dowhy_python)):
+                if python and (peer == "pgmpy" or seed == 0):
+                    lines += [
+                        {**about, **line}
+                        for line in run_peer(
+                            peer, python, network, frame, queries, truth, options.out, f"{name}-{seed}"
+                        )
+                    ]
+    return lines
+
+
+def histories(options: Any) -> list[dict]:
+    """Full history against parents alone, fixed against random order, at three sizes of table."""
+    network, queries, truth = load(options.data, "sachs")
+    lines = []
+    for rows in options.sizes:
+        frame = network.sample(rows, seed=0)
+        for history, order in (("parents", "fixed"), ("full", "fixed"), ("full", "random")):
+            out = options.out / "runs" / f"sachs-{rows}-{history}-{order}"
+            model = trained(frame, network.schema, out, history=history, order=order)
+            found, seconds, answers = distributions(model, queries)
+            error = np.mean([max(answer["standard_error"].values()) for answer in answers])
+            lines.append(
+                {
+                    "rows": rows,
+                    "history": history,
+                    "order": order,
+                    **summary(found, truth),
+                    "monte_carlo_error": float(error),
+                    "fit_seconds": model.seconds,
+                    "query_seconds": seconds,
+                }
+            )
+            print(lines[-1], flush=True)
+    return lines
+
+
+def misspecified(options: Any) -> list[dict]:
+    """The graph changed by one edge: dropped, turned, added; every edge in turn, or as many added ones at random."""
+    network, queries, truth = load(options.data, "sachs")
+    frame, schema = network.sample(ROWS, seed=0), network.schema
+    edges = list(schema.graph.edges)
+    generator = np.random.default_rng(0)
+    absent = [
+        pair for pair in permutations(schema.by_name, 2) if pair not in edges and pair[::-1] not in edges
+    ]
+    added = [absent[index] for index in generator.permutation(len(absent))]
+    lines, counts = [], {"none": 0, "dropped": 0, "turned": 0, "added": 0}
+    wanted = [("none", None), *(("dropped", edge) for edge in edges), *(("turned", edge) for edge in edges)]
+    for change, edge in [*wanted, *(("added", edge) for edge in added)]:
+        if change == "added" and counts["added"] == len(edges):
+            break
+        try:
+            wrong = changed(schema, change, edge)
+        except DagFormatError:  # it would close a cycle
+            continue
+        counts[change] += 1
+        model = trained(frame, wrong, options.out / "runs" / "sachs-wrong")
+        found, _, _ = distributions(model, queries)
+        lines.append({"change": change, "edge": " → ".join(edge) if edge else "", **summary(found, truth)})
+        print(lines[-1], flush=True)
+    return lines
+
+
+def changed(schema: DagSchema, change: str, edge: tuple[str, str] | None) -> DagSchema:
+    """The graph with one edge changed."""
+    if edge is None:
+        return schema
+    cause, effect = edge
+    parents = {name: list(schema[name].parents) for name in edge}
+    if change in ("dropped", "turned"):
+        parents[effect].remove(cause)
+    if change == "turned":
+        parents[cause].append(effect)
+    if change == "added":
+        parents[effect].append(cause)
+    return schema.with_parents(parents)
+
+
+def speed(options: Any) -> dict:
+    """A thousand different questions in one call; and by draws, at the error those have."""
+    network, _, _ = load(options.data, "sachs")
+    generator = np.random.default_rng(0)
+    names = list(network.schema.by_name)
+    queries, seen = [], set()
+    while len(queries) < 1000:
+        target, *others = generator.choice(names, 4, replace=False)
+        do = {
+            name: str(generator.choice(network.schema[name].values))
+            for name in others[: 1 + len(queries) % 2]
+        }
+        given = (
+            {others[2]: str(generator.choice(network.schema[others[2]].values))}
+            if len(queries) % 3 == 0
+            else {}
+        )
+        key = (target, *sorted(do.items()), *sorted(given.items()))
+        if key not in seen:
+            seen.add(key)
+            queries.append(
+                {
+                    "target": str(target),
+                    "do": {str(k): v for k, v in do.items()},
+                    "given": {str(k): v for k, v in given.items()},
+                }
+            )
+    frame = network.sample(ROWS, seed=0)
+    model = trained(frame, network.schema, options.out / "runs" / "sachs-0")
+    answerable = [query for query in queries if possible(network, query)]
+    results = {"queries": len(answerable), "asked": len(queries)}
+    for label, parameters in (("enumerated", {}), ("2,000 draws", {"most_states": 0})):
+        started = time.process_time()
+        kept, answers = 0, []
+        answers = model.effect(answerable, **parameters)
+        seconds = time.process_time() - started
+        kept = [query for query in answerable if not query["given"]]
+        error = np.mean(
+            [
+                max(answer["standard_error"].values())
+                for answer, query in zip(answers, answerable, strict=True)
+                if not query["given"]
+            ]
+        )
+        truth = [
+            list(network.distribution(query["target"], query["do"], query["given"]).values())
+            for query in answerable
+        ]
+        distance = [
+            np.abs(np.array(list(answer["distribution"].values())) - exact).sum() / 2
+            for answer, exact in zip(answers, truth, strict=True)
+        ]
+        results[label] = {
+            "seconds": seconds,
+            "standard_error": float(error),
+            "mean_tv": float(np.mean(distance)),
+            "without_evidence": len(kept),
+        }
+    return results
+
+
+def possible(network: Network, query: dict) -> bool:
+    """Whether the evidence has a chance of more than one in ten thousand where something is done."""
+    if not query["given"]:
+        return True
+    ((name, value),) = query["given"].items()
+    return network.distribution(name, query["do"])[value] > 1e-3
