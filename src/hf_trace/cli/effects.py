@@ -1,4 +1,4 @@
-"""``hf-trace effect``: what would happen if, from a run that was trained on a table with a known graph."""
+"""``hf-trace effect``: what would happen if, from a run trained on a table with a known graph or on an event log."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from hf_trace.cli.inputs import quieten_host
-from hf_trace.cli.options import Json, Seed
+from hf_trace.cli.options import Case, Event, Json, Query, Seed, Time, TimeUnit
+from hf_trace.cli.what_if import what_if
 from hf_trace.console import print_json, print_table, progress, say, warn
 from hf_trace.errors import QueryError
 
@@ -16,12 +17,18 @@ def effect(
     run: Annotated[
         str, typer.Argument(help="Run folder or Hub id, trained with `hf-trace train TABLE --dag DAG`.")
     ],
-    target: Annotated[str | None, typer.Option("--target", help="Variable that is asked about.")] = None,
+    log: Annotated[
+        str | None, typer.Argument(help="For a run trained on an event log: the log with the sequence.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="Variable, or event, that is asked about.")
+    ] = None,
     do: Annotated[
         list[str] | None,
         typer.Option(
             "--do",
-            help='What is done: A=a; beginning of a sequence: "moves=N,N,..."; policy: A=\'{"a": 0.3, "b": 0.7}\'.',
+            help='What is done: A=a; beginning of a sequence: "moves=N,N,..."; policy: A=\'{"a": 0.3, "b": 0.7}\'; '
+            "in a LOG: POSITION=EVENT or POSITION=removed, positions from 0.",
         ),
     ] = None,
     given: Annotated[list[str] | None, typer.Option("--given", help="What is known: Z=z.")] = None,
@@ -50,10 +57,37 @@ def effect(
     num_samples: Annotated[
         int, typer.Option("--num-samples", help="Draws where enumeration is too long.")
     ] = 2000,
+    only: Annotated[str | None, typer.Option("--id", help="With LOG: the sequence.")] = None,
+    within: Annotated[
+        str,
+        typer.Option(
+            "--within", help="With LOG: how soon the target must follow: 20 (events), 300s, 20,300s."
+        ),
+    ] = "16",
+    case_column: Case = None,
+    event_column: Event = None,
+    time_column: Time = None,
+    query: Query = None,
+    time_unit: TimeUnit = "s",
     seed: Seed = 0,
     json_output: Json = False,
 ) -> None:
     """Answer p(target | do, given), or how much an intervention changes it."""
+    if log is not None:
+        columns = {"case_column": case_column, "event_column": event_column, "time_column": time_column}
+        columns |= {"query": query, "time_unit": time_unit}
+        asked = {
+            "id": only,
+            "do": do,
+            "target": target,
+            "within": within,
+            "num_samples": num_samples,
+            "seed": seed,
+        }
+        tables = {"--given": given, "--contrast": contrast, "--versus": versus, "--data": data}
+        tables |= {"--queries": queries, "--target-value": target_value}
+        what_if(run, log, columns, asked, tables, out, json_output)
+        return
     records = _records(target, do, given, contrast, versus, queries)
     quieten_host()
     from transformers import pipeline

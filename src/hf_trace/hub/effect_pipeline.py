@@ -23,6 +23,7 @@ from hf_trace.hub.bagging import member_folders
 from hf_trace.hub.dag_folds import Folds
 from hf_trace.hub.effect_estimates import doubly_robust, shown_estimate, with_jackknife
 from hf_trace.hub.effect_records import Reader, is_question, questions
+from hf_trace.hub.event_effects import EventEffectPipeline, reads_events
 from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, load_model, read_json
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.tokenization.dag_tokenizer import DagTokenizer
@@ -55,6 +56,12 @@ class CausalEffectPipeline(Pipeline):
         >>> effect = pipeline("causal-effect", model="runs/sachs")  # doctest: +SKIP
         >>> effect({"target": "Akt", "do": {"Mek": "HIGH"}, "given": {"PKA": "LOW"}})  # doctest: +SKIP
     """
+
+    def __new__(cls, model: PreTrainedModel, *arguments: Any, **kwargs: Any) -> Any:
+        """A pipeline of events where the model was trained on an event log."""
+        if reads_events(model):
+            return EventEffectPipeline(model, *arguments, **kwargs)
+        return super().__new__(cls)
 
     _load_tokenizer = False
     _load_processor = False

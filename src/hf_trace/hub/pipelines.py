@@ -29,6 +29,7 @@ from hf_trace.data.sequence import EncodedSequence, EventSequence
 from hf_trace.errors import ContextLengthError, ModelLoadError, SettingsError, preview
 from hf_trace.hub import oracle_quality
 from hf_trace.hub.bagging import doubt, load_members, member_seed
+from hf_trace.hub.decisions import Decisions
 from hf_trace.hub.records import is_single, sequences
 from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, read_json
 from hf_trace.hub.total_effects_run import total_effects_graph
@@ -45,7 +46,7 @@ _SEQUENCES_AT_ONCE = 32
 ScoredSequence = tuple[EventSequence, PairScores]
 
 
-class CausalDiscoveryPipeline(Pipeline):
+class CausalDiscoveryPipeline(Decisions, Pipeline):
     """Causal graphs of event sequences, read off a frozen causal language model (TRACE, arXiv 2602.01135).
 
     Call parameters are the fields of ``DiscoverySettings``, where ``knowledge`` may also be a mapping or a JSON

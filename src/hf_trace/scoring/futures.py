@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hf_trace.errors import ContextLengthError
@@ -58,15 +58,20 @@ def sample_futures(
     last: Int[Tensor, "context sample"],
     slots: Slots,
     uniforms: Float[Tensor, "context sample slot"],
+    *,
+    present: Bool[Tensor, "context pos"] | None = None,
+    least_gap: Int[Tensor, " context"] | None = None,
 ) -> Iterator[Step]:
     """Continue every context after each of its last tokens, an event slot at a time.
 
     Args:
         oracle: The frozen model.
-        context: Tokens that are read once for all rows of a context; all of one length.
+        context: Tokens that are read once for all rows of a context.
         last: Event tokens that end the given part of each row.
         slots: What may follow.
         uniforms: A number in [0, 1) for every token to sample; they decide how many.
+        present: Where contexts of several lengths hold a token; the first slots do.
+        least_gap: Shortest gap bin that may follow the last token of each context: so long nothing has happened.
 
     Yields:
         A ``Step`` for each event; rows of a context are adjacent.
@@ -74,23 +79,27 @@ def sample_futures(
     Raises:
         ContextLengthError: If context and continuation are longer than the model can read.
     """
-    needed = context.shape[1] + uniforms.shape[2]
+    longest = context.shape[1] if present is None else int(present.sum(1).max())
+    needed = longest + uniforms.shape[2]
     if oracle.context_length is not None and needed > oracle.context_length:
         raise ContextLengthError(
-            f"A context of {context.shape[1]} tokens and a continuation of {uniforms.shape[2]} are longer than the "
+            f"A context of {longest} tokens and a continuation of {uniforms.shape[2]} are longer than the "
             f"{oracle.context_length} that the model reads. Cut the contexts or shorten the horizon."
         )
     tokens = last.flatten().to(oracle.device)
     numbers = uniforms.flatten(0, 1)
     seconds = torch.zeros(len(tokens))
     walk = Walk(oracle, len(context))
-    walk.read(context)
+    walk.read(context, present)
     walk.select(torch.arange(len(context)).repeat_interleave(last.shape[1]))
     per_event = slots.tokens_per_event
     for slot in range(numbers.shape[1] // per_event):
         if per_event == 2:
             walk.read(tokens[:, None])
             bins = walk.log_probs(slots.gaps).exp()
+            if slot == 0 and least_gap is not None:
+                shortest = least_gap.repeat_interleave(last.shape[1])[:, None]
+                bins = bins.masked_fill(torch.arange(bins.shape[1]) < shortest, 0)
             drawn = invert(bins, numbers[:, 2 * slot, None])[:, 0]
             seconds = seconds + slots.gap_seconds[drawn]
             tokens = slots.gaps[drawn].to(oracle.device)
