@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from ours import distributions, total_variation, trained
 from peers import run_peer
+from transformers import pipeline
 
 from hf_trace.data.dags.bif import read_bif
 from hf_trace.data.dags.network import Network
@@ -17,6 +18,7 @@ from hf_trace.data.dags.schema import DagSchema
 from hf_trace.errors import DagFormatError
 
 ROWS = 10_000
+QUESTIONS = 1_000
 
 
 def load(data: Path, name: str) -> tuple[Network, list[dict], np.ndarray]:
@@ -174,64 +176,42 @@ def speed(options: Any) -> dict:
     network, _, _ = load(options.data, "sachs")
     generator = np.random.default_rng(0)
     names = list(network.schema.by_name)
-    queries, seen = [], set()
-    while len(queries) < 1000:
-        target, *others = generator.choice(names, 4, replace=False)
-        do = {
-            name: str(generator.choice(network.schema[name].values))
-            for name in others[: 1 + len(queries) % 2]
-        }
-        given = (
-            {others[2]: str(generator.choice(network.schema[others[2]].values))}
-            if len(queries) % 3 == 0
-            else {}
-        )
-        key = (target, *sorted(do.items()), *sorted(given.items()))
-        if key not in seen:
-            seen.add(key)
-            queries.append(
-                {
-                    "target": str(target),
-                    "do": {str(k): v for k, v in do.items()},
-                    "given": {str(k): v for k, v in given.items()},
-                }
-            )
+    queries: dict[str, dict] = {}
+    while len(queries) < QUESTIONS:
+        target, *others = generator.choice(names, 4, replace=False).tolist()
+        values = [str(generator.choice(network.schema[name].values)) for name in others]
+        done = int(generator.integers(1, 3))
+        chosen = dict(zip(others, values, strict=True))
+        query = {"target": target, "do": {name: chosen[name] for name in others[:done]}, "given": {}}
+        if generator.random() < 1 / 3:
+            query["given"] = {others[2]: values[2]}
+        if possible(network, query):
+            queries[json.dumps(query, sort_keys=True)] = query
+    asked = list(queries.values())
     frame = network.sample(ROWS, seed=0)
     model = trained(frame, network.schema, options.out / "runs" / "sachs-0")
-    answerable = [query for query in queries if possible(network, query)]
-    results = {"queries": len(answerable), "asked": len(queries)}
+    truth = [list(network.distribution(each["target"], each["do"], each["given"]).values()) for each in asked]
+    model.effect(asked[:3])  # what is loaded on first use is not counted
+    results: dict[str, Any] = {"queries": len(asked)}
     for label, parameters in (("enumerated", {}), ("2,000 draws", {"most_states": 0})):
+        fresh = pipeline("causal-effect", model=str(options.out / "runs" / "sachs-0"))
         started = time.process_time()
-        kept, answers = 0, []
-        answers = model.effect(answerable, **parameters)
+        answers = fresh(asked, on_refusal="report", **parameters)
         seconds = time.process_time() - started
-        kept = [query for query in answerable if not query["given"]]
-        error = np.mean(
-            [
-                max(answer["standard_error"].values())
-                for answer, query in zip(answers, answerable, strict=True)
-                if not query["given"]
-            ]
-        )
-        truth = [
-            list(network.distribution(query["target"], query["do"], query["given"]).values())
-            for query in answerable
-        ]
-        distance = [
-            np.abs(np.array(list(answer["distribution"].values())) - exact).sum() / 2
-            for answer, exact in zip(answers, truth, strict=True)
-        ]
+        kept = [pair for pair in zip(answers, truth, strict=True) if "error" not in pair[0]]
+        found = [np.array(list(answer["distribution"].values())) for answer, _ in kept]
+        distance = [np.abs(mine - exact).sum() / 2 for mine, (_, exact) in zip(found, kept, strict=True)]
         results[label] = {
             "seconds": seconds,
-            "standard_error": float(error),
+            "refused": len(asked) - len(kept),
+            "standard_error": float(np.mean([max(answer["standard_error"].values()) for answer, _ in kept])),
             "mean_tv": float(np.mean(distance)),
-            "without_evidence": len(kept),
         }
     return results
 
 
 def possible(network: Network, query: dict) -> bool:
-    """Whether the evidence has a chance of more than one in ten thousand where something is done."""
+    """Whether the evidence has a chance of more than one in a thousand where something is done."""
     if not query["given"]:
         return True
     ((name, value),) = query["given"].items()

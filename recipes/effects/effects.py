@@ -90,24 +90,16 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
             ("doses", "history", "exact", "hf_trace", "Monte Carlo error", "seen"), rows
         )
     if "speed" in results:
+        speed = dict(results["speed"])
+        asked_in_all = speed.pop("queries")
         rows = [
             [
-                label,
-                each["seconds"],
-                1000 * each["seconds"] / results["speed"]["queries"],
-                each["standard_error"],
-                each["mean_tv"],
+                *(label, each["seconds"], 1000 * each["seconds"] / asked_in_all),
+                *(each["refused"], each["standard_error"], each["mean_tv"]),
             ]
-            for label, each in results["speed"].items()
-            if isinstance(each, dict)
+            for label, each in speed.items()
         ]
-        columns = (
-            f"{results['speed']['queries']} questions",
-            "seconds",
-            "ms each",
-            "standard error",
-            "mean TV from exact",
-        )
+        columns = (f"{asked_in_all} questions", "seconds", "ms each", "refused", "standard error", "mean TV")
         found["speed"] = markdown(columns, rows)
     if "histories" in results:
         keys = (

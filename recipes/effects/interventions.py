@@ -1,6 +1,6 @@
 """Hand-written worlds with known answers: peers that err, a p(y | a) of the wrong sign, sequences of doses."""
 
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import nets
@@ -101,7 +101,7 @@ P_HIGH = {"mild": 0.3, "severe": 0.75}
 def recovery(severity: str, doses: tuple[str, ...]) -> float:
     """Chance of recovery; the second high dose in a row does harm."""
     logit = (1.0 if severity == "mild" else -1.5) + 0.8 * doses.count("high") + 0.3 * doses.count("low")
-    logit -= 1.4 * sum(pair == ("high", "high") for pair in zip(doses, doses[1:], strict=False))
+    logit -= 1.4 * sum(pair == ("high", "high") for pair in pairwise(doses))
     return float(1 / (1 + np.exp(-logit)))
 
 

@@ -123,23 +123,44 @@ def answers(
         NotIdentifiedError: If latent variables leave a question open.
         OverlapError: If a forced value was all but never seen in its circumstances.
     """
+    found = []
+    for answer in answers_or_refusals(conditionals, queries, settings, advance=advance):
+        if isinstance(answer, QueryError):
+            raise answer
+        found.append(answer)
+    return found
+
+
+def answers_or_refusals(
+    conditionals: Conditionals,
+    queries: Sequence[Query],
+    settings: AnswerSettings | None = None,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[Answer | QueryError]:
+    """As ``answers``, with the error itself in the place of a question that is refused."""
     settings = settings or AnswerSettings()
     groups: dict[tuple[object, ...], list[int]] = {}
+    found: dict[int, Answer | QueryError] = {}
     for index, query in enumerate(queries):
-        check_query(conditionals.schema, query)
-        groups.setdefault(query.signature, []).append(index)
-    found: dict[int, Answer] = {}
+        try:
+            check_query(conditionals.schema, query)
+            groups.setdefault(query.signature, []).append(index)
+        except QueryError as refusal:
+            found[index] = refusal
     for group in groups.values():
         alike = [queries[index] for index in group]
-        for index, answer in zip(group, _answers_alike(conditionals, alike, settings), strict=True):
-            found[index] = answer
-            advance(len(found))
+        try:
+            found.update(zip(group, _answers_alike(conditionals, alike, settings), strict=True))
+        except QueryError as refusal:  # of what all of them share
+            found.update(dict.fromkeys(group, refusal))
+        advance(len(found))
     return [found[index] for index in range(len(queries))]
 
 
 def _answers_alike(
     conditionals: Conditionals, queries: list[Query], settings: AnswerSettings
-) -> Iterator[Answer]:
+) -> Iterator[Answer | QueryError]:
     plan = query_plan(conditionals, queries[0])
     states = completions(conditionals, plan, queries[0])
     # Asked parents only, particles that agree are added up; with full histories each completion is read.
@@ -158,7 +179,10 @@ def _answers_alike(
             for draws in np.array_split(np.arange(settings.num_samples), pieces)
         ]
         for number, query in enumerate(part):
-            yield _answer(query, number, particles, plan, settings)
+            try:
+                yield _answer(query, number, particles, plan, settings)
+            except QueryError as refusal:
+                yield refusal
 
 
 def _walk(

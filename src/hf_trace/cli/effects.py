@@ -104,6 +104,7 @@ def effect(
             estimator=estimator,
             data=data,
             target_value=target_value,
+            on_refusal="raise" if queries is None else "report",
         )
     if out is not None:
         write_json_lines(out, answers)
@@ -171,6 +172,9 @@ def _value(option: str, text: str) -> Any:
 
 
 def _show(answer: dict[str, Any], record: dict[str, Any]) -> None:
+    if "error" in answer:
+        warn(answer["error"])
+        return
     if "contrast" in answer:
         _show_contrast(answer)
     else:

@@ -14,8 +14,8 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_trace.causal.conditionals import Conditionals
 from hf_trace.causal.contrasts import Contrast, differences
-from hf_trace.causal.effects import Answer, AnswerSettings, answers
-from hf_trace.causal.queries import Follow, Force
+from hf_trace.causal.effects import Answer, AnswerSettings, answers, answers_or_refusals
+from hf_trace.causal.queries import Follow, Force, Query
 from hf_trace.data.dags.schema import DagSchema
 from hf_trace.data.dags.variables import Variable
 from hf_trace.errors import ModelLoadError, QueryError, SettingsError, preview
@@ -23,7 +23,6 @@ from hf_trace.hub.bagging import member_folders
 from hf_trace.hub.dag_folds import Folds
 from hf_trace.hub.effect_estimates import doubly_robust, shown_estimate, with_jackknife
 from hf_trace.hub.effect_records import Reader, is_question, questions
-from hf_trace.hub.event_effects import EventEffectPipeline, reads_events
 from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, load_model, read_json
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.tokenization.dag_tokenizer import DagTokenizer
@@ -31,7 +30,7 @@ from hf_trace.tokenization.dag_tokenizer import DagTokenizer
 TASK = "causal-effect"
 ESTIMATORS = ("plug-in", "aipw")
 _SETTINGS = tuple(field.name for field in fields(AnswerSettings) if field.name != "training_rows")
-_CALL_OPTIONS = ("estimator", "data", "target_value")
+_CALL_OPTIONS = ("estimator", "data", "target_value", "on_refusal")
 
 
 class CausalEffectPipeline(Pipeline):
@@ -48,6 +47,7 @@ class CausalEffectPipeline(Pipeline):
     * ``estimator``: ``"plug-in"``, or ``"aipw"``: doubly robust on the rows of ``data``, with the model's
       propensities and outcome means, cross-fitted where the run was trained with folds.
     * ``data``: a DataFrame or table file with the rows of the training table.
+    * ``on_refusal``: ``"raise"``, or ``"report"``: a question that cannot be answered gives ``{"error": reason}``.
     * ``target_value``: the value whose probability a contrast compares; by default the mean of a target with
       numbers, or the last value of one without.
 
@@ -59,6 +59,9 @@ class CausalEffectPipeline(Pipeline):
 
     def __new__(cls, model: PreTrainedModel, *arguments: Any, **kwargs: Any) -> Any:
         """A pipeline of events where the model was trained on an event log."""
+        # Importing it loads the discovery pipeline, which may be what is being imported right now.
+        from hf_trace.hub.event_effects import EventEffectPipeline, reads_events
+
         if reads_events(model):
             return EventEffectPipeline(model, *arguments, **kwargs)
         return super().__new__(cls)
@@ -137,6 +140,8 @@ class CausalEffectPipeline(Pipeline):
             raise SettingsError(
                 "The aipw estimator works on rows, but none were given. Pass `data` (`--data TABLE`)."
             )
+        if parameters.get("on_refusal", "raise") not in ("raise", "report"):
+            raise SettingsError(f"on_refusal is {parameters['on_refusal']!r}, expected 'raise' or 'report'.")
         for name in ("num_samples", "most_states"):
             value = parameters.get(name, 1)
             if isinstance(value, bool) or not isinstance(value, int) or value < (name == "num_samples"):
@@ -161,14 +166,36 @@ class CausalEffectPipeline(Pipeline):
 
     def _answers(self, records: list[Mapping[str, Any]], **options: Any) -> Iterator[dict[str, Any]]:
         settings = self.settings(**options)
-        parsed = [self.preprocess(record) for record in records]
-        plain = [query for query, record in zip(parsed, records, strict=True) if not record.get("contrast")]
-        found = iter(answers(self.conditionals, plain, settings))
+        kept = options.get("on_refusal") == "report"
+        parsed = [self._parsed(record, kept) for record in records]
+        asked = [
+            (query, record) for query, record in zip(parsed, records, strict=True) if isinstance(query, Query)
+        ]
+        plain = [query for query, record in asked if not record.get("contrast")]
+        found = iter((answers_or_refusals if kept else answers)(self.conditionals, plain, settings))
         for query, record in zip(parsed, records, strict=True):
-            if record.get("contrast"):
-                yield self._contrast(self._parsed_contrast(query, record), settings, options)
-            else:
-                yield {**self.postprocess(next(found)), "settings": _shown_settings(settings)}
+            try:
+                if isinstance(query, QueryError):
+                    raise query
+                if record.get("contrast"):
+                    yield self._contrast(self._parsed_contrast(query, record), settings, options)
+                    continue
+                answer = next(found)
+                if isinstance(answer, QueryError):
+                    raise answer
+                yield {**self.postprocess(answer), "settings": _shown_settings(settings)}
+            except QueryError as refusal:
+                if not kept:
+                    raise
+                yield {"target": record.get("target"), "error": str(refusal)}
+
+    def _parsed(self, record: Mapping[str, Any], kept: bool) -> Query | QueryError:
+        try:
+            return self.preprocess(record)
+        except QueryError as refusal:
+            if not kept:
+                raise
+            return refusal
 
     def _parsed_contrast(self, query: Any, record: Mapping[str, Any]) -> Contrast:
         versus = dict(record.get("versus") or {})
