@@ -62,8 +62,6 @@ class CausalEffectPipeline(Pipeline):
         # Importing it loads the discovery pipeline, which may be what is being imported right now.
         from hf_trace.hub.event_effects import EventEffectPipeline, reads_events
 
-        # Importing it loads the discovery pipeline, which may be what is being imported right now.
-        
         if reads_events(model):
             return EventEffectPipeline(model, *arguments, **kwargs)
         return super().__new__(cls)
