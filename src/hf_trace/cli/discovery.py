@@ -24,6 +24,7 @@ from hf_trace.cli.options import (
     Time,
     TimeUnit,
 )
+from hf_trace.cli.page_output import evidence_for, write_report
 from hf_trace.cli.printing import print_graphs
 from hf_trace.cli.validation import freeze_threshold, known_causes, with_validation
 from hf_trace.console import print_json, progress, say, warn
@@ -39,6 +40,9 @@ def discover(
         Path | None, typer.Option("--out", help="Graph file: .json .graphml .dot .csv; .jsonl for many.")
     ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Figure: .png .svg .pdf.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Page with graph, evidence and timeline: .html.")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--id", help="Only this sequence; can be repeated.")
     ] = None,
@@ -99,7 +103,7 @@ def discover(
     json_output: Json = False,
 ) -> None:
     """Find which events cause which."""
-    check_outputs(out, plot, level)
+    check_outputs(out, plot, level, html)
     from hf_trace.causal.knowledge import as_knowledge
 
     known, rules = known_causes(threshold, truth), as_knowledge(knowledge)
@@ -118,7 +122,7 @@ def discover(
         say(f"Cut into {len(windows.log):,} windows of at most {windows.length} events.")
     sequences = runs.chosen(windows.log, only) if only else windows.log
     sequences = runs.sampled(sequences, sample, seed)
-    check_one_graph(1 if level == "population" else len(sequences), out, plot)
+    check_one_graph(1 if level == "population" else len(sequences), out, plot, html)
     parameters: dict[str, Any] = {
         "max_lag": max_lag, "threshold": threshold, "num_samples": num_samples, "proposal": proposal,
         "prefix_length": prefix_length, "min_frequency": min_frequency, "unknown": unknown,
@@ -129,10 +133,15 @@ def discover(
     }  # fmt: skip
     started = time.monotonic()
     sequences, validation = freeze_threshold(pipe, sequences, known, parameters)
+    evidence = evidence_for(parameters)
     steps = num_contexts if effect == "total" else len(sequences.codes)
     with progress("discovering", steps) as advance:
         if level == "population":
-            outputs = [runs.population_run(pipe, sequences, advance=advance, **parameters)]
+            outputs = [
+                runs.population_run(
+                    pipe, sequences, advance=advance, observe=evidence.add if html else None, **parameters
+                )
+            ]
         else:
             outputs = list(runs.record_run(pipe, sequences, advance=advance, **parameters))
     outputs = [with_validation(output, validation) for output in outputs]
@@ -141,6 +150,7 @@ def discover(
     graphs = [CausalGraph.from_dict(output["graph"]) for output in outputs]
     say(f"{len(sequences):,} sequences in {time.monotonic() - started:.1f} s.")
     write_graphs(graphs, outputs, out, plot)
+    write_report(html, graphs[0], outputs[0], evidence, table, sequences)
     if json_output:
         print_json(outputs[0] if len(outputs) == 1 else outputs)
     else:

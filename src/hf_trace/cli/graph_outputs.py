@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hf_trace.data.graph import CausalGraph
 
 
-def check_outputs(out: Path | None, plot: Path | None, level: str) -> None:
+def check_outputs(out: Path | None, plot: Path | None, level: str, html: Path | None = None) -> None:
     """Refuse an output that could not be written before any work is done."""
     from typing import get_args
 
@@ -22,6 +22,7 @@ def check_outputs(out: Path | None, plot: Path | None, level: str) -> None:
     for path, suffixes in (
         (out, (".json", ".jsonl", ".graphml", ".dot", ".gv", ".csv")),
         (plot, (".png", ".svg", ".pdf")),
+        (html, (".html", ".htm")),
     ):
         if path is None:
             continue
@@ -39,9 +40,10 @@ def check_outputs(out: Path | None, plot: Path | None, level: str) -> None:
             raise OutputError(f"Cannot write {str(path)!r}: no permission in {str(path.parent)!r}.")
 
 
-def check_one_graph(graphs: int, out: Path | None, plot: Path | None) -> None:
+def check_one_graph(graphs: int, out: Path | None, *pictures: Path | None) -> None:
     """Refuse many graphs for one file before any is computed."""
-    one_file = plot if out is None or out.suffix.lower() == ".jsonl" else out
+    picture = next(filter(None, pictures), None)
+    one_file = picture if out is None or out.suffix.lower() == ".jsonl" else out
     if one_file is not None and graphs > 1:
         raise SettingsError(
             f"There are {graphs} graphs for one file {str(one_file)!r}. Choose one with `--id`, write all with "

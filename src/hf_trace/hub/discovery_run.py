@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from hf_trace.causal.baselines import BASELINES
+from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.population import PopulationPool
 from hf_trace.causal.thresholds import parse_threshold
 from hf_trace.data.graph import CausalGraph
 from hf_trace.data.log import EventLog
+from hf_trace.data.sequence import EventSequence
 from hf_trace.data.windows import cut_windows
 from hf_trace.errors import EmptyLogError, SettingsError, preview
 from hf_trace.hub.pipelines import CausalDiscoveryPipeline
@@ -20,6 +22,7 @@ from hf_trace.hub.runs import TRAINING_FILE, load_model, read_json
 # Tables over all pairs of types travel with a graph only where they stay small.
 _MOST_COUNTED_TYPES = 1_000
 Advance = Callable[[float], None]
+Observe = Callable[[EventSequence, PairScores], None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,12 @@ def chosen(log: EventLog, ids: list[str]) -> EventLog:
 
 
 def population_run(
-    discover: CausalDiscoveryPipeline, log: EventLog, *, advance: Advance = lambda _: None, **parameters: Any
+    discover: CausalDiscoveryPipeline,
+    log: EventLog,
+    *,
+    advance: Advance = lambda _: None,
+    observe: Observe | None = None,
+    **parameters: Any,
 ) -> dict[str, Any]:
     """A population graph, with counting baselines of the same log in its metadata.
 
@@ -121,6 +129,7 @@ def population_run(
         discover: The pipeline.
         log: Sequences no longer than the model reads.
         advance: Called with the number of events done.
+        observe: Called with every sequence and its scores; not for total effects, which score none.
         parameters: Call parameters of the pipeline.
     """
     preprocess, _, options = discover._sanitize_parameters(**{**parameters, "level": "population"})
@@ -132,6 +141,8 @@ def population_run(
     done = 0
     for sequence, scores in discover.scored(iter(log), **parameters):
         pool.add(sequence, scores)
+        if observe is not None:
+            observe(sequence, scores)
         done += len(sequence)
         advance(done)
     return _with_baselines(discover.population_output(pool, **options), log, settings.max_lag)

@@ -1,0 +1,235 @@
+"""What stands behind the edges of a graph over event types: examples, times between cause and effect, incidents.
+
+Collected while sequences are scored, in bounded memory. What a page makes of it is in ``page_document``.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hf_trace.causal.graphs import direction
+from hf_trace.causal.pairs import PairScores
+from hf_trace.causal.thresholds import Threshold
+from hf_trace.data.graph import CausalGraph
+from hf_trace.data.sequence import EventSequence
+
+Pair = tuple[str, str]
+
+# Upper ends of the bins of the time from cause to effect, in seconds; the first bin holds ties alone.
+LAG_SECONDS = (
+    0.0,
+    1e-3,
+    0.01,
+    0.1,
+    1.0,
+    10.0,
+    60.0,
+    600.0,
+    3600.0,
+    21_600.0,
+    86_400.0,
+    604_800.0,
+    2_592_000.0,
+)
+_EXAMPLES = 3
+_AROUND = 2
+_LONGEST_EXCERPT = 14
+_INCIDENTS = 8
+_LONGEST_INCIDENT = 300
+_MOST_ARCS = 1_000
+_PAIRS_HELD = 20_000
+
+
+@dataclass(frozen=True)
+class Link:
+    """One edge between two positions of a sequence; ``cmi`` is None where it is not known."""
+
+    cause: int
+    effect: int
+    cmi: float | None
+    direction: str | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One place where a pair of event types carries an edge.
+
+    Attributes:
+        sequence: Id of the sequence.
+        link: The edge, by positions in the sequence.
+        times: Seconds of cause and effect, or None.
+        start: Position of the first event of ``events``.
+        events: The events around; empty where cause and effect stand far apart.
+    """
+
+    sequence: str
+    link: Link
+    times: tuple[float, float] | None
+    start: int
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One sequence, or the part of a long one with the most edges, with the edges within.
+
+    Attributes:
+        sequence: Id of the sequence.
+        start: Position of the first event that is kept.
+        length: Events of the whole sequence.
+        events: The events that are kept.
+        timestamps: Their times in seconds, or None.
+        links: Edges within, by positions in the whole sequence.
+        found: Number of edges of the whole sequence.
+    """
+
+    sequence: str
+    start: int
+    length: int
+    events: tuple[str, ...]
+    timestamps: tuple[float, ...] | None
+    links: tuple[Link, ...]
+    found: int
+
+
+@dataclass
+class _PairEvidence:
+    carried: int = 0
+    seconds: Counter[int] = field(default_factory=Counter)
+    best: list[tuple[float, int, Example]] = field(default_factory=list)
+
+
+class EvidenceCollector:
+    """Keeps, per pair of event types, a few examples and a histogram of times; and the sequences with most edges.
+
+    Memory follows the pairs of types that carry an edge, at most 40,000, not the sequences.
+
+    Args:
+        threshold: What makes a pair of positions an edge; not needed for graphs.
+
+    Example:
+        >>> edge = {"cause": "a", "effect": "b", "cause_position": 0, "effect_position": 1, "cmi": 0.3}
+        >>> collector = EvidenceCollector()
+        >>> collector.add_graph(EventSequence(("a", "b"), id="x"), CausalGraph("instance", ("a", "b"), (edge,)))
+        >>> collector.examples(("a", "b"))[0].sequence
+        'x'
+    """
+
+    def __init__(self, threshold: Threshold | None = None) -> None:
+        self._threshold = threshold
+        self._sequences = 0
+        self._pairs: dict[Pair, _PairEvidence] = {}
+        self._incidents: list[tuple[int, int, int, Incident]] = []
+
+    def add(self, sequence: EventSequence, scores: PairScores) -> None:
+        """Add the tested pairs of one sequence, of which the threshold keeps some."""
+        if self._threshold is None:
+            return
+        kept = self._threshold.keep(scores)
+        columns = (scores.cause_position, scores.effect_position, scores.cmi, scores.gain)
+        rows = zip(*(column[kept].tolist() for column in columns), strict=True)
+        self._add(sequence, [Link(cause, effect, cmi, direction(gain)) for cause, effect, cmi, gain in rows])
+
+    def add_graph(self, sequence: EventSequence, graph: CausalGraph) -> None:
+        """Add the instance graph of one sequence."""
+        self._add(
+            sequence,
+            [Link(*graph.ends(edge), edge.get("cmi"), edge.get("direction")) for edge in graph.edges],
+        )
+
+    def examples(self, pair: Pair) -> list[Example]:
+        """The strongest examples of a pair, at most three, each from a sequence of its own."""
+        found = self._pairs.get(pair)
+        return [] if found is None else [example for *_, example in sorted(found.best, key=_best_first)]
+
+    def seconds(self, pair: Pair) -> list[int]:
+        """How often the pair carried an edge over a time of each bin of ``LAG_SECONDS``; the last bin is open."""
+        found = self._pairs.get(pair)
+        return (
+            []
+            if found is None or not found.seconds
+            else [found.seconds[i] for i in range(len(LAG_SECONDS) + 1)]
+        )
+
+    @property
+    def incidents(self) -> list[Incident]:
+        """The sequences with edges between the most pairs of types, in the order in which they came."""
+        return [incident for *_, incident in sorted(self._incidents, key=lambda item: -item[2])]
+
+    def _add(self, sequence: EventSequence, links: Sequence[Link]) -> None:
+        self._sequences += 1
+        by_pair: dict[Pair, list[Link]] = {}
+        for link in links:
+            by_pair.setdefault((sequence.events[link.cause], sequence.events[link.effect]), []).append(link)
+        for pair, carrying in by_pair.items():
+            self._add_pair(sequence, pair, carrying)
+        if len(self._pairs) > 2 * _PAIRS_HELD:
+            often = sorted(self._pairs, key=lambda pair: -self._pairs[pair].carried)[:_PAIRS_HELD]
+            self._pairs = {pair: self._pairs[pair] for pair in often}
+        rank = (len(by_pair), len(links), -self._sequences)
+        if links and (len(self._incidents) < _INCIDENTS or rank > self._incidents[0][:3]):
+            heapq.heappush(self._incidents, (*rank, _incident(sequence, self._name(sequence), links)))
+            self._incidents = heapq.nlargest(_INCIDENTS, self._incidents)
+            heapq.heapify(self._incidents)
+
+    def _add_pair(self, sequence: EventSequence, pair: Pair, links: list[Link]) -> None:
+        found = self._pairs.setdefault(pair, _PairEvidence())
+        found.carried += len(links)
+        if (times := sequence.timestamps) is not None:
+            lags = [times[link.effect] - times[link.cause] for link in links]
+            found.seconds.update(np.searchsorted(LAG_SECONDS, lags, side="left").tolist())
+        strongest = max(links, key=_strength)
+        item = (_strength(strongest), -self._sequences)
+        if len(found.best) < _EXAMPLES or item > found.best[0][:2]:
+            heapq.heappush(found.best, (*item, _example(sequence, self._name(sequence), strongest)))
+            found.best = sorted(found.best, key=_best_first)[:_EXAMPLES]
+            heapq.heapify(found.best)
+
+    def _name(self, sequence: EventSequence) -> str:
+        return str(self._sequences - 1) if sequence.id is None else str(sequence.id)
+
+
+def _strength(link: Link) -> float:
+    return abs(link.cmi or 0.0)
+
+
+def _best_first(item: tuple[float, int, Example]) -> tuple[float, int]:
+    return -item[0], -item[1]
+
+
+def _example(sequence: EventSequence, name: str, link: Link) -> Example:
+    times = sequence.timestamps
+    start, stop = max(0, link.cause - _AROUND), link.effect + _AROUND + 1
+    near = stop - start <= _LONGEST_EXCERPT
+    return Example(
+        name,
+        link,
+        None if times is None else (times[link.cause], times[link.effect]),
+        start,
+        sequence.events[start:stop] if near else (),
+    )
+
+
+def _incident(sequence: EventSequence, name: str, links: Sequence[Link]) -> Incident:
+    """The whole sequence, or the part of it with the most edges, and the strongest of them."""
+    start = _densest(links, len(sequence))
+    stop = min(start + _LONGEST_INCIDENT, len(sequence))
+    inside = [link for link in links if start <= link.cause and link.effect < stop]
+    strongest = sorted(inside, key=lambda link: -_strength(link))[:_MOST_ARCS]
+    part = sequence.part(start, stop)
+    return Incident(name, start, len(sequence), part.events, part.timestamps, tuple(strongest), len(links))
+
+
+def _densest(links: Sequence[Link], length: int) -> int:
+    """Where the part with the most edges starts."""
+    starts = max(length - _LONGEST_INCIDENT, 0) + 1
+    change = np.zeros(starts + 1, dtype=np.int64)
+    for link in links:
+        first, last = max(link.effect - _LONGEST_INCIDENT + 1, 0), min(link.cause, starts - 1)
+        if first <= last:
+            change[first] += 1
+            change[last + 1] -= 1
+    return int(change.cumsum()[:-1].argmax())

@@ -1,0 +1,99 @@
+// What the page knows and which part of it is shown. Nothing here touches the page.
+
+const data = JSON.parse(document.getElementById("document").textContent);
+const edges = data.edges || { cause: [], effect: [] };
+const edgeCount = edges.cause.length;
+const names = data.names || [];
+
+const MEASURES = [
+  ["cmi", "strength (cmi)"], ["frequency", "frequency"], ["confidence", "confidence"], ["support", "support"], ["risk", "risk"],
+].filter(([key]) => (edges[key] || []).some((value) => typeof value === "number"));
+
+const view = {
+  measure: MEASURES.length ? MEASURES[0][0] : null,
+  bound: -Infinity, // edges below are hidden
+  words: "", // searched for in names
+  direction: "",
+  edge: null, // the chosen edge
+  node: null, // the chosen event type
+  matches: null, // numbers of the event types that match the search, or null
+};
+
+const listeners = [];
+const onChange = (listener) => listeners.push(listener);
+const changed = (what) => listeners.forEach((listener) => listener(what));
+
+const value = (key, number) => (edges[key] ? edges[key][number] : null);
+const strength = (key, number) => {
+  const found = value(key, number);
+  return typeof found === "number" ? Math.abs(found) : -Infinity;
+};
+const edgeBetween = new Map(edges.cause.map((cause, number) => [cause + " " + edges.effect[number], number]));
+const findEdge = (cause, effect) => edgeBetween.get(cause + " " + effect);
+
+// Control characters and marks that turn the direction of a text must not leave the name they stand in.
+const HIDDEN = new RegExp("[\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069]", "g");
+const visible = (text) => String(text).replace(HIDDEN, " ");
+const graphemes = typeof Intl.Segmenter === "function"
+  ? (text) => Array.from(new Intl.Segmenter().segment(text), (part) => part.segment)
+  : (text) => Array.from(text);
+function shortened(text, limit) {
+  const shown = visible(text);
+  if (shown.length <= limit) return shown;
+  const parts = graphemes(shown.slice(0, 8 * limit));
+  const ends = shown.length > 8 * limit ? graphemes(shown.slice(-8 * limit)) : parts;
+  if (parts.length <= limit && ends === parts) return shown;
+  const head = Math.ceil((limit - 1) / 2);
+  return parts.slice(0, head).join("") + "…" + ends.slice(ends.length - (limit - 1 - head)).join("");
+}
+
+function number(found, digits = 3) {
+  if (typeof found !== "number") return "";
+  if (Number.isInteger(found)) return found.toLocaleString("en-US");
+  const size = Math.abs(found);
+  if (size >= 1000) return Math.round(found).toLocaleString("en-US");
+  return size >= 0.001 || size === 0 ? found.toPrecision(digits) : found.toExponential(1);
+}
+const percent = (share) => (typeof share === "number" ? (100 * share).toFixed(share < 0.1 ? 1 : 0) + " %" : "");
+const counted = (found, noun) => `${found.toLocaleString("en-US")} ${noun}${found === 1 ? "" : "s"}`;
+const UNITS = [["years", 31557600], ["days", 86400], ["hours", 3600], ["minutes", 60]];
+function duration(seconds) {
+  for (const [unit, length] of UNITS) if (seconds > length) return (seconds / length).toFixed(1) + " " + unit;
+  return (seconds === 0 ? "0" : String(Number(seconds.toPrecision(3)))) + " seconds";
+}
+const moment = (seconds) => (data.dates
+  ? new Date(1000 * seconds).toISOString().replace("T", " ").replace(/\.\d+Z|Z/, "") + " UTC"
+  : `second ${seconds.toLocaleString("en-US")}`);
+
+// Which edges are shown
+
+function searched(words) {
+  const wanted = words.trim().toLowerCase();
+  if (!wanted) return null;
+  return new Set(names.flatMap((name, index) => (name.toLowerCase().includes(wanted) ? [index] : [])));
+}
+const isAbove = (edge) => view.bound === -Infinity || (view.measure !== null && strength(view.measure, edge) >= view.bound);
+const acts = (edge) => !view.direction || value("direction", edge) === view.direction;
+const all = Array.from({ length: edgeCount }, (_, edge) => edge);
+// Edges above the slider, weakest first, as they are drawn one over the other.
+function drawn() {
+  const key = view.measure;
+  const shown = all.filter((edge) => isAbove(edge) && acts(edge));
+  return key === null ? shown : shown.sort((a, b) => strength(key, a) - strength(key, b) || b - a);
+}
+const touchesMatch = (edge) => view.matches === null || view.matches.has(edges.cause[edge]) || view.matches.has(edges.effect[edge]);
+const listed = () => drawn().filter(touchesMatch).reverse();
+
+// The steps of the slider: each different value once, below them "all".
+function steps(key) {
+  if (key === null) return [-Infinity];
+  const found = new Set(all.map((edge) => strength(key, edge)).filter((found) => found > -Infinity));
+  return [-Infinity, ...Array.from(found).sort((a, b) => a - b)];
+}
+// Few enough edges to see something at first.
+function firstBound(key) {
+  const most = Math.min(300, Math.max(40, Math.round(1.5 * (data.types || names.length))));
+  if (key === null || edgeCount <= most) return -Infinity;
+  const ranked = all.map((edge) => strength(key, edge)).sort((a, b) => b - a);
+  return ranked[most - 1];
+}

@@ -1,0 +1,77 @@
+// The edges as rows: sorted, filtered with the graph, drawn a part at a time.
+
+const ROWS = 100;
+const COLUMNS = [
+  ["cause", "cause"], ["effect", "effect"], ["direction", "acts"], ["cmi", "cmi (nats)"], ["edge_cmi", "where found"], ["frequency", "frequency"],
+  ["confidence", "confidence"], ["risk", "risk"], ["baseline_risk", "else"], ["support", "support"], ["lags", "lags"], ["lag_seconds", "after"],
+].filter(([key]) => (edges[key] || []).some((found) => found !== null));
+const TEXTS = ["cause", "effect", "direction", "lags"];
+const order = { key: view.measure || "cause", isDown: view.measure !== null };
+let rows = ROWS;
+
+function shownValue(key, found) {
+  if (found === null || found === undefined) return "";
+  if (key === "lag_seconds") return duration(found);
+  if (Array.isArray(found)) return found.join(", ");
+  if (["frequency", "confidence", "risk", "baseline_risk"].includes(key)) return percent(found);
+  return typeof found === "number" ? number(found) : String(found);
+}
+function sortValue(key, edge) {
+  if (key === "cause" || key === "effect") return names[edges[key][edge]].toLowerCase();
+  const found = value(key, edge);
+  return Array.isArray(found) ? found[0] ?? null : found;
+}
+function sorted(found) {
+  const { key, isDown } = order;
+  const keyed = found.map((edge) => [sortValue(key, edge), edge]);
+  keyed.sort(([a, m], [b, n]) => {
+    if (a === null || b === null) return (a === null) - (b === null) || m - n;
+    if (a === b) return m - n;
+    return (a < b ? -1 : 1) * (isDown ? -1 : 1);
+  });
+  return keyed.map(([, edge]) => edge);
+}
+function sortBy(key) {
+  order.isDown = order.key === key ? !order.isDown : !TEXTS.includes(key);
+  order.key = key;
+  renderTable();
+}
+function heading([key, label]) {
+  const isSorted = order.key === key;
+  const button = element("button", { type: "button", onclick: () => sortBy(key), "data-key": key }, label + (isSorted ? (order.isDown ? " ▾" : " ▴") : ""));
+  const side = TEXTS.includes(key) ? null : "number";
+  return element("th", { scope: "col", class: side, "aria-sort": isSorted ? (order.isDown ? "descending" : "ascending") : "none" }, button);
+}
+function cell(key, edge) {
+  if (key === "cause") {
+    return element("td", {}, element("button", { type: "button", class: "link", title: names[edges.cause[edge]].slice(0, 3000) }, element("bdi", {}, shortened(names[edges.cause[edge]], 200))));
+  }
+  if (key === "effect") return element("td", { title: names[edges.effect[edge]].slice(0, 3000) }, element("bdi", {}, shortened(names[edges.effect[edge]], 200)));
+  if (key === "direction") return element("td", {}, badge(edge));
+  return element("td", { class: TEXTS.includes(key) ? null : "number" }, shownValue(key, value(key, edge)));
+}
+function row(edge) {
+  const made = element("tr", { class: edge === view.edge ? "chosen" : null, "data-edge": edge }, ...COLUMNS.map(([key]) => cell(key, edge)));
+  made.addEventListener("click", () => {
+    choose(edge, null);
+    if (byId("graph-section").getBoundingClientRect().bottom < 150) byId("graph-section").scrollIntoView({ behavior: "smooth" });
+  });
+  return made;
+}
+function renderTable() {
+  const table = byId("edges"), found = sorted(listed()), focused = document.activeElement && document.activeElement.dataset.key;
+  table.tHead.replaceChildren(element("tr", {}, ...COLUMNS.map(heading)));
+  table.tBodies[0].replaceChildren(...found.slice(0, rows).map(row));
+  byId("more").hidden = found.length <= rows;
+  byId("table-note").textContent = `${Math.min(rows, found.length).toLocaleString("en-US")} of ${counted(found.length, "edge")} listed, as the fields above say.`;
+  if (focused) table.tHead.querySelector(`[data-key="${focused}"]`).focus();
+}
+function markRow() {
+  for (const each of byId("edges").tBodies[0].rows) each.classList.toggle("chosen", Number(each.dataset.edge) === view.edge);
+}
+function startTable() {
+  byId("more").addEventListener("click", () => {
+    rows += 5 * ROWS;
+    renderTable();
+  });
+}

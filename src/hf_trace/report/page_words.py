@@ -1,0 +1,147 @@
+"""What a graph assumes and leaves out, in plain words that follow the settings of the run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hf_trace.data.graph import CausalGraph
+
+_REPLACEMENTS = {
+    "uniform": "event types drawn at random, each alike",
+    "unigram": "event types drawn as often as they occur in the log",
+    "model": "event types drawn from what the model itself expects at that place",
+    "exhaustive": "every event type, each weighted alike",
+    "exhaustive:uniform": "every event type, each weighted alike",
+    "exhaustive:unigram": "every event type, weighted by how often it occurs in the log",
+    "exhaustive:model": "every event type, weighted by what the model expects at that place",
+}
+
+
+def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Say what an edge means and what must hold for it to be believed, as titles with texts.
+
+    Args:
+        graph: The graph that is shown.
+        settings: Those of its run; what is not known is not mentioned.
+
+    Example:
+        >>> graph = CausalGraph("summary", ())
+        >>> assumptions(graph, {"effect": "total", "horizon": "16"})[0]["title"]
+        'What an edge means: a total effect'
+    """
+    said = [_meaning(settings), _threshold(graph, settings)]
+    said += [
+        _entry(
+            "No hidden common cause",
+            "An event that is not in the log but causes two others looks like an edge between these two.",
+        ),
+        _entry(
+            "Causes come first",
+            "A cause stands before its effect in the log. Late or unordered times turn edges round; events with "
+            "the same time keep the order of the source.",
+        ),
+        _entry(
+            "The same rules throughout",
+            "The process is taken to follow the same rules in all sequences and at all times. After a change, "
+            "such as an upgrade, edges mix what held before and after; split the log there.",
+        ),
+        _entry(
+            "The model predicts well",
+            "Edges are read off a trained model. Where it predicts poorly, they mean little: compare its loss with "
+            "the counting models above.",
+        ),
+    ]
+    if settings.get("effect") != "total":
+        said.append(
+            _entry(
+                "No other event tells the same",
+                "Redundant causes, as in bursts, share the credit: each direct effect can be small although the "
+                "cause is real.",
+            )
+        )
+    return said
+
+
+def not_tested(graph: CausalGraph, settings: Mapping[str, Any]) -> list[str]:
+    """Say which pairs cannot be edges because nobody looked.
+
+    Example:
+        >>> not_tested(CausalGraph("summary", ()), {"max_lag": 8})[0]
+        'Causes more than 8 events before their effect. The model still reads them.'
+    """
+    said = []
+    total = settings.get("effect") == "total"
+    if total and settings.get("horizon"):
+        said.append(f"Effects beyond the horizon of {settings['horizon']}.")
+    elif settings.get("max_lag"):
+        said.append(
+            f"Causes more than {settings['max_lag']} events before their effect. The model still reads them."
+        )
+    if settings.get("prefix_length"):
+        said.append(f"The first {settings['prefix_length']} events of each sequence as causes.")
+    if not settings.get("self_loops") and graph.level != "instance":
+        said.append("Events that cause another event of their own type.")
+    if settings.get("knowledge"):
+        said.append("Pairs that the given background knowledge rules out.")
+    if graph.level == "population" and not total:
+        least = settings.get("min_support")
+        said.append(
+            f"Pairs of types within reach of each other in fewer than {least} sequences."
+            if least
+            else "Pairs of types that are never within reach of each other."
+        )
+    said.append("Pairs across the borders of sequences, and of windows where long sequences were cut.")
+    return said
+
+
+def _entry(title: str, text: str) -> dict[str, str]:
+    return {"title": title, "text": text}
+
+
+def _meaning(settings: Mapping[str, Any]) -> dict[str, str]:
+    if settings.get("effect") == "total":
+        return _entry(
+            "What an edge means: a total effect",
+            "The cause is forced at many places of the log and the model goes on by itself. The edge says how much "
+            "more or less likely the effect then occurs within the horizon than after other forced events, whatever "
+            "happens in between.",
+        )
+    construction = settings.get("construction", "atomic")
+    if construction in ("saliency", "attention", "shapley"):
+        return _entry(
+            f"What an edge means: attribution by {construction}",
+            "The score says how much the model used an event for its prediction of a later one. It is a baseline, "
+            "not a causal effect.",
+        )
+    if construction == "staircase":
+        return _entry(
+            "What an edge means: the staircase construction",
+            "Everything after the cause is replaced, with and without the cause. The edge says how much the cause "
+            "then adds to the prediction of the effect.",
+        )
+    drawn = _REPLACEMENTS.get(str(settings.get("proposal")), "other event types")
+    return _entry(
+        "What an edge means: a direct effect",
+        f"One event is replaced by {drawn}, and everything between it and the effect stays as it happened. The edge "
+        "says that the effect then becomes less likely (the cause excites it) or more likely (it inhibits it). What "
+        "the cause does by way of events in between is not counted.",
+    )
+
+
+def _threshold(graph: CausalGraph, settings: Mapping[str, Any]) -> dict[str, str]:
+    kind, _, value = str(settings.get("threshold", "")).partition(":")
+    texts = {
+        "margin": f"A pair is an edge where its strength (cmi) is above {value} nats.",
+        "fixed": f"A pair is an edge where its score is above {value}.",
+        "quantile": f"A pair is an edge where its score is above the quantile {value} of its sequence.",
+        "per-lag": f"A pair is an edge where its score is above the value for its lag: {value} (the last for longer).",
+        "fdr": f"The largest set of pairs is kept of which a share {value.split(',')[0]} is expected to be false.",
+    }
+    text = texts.get(kind, "The rule that made pairs into edges is not recorded.")
+    if graph.level == "population" and settings.get("min_frequency") is not None:
+        text += (
+            " Over all sequences, a pair of types is an edge where the lower end of the 95 % interval of its frequency "
+            f"is above {settings['min_frequency']}."
+        )
+    return _entry(
+        "Where the line is drawn", text + " Pairs below are not proven absent; they are weaker or rarer."
+    )

@@ -1,0 +1,76 @@
+"""Pages of made-up graphs: a large one and one with hostile names."""
+
+import numpy as np
+
+from hf_trace.causal.pairs import PairScores
+from hf_trace.causal.thresholds import parse_threshold
+from hf_trace.data.graph import CausalGraph
+from hf_trace.data.log import EventLog
+from hf_trace.data.sequence import EventSequence
+from hf_trace.report.evidence import EvidenceCollector
+from hf_trace.report.page_document import page_document
+
+HOSTILE = (
+    "</script><script>document.title='taken'</script>",
+    "<img src=x onerror=\"document.title='taken'\">",
+    "a " * 1_000,
+    "x" * 2_000,
+    "\"quotes\" 'and' `ticks` & {{script}}",
+    "=HYPERLINK(1)",
+    "+1",
+    "-2",
+    "@sum",
+    "\u202eright to left\u202c",
+    "الخادم متوقف",
+    "👩‍👩‍👧‍👦" * 30,
+    "line\u2028separator\u2029tab\there\nnew\x00null",
+    "__proto__",
+    "constructor",
+)
+
+
+def population(names, pairs, rng):
+    """A population graph with all keys that discovery writes."""
+    strengths, excites = rng.exponential(0.1, len(pairs)), rng.random(len(pairs)) < 0.7
+    edges = tuple(
+        {
+            "cause": names[cause], "effect": names[effect], "cmi": float(cmi), "edge_cmi": float(2 * cmi),
+            "direction": "excites" if sign else "inhibits", "confidence": float(rng.random()),
+            "frequency": 0.5, "frequency_low": 0.4, "frequency_high": 0.6, "support": int(rng.integers(2, 90)),
+            "lags": [1, 3], "lag_counts": {"1": 30, "3": 4, "12": 1}, "lag_seconds": float(rng.random() * 9_000),
+        }
+        for (cause, effect), cmi, sign in zip(pairs, strengths, excites, strict=True)
+    )  # fmt: skip
+    settings = {"max_lag": 12, "threshold": "margin:0.05", "effect": "direct", "min_support": 2}
+    oracle = {"loss": 1.0, "bigram": 1.5, "unigram": 3.0, "events": 500}
+    return CausalGraph("population", tuple(names), edges, {"settings": settings, "oracle": oracle})
+
+
+def sequences(names, count, length, rng):
+    """Random sequences, each with times and an id."""
+    for number in range(count):
+        events = tuple(names[i] for i in rng.integers(len(names), size=length))
+        yield EventSequence(
+            events, tuple(np.cumsum(rng.exponential(50.0, length)).tolist()), f"case {number}"
+        )
+
+
+def scores_of(sequence, max_lag=12):
+    """A third of the pairs within reach scores 0.2, the others nothing."""
+    pairs = [(c, e) for c in range(len(sequence)) for e in range(c + 1, min(c + max_lag + 1, len(sequence)))]
+    cause, effect = np.array(pairs).T
+    cmi = np.where((cause + effect) % 3 == 0, 0.2, 0.0)
+    return PairScores(cause, effect, cmi, cmi - 0.1, np.zeros(len(cmi)))
+
+
+def document(names, n_edges, seed=0, **options):
+    """Everything a page can hold, over the given names."""
+    rng = np.random.default_rng(seed)
+    every = [(c, e) for c in range(len(names)) for e in range(len(names)) if c != e]
+    pairs = [every[i] for i in rng.permutation(len(every))[:n_edges]]
+    given = list(sequences(names, 20, 40, rng))
+    evidence = EvidenceCollector(parse_threshold("margin:0.05"))
+    for sequence in given:
+        evidence.add(sequence, scores_of(sequence))
+    graph = population(names, pairs, rng)
+    return page_document(graph, log=EventLog.from_sequences(given), evidence=evidence, **options)

@@ -1,0 +1,312 @@
+"""The page in a real browser: `pip install .[browser]`, Chromium and its driver on the path, then `make slow`."""
+
+import csv
+import io
+import json
+import shutil
+import time
+
+import pytest
+from tests.pages import HOSTILE, document
+
+from hf_trace.data.graph import CausalGraph
+from hf_trace.report.page import write_page
+
+pytestmark = [
+    pytest.mark.slow,
+    # The client closes its sockets late.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+NAMES = [f"component {i} failed" for i in range(30)]
+SWITCHES = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A browser of its own; skipped where there is none."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs the client: pip install .[browser]")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for switch in (
+        *SWITCHES,
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+        "--window-size=1280,800",
+    ):
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    made.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "deny"})
+    yield made
+    made.quit()
+
+
+@pytest.fixture
+def shown(browser, tmp_path):
+    """Open the page of a document; afterwards nothing was complained about and nothing loaded from elsewhere."""
+
+    def show(made):
+        write_page(tmp_path / "report.html", made)
+        browser.get((tmp_path / "report.html").as_uri())
+        # What would be downloaded is kept for the test.
+        browser.execute_script(
+            "window.saved = []; const plain = URL.createObjectURL;"
+            "URL.createObjectURL = (blob) => { saved.push(blob); return plain.call(URL, blob); };"
+        )
+        return Page(browser)
+
+    browser.get_log("browser"), browser.get_log("performance")
+    yield show
+    assert browser.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert [url for url in asked if url.startswith(("http", "ws"))] == []
+
+
+class Page:
+    """What a reader does with a page."""
+
+    def __init__(self, browser):
+        self.browser = browser
+
+    def run(self, script, *arguments):
+        return self.browser.execute_script(script, *arguments)
+
+    def wait(self, script, *arguments):
+        until = time.monotonic() + 10
+        while not (found := self.run(script, *arguments)):
+            assert time.monotonic() < until, script
+            time.sleep(0.05)
+        return found
+
+    def set(self, field, value):
+        kind = "change" if field in ("measure", "direction", "incident") else "input"
+        self.run(
+            "const field = document.getElementById(arguments[0]); field.value = arguments[1];"
+            "field.dispatchEvent(new Event(arguments[2], {bubbles: true}))",
+            field,
+            value,
+            kind,
+        )
+        time.sleep(0.25)
+
+    def text(self, field):
+        return self.run("return document.getElementById(arguments[0]).textContent", field)
+
+    def rows(self):
+        return self.run(
+            "return Array.from(document.querySelectorAll('#edges tbody tr'),"
+            "(row) => Array.from(row.cells, (cell) => cell.textContent))"
+        )
+
+    def click(self, css):
+        self.run("document.querySelector(arguments[0]).click()", css)
+        time.sleep(0.15)
+
+    def saved(self, button):
+        self.run("saved.length = 0")
+        self.click(f"#export-{button}")
+        return self.browser.execute_async_script("saved[0].text().then(arguments[0])")
+
+    def click_at(self, x, y):
+        """A real pointer on the canvas, pixels from its upper left corner."""
+        box = self.run(
+            "const c = document.getElementById('graph'); c.scrollIntoView({block: 'center'});"
+            "const b = c.getBoundingClientRect(); return [b.left, b.top]"
+        )
+        time.sleep(0.1)
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            event = {"type": kind, "x": box[0] + x, "y": box[1] + y, "button": "left", "clickCount": 1}
+            self.browser.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+        time.sleep(0.2)
+
+    def lines(self):
+        """Edges of the exported picture: number and middle of the curve."""
+        return self.run(
+            "const svg = new DOMParser().parseFromString(arguments[0], 'image/svg+xml').documentElement;"
+            "document.body.append(svg);"
+            "const found = Array.from(svg.querySelectorAll('g[data-edge]'), (group) => {"
+            "  const path = group.querySelector('path'), spot = path.getPointAtLength(path.getTotalLength() / 2);"
+            "  return [Number(group.dataset.edge), spot.x, spot.y]; });"
+            "svg.remove(); return found",
+            self.saved("svg"),
+        )
+
+
+def test_the_slider_and_the_direction_hide_edges(shown):
+    made = document(NAMES, 400)
+    page = shown(made)
+    assert page.text("status") == "45 of 400 edges shown."
+    page.set("slider", 0)
+    assert page.text("status") == "400 of 400 edges shown."
+    assert page.text("bound") == "all"
+    page.set("slider", 400 - 9)
+    assert page.text("status") == "10 of 400 edges shown."
+    assert len(page.lines()) == len(page.rows()) == 10
+    page.set("direction", "inhibits")
+    assert {row[2] for row in page.rows()} == {"⊣ inhibits"}
+    page.set("direction", "")
+    page.set("measure", "confidence")
+    confidences = sorted(made["edges"]["confidence"])
+    assert page.text("bound") == f"{100 * confidences[-45]:.0f} %"
+
+
+def test_the_search_finds_types_and_their_edges(shown):
+    page = shown(document(NAMES, 400))
+    page.set("slider", 0)
+    page.set("search", "NENT 7 ")
+    assert "1 event type found" in page.text("status")
+    assert all("component 7 failed" in row[:2] for row in page.rows())
+    opacities = page.run(
+        "const svg = new DOMParser().parseFromString(arguments[0], 'image/svg+xml');"
+        "return Array.from(svg.querySelectorAll('g[data-edge]'), (group) => group.getAttribute('opacity'))",
+        page.saved("svg"),
+    )
+    assert len(set(opacities)) == 2
+    page.set("search", "no such type")
+    assert page.rows() == []
+
+
+def test_a_click_on_an_edge_shows_its_evidence(shown):
+    made = document(NAMES, 870)
+    page = shown(made)
+    number, x, y = page.lines()[-1]
+    page.click_at(x, y)
+    said = page.text("evidence")
+    edges, names = made["edges"], made["names"]
+    assert names[edges["cause"][number]] in said
+    assert names[edges["effect"][number]] in said
+    assert "How many events after" in said
+    assert "95 % interval 40 % to 60 %" in said
+    with_examples = next(n for n in sorted(made["examples"], key=int))
+    page.set("slider", 0)
+    page.click("#more")
+    page.click(f"#edges tr[data-edge='{with_examples}']")
+    assert "How long after" in page.text("evidence")
+    assert "Examples" in page.text("evidence")
+    assert page.run("return document.querySelectorAll('#edges tr.chosen').length") == 1
+    page.click_at(3, 400)
+    assert "Choose an edge" in page.text("evidence")
+
+
+def test_keys_step_zoom_and_leave(shown):
+    page = shown(document(NAMES, 60))
+    before = page.saved("svg")
+    canvas = page.browser.find_element("id", "graph")
+    canvas.send_keys("n")
+    time.sleep(0.2)
+    first = page.rows()[0]
+    assert first[0] in page.text("evidence")
+    assert first[1] in page.text("evidence")
+    canvas.send_keys("++")
+    time.sleep(0.2)
+    assert page.saved("svg") != before
+    canvas.send_keys("0")
+    canvas.send_keys("\ue00c")
+    time.sleep(0.2)
+    assert page.saved("svg") == before
+
+
+def test_the_table_sorts(shown):
+    page = shown(document(NAMES, 60))
+    for key, column in (("support", None), ("cause", 0)):
+        page.click(f"#edges th button[data-key='{key}']")
+        heads = page.run(
+            "return Array.from(document.querySelectorAll('#edges th button'), (b) => b.dataset.key)"
+        )
+        cells = [row[heads.index(key)] for row in page.rows()]
+        values = list(map(int, cells)) if column is None else cells
+        assert values == sorted(values, reverse=column is None)
+        assert (
+            page.run("return document.querySelector('#edges th[aria-sort$=ending] button').dataset.key")
+            == key
+        )
+    page.click("#edges th button[data-key='cause']")
+    cells = [row[0] for row in page.rows()]
+    assert cells == sorted(cells, reverse=True)
+
+
+def test_incidents_can_be_changed(shown):
+    made = document(NAMES, 870)
+    page = shown(made)
+    page.set("incident", "3")
+    incident = made["incidents"][3]
+    assert incident["sequence"] in page.run(
+        "return document.getElementById('timeline').getAttribute('aria-label')"
+    )
+    assert page.run("return document.querySelectorAll('#timeline circle').length") == len(incident["events"])
+    page.set("arcs", "0")
+    arcs = page.run("return document.querySelectorAll('#timeline .arc').length")
+    assert 0 < arcs <= len(incident["links"])
+    page.click("#all-arcs")
+    assert page.run("return document.querySelectorAll('#timeline .arc').length") == len(incident["links"])
+    page.run(
+        "document.querySelector('#timeline .touch[data-edge]').dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    assert "Strength (cmi)" in page.text("evidence")
+
+
+def test_exports_can_be_read_and_hold_what_is_shown(shown, tmp_path):
+    made = document(HOSTILE, 60)
+    page = shown(made)
+    page.set("slider", 0)
+    (tmp_path / "graph.json").write_text(page.saved("json"), encoding="utf-8")
+    graph = CausalGraph.load(tmp_path / "graph.json")
+    assert (len(graph), graph.level, graph.events) == (60, "population", HOSTILE)
+    assert graph.edges[0]["lag_counts"] == {"1": 30, "3": 4, "12": 1}
+    rows = list(csv.DictReader(io.StringIO(page.saved("csv").removeprefix("\ufeff"), newline="")))
+    assert len(rows) == 60
+    assert not [cell for row in rows for cell in row.values() if cell[:1] in ("=", "+", "-", "@", "\t")]
+    assert {row["cause"].removeprefix("'") for row in rows} <= set(HOSTILE)
+    page.set("slider", 59)
+    assert len(json.loads(page.saved("json"))["edges"]) == len(page.lines()) == 2
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_hostile_names_break_nothing(shown, width):
+    made = document(HOSTILE, 200)
+    page = shown(made)
+    page.browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False},
+    )
+    page.set("slider", 0)
+    for number in range(0, 200, 20):
+        page.click(f"#edges tr[data-edge='{page.run(_ROW, number // 2)}']")
+        assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+    for node in range(len(HOSTILE)):
+        page.set("search", HOSTILE[node][:50])
+    assert page.run("return document.title") == "Causal graph"
+    assert page.run("return document.querySelectorAll('body script').length") == 2
+    assert page.run("return document.querySelectorAll('img').length") == 0
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+_ROW = "return document.querySelectorAll('#edges tbody tr')[arguments[0]].dataset.edge"
+
+
+def test_a_large_page_opens_at_once(shown):
+    page = shown(document([f"component {i} failed" for i in range(300)], 5_000))
+    seconds = int(page.run("return document.documentElement.dataset.ready")) / 1000
+    assert seconds < 3
+    assert page.text("status") == "300 of 5,000 edges shown."
+    page.set("slider", 0)
+    started = time.monotonic()
+    page.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("level", ["instance", "population"])
+def test_a_page_without_edges_says_so(shown, level):
+    from hf_trace.report.page_document import page_document
+
+    page = shown(page_document(CausalGraph(level, ("a", "b"))))
+    assert "No pair of event types was found" in page.text("evidence")
+    assert page.text("status") == "0 of 0 edges shown."
+    assert "No sequence with an edge" in page.text("timeline-note")
