@@ -108,7 +108,7 @@ def _llama(preset: Preset, tokenizer: Vocabulary, context_length: int) -> LlamaC
     )
 
 
-def _special_ids(tokenizer: Vocabulary) -> dict[str, int]:
+def _special_ids(tokenizer: Vocabulary) -> dict[str, int | None]:
     stored = tokenizer.tokenizer
     return {
         "bos_token_id": stored.bos_token_id,

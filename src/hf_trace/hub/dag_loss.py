@@ -1,0 +1,160 @@
+"""How well a model predicts the values of a table, each among what its variable may be."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from hf_trace.hub.dag_rows import RowSource, WrittenTable
+from hf_trace.tokenization.dag_tokenizer import DagTokenizer
+
+_READ_AT_ONCE = 8192
+
+
+def allowed_tokens(tokenizer: DagTokenizer) -> Bool[Tensor, "variable vocab"]:
+    """Which tokens may stand in a value of each variable, in topological order."""
+    allowed = torch.zeros((len(tokenizer.variables), len(tokenizer)), dtype=torch.bool)
+    for row, name in zip(allowed, tokenizer.schema.topological_order, strict=True):
+        row[torch.from_numpy(tokenizer.variables[name].allowed)] = True
+    return allowed
+
+
+def term_losses(
+    model: nn.Module, batch: Mapping[str, Tensor], allowed: Bool[Tensor, "variable vocab"]
+) -> Float[Tensor, " term"]:
+    """Loss of every term of a batch, in nats: the softmax runs over what may stand at its place and nothing else."""
+    logits = model(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
+    ).logits
+    at_places = logits[batch["place_row"], batch["place_position"]].float()
+    at_places = at_places.masked_fill(~allowed[batch["place_variable"]], -torch.inf)
+    return -at_places.log_softmax(-1)[batch["term_place"], batch["term_target"]]
+
+
+class TermLosses(NamedTuple):
+    """Losses of all terms of a table, which variable each belongs to, and what each counts."""
+
+    losses: Float[np.ndarray, " term"]
+    variables: Int[np.ndarray, " term"]
+    weights: Float[np.ndarray, " term"]
+
+    def per_variable(self, source: RowSource) -> Float[np.ndarray, " variable"]:
+        """Nats per value of every variable, weighted by what the rows stand for."""
+        totals = np.bincount(self.variables, self.losses * self.weights, minlength=source.variables)
+        return totals / source.total_weight
+
+
+@torch.no_grad()
+def all_losses(model: nn.Module, source: RowSource, allowed: Bool[Tensor, "variable vocab"]) -> TermLosses:
+    """Losses of all terms there are; orders that are drawn are the same every time."""
+    was_training, device = model.training, allowed.device
+    model.eval()
+    parts, rng = [], np.random.default_rng(0)
+    size = max(1, int(_READ_AT_ONCE / source.mean_length))
+    for first in range(0, len(source), size):
+        rows = np.arange(first, min(first + size, len(source)))
+        batch = source.batch(rows, rng)
+        losses = term_losses(model, {name: part.to(device) for name, part in batch.items()}, allowed)
+        owners = batch["place_variable"][batch["term_place"]]
+        parts.append((losses.double().cpu().numpy(), owners.numpy(), batch["term_weight"].double().numpy()))
+    model.train(was_training)
+    return TermLosses(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def variable_losses(
+    model: nn.Module, source: RowSource, allowed: Bool[Tensor, "variable vocab"]
+) -> Float[np.ndarray, " variable"]:
+    """Nats per value of every variable, weighted by what the rows stand for."""
+    return all_losses(model, source, allowed).per_variable(source)
+
+
+def is_surely_better(one: TermLosses, other: TermLosses) -> bool:
+    """Whether the first model is better by more than two standard errors of the difference.
+
+    Example:
+        >>> weights, owners = np.ones(100), np.zeros(100, dtype=np.int64)
+        >>> noise = TermLosses(np.tile([0.0, 1.0], 50), owners, weights)
+        >>> hundredth, half = (TermLosses(np.full(100, loss), owners, weights) for loss in (0.49, 0.2))
+        >>> is_surely_better(hundredth, noise), is_surely_better(half, noise)
+        (False, True)
+    """
+    gain, total = other.losses - one.losses, one.weights.sum()
+    mean = (one.weights * gain).sum() / total
+    error = np.sqrt((one.weights * (gain - mean) ** 2).sum()) / total
+    return bool(mean > 2 * error)
+
+
+def marginal_losses(
+    tokenizer: DagTokenizer, training: WrittenTable, validation: WrittenTable
+) -> Float[np.ndarray, " variable"]:
+    """Nats per value where tokens are predicted by how often they stand in the variable, whatever came before.
+
+    A token that was not seen counts as much as all unseen ones together would if they had been seen once.
+    """
+    losses = []
+    for index, name in enumerate(training.names):
+        allowed = tokenizer.variables[name].allowed
+        seen, wanted = (
+            _token_counts(table, index, len(tokenizer))[allowed] for table in (training, validation)
+        )
+        shares = (seen + 1 / len(allowed)) / (seen.sum() + 1)
+        losses.append(-(wanted * np.log(shares)).sum() / validation.weights.sum())
+    return np.array(losses)
+
+
+def _token_counts(table: WrittenTable, variable: int, vocabulary: int) -> Float[np.ndarray, " vocab"]:
+    contents = table.contents[variable]
+    counts = np.bincount(table.codes[:, variable], table.weights, minlength=len(contents))
+    present = contents != -1
+    return np.bincount(contents[present], np.repeat(counts, present.sum(1)), minlength=vocabulary)
+
+
+@dataclass(frozen=True)
+class DagQuality:
+    """How well a table is predicted that was not learned from.
+
+    Attributes:
+        loss: Nats per variable.
+        marginal: The same where every value is predicted by how frequent it is.
+        variables: For every variable both, in nats.
+        rows: Rows the table stands for.
+
+    Example:
+        >>> DagQuality(0.4, 0.6, {"drug": {"loss": 0.4, "marginal": 0.6}}, 100.0).beats_marginal
+        True
+    """
+
+    loss: float
+    marginal: float
+    variables: Mapping[str, Mapping[str, float]]
+    rows: float
+
+    @property
+    def beats_marginal(self) -> bool:
+        """Whether anything was learned of how variables depend on each other."""
+        return self.loss < self.marginal
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``metrics.json`` holds."""
+        return {**asdict(self), "beats_marginal": self.beats_marginal}
+
+
+def quality_of(
+    tokenizer: DagTokenizer,
+    losses: Float[np.ndarray, " variable"],
+    training: WrittenTable,
+    validation: WrittenTable,
+) -> DagQuality:
+    """Losses beside those of the marginals."""
+    marginal = marginal_losses(tokenizer, training, validation)
+    both = zip(training.names, losses.tolist(), marginal.tolist(), strict=True)
+    return DagQuality(
+        float(losses.mean()),
+        float(marginal.mean()),
+        {name: {"loss": loss, "marginal": other} for name, loss, other in both},
+        float(validation.weights.sum()),
+    )
