@@ -59,7 +59,7 @@ const counted = (found, noun) => `${found.toLocaleString("en-US")} ${noun}${foun
 const UNITS = [["years", 31557600], ["days", 86400], ["hours", 3600], ["minutes", 60]];
 function duration(seconds) {
   for (const [unit, length] of UNITS) if (seconds > length) return (seconds / length).toFixed(1) + " " + unit;
-  return (seconds === 0 ? "0" : String(Number(seconds.toPrecision(3)))) + " seconds";
+  return (seconds === 0 ? "0" : String(Number(seconds.toPrecision(3)))) + (seconds === 1 ? " second" : " seconds");
 }
 const moment = (seconds) => (data.dates
   ? new Date(1000 * seconds).toISOString().replace("T", " ").replace(/\.\d+Z|Z/, "") + " UTC"

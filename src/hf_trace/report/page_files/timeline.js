@@ -90,7 +90,7 @@ function clock(times, at, gap, width, y) {
     return [svgElement("text", { x: Math.min(at(position), width - 30), y, class: "faint", "text-anchor": "middle" }, position ? "+" + briefly(time - times[0]) : "start")];
   });
 }
-const briefly = (seconds) => duration(seconds).replace(/(econd|inute|our|ay|ear)s$/, "").replace(/ m$/, " min");
+const briefly = (seconds) => duration(seconds).replace(/(econd|inute|our|ay|ear)s?$/, "").replace(/ m$/, " min");
 function startTimeline() {
   if (!incidents.length) {
     byId("timeline-controls").hidden = true;
