@@ -13,13 +13,13 @@ Two answers to "why did it happen":
 their constant of 60); no truth is needed to choose weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
@@ -132,16 +132,23 @@ def effects_on(
         [each.random((num_samples, 1 + horizon.events * slots.tokens_per_event)) for each in generators]
     )
     factual = [Given(each.context, np.full(num_samples, each.token), horizon.events) for each in candidates]
-    if redraws.proposal == REMOVED:
-        replaced = [each.without or own for each, own in zip(candidates, factual, strict=True)]
-    else:
-        drawn = _drawn(expected, uniforms[..., 0], slots, redraws)
-        replaced = [
-            Given(each.context, last, horizon.events) for each, last in zip(candidates, drawn, strict=True)
-        ]
     numbers = uniforms[..., 1:]
     observed = chances(oracle, factual, target, slots, horizon, numbers).chance
-    other = chances(oracle, replaced, target, slots, horizon, numbers).chance
+    if redraws.proposal == REMOVED:
+        replaced = [each.without or own for each, own in zip(candidates, factual, strict=True)]
+        other = chances(oracle, replaced, target, slots, horizon, numbers).chance
+    else:
+        drawn = _drawn(expected, uniforms[..., 0], slots, redraws)
+        other = observed.copy()
+        for some, samples in _alike(drawn != np.array([[each.token] for each in candidates])):
+            given = [
+                Given(candidates[place].context, drawn[place, chosen], horizon.events)
+                for place, chosen in zip(some, samples, strict=True)
+            ]
+            parts = np.stack([numbers[place, chosen] for place, chosen in zip(some, samples, strict=True)])
+            other[np.array(some)[:, None], samples] = chances(
+                oracle, given, target, slots, horizon, parts
+            ).chance
     difference = observed - other
     spread = difference.std(1, ddof=1) if num_samples > 1 else np.full(len(candidates), np.nan)
     return EventEffects(
@@ -151,6 +158,19 @@ def effects_on(
         standard_error=spread / np.sqrt(num_samples),
         surprise=surprise,
     )
+
+
+def _alike(differs: Bool[np.ndarray, "candidate sample"]) -> Iterator[tuple[list[int], NDArray[np.int64]]]:
+    """Candidates whose replacements differ from the event about equally often, and which of them do.
+
+    A draw that equals the event changes nothing and is not simulated again. Rows are filled up by repeating one.
+    """
+    counts = differs.sum(1)
+    octaves = np.ceil(np.log2(np.maximum(counts, 1))).astype(int)
+    for octave in np.unique(octaves[counts > 0]):
+        some = np.flatnonzero((octaves == octave) & (counts > 0))
+        width = int(counts[some].max())
+        yield some.tolist(), np.stack([np.resize(np.flatnonzero(differs[place]), width) for place in some])
 
 
 def _drawn(

@@ -108,14 +108,20 @@ def _chances(
     total = torch.zeros(len(events), dtype=torch.float64)
     open_ = torch.ones_like(total)
     steps = sample_futures(
-        oracle, context, last, slots, uniforms[..., :length], present=ragged, least_gap=least_gap
+        oracle,
+        context,
+        last,
+        slots,
+        uniforms[..., :length],
+        present=ragged,
+        least_gap=least_gap,
+        finished=lambda: open_ == 0,
     )
     for number, step in enumerate(steps):
-        within = horizon.weight((step.seconds - waited).clamp(min=0)) * (number < events)
-        total += step.probabilities[:, target] * open_ * within
-        open_ = open_ * (within > 0) * (step.event != target)
-        if not bool(open_.any()):
-            break
+        row = step.row
+        within = horizon.weight((step.seconds - waited[row]).clamp(min=0)) * (number < events[row])
+        total[row] += step.probabilities[:, target] * open_[row] * within
+        open_[row] *= (within > 0) & (step.event != target)
     covered = torch.ones_like(open_) if not horizon.seconds else 1 - open_
     return total.numpy(), covered.numpy()
 

@@ -11,14 +11,26 @@ if TYPE_CHECKING:
 
 
 def read_events(
-    log: str, case: str | None, event: str | None, time_column: str | None, query: str | None, unit: str
+    log: str,
+    case: str | None,
+    event: str | None,
+    time_column: str | None,
+    query: str | None,
+    unit: str,
+    outcome: str | None = None,
 ) -> "EventLog":
     """Read a log and say what is in it before any work starts."""
     from hf_trace.data.reading import read_log
 
     events = event.split(",") if event and "," in event else event
     table = read_log(
-        log, case_column=case, event_column=events, time_column=time_column, query=query, time_unit=unit
+        log,
+        case_column=case,
+        event_column=events,
+        time_column=time_column,
+        query=query,
+        time_unit=unit,
+        outcome_column=outcome,
     )
     for line in table.summary().lines():
         say(line)

@@ -22,6 +22,12 @@ Length = Annotated[
 Gap = Annotated[
     float | None, typer.Option("--window-gap", help="Also cut where nothing happened for so many seconds.")
 ]
+Outcome = Annotated[
+    str | None,
+    typer.Option(
+        "--outcome-column", help="Column with a label of the whole sequence; it becomes its last event."
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 MaxLag = Annotated[int, typer.Option("--max-lag", help="Longest distance from cause to effect, in events.")]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hf_trace.cli.inputs import quieten_host, read_events
-from hf_trace.cli.options import Case, Event, Gap, Json, Length, Log, Query, Seed, Time, TimeUnit
+from hf_trace.cli.options import Case, Event, Gap, Json, Length, Log, Outcome, Query, Seed, Time, TimeUnit
 from hf_trace.console import print_json, progress, say, warn
 
 
@@ -18,6 +18,7 @@ def train(
     time_column: Time = None,
     query: Query = None,
     time_unit: TimeUnit = "s",
+    outcome_column: Outcome = None,
     preset: Annotated[str, typer.Option(help="Size of a new model: tiny, small or base.")] = "tiny",
     model: Annotated[
         str | None, typer.Option(help="A model type (gpt2), config, checkpoint folder or Hub id instead.")
@@ -40,7 +41,7 @@ def train(
     json_output: Json = False,
 ) -> None:
     """Train a model on an event log; writes one folder that `from_pretrained` loads."""
-    table = read_events(log, case_column, event_column, time_column, query, time_unit)
+    table = read_events(log, case_column, event_column, time_column, query, time_unit, outcome_column)
     quieten_host()
     from hf_trace.hub.oracle_quality import warning
     from hf_trace.hub.training import TrainingSettings
@@ -50,6 +51,7 @@ def train(
     settings = TrainingSettings(
         preset=preset, model=model, lora=lora, epochs=epochs, min_count=min_count, gaps=gaps, bf16=bf16,
         window_length=window_length, window_gap=window_gap, ensemble=ensemble, seed=seed,
+        outcome_column=outcome_column,
     )  # fmt: skip
     with progress("training (%)", 100) as advance:
         trained = train_oracle(

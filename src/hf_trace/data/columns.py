@@ -68,6 +68,7 @@ class ColumnChoice:
         join: Text between the values of several event columns.
         time_unit: Unit of numeric times: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
         time_required: Whether a log without times is an error.
+        outcome: Column with a label of the whole sequence, written as one more event at its end.
     """
 
     case: str | None = None
@@ -76,6 +77,7 @@ class ColumnChoice:
     join: str = "="
     time_unit: str = "s"
     time_required: bool = False
+    outcome: str | None = None
 
     def __post_init__(self) -> None:
         if self.time_unit not in SECONDS_PER_UNIT:
@@ -114,7 +116,8 @@ def find_columns(names: Sequence[str], choice: ColumnChoice) -> LogColumns:
     case = _named(names, choice.case, "case_column")
     event = _named(names, choice.event, "event_column")
     time = _named(names, choice.time, "time_column")
-    free = [name for name in names if name not in {*case, *event, *time}]
+    outcome = _named(names, choice.outcome, "outcome_column")
+    free = [name for name in names if name not in {*case, *event, *time, *outcome}]
 
     case = case or _recognised(free, CASE_SPELLINGS)
     event = event or _recognised(free, EVENT_SPELLINGS)

@@ -164,10 +164,12 @@ class EventLog:
         join: str = "=",
         time_unit: str = "s",
         time_required: bool = False,
+        outcome: str | None = None,
     ) -> "EventLog":
         """Read a `datasets.Dataset` or a streaming `datasets.IterableDataset`; arguments as `from_frame`.
 
-        Only the columns that are read are kept in memory. Any other iterable of mappings works too.
+        Only the columns that are read are kept in memory. Any other iterable of mappings works too. ``outcome``
+        names a label of the whole sequence that becomes its last event, as in `read_log`.
 
         Raises:
             ColumnError: If a column is absent or no event column is recognised.
@@ -178,7 +180,7 @@ class EventLog:
             >>> EventLog.from_dataset(iter([{"id": "x", "events": ["a", "b"]}])).to_records()
             [{'id': 'x', 'events': ['a', 'b']}]
         """
-        choice = ColumnChoice(case, event, time, join, time_unit, time_required)
+        choice = ColumnChoice(case, event, time, join, time_unit, time_required, outcome)
         return cls.from_table(_frame_of_mappings(dataset, choice), choice)
 
     @classmethod

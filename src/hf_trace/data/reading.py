@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hf_trace.data.columns import ColumnChoice
 from hf_trace.data.formats import LOG_SUFFIXES, data_suffix, file_stem, read_table, read_text
 from hf_trace.data.log import EventLog
+from hf_trace.data.outcomes import PREFIX
 from hf_trace.data.rows import EventRows, dataset_frames, table_rows
 from hf_trace.errors import (
     ColumnError,
@@ -40,7 +41,7 @@ _QUERY_METHODS = frozenset(
 _MAYBE_NUMBERS = frozenset({"string", "empty", "integer", "integer-na", "floating", "mixed-integer-float"})
 
 
-def read_log(
+def read_log(  # noqa: PLR0913 - a log needs as many words
     source: Any,
     *,
     case_column: str | None = None,
@@ -50,6 +51,7 @@ def read_log(
     query: str | None = None,
     time_unit: str = "s",
     delimiter: str | None = None,
+    outcome_column: str | None = None,
 ) -> EventLog:
     """Read an event log from wherever it is.
 
@@ -69,6 +71,8 @@ def read_log(
         query: Rows to keep, as a `pandas.DataFrame.query` expression; columns of numbers compare as numbers.
         time_unit: Unit of numeric times: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
         delimiter: Text between the columns of a CSV file, or between the events of a line of plain text.
+        outcome_column: Column with a label of the whole sequence, such as ``normal`` or ``anomalous``; it becomes
+            the last event of the sequence, ``outcome:COLUMN=LABEL``.
 
     Returns:
         The log, sorted by time within every sequence; `EventLog.summary` says what was found.
@@ -85,7 +89,9 @@ def read_log(
         >>> read_log(frame, query="level > 5")[0].events
         ('heat',)
     """
-    choice = ColumnChoice(case_column, event_column, time_column, join, time_unit, time_column is not None)
+    choice = ColumnChoice(
+        case_column, event_column, time_column, join, time_unit, time_column is not None, outcome_column
+    )
     if isinstance(source, pd.DataFrame):
         return EventLog.from_table(_kept(_numbered(source), query), choice)
     if not isinstance(source, str | Path | list | tuple):
@@ -180,7 +186,20 @@ def _from_files(
         raise EmptyLogError(f"`query={query!r}` keeps no row of the {emptied} files. Loosen it.")
     joined = all(part.has_cases for part in parts)
     log = EventLog.concat([EventLog.from_rows(part) for part in parts], join_ids=joined)
+    if choice.outcome is not None and joined:
+        _refuse_two_outcomes(log)
     return log.without_empty_sequences()
+
+
+def _refuse_two_outcomes(log: EventLog) -> None:
+    is_outcome = np.array([name.startswith(PREFIX) for name in log.event_types], dtype=np.int64)
+    twice = np.add.reduceat(is_outcome[log.codes], log.offsets[:-1]) > 1
+    if twice.any():
+        name = log.ids[int(np.argmax(twice))]
+        raise ColumnError(
+            f"The sequence {name!r} is spread over several files and has an outcome in each, expected one. Put its "
+            "rows into one file."
+        )
 
 
 def _file_rows(path: Path, choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventRows:
@@ -196,7 +215,7 @@ def _refuse_columns(path: Path, choice: ColumnChoice, query: str | None) -> None
             f"'{path.name}' is read as plain text, which has no times, but `time_column={choice.time!r}` "
             "asks for them. Leave it out, or rename the file to .csv if it is a table."
         )
-    if choice.case is not None or choice.event is not None:
+    if choice.case is not None or choice.event is not None or choice.outcome is not None:
         raise ColumnError(
             f"'{path.name}' is read as plain text, one sequence a line, which has no columns, but one was "
             "named. Leave it out, or rename the file to .csv if it is a table."
@@ -230,6 +249,7 @@ def _from_dataset(source: Any, choice: ColumnChoice, query: str | None) -> Event
         join=choice.join,
         time_unit=choice.time_unit,
         time_required=choice.time_required,
+        outcome=choice.outcome,
     )
 
 

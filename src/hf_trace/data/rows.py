@@ -22,6 +22,7 @@ from hf_trace.data.columns import (
     text_values,
     time_texts,
 )
+from hf_trace.data.outcomes import outcomes_of
 from hf_trace.errors import (
     ColumnError,
     EmptyLogError,
@@ -92,8 +93,26 @@ def table_rows(table: pd.DataFrame, choice: ColumnChoice, *, sequence_id: str = 
     if not len(frame):
         raise EmptyLogError("There are 0 rows, expected at least one event. Check the file and its filters.")
     if holds_records(frame, choice):
-        return _from_records(frame, choice)
-    return _from_rows(frame, choice, sequence_id)
+        rows = _from_records(frame, choice)
+        lengths = frame[_record_columns(frame, choice).events].map(len).to_numpy(dtype=np.int64)
+    else:
+        rows, lengths = _from_rows(frame, choice, sequence_id), np.ones(len(frame), dtype=np.int64)
+    if choice.outcome is None:
+        return rows
+    labels = np.repeat(frame[choice.outcome].to_numpy(dtype=object), lengths)
+    return _with_outcomes(rows, pd.Series(labels, name=choice.outcome, dtype=object))
+
+
+def _with_outcomes(rows: EventRows, labels: pd.Series) -> EventRows:
+    """One more event for each labelled sequence, at the time of its last."""
+    outcomes = outcomes_of(rows.cases, rows.ids, labels)
+    seconds = rows.seconds
+    if seconds is not None:
+        ends = pd.Series(seconds).groupby(rows.cases).max().reindex(outcomes.index)
+        seconds = np.concatenate([seconds, ends.to_numpy(dtype=np.float64)])
+    cases = np.concatenate([rows.cases, outcomes.index.to_numpy(dtype=np.int64)])
+    events = np.concatenate([rows.events, outcomes.to_numpy(dtype=object)])
+    return EventRows(cases, rows.ids, events, seconds, rows.has_cases)
 
 
 def holds_records(frame: pd.DataFrame, choice: ColumnChoice) -> bool:
@@ -117,10 +136,11 @@ def needed_columns(frame: pd.DataFrame, choice: ColumnChoice) -> list[str]:
     """
     if holds_records(frame, choice):
         found = _record_columns(frame, choice)
-        return [name for name in (found.case, found.events, found.times) if name is not None]
+        names = (found.case, found.events, found.times, choice.outcome)
+        return [name for name in names if name is not None]
     columns = find_columns(list(frame.columns), choice)
-    case = [] if columns.case is None else [columns.case]
-    return list(dict.fromkeys([*case, *columns.event, *columns.time]))
+    others = [name for name in (columns.case, choice.outcome) if name is not None]
+    return list(dict.fromkeys([*others, *columns.event, *columns.time]))
 
 
 def frame_of_arrow(table: pa.Table) -> pd.DataFrame:
@@ -190,7 +210,8 @@ def _from_records(frame: pd.DataFrame, choice: ColumnChoice) -> EventRows:
 
 def _record_columns(frame: pd.DataFrame, choice: ColumnChoice) -> RecordColumns:
     events = choice.event if isinstance(choice.event, str) else EVENTS_COLUMN
-    for option, column in (("case_column", choice.case), ("time_column", choice.time)):
+    options = {"case_column": choice.case, "time_column": choice.time, "outcome_column": choice.outcome}
+    for option, column in options.items():
         if column is not None and column not in frame:
             raise ColumnError(_absent(frame, option, column))
     usual = choice.time if isinstance(choice.time, str) else _TIMES_COLUMN

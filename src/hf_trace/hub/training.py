@@ -62,6 +62,8 @@ class TrainingSettings:
         bf16: Whether to compute in bfloat16; by default on GPUs that have it.
         ensemble: Oracles in all: the run itself and, in ``members/``, further ones trained on bootstrap samples of
             the sequences, which say how far its scores can be trusted (``threshold="fdr:0.1"``).
+        outcome_column: Column whose labels are the last events of the sequences (``read_log``), recorded so that
+            discovery asks about them and never replaces an event by one.
         seed: Seed of the split, the weights and the order.
     """
 
@@ -80,6 +82,7 @@ class TrainingSettings:
     patience: int = 4
     bf16: bool | None = None
     ensemble: int = 1
+    outcome_column: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
