@@ -37,7 +37,7 @@ def run_peer(
                 for each in schema.variables
             },
             "rows": f"{name}.csv",
-            "queries": queries,
+            "queries": [{"given": {}, **query} for query in queries],
             "num_samples": DRAWS,
         }
         job.write_text(json.dumps(document))

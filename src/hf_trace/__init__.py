@@ -11,47 +11,70 @@ from wrapt import register_post_import_hook
 
 if TYPE_CHECKING:
     from hf_trace.causal.settings import DiscoverySettings
+    from hf_trace.data.dags.encoding import encode_table
+    from hf_trace.data.dags.inference import infer_schema
+    from hf_trace.data.dags.schema import DagSchema
+    from hf_trace.data.dags.variables import Variable
     from hf_trace.data.graph import CausalGraph
     from hf_trace.data.log import EventLog
     from hf_trace.data.reading import read_log
     from hf_trace.data.sequence import EventSequence
     from hf_trace.data.windows import cut_windows
     from hf_trace.errors import HfTraceError
+    from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
+    from hf_trace.hub.effect_pipeline import CausalEffectPipeline
     from hf_trace.hub.pipelines import CausalDiscoveryPipeline
     from hf_trace.hub.training import TrainingSettings, train
     from hf_trace.report.figure import draw_graph
+    from hf_trace.tokenization.dag_tokenizer import DagTokenizer
     from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "CausalDiscoveryPipeline": "hub.pipelines",
+    "CausalEffectPipeline": "hub.effect_pipeline",
     "CausalGraph": "data.graph",
+    "DagSchema": "data.dags.schema",
+    "DagTokenizer": "tokenization.dag_tokenizer",
+    "DagTrainingSettings": "hub.dag_training",
     "DiscoverySettings": "causal.settings",
     "EventLog": "data.log",
     "EventSequence": "data.sequence",
     "EventTokenizer": "tokenization.event_tokenizer",
     "HfTraceError": "errors",
     "TrainingSettings": "hub.training",
+    "Variable": "data.dags.variables",
     "cut_windows": "data.windows",
     "draw_graph": "report.figure",
+    "encode_table": "data.dags.encoding",
+    "infer_schema": "data.dags.inference",
     "read_log": "data.reading",
     "train": "hub.training",
+    "train_dag": "hub.dag_training",
 }
 __all__ = [
     "CausalDiscoveryPipeline",
+    "CausalEffectPipeline",
     "CausalGraph",
+    "DagSchema",
+    "DagTokenizer",
+    "DagTrainingSettings",
     "DiscoverySettings",
     "EventLog",
     "EventSequence",
     "EventTokenizer",
     "HfTraceError",
     "TrainingSettings",
+    "Variable",
     "__version__",
     "cut_windows",
     "draw_graph",
+    "encode_table",
+    "infer_schema",
     "read_log",
     "train",
+    "train_dag",
 ]
 
 

@@ -1,4 +1,4 @@
-"""``hf-trace train``: an event log to a run folder."""
+"""``hf-trace train``: an event log, or a table whose variables have a known graph, to a run folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from hf_trace.cli.inputs import quieten_host, read_events
 from hf_trace.cli.options import Case, Event, Gap, Json, Length, Log, Outcome, Query, Seed, Time, TimeUnit
+from hf_trace.cli.table_training import train_table
 from hf_trace.console import print_json, progress, say, warn
 
 
@@ -36,11 +37,63 @@ def train(
         int,
         typer.Option(help="Oracles to train; more than 1 says how sure edges are (`--threshold fdr:0.1`)."),
     ] = 1,
+    dag: Annotated[
+        Path | None,
+        typer.Option(
+            "--dag", help="LOG is a table, and this its graph: JSON, GML, GraphML, CSV of edges, BIF."
+        ),
+    ] = None,
+    latent: Annotated[
+        list[str] | None, typer.Option("--latent", help="With --dag: a variable that is in no column.")
+    ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            help="With --dag: a variable is predicted from its `parents`, or `full`: all before it."
+        ),
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option(help="With --dag: `fixed`, or `random` topological orders (full history).")
+    ] = None,
+    bins: Annotated[int, typer.Option(help="With --dag: bins of numeric variables.")] = 8,
+    weight_column: Annotated[
+        str | None, typer.Option(help="With --dag: column with the weights of rows.")
+    ] = None,
+    folds: Annotated[
+        int,
+        typer.Option(
+            help="With --dag: also train on all but each of so many parts; gives effects intervals."
+        ),
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     seed: Seed = 0,
     json_output: Json = False,
 ) -> None:
-    """Train a model on an event log; writes one folder that `from_pretrained` loads."""
+    """Train a model on an event log or a table; writes one folder that `from_pretrained` loads."""
+    if dag is not None:
+        chosen = {
+            "preset": preset,
+            "model": model,
+            "lora": lora,
+            "epochs": epochs,
+            "bf16": bf16,
+            "folds": folds,
+        }
+        given = {"history": history, "order": order}
+        chosen |= {name: value for name, value in given.items() if value is not None}
+        training = train_table(
+            log,
+            dag,
+            out,
+            {**chosen, "seed": seed},
+            latent=latent or [],
+            bins=bins,
+            weights=weight_column,
+            resume=resume,
+        )
+        if json_output:
+            print_json({"run": str(out), **training})
+        return
     table = read_events(log, case_column, event_column, time_column, query, time_unit, outcome_column)
     quieten_host()
     from hf_trace.hub.oracle_quality import warning
