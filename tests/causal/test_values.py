@@ -14,6 +14,7 @@ from hf_trace.data.dags.schema import DagSchema
 from hf_trace.data.dags.tokens import VariableTokens
 from hf_trace.data.dags.variables import Variable
 from hf_trace.scoring.oracle import Oracle
+from hf_trace.scoring.walks import Walk
 
 LONGEST = 3
 SCHEMA = DagSchema(
@@ -114,3 +115,14 @@ def test_sequences_as_evidence_weigh_what_came_before(conditionals):
     joint = np.array([share * probability(model, [1, 2, skill, 5], moves) for skill, share in skills.items()])
     np.testing.assert_allclose(answer.probabilities, joint / joint.sum(), atol=1e-5)
     assert answer.evidence_probability == pytest.approx(joint.sum(), rel=1e-3)
+
+
+def test_rows_that_stay_as_they_are_are_not_copied(monkeypatch):
+    taken = []
+    select = Walk.select
+    monkeypatch.setattr(Walk, "select", lambda walk, rows: (taken.append(len(rows)), select(walk, rows))[1])
+    model = Conditionals(Oracle(tiny_model("llama")), SCHEMA, TOKENS, (1,), parents_only=False)
+    query = Query("won", {"skill": Force(0), "moves": Continue((N,))})
+    (answer,) = answers(model, [query], AnswerSettings(num_samples=64))
+    assert answer.draws == 64
+    assert taken == [64, 128]  # when the draws part, and when each gets both values of the target

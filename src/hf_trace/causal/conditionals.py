@@ -233,10 +233,13 @@ class FullHistory(History):
 
     def _take(self, rows: Codes, place: Codes) -> None:
         """Take rows of the walk; ``place`` says which of them each particle follows."""
+        self.row = place
+        # Taking all as they are would copy every key and value.
+        if np.array_equal(rows, np.arange(len(self.walk))):
+            return
         chosen = torch.from_numpy(np.ascontiguousarray(rows))
         self.walk.select(chosen)
         self._unread, self._present = self._unread[chosen], self._present[chosen]
-        self.row = place
 
 
 class ParentsOnly(History):
