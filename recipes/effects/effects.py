@@ -22,6 +22,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import accuracy
 import interventions
 import numpy as np
+import refusals
 from transformers.utils import logging
 
 PARTS: dict[str, Callable[[Any], Any]] = {
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[Any], Any]] = {
     "confounded": interventions.confounded,
     "policies": interventions.policies,
     "doses": interventions.doses,
+    "refusals": refusals.refusals,
     "speed": accuracy.speed,
     "histories": accuracy.histories,
     "misspecified": accuracy.misspecified,
@@ -46,7 +48,7 @@ def shown(value: Any) -> str:
     """A cell."""
     if value is None:
         return "–"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
 def grouped(lines: list[dict], keys: Sequence[str], values: Sequence[str]) -> list[list[Any]]:
@@ -89,6 +91,9 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         found["doses"] = markdown(
             ("doses", "history", "exact", "hf_trace", "Monte Carlo error", "seen"), rows
         )
+    if "refusals" in results:
+        rows = [[line["mistake"], line["message"]] for line in results["refusals"]]
+        found["refusals"] = markdown(("mistake", "what is said"), rows)
     if "speed" in results:
         speed = dict(results["speed"])
         asked_in_all = speed.pop("queries")
@@ -139,7 +144,7 @@ def asked(line: dict) -> str:
     """A question in words."""
     done = [f"do({name} = {value})" for name, value in line.get("do", {}).items()]
     given = [f"{name} = {value}" for name, value in line.get("given", {}).items()]
-    return f"p({line['target']} = {line['value']} \\| {', '.join([*done, *given])})"
+    return f"p({line['target']} = {line['value']} | {', '.join([*done, *given])})"
 
 
 def confounded_table(lines: list[dict]) -> str:

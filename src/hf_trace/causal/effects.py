@@ -21,6 +21,7 @@ from hf_trace.errors import OverlapError, QueryError
 
 MOST_STATES = 200_000
 _TOGETHER = 1_000_000
+_FEW_ROWS = 10
 Floats = NDArray[np.float64]
 
 
@@ -304,10 +305,16 @@ def _checked(answer: Answer, settings: AnswerSettings) -> tuple[str, ...]:
             )
     if rows is None:
         return ()
-    if answer.query.given and answer.evidence_probability * rows < 0.01:
+    expected = answer.evidence_probability * rows if answer.query.given else math.inf
+    seen = f"What is given has probability {answer.evidence_probability:.2g} under what is done"
+    if expected < 1:
         raise QueryError(
-            f"What is given has probability {answer.evidence_probability:.2g} under what is done: all but impossible "
-            f"in {rows:,} training rows. Expected evidence that was seen; give less."
+            f"{seen}: less than one of {rows:,} training rows, all but impossible. Expected evidence that was "
+            "seen; give less."
+        )
+    if expected < _FEW_ROWS:
+        warnings.append(
+            f"{seen}: some {expected:.0f} of {rows:,} training rows. The answer rests on few or none."
         )
     for name, overlap in answer.overlap.items():
         if overlap.smallest * rows < 1:
