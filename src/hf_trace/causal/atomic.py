@@ -10,12 +10,13 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hf_trace.causal.blocks import Block, Causes, causes_of, uniforms
+from hf_trace.causal.blocks import Block, Causes, causes_of
 from hf_trace.causal.cmi import STATISTICS, kl_to_mixture_error, probability_gain
+from hf_trace.causal.replacements import Drawing, replacements
 from hf_trace.causal.settings import DiscoverySettings
 from hf_trace.scoring.interventions import atomic
 from hf_trace.scoring.oracle import Oracle
-from hf_trace.scoring.proposals import PROPOSALS, Alphabet, Draws, enumerate_types, invert, merge_draws
+from hf_trace.scoring.proposals import Alphabet
 from hf_trace.scoring.readers import Reading
 from hf_trace.scoring.rows import NO_TARGET, Branches
 
@@ -113,7 +114,8 @@ def _refined(task: _Task, causes: Causes) -> Iterator[NDArray[np.float64]]:
 def _sampled(task: _Task, causes: Causes, num_samples: int, seed: int) -> Iterator[_Sampled]:
     """Score replacements of all causes, a micro-batch at a time."""
     block = task.block
-    draws = _draw(task, causes, num_samples, seed)
+    drawing = Drawing(task.settings.proposal, num_samples, seed)
+    draws = replacements(task.oracle, task.reading, block, causes, task.alphabet, drawing)
     branches = atomic(block.input_ids, block.tested, causes.sequence, causes.position, causes.end, draws)
     for groups, replaced in task.oracle.branch_log_probs(task.reading, _on_allowed(block, causes, branches)):
         samples, width = replaced.shape[1:]
@@ -183,20 +185,3 @@ def _on_allowed(block: Block, causes: Causes, branches: Branches) -> Branches:
         return tail_ids, targets.masked_fill(~block.testable(row, cause, after)[:, None], NO_TARGET)
 
     return replace(branches, tails=tails)
-
-
-def _draw(task: _Task, causes: Causes, num_samples: int, seed: int) -> Draws:
-    block, alphabet, settings = task.block, task.alphabet, task.settings
-    kind, _, weighting = settings.proposal.partition(":")
-    exhaustive = kind == "exhaustive"
-    proposal = PROPOSALS[(weighting or "uniform") if exhaustive else kind]
-
-    def next_log_probs() -> Tensor:
-        return task.oracle.next_log_probs(task.reading, causes.sequence, causes.position)
-
-    probabilities = proposal(alphabet, next_log_probs)
-    observed = block.input_ids[causes.sequence, causes.position]
-    if exhaustive:
-        return enumerate_types(alphabet.token_ids, probabilities, observed)
-    drawn = alphabet.token_ids[invert(probabilities, uniforms(block, causes, num_samples, seed))]
-    return merge_draws(drawn, observed)

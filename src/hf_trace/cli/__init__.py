@@ -8,6 +8,7 @@ from hf_trace.cli.demonstration import demo
 from hf_trace.cli.discovery import discover
 from hf_trace.cli.effects import effect
 from hf_trace.cli.evaluation import evaluate
+from hf_trace.cli.outcomes import outcomes
 from hf_trace.cli.ranking import rank
 from hf_trace.cli.simulation import simulate
 from hf_trace.cli.training import train
@@ -25,6 +26,7 @@ _COMMANDS = (
     (train, "hf-trace train alarms.csv --case-column device --event-column alarm --out runs/alarms"),
     (discover, "hf-trace discover runs/alarms alarms.csv --max-lag 8 --plot graph.png --out graph.json"),
     (effect, "hf-trace effect runs/sachs --target Akt --do Mek=HIGH --given PKA=LOW"),
+    (outcomes, "hf-trace outcomes runs/blocks blocks.csv --outcome anomalous --out causes.csv"),
     (rank, "hf-trace rank runs/line line.csv --outcome 'pressure lost' --id shift-7 --top 5"),
     (evaluate, "hf-trace evaluate graph.json truth.csv"),
     (simulate, "hf-trace simulate small --out runs/small --sequences 500"),

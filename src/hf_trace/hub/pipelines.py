@@ -98,9 +98,10 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
         self.oracle = Oracle(self.model, memory=memory)
         self._memory = memory
         self.quality = read_json(path, METRICS_FILE).get("validation", {}) if path else {}
-        self.alphabet = Alphabet(
-            torch.from_numpy(self.events.event_ids), torch.from_numpy(self.events.frequencies)
-        )
+        # Labels of whole sequences are no events: nothing is replaced by them.
+        acts = torch.tensor([name not in self.outcome_events for name in self.events.event_types])
+        ids, shares = (torch.from_numpy(each) for each in (self.events.event_ids, self.events.frequencies))
+        self.alphabet = Alphabet(ids[acts], shares[acts])
 
     @cached_property
     def members(self) -> list[Oracle]:
@@ -250,7 +251,8 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
         if knowledge is None:
             return None
         vocab_size = self.oracle.vocab_size
-        return AllowedPairs.of(knowledge, self.events.event_types, self.alphabet.token_ids, vocab_size)
+        tokens = torch.from_numpy(self.events.event_ids)
+        return AllowedPairs.of(knowledge, self.events.event_types, tokens, vocab_size)
 
     def postprocess(self, scored: ScoredSequence, **options: Any) -> dict[str, Any]:
         """Graphs of one scored sequence."""

@@ -24,11 +24,13 @@ from transformers import (
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from hf_trace.data.log import EventLog
+from hf_trace.data.outcomes import outcome_event
 from hf_trace.data.windows import cut_windows
 from hf_trace.errors import EmptyLogError, SettingsError
 from hf_trace.hub.architectures import build_model, merged
 from hf_trace.hub.bagging import MEMBERS, bootstrap, member_seed
 from hf_trace.hub.oracle_quality import OracleQuality, measure
+from hf_trace.hub.outcome_loss import weighted_loss
 from hf_trace.hub.runs import check_replaceable, new_folder, save_run
 from hf_trace.hub.trainers import run_trainer, shared_arguments, silence, warmup_steps
 from hf_trace.scoring.oracle import Oracle
@@ -260,6 +262,10 @@ def _trainer(
         callbacks=[EarlyStoppingCallback(settings.patience)],
     )
     silence(trainer)
+    if settings.outcome_column is not None:
+        begins = outcome_event(settings.outcome_column, "")
+        labels = [token for name, token in tokenizer.vocabulary.items() if name.startswith(begins)]
+        trainer.outcomes, trainer.outcome_weight = torch.tensor(labels), float(np.mean(lengths))
     return trainer
 
 
@@ -268,7 +274,25 @@ class _OrderedTrainer(Trainer):
 
     The Trainer's own grouping by length draws from the global generator: a training resumed within a pass would
     go on in another order than the uninterrupted one.
+
+    Attributes:
+        outcomes: Tokens of labels of whole sequences, whose loss has a weight of its own; see ``outcome_loss``.
+        outcome_weight: That weight.
     """
+
+    outcomes: Tensor | None = None
+    outcome_weight = 1.0
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
+    ) -> Any:
+        """The model's own loss, or one in which labels of sequences weigh more."""
+        if self.outcomes is None:
+            return super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)
+        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        labels = inputs["labels"]
+        loss = weighted_loss(outputs.logits, labels, self.outcomes.to(labels.device), self.outcome_weight)
+        return (loss, outputs) if return_outputs else loss
 
     def get_train_dataloader(self) -> DataLoader:
         """Batches of similar lengths."""

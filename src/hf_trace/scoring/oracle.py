@@ -110,6 +110,55 @@ class Oracle:
             tail_ids, targets = branches.tails(groups, samples, few_lengths(tail))
             yield groups, self._score(reading, branches, groups, tail_ids, targets)[..., :tail]
 
+    def branch_candidates(
+        self, reading: Reading, branches: Branches, candidates: Int[Tensor, " candidate"]
+    ) -> Iterator[tuple[Int[Tensor, " group"], Float[Tensor, "group sample candidate"]]]:
+        """Score what may follow the rows that leave a reading, where nothing but the candidates may.
+
+        Yields:
+            The groups of a micro-batch and, for each of their rows, the log-probability in nats of every candidate
+            after the last token of the row; NaN for rows beyond the samples of a group.
+        """
+        for groups in micro_batches(self.reader.width(branches), branches, self._tokens_that_fit(branches)):
+            samples = int(branches.samples[groups].max())
+            if samples == 0:
+                yield groups, torch.empty((len(groups), 0, len(candidates)), dtype=torch.float64)
+                continue
+            scored = self._candidates_at_once(reading, branches, groups, samples, candidates)
+            unused = torch.arange(samples) >= branches.samples[groups, None]
+            yield groups, scored.masked_fill(unused[..., None], torch.nan)
+
+    @torch.inference_mode()
+    def _candidates_at_once(
+        self, reading: Reading, branches: Branches, groups: Tensor, samples: int, candidates: Tensor
+    ) -> Float[Tensor, "group sample candidate"]:
+        device = self.device
+        tail = few_lengths(int(branches.tail_length[groups].max()))
+        tail_ids, _ = branches.tails(groups, samples, tail)
+        features = self.reader.branch(
+            reading,
+            branches.sequence[groups].to(device),
+            branches.shared_length[groups].to(device),
+            tail_ids.to(device),
+        )
+        last = (branches.tail_length[groups] - 1).repeat_interleave(samples).to(device)
+        final = features[torch.arange(len(features), device=device), last]
+        logits = self.head.candidate_logits(final, candidates.to(device)).double().cpu()
+        return _finite(logits.log_softmax(-1)).view(len(groups), samples, -1)
+
+    @torch.inference_mode()
+    def next_candidates(
+        self,
+        reading: Reading,
+        sequence: Int[Tensor, " row"],
+        position: Int[Tensor, " row"],
+        candidates: Int[Tensor, " candidate"],
+    ) -> Float[Tensor, "row candidate"]:
+        """Log-probability of each candidate at given positions of what was read, where nothing else may stand."""
+        features = reading.features[sequence.to(self.device), position.to(self.device) - 1]
+        logits = self.head.candidate_logits(features, candidates.to(self.device))
+        return _finite(logits.double().cpu().log_softmax(-1))
+
     def _tokens_that_fit(self, branches: Branches) -> int:
         if not len(branches):
             return 1
