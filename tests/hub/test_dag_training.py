@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
 
 from hf_trace.data.dags.schema import DagSchema
 from hf_trace.data.dags.table import DagTable
@@ -498,3 +498,16 @@ def test_a_checkpoint_without_a_tokenizer_gets_a_new_vocabulary(pretrained, tmp_
     run = train_dag(drawn(40), tmp_path / "run", DagTrainingSettings(model=str(folder), epochs=2.0))
     assert DagTokenizer.from_pretrained(run.folder).kept_tokens == 0
     assert load_model(run.folder).config.vocab_size == 17
+
+
+@pytest.mark.parametrize("model_type", ["qwen2", "mamba", "bert"])
+def test_other_model_types(tmp_path, model_type):
+    # Beside some types Transformers rebuilds a tokenizer as another kind; the folder says how not to.
+    settings = DagTrainingSettings(model=model_type, epochs=2.0, refit=False)
+    run = train_dag(drawn(40), tmp_path / "run", settings)
+    tokenizer = DagTokenizer.from_pretrained(run.folder)
+    again = DagTokenizer(AutoTokenizer.from_pretrained(run.folder))
+    assert again.vocabulary == tokenizer.vocabulary
+    assert again.schema == SCHEMA
+    assert tokenizer.agrees_with(again.tokenizer)
+    assert load_model(run.folder).config.model_type == model_type

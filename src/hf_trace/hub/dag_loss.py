@@ -73,7 +73,7 @@ def variable_losses(
 
 
 def is_surely_better(one: TermLosses, other: TermLosses) -> bool:
-    """Whether the first model is better by more than two standard errors of the difference.
+    """Whether the first model is better by more than one and a half standard errors of the difference.
 
     Example:
         >>> weights, owners = np.ones(100), np.zeros(100, dtype=np.int64)
@@ -85,7 +85,7 @@ def is_surely_better(one: TermLosses, other: TermLosses) -> bool:
     gain, total = other.losses - one.losses, one.weights.sum()
     mean = (one.weights * gain).sum() / total
     error = np.sqrt((one.weights * (gain - mean) ** 2).sum()) / total
-    return bool(mean > 2 * error)
+    return bool(mean > 1.5 * error)
 
 
 def marginal_losses(

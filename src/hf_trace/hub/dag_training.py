@@ -29,7 +29,6 @@ from hf_trace.tokenization.dag_tokenizer import DagTokenizer
 _MOST_EPOCHS = {True: 300.0, False: 20.0}
 _BATCH_TOKENS = {True: 4096, False: 2048}
 _CHOICE_FILE = "choice.json"
-_PATIENCE = {True: 12, False: 4}
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ class DagTrainingSettings:
         validation_share: Share of rows held out to choose how long to train.
         refit: Whether to train once more, for as long, on all rows; by default where only parents are read and the
             model is from scratch.
-        patience: Evaluations, of 12, without a better validation loss before training stops; by default 4, and never
-            where only parents are read.
+        patience: Evaluations, of 12, without a better validation loss before training stops.
         bf16: Whether to compute in bfloat16; by default on GPUs that have it.
         folds: Models in ``members/``, each trained without one of as many parts of the rows, for estimates that are
             cross-fitted; 0 for none.
@@ -79,7 +77,7 @@ class DagTrainingSettings:
     smoothing: float = 0.5
     validation_share: float = 0.1
     refit: bool | None = None
-    patience: int | None = None
+    patience: int = 4
     bf16: bool | None = None
     folds: int = 0
     seed: int = 0
@@ -328,7 +326,7 @@ def pace(settings: DagTrainingSettings, rows: RowSource, seed: int, share: float
         epochs=settings.epochs or min(most, max(1.0, settings.max_tokens / tokens)),
         learning_rate=settings.learning_rate or _learning_rate(settings),
         batch_tokens=settings.batch_tokens or _BATCH_TOKENS[reads_parents],
-        patience=settings.patience or _PATIENCE[reads_parents],
+        patience=settings.patience,
         bf16=settings.bf16,
         seed=seed,
         share=share,
