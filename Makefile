@@ -10,7 +10,7 @@ demo: $(SET_UP)
 	$(BIN)/hf-trace demo --out runs/demo
 
 test: $(SET_UP)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m "not slow and not gpu" -n auto --maxprocesses 8 --dist loadfile
 
 slow: $(SET_UP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m "slow"

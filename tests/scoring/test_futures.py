@@ -77,7 +77,10 @@ def test_rows_read_whole_say_the_same():
     oracle = Oracle(tiny_model("llama"))
     context, last, uniforms = inputs(TIMED, 5)
     kept = list(sample_futures(oracle, context, last, TIMED, uniforms))
-    oracle.reader, oracle.head = FullRowReader(oracle.model), WholeHead(lambda logits: logits, oracle.vocab_size)
+    oracle.reader, oracle.head = (
+        FullRowReader(oracle.model),
+        WholeHead(lambda logits: logits, oracle.vocab_size),
+    )
     for one, other in zip(kept, sample_futures(oracle, context, last, TIMED, uniforms), strict=True):
         assert torch.equal(one.event, other.event)
         assert torch.equal(one.seconds, other.seconds)

@@ -28,7 +28,9 @@ def train_table(
     schema = infer_schema(dag, frame, bins=bins, latent=latent)
     encoded = encode_table(schema, frame, weight_column=weights)
     if schema.latent and "history" not in settings:
-        settings = {**settings, "history": "full", "order": "random"}
+        settings = {**settings, "history": "full"}
+    if settings.get("history") == "full" and "order" not in settings:
+        settings = {**settings, "order": "random"}  # a single order overfits, and fewer questions suit it
     say(
         f"{len(encoded):,} rows, {len(schema.topological_order)} variables, {schema.graph.number_of_edges()} edges"
     )
@@ -41,7 +43,7 @@ def train_table(
     chosen = DagTrainingSettings(**settings)
     with progress("training (%)", 100) as advance:
         trained = train_dag(
-            encoded, out, chosen, resume=resume, callbacks=[ProgressCallback(advance, 1 + chosen.folds)]
+            encoded, out, chosen, resume=resume, callbacks=[ProgressCallback(advance, chosen.trainings)]
         )
     losses = trained.metrics["validation"]["variables"]
     rows = [[name, each["loss"], each["marginal"]] for name, each in losses.items()]

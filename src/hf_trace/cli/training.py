@@ -20,7 +20,10 @@ def train(
     query: Query = None,
     time_unit: TimeUnit = "s",
     outcome_column: Outcome = None,
-    preset: Annotated[str, typer.Option(help="Size of a new model: tiny, small or base.")] = "tiny",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Size of a new model: nano, tiny, small or base; tiny for logs, nano for tables."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="A model type (gpt2), config, checkpoint folder or Hub id instead.")
     ] = None,
@@ -72,14 +75,13 @@ def train(
     """Train a model on an event log or a table; writes one folder that `from_pretrained` loads."""
     if dag is not None:
         chosen = {
-            "preset": preset,
             "model": model,
             "lora": lora,
             "epochs": epochs,
             "bf16": bf16,
             "folds": folds,
         }
-        given = {"history": history, "order": order}
+        given = {"preset": preset, "history": history, "order": order}
         chosen |= {name: value for name, value in given.items() if value is not None}
         training = train_table(
             log,
@@ -102,7 +104,7 @@ def train(
     from hf_trace.hub.training_progress import ProgressCallback
 
     settings = TrainingSettings(
-        preset=preset, model=model, lora=lora, epochs=epochs, min_count=min_count, gaps=gaps, bf16=bf16,
+        preset=preset or "tiny", model=model, lora=lora, epochs=epochs, min_count=min_count, gaps=gaps, bf16=bf16,
         window_length=window_length, window_gap=window_gap, ensemble=ensemble, seed=seed,
         outcome_column=outcome_column,
     )  # fmt: skip
