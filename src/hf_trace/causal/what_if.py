@@ -144,8 +144,9 @@ class Estimate:
     """A mean over sampled futures with its Monte Carlo standard error; NaN from one future.
 
     Example:
-        >>> Estimate.of(np.array([0.0, 1.0, 1.0, 0.0]))
-        Estimate(value=0.5, standard_error=0.2886751345948129)
+        >>> estimate = Estimate.of(np.array([0.0, 1.0, 1.0, 0.0]))
+        >>> estimate.value, round(estimate.standard_error, 3)
+        (0.5, 0.289)
     """
 
     value: float
