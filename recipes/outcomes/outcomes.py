@@ -1,0 +1,289 @@
+"""Which events bring an outcome about: a world whose rule is known, and blocks of a file system (HDFS).
+
+python recipes/outcomes/outcomes.py --data PATH/TO/hdfs_logkeys --out runs/outcomes
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from scipy.stats import chi2_contingency
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from hf_trace.data.log import EventLog
+from hf_trace.data.outcomes import outcome_event
+from hf_trace.data.sequence import EventSequence
+from hf_trace.data.worlds.outcomes import OutcomeRule
+from hf_trace.data.worlds.simulate import simulate
+from hf_trace.data.worlds.spec import WorldSpec
+from hf_trace.data.worlds.world import World
+from hf_trace.errors import HfTraceError
+from hf_trace.hub.discovery_run import load_pipeline
+from hf_trace.hub.outcome_predictions import binary_measures
+from hf_trace.hub.pipelines import CausalDiscoveryPipeline
+from hf_trace.hub.training import TrainingSettings, train
+
+# e00 and e01 act alone, e02 only before e03. e04 follows e00, e05 precedes e02, and neither does anything.
+SPEC = WorldSpec(types=12, memory=1, edges=((0, 4, 2.5), (5, 2, 2.5), (6, 7, 2.0)), length=10)
+RULE = OutcomeRule(-1.2, {0: 2.5, 1: -2.0}, {(2, 3): 2.5})
+DELTA = 0.05
+TRAINED, TESTED = 4000, 1000
+EXPLAINED = 500
+# Names that the log parsers' own list of templates gives to these keys; the data set has numbers alone.
+KEYS = {
+    "1": "adding an existing block", "2": "verification succeeded", "3": "served block",
+    "4": "exception while serving", "5": "receiving block", "6": "received block (with source)",
+    "7": "writeBlock exception", "8": "PacketResponder interrupted", "9": "received block of size",
+    "10": "PacketResponder exception", "11": "PacketResponder terminating", "12": "exception writing to mirror",
+    "13": "receiving empty packet", "14": "exception in receiveBlock", "15": "changing file offset",
+    "16": "transmitted block", "17": "failed to transfer", "18": "starting transfer thread", "19": "reopen block",
+    "20": "unexpected error deleting block", "21": "deleting block file", "22": "allocate block",
+    "23": "block added to invalid set", "24": "removing from needed replications", "25": "ask to replicate",
+    "26": "stored block added to map", "27": "redundant stored block", "28": "stored block of no file",
+    "29": "replication timed out",
+}  # fmt: skip
+
+
+def labelled(log: EventLog, labels: list[str]) -> EventLog:
+    """A log with labels as last events."""
+    return EventLog.from_sequences(
+        EventSequence((*sequence.events, outcome_event("label", label)), None, sequence.id)
+        for sequence, label in zip(log, labels, strict=True)
+    )
+
+
+def pipeline_of(log: EventLog, folder: Path, settings: TrainingSettings) -> CausalDiscoveryPipeline:
+    """A trained pipeline; a folder that exists is used as it is."""
+    if not (folder / "config.json").exists():
+        train(log, folder, settings)
+    return load_pipeline(folder)
+
+
+def counts(log: EventLog) -> np.ndarray:
+    """How often each sequence holds each type."""
+    table = np.zeros((len(log), len(log.event_types)))
+    sequence = np.repeat(np.arange(len(log)), log.sequence_lengths)
+    np.add.at(table, (sequence, log.codes), 1)
+    return table
+
+
+def by_counting(
+    table: np.ndarray, labels: np.ndarray, tested: np.ndarray, truth: np.ndarray
+) -> dict[str, Any]:
+    """Logistic regression on counts, out of sample."""
+    scaler = StandardScaler().fit(table)
+    model = LogisticRegression(max_iter=5000).fit(scaler.transform(table), labels)
+    return binary_measures(truth, model.predict_proba(scaler.transform(tested))[:, 1])
+
+
+def world(out: Path, sequences: int, ensemble: int) -> dict[str, Any]:
+    """A rule that is known: precision and recall of causes, coverage of intervals, prediction."""
+    drawn = simulate(World(SPEC), sequences + TESTED, seed=1)
+    codes, log = drawn.codes, drawn.log
+    untimed = EventLog(log.event_types, log.codes, log.offsets, None, log.ids)
+    chance = RULE.probability(codes)
+    happened = np.random.default_rng(2).random(len(codes)) < chance
+    whole = labelled(untimed, ["yes" if each else "no" for each in happened])
+    seen, held = np.arange(sequences), np.arange(sequences, sequences + TESTED)
+    settings = TrainingSettings(outcome_column="label", ensemble=ensemble, seed=0)
+    discover = pipeline_of(whole.select(seen), out / "world", settings)
+    tested = whole.select(held)
+    found = discover.outcomes(tested, proposal="exhaustive")
+    each = discover.outcomes(tested, proposal="exhaustive", level="instance", outcome="yes")
+    yes = outcome_event("label", "yes")
+    causes = {cause["event"] for named in found["outcomes"] for cause in named["causes"]}
+    names = np.array(log.event_types)
+    is_cause = np.isin(np.arange(SPEC.types), list(RULE.causes))
+    table = counts(untimed)
+    return {
+        "sequences": {"training": sequences, "test": TESTED},
+        "types": agreement(np.isin(names, list(causes)), is_cause),
+        "chi-square": agreement(associated(table[seen] > 0, happened[seen]), is_cause),
+        "predict all": agreement(np.ones(SPEC.types, dtype=bool), is_cause),
+        "found": sorted(causes),
+        "instances": instances(each, codes[held]),
+        "prediction": found["prediction"]["labels"][yes],
+        "true probabilities": binary_measures(happened[held], chance[held]),
+        "logistic regression": by_counting(table[seen], happened[seen], table[held], happened[held]),
+        "population": [
+            {name: cause[name] for name in ("event", "cmi", "gain", "gain_low", "gain_high", "frequency")}
+            for cause in next(named for named in found["outcomes"] if named["outcome"] == yes)["tested"]
+        ],
+    }
+
+
+def agreement(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Precision, recall and F1 of a set."""
+    hits = float((found & truth).sum())
+    precision = hits / max(found.sum(), 1)
+    recall = hits / max(truth.sum(), 1)
+    return {
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": 2 * precision * recall / max(precision + recall, 1e-12),
+    }
+
+
+def associated(present: np.ndarray, happened: np.ndarray) -> np.ndarray:
+    """Types whose presence goes with the outcome (chi-square, 5 % over all types together)."""
+    found = []
+    for column in present.T:
+        cells = [[np.sum(column & happened), np.sum(column & ~happened)],
+                 [np.sum(~column & happened), np.sum(~column & ~happened)]]  # fmt: skip
+        found.append(chi2_contingency(cells).pvalue < 0.05 / present.shape[1])
+    return np.array(found)
+
+
+def instances(found: list[dict[str, Any]], codes: np.ndarray) -> dict[str, Any]:
+    """Single events: against the rule, every replacement enumerated."""
+    rows = []
+    for record, sequence in zip(found, codes, strict=True):
+        gain, mean = RULE.gains(sequence, SPEC.types)
+        p = float(RULE.probability(sequence[None])[0])
+        truth = p * np.log(p / mean) + (1 - p) * np.log((1 - p) / (1 - mean)) > DELTA
+        for cause in record["outcomes"][0]["causes"]:
+            place = cause["position"]
+            rows.append(
+                (
+                    cause["carries"],
+                    truth[place],
+                    gain[place],
+                    cause["gain"],
+                    cause["gain_low"],
+                    cause["gain_high"],
+                )
+            )
+    carries, truth, gain, estimate, low, high = (np.array(column) for column in zip(*rows, strict=True))
+    inside = (low <= gain) & (gain <= high)
+    return {
+        **agreement(carries.astype(bool), truth.astype(bool)),
+        "base_rate": float(truth.mean()),
+        "coverage": float(inside.mean()),
+        "coverage_of_causes": float(inside[truth.astype(bool)].mean()),
+        "correlation": float(np.corrcoef(gain, estimate)[0, 1]),
+        "scatter": np.stack([gain, estimate], 1)[:: max(1, len(gain) // 1500)].round(4).tolist(),
+    }
+
+
+def hdfs(data: Path, out: Path, sequences: int) -> dict[str, Any]:
+    """Blocks of a file system, normal or anomalous."""
+    lines = [(line.split(), "normal") for line in (data / "hdfs_train").read_text().splitlines()]
+    lines += [(line.split(), "anomalous") for line in (data / "hdfs_test_abnormal").read_text().splitlines()]
+    lines = [(events, label) for events, label in lines if len(events) <= 100]
+    order = np.random.default_rng(0).permutation(len(lines))[: 2 * sequences]
+    log = EventLog.from_sequences(
+        EventSequence(tuple(f"{key} {KEYS[key]}" for key in lines[index][0]), None, str(index))
+        for index in order
+    )
+    labels = [lines[index][1] for index in order]
+    whole = labelled(log, labels)
+    seen, held = np.arange(sequences), np.arange(sequences, 2 * sequences)
+    discover = pipeline_of(whole.select(seen), out / "hdfs", TrainingSettings(outcome_column="label"))
+    known = np.isin(np.arange(len(whole.event_types)), np.unique(whole.select(seen).codes))
+    unknown = "error" if known.all() else "map"
+    predicted = discover.outcomes(whole.select(held), num_samples=1, unknown=unknown)["prediction"]
+    explained = held[[labels[index] == "anomalous" for index in held]][:EXPLAINED]
+    found = discover.outcomes(whole.select(explained), outcome="anomalous", unknown=unknown)
+    is_bad = np.array([label == "anomalous" for label in labels])
+    table = counts(log)
+    return {
+        "sequences": {"training": sequences, "test": sequences},
+        "distinct": len({tuple(lines[index][0]) for index in order}),
+        "explained": len(explained),
+        "prediction": predicted["labels"][outcome_event("label", "anomalous")],
+        "logistic regression": by_counting(table[seen], is_bad[seen], table[held], is_bad[held]),
+        "causes": found["outcomes"][0]["tested"][:10],
+    }
+
+
+def in_words(cause: dict[str, Any]) -> str:
+    """A cause as a sentence."""
+    acts = "likelier" if cause["direction"] == "excites" else "less likely"
+    return (
+        f"`{cause['event']}` makes the anomaly {acts} by {abs(cause['gain']):.2f} ({cause['gain_low']:+.2f} to "
+        f"{cause['gain_high']:+.2f}); it carries it in {cause['frequency']:.0%} of the {cause['support']} anomalous "
+        "blocks that have it."
+    )
+
+
+def report(found: dict[str, Any]) -> str:
+    """All numbers as Markdown."""
+    lines = ["| predicting | base rate | AUROC | AUPRC | log loss |", "|---|---|---|---|---|"]
+    for part in ("world", "hdfs"):
+        for name in ("prediction", "logistic regression", "true probabilities"):
+            if name in found[part]:
+                row = found[part][name]
+                cells = " | ".join(f"{row[key]:.4f}" for key in ("base_rate", "auroc", "auprc", "log_loss"))
+                lines.append(f"| {part}, {'this model' if name == 'prediction' else name} | {cells} |")
+    lines += ["", "| causes in the world | precision | recall | F1 |", "|---|---|---|---|"]
+    for name in ("types", "chi-square", "predict all", "instances"):
+        row = found["world"][name]
+        lines.append(
+            f"| {name} | " + " | ".join(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")) + " |"
+        )
+    single = found["world"]["instances"]
+    lines += [
+        "",
+        f"Single events: base rate {single['base_rate']:.3f}; intervals of the gain cover {single['coverage']:.3f} of "
+        f"all true gains, {single['coverage_of_causes']:.3f} of those of causes.",
+        "",
+        *[f"{number}. {in_words(cause)}" for number, cause in enumerate(found["hdfs"]["causes"], start=1)],
+    ]
+    return "\n".join(lines)
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Estimated against true gains, and the strongest causes of an anomaly."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
+    pairs = np.array(found["world"]["instances"]["scatter"])
+    left.plot([-0.6, 0.6], [-0.6, 0.6], color="#999999", linewidth=1)
+    left.scatter(pairs[:, 0], pairs[:, 1], s=6, alpha=0.4, color="#2c6fbb")
+    left.set(xlabel="true gain of an event", ylabel="estimated", title="world with a known rule")
+    causes = found["hdfs"]["causes"]
+    gains = [cause["gain"] for cause in causes]
+    error = [[abs(cause["gain"] - cause[end]) for cause in causes] for end in ("gain_low", "gain_high")]
+    colours = ["#d1702d" if gain > 0 else "#2c6fbb" for gain in gains]
+    right.barh(range(len(causes)), gains, xerr=error, color=colours, error_kw={"linewidth": 0.8})
+    right.set(yticks=range(len(causes)), yticklabels=[cause["event"] for cause in causes],
+              xlabel="what it adds to P(anomalous)", title="HDFS blocks")  # fmt: skip
+    right.invert_yaxis()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with hdfs_train and hdfs_test_abnormal"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/outcomes"))
+    parser.add_argument("--sequences", type=int, default=TRAINED, help="to train on, in the world")
+    parser.add_argument("--blocks", type=int, default=3000, help="to train on, and as many to test on")
+    parser.add_argument("--ensemble", type=int, default=4)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        found = {"world": world(options.out, options.sequences, options.ensemble)}
+        print(
+            json.dumps({key: value for key, value in found["world"].items() if key != "instances"}, indent=1)
+        )
+        found["hdfs"] = hdfs(options.data, options.out, options.blocks)
+    except (HfTraceError, OSError) as error:
+        sys.exit(f"The data set cannot be read: {error}")
+    (options.out / "outcomes.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (options.out / "outcomes.md").write_text(report(found) + "\n", encoding="utf-8")
+    draw(found, options.out / "outcomes.png")
+    print(report(found))
+
+
+if __name__ == "__main__":
+    main()
