@@ -1,0 +1,230 @@
+"""Root causes of faults of a lathe, ranked by a language model of its event log (causRCA).
+
+    python recipes/root-causes/root_causes.py --data PATH/TO/causrca --out runs/root-causes
+
+For every fault recording the events before each of its alarms are ranked; events of one variable count as that
+variable, alarms are never causes, and a recording's alarms take turns. Oracles are trained on normal operation and
+the fault recordings of other folds, without a word about causes; one oracle has seen normal operation alone.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from recordings import FOLDS, GROUPS, Incident, incidents, normal_ranges, normal_recordings, oracle
+
+from hf_trace.causal.ranking_baselines import CountingRanks
+from hf_trace.causal.ranking_metrics import ranking_scores
+from hf_trace.causal.root_causes import reciprocal_ranks
+from hf_trace.data.log import EventLog
+from hf_trace.data.sequence import EventSequence
+from hf_trace.errors import HfTraceError
+from hf_trace.hub.discovery_run import load_pipeline
+from hf_trace.hub.pipelines import CausalDiscoveryPipeline
+from hf_trace.hub.rank_run import earliest_first, surprises_to
+
+ALARMS = "*_A_[0-9]*"
+WITHIN = 32
+
+
+def cut(incident: Incident) -> EventSequence:
+    """The recording up to its diagnosis."""
+    times = incident.sequence.timestamps or ()
+    return incident.sequence.part(0, sum(time <= incident.diagnosed for time in times))
+
+
+def outcomes(incident: Incident, sequence: EventSequence) -> list[tuple[str, int]]:
+    """What the operator saw, in order: every alarm with its position."""
+    raised = [f"{alarm}=True" for alarm in incident.alarms]
+    return sorted(
+        ((event, sequence.events.index(event)) for event in raised if event in sequence.events),
+        key=lambda pair: pair[1],
+    )
+
+
+def node(event: str) -> str:
+    """The variable an event is of."""
+    return event.rpartition("=")[0]
+
+
+def in_turns(rankings: Iterable[Sequence[str]]) -> list[str]:
+    """The first of every ranking, then the second of every ranking, and so on; each node once."""
+    lists = [list(dict.fromkeys(map(node, ranking))) for ranking in rankings]
+    longest = max(map(len, lists), default=0)
+    return list(dict.fromkeys(each[place] for place in range(longest) for each in lists if place < len(each)))
+
+
+def scored(
+    discover: CausalDiscoveryPipeline, normal: CausalDiscoveryPipeline, incident: Incident, samples: int
+) -> list:
+    """For every alarm of an incident the events before it, in order, with all that rankings are made of."""
+    sequence, found = cut(incident), []
+    for outcome, position in outcomes(incident, sequence):
+        ranking = discover.rank(
+            sequence,
+            outcome=outcome,
+            position=position,
+            reference=normal,
+            num_samples=samples,
+            within=str(WITHIN),
+            exclude=[ALARMS],
+            unknown="map",
+        )
+        causes = sorted(ranking["causes"], key=lambda cause: cause["position"])
+        own = surprises_to(discover, sequence, [cause["position"] for cause in causes])
+        keys = ("event", "position", "effect", "standard_error", "pagerank", "surprise")
+        rows = [{**{key: cause[key] for key in keys}, "own_surprise": float(each)}
+                for cause, each in zip(causes, own, strict=True)]  # fmt: skip
+        found.append({"outcome": outcome, "events": rows})
+    return found
+
+
+def rankings(alarms: list, counts: CountingRanks) -> dict[str, list[str]]:
+    """Nodes in the order of every method."""
+    found: dict[str, list[list[str]]] = {}
+    for alarm in alarms:
+        rows = alarm["events"]
+        events = [row["event"] for row in rows]
+        effect, pagerank, own = (
+            np.array([row[key] for row in rows]) for key in ("effect", "pagerank", "own_surprise")
+        )
+        unseen = [np.inf if row["surprise"] is None else row["surprise"] for row in rows]
+        novelty = earliest_first(np.array(unseen))
+        scores = {
+            "effect + PageRank (default)": reciprocal_ranks([effect, pagerank]),
+            "effect + PageRank + surprise to normal (default with --reference)": reciprocal_ranks(
+                [effect, pagerank, novelty]
+            ),
+            "effect": effect,
+            "PageRank": pagerank,
+            "surprise": own,
+            "surprise to normal": novelty,
+            "effect + surprise to normal": reciprocal_ranks([effect, novelty]),
+            **{name: score(events, alarm["outcome"]) for name, score in counts.all.items()},
+        }
+        for name, values in scores.items():
+            order = sorted(range(len(events)), key=lambda place: -values[place])
+            found.setdefault(name, []).append([events[place] for place in order])
+    return {name: in_turns(lists) for name, lists in found.items()}
+
+
+def score_fold(data: Path, out: Path, fold: int, samples: int) -> list:
+    """Everything that rankings of one fold are made of; a file that exists is used as it is."""
+    path = out / f"scores-{fold}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    ranges = normal_ranges(data)
+    normal, faults = normal_recordings(data, ranges), incidents(data, ranges)
+    blind = load_pipeline(oracle(out, normal, faults, None))
+    discover = load_pipeline(oracle(out, normal, faults, fold))
+    found = []
+    for incident in (each for each in faults if each.fold == fold):
+        started = time.process_time()
+        alarms = scored(discover, blind, incident, samples)
+        found.append({"id": incident.sequence.id, "alarms": alarms, "seconds": time.process_time() - started})
+        print(f"fold {fold}: {incident.experiment}, {found[-1]['seconds']:.0f} s", flush=True)
+    path.write_text(json.dumps(found), encoding="utf-8")
+    return found
+
+
+def measure(data: Path, out: Path, *, samples: int) -> dict:
+    """Rank every incident by every method and score the rankings."""
+    ranges = normal_ranges(data)
+    normal, faults = normal_recordings(data, ranges), incidents(data, ranges)
+    known = {incident.sequence.id: incident for incident in faults}
+    ranked: dict[str, list[tuple[Incident, list[str]]]] = {}
+    seconds = []
+    for fold in range(FOLDS):
+        seen = [each.sequence for each in faults if each.fold != fold]
+        counts = CountingRanks(EventLog.from_sequences([*normal, *seen]), max_lag=WITHIN)
+        for found in score_fold(data, out, fold, samples):
+            seconds.append(found["seconds"])
+            for name, order in rankings(found["alarms"], counts).items():
+                ranked.setdefault(name, []).append((known[found["id"]], order))
+    scores = {
+        name: {
+            group: ranking_scores((order, each.causes) for each, order in pairs if each.group == group)
+            for group in GROUPS
+        }
+        for name, pairs in ranked.items()
+    }
+    sizes = {group: sum(each.group == group for each in faults) for group in GROUPS}
+    return {"incidents": sizes, "scores": scores, "seconds_per_incident": float(np.mean(seconds))}
+
+
+PUBLISHED = {"true graph (published)": (1.0, 0.744), "PC graph (published)": (0.867, 0.480),
+             "recency (published)": (0.353, 0.184)}  # fmt: skip
+
+
+def table(found: dict) -> str:
+    """All scores as Markdown."""
+    names = ["AC@1", "AC@3", "AC@5", "MAP@3", "Avg@5"]
+    lines = ["| method | faults | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    for method, groups in found["scores"].items():
+        for group in GROUPS:
+            cells = [
+                f"{each['value']:.2f} ({each['low']:.2f} to {each['high']:.2f})"
+                for each in groups[group].values()
+            ]
+            lines.append(f"| {method} | {group} | " + " | ".join(cells) + " |")
+    for method, values in PUBLISHED.items():
+        for group, value in zip(GROUPS, values, strict=True):
+            lines.append(f"| {method} | {group} | - | - | - | {value:.2f} | - |")
+    return "\n".join(lines)
+
+
+def draw(found: dict, path: Path) -> None:
+    """MAP@3 of every method, with intervals."""
+    methods = list(found["scores"])
+    figure, axes = plt.subplots(figsize=(8, 0.42 * len(methods) + 1.4), layout="constrained")
+    for shift, (group, colour) in enumerate(zip(GROUPS, ("#2c6fbb", "#d1702d"), strict=True)):
+        values = [found["scores"][method][group]["MAP@3"] for method in methods]
+        places = [number + 0.36 * (shift - 0.5) for number in range(len(methods))]
+        error = [
+            [each["value"] - each["low"] for each in values],
+            [each["high"] - each["value"] for each in values],
+        ]
+        axes.barh(places, [each["value"] for each in values], 0.34, xerr=error, label=group, color=colour,
+                  error_kw={"linewidth": 0.8})  # fmt: skip
+        axes.axvline(PUBLISHED["PC graph (published)"][shift], color=colour, linestyle=":", linewidth=1)
+        axes.axvline(PUBLISHED["true graph (published)"][shift], color=colour, linewidth=1)
+    axes.set(yticks=range(len(methods)), yticklabels=methods, xlim=(0, 1.03),
+             xlabel="MAP@3; lines: published, with the true graph (solid) and a PC graph (dotted)")  # fmt: skip
+    axes.invert_yaxis()
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, default=Path("runs/root-causes"))
+    parser.add_argument("--samples", type=int, default=8, help="futures of each event")
+    parser.add_argument("--fold", type=int, help="score this fold alone, beside other processes")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        if options.fold is not None:
+            score_fold(options.data, options.out, options.fold, options.samples)
+            return
+        found = measure(options.data, options.out, samples=options.samples)
+    except (HfTraceError, OSError) as error:
+        sys.exit(f"The data set cannot be read: {error}")
+    (options.out / "root_causes.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (options.out / "root_causes.md").write_text(table(found) + "\n", encoding="utf-8")
+    draw(found, options.out / "root_causes.png")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
