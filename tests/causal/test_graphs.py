@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from hf_trace.causal.frequencies import wilson_interval
 from hf_trace.causal.graphs import instance_graph, summary_graph
 from hf_trace.causal.pairs import PairScores
-from hf_trace.causal.population import PopulationPool, wilson_interval
+from hf_trace.causal.population import PopulationPool
 from hf_trace.causal.thresholds import parse_threshold
 from hf_trace.data.graph import CausalGraph
 from hf_trace.data.sequence import EventSequence

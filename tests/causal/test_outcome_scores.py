@@ -6,9 +6,9 @@ import torch
 from tests.models import tiny_model
 from tests.outcome_lm import FIRST, outcome_lm
 
+from hf_trace.causal.frequencies import wilson_interval
 from hf_trace.causal.outcome_population import OutcomePool
 from hf_trace.causal.outcomes import OutcomeScores, averaged_outcomes, score_outcomes
-from hf_trace.causal.population import wilson_interval
 from hf_trace.causal.replacements import Drawing
 from hf_trace.data.sequence import EncodedSequence
 from hf_trace.data.worlds.outcomes import OutcomeRule

@@ -309,15 +309,21 @@ def test_longer_sequences_slide(discover):
         ),
         ({"batch_size": 0}, "batch_size is 0, expected a whole number of at least 1."),
         ({"batch_size": "8"}, "batch_size is '8', expected a whole number of at least 1."),
-        ({"min_frequency": 5}, "min_frequency is 5, expected a number from 0 to 1."),
-        ({"min_frequency": "half"}, "min_frequency is 'half', expected a number from 0 to 1."),
+        ({"min_frequency": 5}, "min_frequency is 5, expected a number from 0 to 1, or 'adaptive'."),
+        ({"bootstrap": -1}, "bootstrap is -1, expected a whole number of at least 0."),
+        (
+            {"bootstrap": 10},
+            "bootstrap is 10 with level 'instance' and direct effects, expected a population graph of direct effects, "
+            "whose sequences can be resampled. Leave `--bootstrap` out.",
+        ),
+        ({"min_frequency": "half"}, "min_frequency is 'half', expected a number from 0 to 1, or 'adaptive'."),
         ({"min_support": 0}, "min_support is 0, expected a whole number of at least 1."),
         ({"max_lag": 0}, "max_lag is 0, expected a whole number of at least 1."),
         (
             {"maxlag": 3},
             "Unknown parameter 'maxlag', expected one of: max_lag, threshold, num_samples, proposal, construction, "
             "statistic, effect, horizon, num_contexts, refine, prefix_length, seed, self_loops, knowledge, level, "
-            "batch_size, return_scores, unknown, slide, min_frequency, min_support.",
+            "batch_size, return_scores, unknown, slide, min_frequency, min_support, bootstrap.",
         ),
     ],
 )

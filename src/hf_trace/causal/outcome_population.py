@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from hf_trace.causal.frequencies import wilson_interval
 from hf_trace.causal.graphs import direction
 from hf_trace.causal.outcomes import OutcomeScores
-from hf_trace.causal.population import wilson_interval
 
 _RESAMPLES = 1000
 # Means of more sequences are normal, and need no resampling.

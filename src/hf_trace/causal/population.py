@@ -1,60 +1,97 @@
 """One graph from many sequences: how often a pair of event types carries an edge, where both occur within reach."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_trace.causal.frequencies import FrequencyRule, parse_frequency, wilson_interval
 from hf_trace.causal.graphs import direction
 from hf_trace.causal.knowledge import BackgroundKnowledge
+from hf_trace.causal.pair_sums import PAIR, SUMS, added, counted, quantile, sums_by_sequence, two_digits
 from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.required_edges import with_required
+from hf_trace.causal.resampling import UnitSums, bootstrap, half_sample_stability, resampling_units
 from hf_trace.causal.thresholds import Threshold
 from hf_trace.data.graph import CausalGraph
+from hf_trace.data.log import EventLog
 from hf_trace.data.sequence import EventSequence
+from hf_trace.errors import SettingsError
 
-_PAIR = ["cause", "effect"]
-_SUMS = ["tested", "cmi", "edges", "edge_cmi", "edge_gain", "edge_confidence", "timed_edges", "edge_seconds"]
 _PAIRS_HELD = 1_000_000
 # A score for every tested pair travels with the graph only where the table stays small.
 _MOST_SCORED_TYPES = 1_000
+_QUANTILES = (0.1, 0.5, 0.9)
 
 
-def wilson_interval(successes: Any, trials: Any, *, z: float = 1.96) -> tuple[NDArray[Any], NDArray[Any]]:
-    """95 % interval of a share, right for few trials (Wilson 1927).
+@dataclass(frozen=True)
+class PoolState:
+    """What a pool that keeps its sequences consists of.
 
-    Example:
-        >>> low, high = wilson_interval(0, 10)
-        >>> float(low), round(float(high), 3)
-        (0.0, 0.278)
+    Attributes:
+        event_types: Names of the types, in the order of their numbers.
+        ids: Names of the sequences.
+        events: Numbers of the events of each sequence.
+        by_sequence: Sums of each pair of types in each sequence.
+        lags: How many edges of each pair have each lag, in events.
+        seconds: Likewise in seconds, rounded to two digits.
     """
-    share = np.asarray(successes) / np.asarray(trials)
-    weight = z * z / np.asarray(trials)
-    centre = share + weight / 2
-    spread = np.sqrt(weight * share * (1 - share) + weight * weight / 4)
-    low, high = (centre - spread) / (1 + weight), (centre + spread) / (1 + weight)
-    return np.where(np.asarray(successes) == 0, 0.0, low), np.where(share == 1, 1.0, high)
+
+    event_types: tuple[str, ...]
+    ids: tuple[str, ...]
+    events: tuple[NDArray[np.int32], ...]
+    by_sequence: pd.DataFrame
+    lags: pd.DataFrame
+    seconds: pd.DataFrame
+
+    def log(self) -> EventLog:
+        """The sequences as a log, without times."""
+        return EventLog.from_sequences(
+            EventSequence(tuple(self.event_types[code] for code in codes), id=name)
+            for name, codes in zip(self.ids, self.events, strict=True)
+        )
 
 
 class PopulationPool:
-    """Adds up scored sequences; memory follows the pairs of types seen, not the sequences.
+    """Adds up scored sequences.
+
+    Memory follows the pairs of types seen, not the sequences, unless the sums of every sequence are kept: then it is
+    some 90 bytes for each pair of types in each sequence.
 
     Args:
         threshold: What makes a pair of positions an edge.
         self_loops: Whether edges from a type to itself count.
+        keep_sequences: Whether to keep the sums of every sequence, for resampling and for storing the pool.
     """
 
-    def __init__(self, threshold: Threshold, *, self_loops: bool = False) -> None:
+    def __init__(
+        self, threshold: Threshold, *, self_loops: bool = False, keep_sequences: bool = False
+    ) -> None:
         self.threshold = threshold
         self.self_loops = self_loops
-        self.sequences = 0
+        self.keep_sequences = keep_sequences
+        self.ids: list[str] = []
+        self._events: list[NDArray[np.int32]] = []
         self._types: dict[str, int] = {}
         self._pending: list[pd.DataFrame] = []
         self._held = 0
+        self._kept: list[pd.DataFrame] = []
         self._pairs = pd.DataFrame()
         self._lags = pd.DataFrame()
+        self._seconds = pd.DataFrame()
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences were added."""
+        return len(self.ids)
+
+    @property
+    def event_types(self) -> tuple[str, ...]:
+        """Names of all types seen, in the order of their numbers."""
+        return tuple(self._types)
 
     def add(self, sequence: EventSequence, scores: PairScores) -> None:
         """Add the tested pairs of one sequence."""
@@ -78,7 +115,9 @@ class PopulationPool:
             table["seconds"] = times[scores.effect_position] - times[scores.cause_position]
         frame = pd.DataFrame(table)
         self._pending.append(frame if self.self_loops else frame[frame["cause"] != frame["effect"]])
-        self.sequences += 1
+        self.ids.append(str(self.sequences) if sequence.id is None else sequence.id)
+        if self.keep_sequences:
+            self._events.append(codes.astype(np.int32))
         self._held += len(frame)
         if self._held > _PAIRS_HELD:
             self._compact()
@@ -86,36 +125,122 @@ class PopulationPool:
     def graph(
         self,
         *,
-        min_frequency: float = 0.05,
+        min_frequency: Any = 0.05,
         min_support: int = 2,
         knowledge: BackgroundKnowledge | None = None,
+        resamples: int = 0,
+        seed: int = 0,
     ) -> CausalGraph:
         """The population graph of everything added so far.
 
         Args:
-            min_frequency: A pair is an edge when the lower end of the Wilson interval of its frequency
-                exceeds this.
+            min_frequency: A share: a pair is an edge when the lower end of the Wilson interval of its frequency
+                exceeds it. Or ``"adaptive"``, see ``AdaptiveShare``.
             min_support: Least number of sequences in which the pair must have been tested.
             knowledge: Its required edges are in the graph whatever was found, marked ``required``.
+            resamples: How often to resample the sequences for intervals; 0 gives none. Needs ``keep_sequences``.
+            seed: Seed of the resampling.
 
         Returns:
             Edges with ``cmi`` (mean over tested position pairs, nats), ``edge_cmi`` (mean over those that
             carry the edge), ``confidence`` (likewise, where the threshold knows one),
             ``frequency`` with interval (share of ``support`` sequences that carry it),
-            ``lag_counts`` (events) and, with timestamps, ``lag_seconds`` (mean). ``metadata["scores"]`` holds
-            the mean cmi of every tested pair, edges or not.
+            ``lag_counts`` (events) and, with timestamps, ``lag_seconds`` (mean) and ``lag_seconds_quantiles`` (of
+            lags rounded to two digits). With resamples ``resampled_share`` (share of them in which the pair is an
+            edge), ``cmi_low`` and ``cmi_high``, ``resampled_frequency_low`` and ``resampled_frequency_high``
+            (percentiles 2.5 and 97.5). ``metadata["scores"]`` holds the mean cmi of every tested pair, edges or not.
+
+        Raises:
+            SettingsError: If ``min_frequency`` is not understood, or the pool cannot be resampled.
         """
         self._compact()
-        names = list(self._types)
-        pairs = self._statistics()
-        is_edge = (pairs["frequency_low"] > min_frequency) & (pairs["support"] >= min_support)
-        kept = pairs[is_edge | self._required(pairs, knowledge)]
+        rule = parse_frequency(min_frequency)
+        names, pairs = list(self._types), self._statistics()
+        is_edge = _edges(pairs, rule, min_support) | self._required(pairs, knowledge)
+        kept = pairs[is_edge]
+        if resamples and len(pairs):
+            found = bootstrap(
+                self.unit_sums(), is_edge, rule, min_support=min_support, resamples=resamples, seed=seed
+            )
+            kept = kept.assign(**found.columns())
         edges = tuple(self._edge(names, row) for row in kept.to_dict("records"))
         metadata: dict[str, Any] = {"sequences": self.sequences}
         if len(names) <= _MOST_SCORED_TYPES:
             metadata["scores"] = {"events": names, "matrix": _matrix(pairs, len(names)).tolist()}
         graph = CausalGraph("population", tuple(names), edges, metadata)
         return graph if knowledge is None else with_required(graph, knowledge, {})
+
+    def stability(
+        self, *, min_frequency: Any = 0.05, min_support: int = 2, repeats: int = 20, seed: int = 0
+    ) -> NDArray[np.float64]:
+        """Jaccard index of the edges of two random halves of the sequences, for each of some halvings.
+
+        Args:
+            min_frequency: As for ``graph``.
+            min_support: Likewise, of each half.
+            repeats: How often to halve.
+            seed: Seed of the halves.
+
+        Raises:
+            SettingsError: If the pool did not keep its sequences.
+        """
+        rule = parse_frequency(min_frequency)
+        return half_sample_stability(
+            self.unit_sums(), rule, min_support=min_support, repeats=repeats, seed=seed
+        )
+
+    def by_sequence(self) -> pd.DataFrame:
+        """Sums of each pair of types in each sequence; see ``pair_sums.sums_by_sequence``.
+
+        Raises:
+            SettingsError: If the pool did not keep them.
+        """
+        if not self.keep_sequences:
+            raise SettingsError(
+                "The pool has no sums of single sequences, expected them for resampling and storing. Make it with "
+                "`PopulationPool(threshold, keep_sequences=True)`."
+            )
+        self._compact()
+        return pd.concat(self._kept, ignore_index=True) if self._kept else pd.DataFrame(columns=SUMS)
+
+    def unit_sums(self) -> UnitSums:
+        """What resampling works on: the sums of every case.
+
+        Raises:
+            SettingsError: If the pool did not keep its sequences.
+        """
+        return UnitSums.of(self.by_sequence(), resampling_units(self.ids))
+
+    def state(self) -> PoolState:
+        """Everything that was added, to go on from later; see ``from_state``.
+
+        Raises:
+            SettingsError: If the pool did not keep its sequences.
+        """
+        sums = self.by_sequence()
+        return PoolState(
+            self.event_types, tuple(self.ids), tuple(self._events), sums, self._lags, self._seconds
+        )
+
+    @classmethod
+    def from_state(
+        cls, threshold: Threshold, state: PoolState, *, self_loops: bool = False
+    ) -> "PopulationPool":
+        """A pool that goes on where another ended, with the same numbers to the last digit.
+
+        Args:
+            threshold: That of the other pool.
+            state: What its ``state`` gave.
+            self_loops: That of the other pool.
+        """
+        pool = cls(threshold, self_loops=self_loops, keep_sequences=True)
+        pool.ids, pool._events = list(state.ids), list(state.events)
+        pool._types = {name: number for number, name in enumerate(state.event_types)}
+        if len(state.by_sequence):
+            pool._kept = [state.by_sequence]
+            pool._pairs = added(pd.DataFrame(), state.by_sequence)
+            pool._lags, pool._seconds = state.lags, state.seconds
+        return pool
 
     def _required(self, pairs: pd.DataFrame, knowledge: BackgroundKnowledge | None) -> NDArray[np.bool_]:
         """Where a pair of types is required."""
@@ -128,14 +253,20 @@ class PopulationPool:
             return
         pending = pd.concat(self._pending, ignore_index=True)
         self._pending, self._held = [], 0
-        self._pairs = _added(self._pairs, _count_pairs(pending), _PAIR)
-        carried = pending[pending["edge"]].groupby([*_PAIR, "lag"], as_index=False).size()
-        self._lags = _added(self._lags, carried, [*_PAIR, "lag"])
+        by_sequence = sums_by_sequence(pending)
+        self._pairs = added(self._pairs, by_sequence)
+        carried = pending[pending["edge"]]
+        self._lags = counted(self._lags, carried, "lag")
+        timed = carried[carried["seconds"].notna()]
+        timed = timed.assign(seconds=two_digits(timed["seconds"].to_numpy(dtype=np.float64)))
+        self._seconds = counted(self._seconds, timed, "seconds")
+        if self.keep_sequences:
+            self._kept.append(by_sequence)
 
     def _statistics(self) -> pd.DataFrame:
         pairs = self._pairs
         if pairs.empty:
-            return pd.DataFrame(columns=[*_PAIR, "support", "frequency_low", "mean_cmi"])
+            return pd.DataFrame(columns=[*PAIR, "support", "edge_sequences", "mean_cmi"])
         low, high = wilson_interval(pairs["edge_sequences"], pairs["support"])
         return pairs.assign(
             mean_cmi=pairs["cmi"] / pairs["tested"],
@@ -145,7 +276,7 @@ class PopulationPool:
         )
 
     def _edge(self, names: list[str], row: Mapping[Any, Any]) -> dict[str, Any]:
-        lags = self._lags[(self._lags["cause"] == row["cause"]) & (self._lags["effect"] == row["effect"])]
+        lags = _of_pair(self._lags, row)
         counts = dict(zip(lags["lag"].tolist(), lags["size"].tolist(), strict=True))
         carried = {}
         if row["edges"]:
@@ -168,30 +299,28 @@ class PopulationPool:
             "lag_counts": {str(lag): counts[lag] for lag in sorted(counts)},
         }
         if row["timed_edges"]:
+            seconds = _of_pair(self._seconds, row)
+            values, sizes = seconds["seconds"].to_numpy(), seconds["size"].to_numpy()
             edge["lag_seconds"] = row["edge_seconds"] / row["timed_edges"]
-        return edge
+            edge["lag_seconds_quantiles"] = {
+                f"{level:g}": quantile(values, sizes, level) for level in _QUANTILES
+            }
+        return edge | {name: row[name] for name in _RESAMPLED if name in row}
 
 
-def _count_pairs(pending: pd.DataFrame) -> pd.DataFrame:
-    """Totals of each pair of types over whole sequences."""
-    edge = pending["edge"]
-    pending = pending.assign(
-        tested=1,
-        edges=edge.astype(np.int64),
-        edge_cmi=pending["cmi"].where(edge, 0.0),
-        edge_gain=pending["gain"].where(edge, 0.0),
-        edge_confidence=pending["confidence"].where(edge, 0.0),
-        timed_edges=(edge & pending["seconds"].notna()).astype(np.int64),
-        edge_seconds=pending["seconds"].where(edge, 0.0),
-    )
-    by_sequence = pending.groupby([*_PAIR, "sequence"], as_index=False)[_SUMS].sum()
-    by_sequence["edge_sequences"] = (by_sequence["edges"] > 0).astype(np.int64)
-    by_sequence["support"] = 1
-    return by_sequence.drop(columns="sequence").groupby(_PAIR, as_index=False).sum()
+_RESAMPLED = ("resampled_share", "cmi_low", "cmi_high", "resampled_frequency_low", "resampled_frequency_high")
 
 
-def _added(total: pd.DataFrame, more: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    return more if total.empty else pd.concat([total, more]).groupby(keys, as_index=False).sum()
+def _edges(pairs: pd.DataFrame, rule: FrequencyRule, min_support: int) -> NDArray[np.bool_]:
+    counts = (pairs[name].to_numpy(dtype=np.int64) for name in ("edge_sequences", "support", "effect"))
+    return rule.keep(*counts) & (pairs["support"].to_numpy(dtype=np.int64) >= min_support)
+
+
+def _of_pair(table: pd.DataFrame, row: Mapping[Any, Any]) -> pd.DataFrame:
+    if table.empty:
+        return pd.DataFrame(columns=["lag", "seconds", "size"])
+    found: pd.DataFrame = table[(table["cause"] == row["cause"]) & (table["effect"] == row["effect"])]
+    return found
 
 
 def _matrix(pairs: pd.DataFrame, types: int) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from functools import cached_property
 from itertools import chain, islice
-from numbers import Integral, Real
+from numbers import Integral
 from os import PathLike
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from hf_trace.causal.allowed_pairs import AllowedPairs
 from hf_trace.causal.discovery import score_pairs
 from hf_trace.causal.ensembles import pooled
+from hf_trace.causal.frequencies import LeastShare, parse_frequency
 from hf_trace.causal.graphs import instance_graph, summary_graph
 from hf_trace.causal.knowledge import BackgroundKnowledge, as_knowledge
 from hf_trace.causal.pairs import PairScores
@@ -40,7 +41,8 @@ from hf_trace.tokenization.event_tokenizer import EventTokenizer
 TASK = "causal-discovery"
 LEVELS = get_args(Level)
 _SETTINGS = tuple(field.name for field in fields(DiscoverySettings))
-_CALL_OPTIONS = ("level", "batch_size", "return_scores", "unknown", "slide", "min_frequency", "min_support")
+_POOLING = ("min_frequency", "min_support", "bootstrap")
+_CALL_OPTIONS = ("level", "batch_size", "return_scores", "unknown", "slide", *_POOLING)
 _SEQUENCES_AT_ONCE = 32
 
 ScoredSequence = tuple[EventSequence, PairScores]
@@ -60,6 +62,8 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
     * ``slide``: read sequences longer than the model in overlapping windows, instead of refusing them; a cause then
       has at least half a window of past.
     * ``min_frequency``, ``min_support``: see ``PopulationPool.graph``.
+    * ``bootstrap``: how often to resample the sequences of a population, for intervals of its edges; 0 (default)
+      gives none.
 
     Example:
         >>> from transformers import pipeline
@@ -180,8 +184,9 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
             "settings": settings,
             "level": level,
             "return_scores": bool(parameters.get("return_scores", False)),
-            "min_frequency": _share("min_frequency", parameters.get("min_frequency", 0.05)),
+            "min_frequency": _frequency(parameters.get("min_frequency", 0.05)),
             "min_support": _at_least_one("min_support", parameters.get("min_support", 2)),
+            "bootstrap": _resamples(parameters.get("bootstrap", 0), settings, level),
         }
         at_once = _SEQUENCES_AT_ONCE if batch_size is None else _at_least_one("batch_size", batch_size)
         slide = bool(parameters.get("slide", False))
@@ -277,7 +282,11 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
 
     def _population(self, scored: Iterable[ScoredSequence], options: dict[str, Any]) -> dict[str, Any]:
         settings: DiscoverySettings = options["settings"]
-        pool = PopulationPool(parse_threshold(settings.threshold), self_loops=settings.self_loops)
+        pool = PopulationPool(
+            parse_threshold(settings.threshold),
+            self_loops=settings.self_loops,
+            keep_sequences=options["bootstrap"] > 0,
+        )
         for sequence, scores in scored:
             pool.add(sequence, scores)
         return self.population_output(pool, **options)
@@ -285,7 +294,14 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
     def population_output(self, pool: PopulationPool, **options: Any) -> dict[str, Any]:
         """What a call with ``level="population"`` returns, from sequences already pooled."""
         least = {name: options[name] for name in ("min_frequency", "min_support")}
-        graph = pool.graph(**least, knowledge=options["settings"].knowledge)
+        settings: DiscoverySettings = options["settings"]
+        graph = pool.graph(
+            **least, knowledge=settings.knowledge, resamples=options["bootstrap"], seed=settings.seed
+        )
+        if options["bootstrap"]:
+            found = pool.stability(**least, seed=settings.seed)
+            measured = {"mean": float(found.mean()), "least": float(found.min()), "halvings": len(found)}
+            graph = replace(graph, metadata={**graph.metadata, "stability": measured})
         return {"edges": list(graph.edges), "sequences": pool.sequences, **self._provenance(graph, options)}
 
     def total_output(
@@ -306,7 +322,7 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
         """The graph with everything needed to judge and to repeat it."""
         settings = options["settings"].to_dict() | {"level": options["level"]}
         if options["level"] == "population":
-            settings |= {name: options[name] for name in ("min_frequency", "min_support")}
+            settings |= {name: options[name] for name in _POOLING}
         oracle = {**self.quality, "reader": self.oracle.reader.name}
         warnings = [oracle_quality.warning(self.quality)]
         if parse_threshold(options["settings"].threshold).has_confidence:
@@ -324,10 +340,21 @@ def _at_least_one(name: str, value: Any) -> int:
     return int(value)
 
 
-def _share(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
-        raise SettingsError(f"{name} is {value!r}, expected a number from 0 to 1.")
-    return float(value)
+def _frequency(value: Any) -> float | str:
+    """A share as a number, or the name of a rule."""
+    rule = parse_frequency(value)
+    return rule.share if isinstance(rule, LeastShare) else str(value)
+
+
+def _resamples(value: Any, settings: DiscoverySettings, level: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise SettingsError(f"bootstrap is {value!r}, expected a whole number of at least 0.")
+    if value and (level != "population" or settings.effect == "total"):
+        raise SettingsError(
+            f"bootstrap is {value} with level {level!r} and {settings.effect} effects, expected a population graph of "
+            "direct effects, whose sequences can be resampled. Leave `--bootstrap` out."
+        )
+    return int(value)
 
 
 def _flat(parameters: dict[str, Any]) -> dict[str, Any]:

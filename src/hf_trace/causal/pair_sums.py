@@ -1,0 +1,111 @@
+"""What a population graph keeps of its sequences: sums over pairs of event types, added in the order of the sequences.
+
+Adding up is a left fold: sums of many sequences are the same to the last digit whether they came in one part or in
+several, which is what makes a stored pool go on exactly.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+PAIR = ["cause", "effect"]
+COUNTS = ["tested", "edges", "timed_edges"]
+MEASURES = ["cmi", "edge_cmi", "edge_gain", "edge_confidence", "edge_seconds"]
+SUMS = ["sequence", *PAIR, *COUNTS, *MEASURES]
+# Of whole sequences: how many were tested, how many carry an edge.
+SEQUENCES = ["support", "edge_sequences"]
+_TYPES_BITS = 32
+
+
+def sums_by_sequence(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Sums of each pair of types in each sequence, one row each, ordered by sequence.
+
+    Args:
+        pairs: Tested pairs of positions: ``cause``, ``effect``, ``sequence``, ``cmi``, ``gain``, ``confidence``,
+            ``edge`` and ``seconds``.
+
+    Example:
+        >>> row = {"cause": 0, "effect": 1, "sequence": 7, "cmi": 0.5, "gain": 0.1, "confidence": np.nan}
+        >>> pairs = pd.DataFrame([row | {"edge": True, "seconds": 2.0}, row | {"edge": False, "seconds": 1.0}])
+        >>> sums_by_sequence(pairs)[["tested", "edges", "cmi", "edge_seconds"]].values.tolist()
+        [[2.0, 1.0, 1.0, 2.0]]
+    """
+    edge = pairs["edge"]
+    table = pairs[["sequence", *PAIR]].assign(
+        tested=1,
+        edges=edge.astype(np.int64),
+        timed_edges=(edge & pairs["seconds"].notna()).astype(np.int64),
+        cmi=pairs["cmi"],
+        edge_cmi=pairs["cmi"].where(edge, 0.0),
+        edge_gain=pairs["gain"].where(edge, 0.0),
+        edge_confidence=pairs["confidence"].where(edge, 0.0),
+        edge_seconds=pairs["seconds"].where(edge, 0.0),
+    )
+    return table.groupby(["sequence", *PAIR], as_index=False)[[*COUNTS, *MEASURES]].sum()
+
+
+def added(total: pd.DataFrame, by_sequence: pd.DataFrame) -> pd.DataFrame:
+    """Totals of each pair of types with those of more sequences, ordered by cause and effect.
+
+    Args:
+        total: What this function returned before, or an empty frame.
+        by_sequence: What ``sums_by_sequence`` returned.
+    """
+    more = by_sequence.drop(columns="sequence").assign(
+        support=1, edge_sequences=(by_sequence["edges"] > 0).astype(np.int64)
+    )
+    # The totals stand first: a fold goes on from them.
+    rows = pd.concat([total, more], ignore_index=True) if len(total) else more
+    keys, place = np.unique(pair_keys(rows), return_inverse=True)
+    sums = {
+        name: np.bincount(place, rows[name], len(keys)).astype(np.int64) for name in [*COUNTS, *SEQUENCES]
+    }
+    measures = {name: np.bincount(place, rows[name], len(keys)) for name in MEASURES}
+    ends = {"cause": keys >> _TYPES_BITS, "effect": keys & ((1 << _TYPES_BITS) - 1)}
+    return pd.DataFrame({**ends, **sums, **measures})
+
+
+def pair_keys(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """One number for cause and effect, ordered as the two."""
+    cause, effect = (rows[end].to_numpy(dtype=np.int64) for end in PAIR)
+    return np.asarray((cause << _TYPES_BITS) | effect)
+
+
+def counted(total: pd.DataFrame, more: pd.DataFrame, key: str) -> pd.DataFrame:
+    """How many edges of each pair of types have each value of ``key``, with those of ``more``.
+
+    Args:
+        total: What this function returned before, or an empty frame.
+        more: One row per pair of positions that carries an edge.
+        key: A column of ``more``.
+    """
+    sizes = more.groupby([*PAIR, key], as_index=False).size()
+    if total.empty:
+        return sizes
+    return pd.concat([total, sizes]).groupby([*PAIR, key], as_index=False).sum()
+
+
+def two_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers rounded to two significant digits, so that few different ones remain.
+
+    Example:
+        >>> two_digits(np.array([0.0, 47.0, 1234.0, 0.00567, np.nan])).tolist()
+        [0.0, 47.0, 1200.0, 0.0057, nan]
+    """
+    size = np.abs(values)
+    known = np.isfinite(size) & (size > 0)
+    texts = np.char.mod("%.1e", values[known])
+    rounded = np.where(np.isfinite(values), 0.0, np.nan)
+    rounded[known] = texts.astype(np.float64)
+    return rounded
+
+
+def quantile(values: NDArray[np.float64], counts: NDArray[np.int64], level: float) -> float:
+    """The least value that a share ``level`` of all does not exceed; ``values`` ascend.
+
+    Example:
+        >>> quantile(np.array([1.0, 2.0, 9.0]), np.array([5, 4, 1]), 0.9)
+        2.0
+    """
+    reached = np.cumsum(counts) >= level * np.sum(counts) - 1e-9
+    return float(values[int(np.argmax(reached))])
