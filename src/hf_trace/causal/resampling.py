@@ -187,11 +187,12 @@ def _judged(
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     ratio: NDArray[np.float64] = np.full(part.shape, np.nan)
-    return np.divide(part, whole, out=ratio, where=whole > 0)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    absent: NDArray[np.bool_] = np.isnan(values).all(axis=1)
+    absent = np.asarray(np.isnan(values).all(axis=1))
     levels = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
     filled = np.where(absent[:, None], 0.0, values)
     low, high = np.nanquantile(filled, levels, axis=1) if len(values) else np.empty((2, 0))

@@ -10,7 +10,6 @@ import numpy as np
 from hf_trace.causal.baselines import BASELINES
 from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.population import PopulationPool
-from hf_trace.causal.thresholds import parse_threshold
 from hf_trace.data.graph import CausalGraph
 from hf_trace.data.log import EventLog
 from hf_trace.data.sequence import EventSequence
@@ -121,6 +120,7 @@ def population_run(
     *,
     advance: Advance = lambda _: None,
     observe: Observe | None = None,
+    pool: PopulationPool | None = None,
     **parameters: Any,
 ) -> dict[str, Any]:
     """A population graph, with counting baselines of the same log in its metadata.
@@ -130,14 +130,17 @@ def population_run(
         log: Sequences no longer than the model reads.
         advance: Called with the number of events done.
         observe: Called with every sequence and its scores; not for total effects, which score none.
+        pool: Goes on from here; the graph, and the baselines, are of everything in it.
         parameters: Call parameters of the pipeline.
     """
-    preprocess, _, options = discover._sanitize_parameters(**{**parameters, "level": "population"})
+    parameters["level"] = "population"
+    preprocess, _, options = discover._sanitize_parameters(**parameters)
     settings = options["settings"]
     if settings.effect == "total":
         output = discover.total_output(iter(log), preprocess["unknown"], advance=advance, **options)
         return _with_baselines(output, log, settings.max_lag)
-    pool = PopulationPool(parse_threshold(settings.threshold), self_loops=settings.self_loops)
+    pooled = pool is not None
+    pool = pool or discover.new_pool(**options)
     done = 0
     for sequence, scores in discover.scored(iter(log), **parameters):
         pool.add(sequence, scores)
@@ -145,7 +148,8 @@ def population_run(
             observe(sequence, scores)
         done += len(sequence)
         advance(done)
-    return _with_baselines(discover.population_output(pool, **options), log, settings.max_lag)
+    everything = pool.state().log() if pooled else log
+    return _with_baselines(discover.population_output(pool, **options), everything, settings.max_lag)
 
 
 def _with_baselines(output: dict[str, Any], log: EventLog, max_lag: int | None) -> dict[str, Any]:

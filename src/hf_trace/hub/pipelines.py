@@ -281,15 +281,17 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
         return output
 
     def _population(self, scored: Iterable[ScoredSequence], options: dict[str, Any]) -> dict[str, Any]:
-        settings: DiscoverySettings = options["settings"]
-        pool = PopulationPool(
-            parse_threshold(settings.threshold),
-            self_loops=settings.self_loops,
-            keep_sequences=options["bootstrap"] > 0,
-        )
+        pool = self.new_pool(**options)
         for sequence, scores in scored:
             pool.add(sequence, scores)
         return self.population_output(pool, **options)
+
+    def new_pool(self, **options: Any) -> PopulationPool:
+        """An empty pool for what ``scored`` gives; see ``population_output``."""
+        settings: DiscoverySettings = options["settings"]
+        threshold = parse_threshold(settings.threshold)
+        keep = options["bootstrap"] > 0
+        return PopulationPool(threshold, self_loops=settings.self_loops, keep_sequences=keep)
 
     def population_output(self, pool: PopulationPool, **options: Any) -> dict[str, Any]:
         """What a call with ``level="population"`` returns, from sequences already pooled."""
