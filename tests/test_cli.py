@@ -278,7 +278,10 @@ BAD_DISCOVERIES = {
     "bad unknown": (["--unknown", "skip"], "unknown is 'skip', expected 'error' or 'map'."),
     "bad batch size": (["--batch-size", "-1"], "batch_size is -1, expected a whole number of at least 1."),
     "bad sample": (["--sample", "0"], "sample is 0, expected at least 1 sequence."),
-    "bad frequency": (["--min-frequency", "7"], "min_frequency is 7.0, expected a number from 0 to 1."),
+    "bad frequency": (
+        ["--min-frequency", "7"],
+        "min_frequency is '7', expected a number from 0 to 1, or 'adaptive'.",
+    ),
     "bad dtype": (["--dtype", "float8"], "dtype is 'float8', expected one of: float32, bfloat16."),
     "bad memory": (
         ["--memory", "lots"],

@@ -25,6 +25,14 @@ from hf_trace.cli.options import (
     TimeUnit,
 )
 from hf_trace.cli.page_output import evidence_for, write_report
+from hf_trace.cli.population_graphs import (
+    Bootstrap,
+    MinFrequency,
+    Update,
+    begin_pool,
+    check_update,
+    say_stability,
+)
 from hf_trace.cli.printing import print_graphs
 from hf_trace.cli.validation import freeze_threshold, known_causes, with_validation
 from hf_trace.console import print_json, progress, say, warn
@@ -60,9 +68,9 @@ def discover(
     num_samples: Samples = 32,
     proposal: Proposal = "uniform",
     prefix_length: Annotated[int, typer.Option(help="Events at the start that are never causes.")] = 0,
-    min_frequency: Annotated[
-        float, typer.Option(help="Least share of sequences that carry a population edge.")
-    ] = 0.05,
+    min_frequency: MinFrequency = "0.05",
+    bootstrap: Bootstrap = 0,
+    update: Update = None,
     unknown: Annotated[
         str | None, typer.Option(help="Events the model does not know: error, or map.")
     ] = None,
@@ -104,6 +112,7 @@ def discover(
 ) -> None:
     """Find which events cause which."""
     check_outputs(out, plot, level, html)
+    check_update(update, level, effect)
     from hf_trace.causal.knowledge import as_knowledge
 
     known, rules = known_causes(threshold, truth), as_knowledge(knowledge)
@@ -129,26 +138,32 @@ def discover(
         "construction": construction, "statistic": statistic or DEFAULT_STATISTICS.get(construction, ""),
         "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
         "knowledge": rules, "effect": effect, "horizon": horizon, "num_contexts": num_contexts,
-        "refine": refine,
+        "refine": refine, "bootstrap": bootstrap,
     }  # fmt: skip
     started = time.monotonic()
     sequences, validation = freeze_threshold(pipe, sequences, known, parameters)
     evidence = evidence_for(parameters)
+    stored = begin_pool(update, pipe, sequences, parameters)
+    sequences = sequences if stored is None else stored.new
+    pool = {} if stored is None else {"pool": stored.pool}
     steps = num_contexts if effect == "total" else len(sequences.codes)
     with progress("discovering", steps) as advance:
         if level == "population":
             outputs = [
                 runs.population_run(
-                    pipe, sequences, advance=advance, observe=evidence.add if html else None, **parameters
+                    pipe, sequences, advance=advance, observe=evidence.add if html else None, **parameters, **pool
                 )
             ]
         else:
             outputs = list(runs.record_run(pipe, sequences, advance=advance, **parameters))
+    if stored is not None:
+        stored.save()
     outputs = [with_validation(output, validation) for output in outputs]
     if problem := outputs[0]["oracle"].get("warning"):
         warn(problem)
     graphs = [CausalGraph.from_dict(output["graph"]) for output in outputs]
     say(f"{len(sequences):,} sequences in {time.monotonic() - started:.1f} s.")
+    say_stability(outputs[0])
     write_graphs(graphs, outputs, out, plot)
     write_report(html, graphs[0], outputs[0], evidence, table, sequences)
     if json_output:

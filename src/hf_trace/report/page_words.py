@@ -137,7 +137,12 @@ def _threshold(graph: CausalGraph, settings: Mapping[str, Any]) -> dict[str, str
         "fdr": f"The largest set of pairs is kept of which a share {value.split(',')[0]} is expected to be false.",
     }
     text = texts.get(kind, "The rule that made pairs into edges is not recorded.")
-    if graph.level == "population" and settings.get("min_frequency") is not None:
+    if settings.get("min_frequency") == "adaptive" and graph.level == "population":
+        text += (
+            " Over all sequences, a pair of types is an edge where it is carried too often for the noise level of its "
+            "effect (5 % false edges expected)."
+        )
+    elif graph.level == "population" and settings.get("min_frequency") is not None:
         text += (
             " Over all sequences, a pair of types is an edge where the lower end of the 95 % interval of its frequency "
             f"is above {settings['min_frequency']}."

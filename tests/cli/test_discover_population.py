@@ -1,0 +1,65 @@
+"""``hf-trace discover`` of a population: bootstrap, adaptive frequencies, pools that grow."""
+
+import json
+
+import pytest
+
+from hf_trace.data.graph import CausalGraph
+
+DISCOVER = ["discover", "run", "plain.txt", "--proposal", "exhaustive", "--max-lag", 3]
+
+
+def test_bootstrap_and_adaptive_frequency(place, hf_trace):
+    code, out, err = hf_trace(
+        *DISCOVER, "--bootstrap", 50, "--min-frequency", "adaptive", "--out", "graph.csv"
+    )
+    assert code == 0
+    assert "Stability: halves of the sequences share " in err
+    assert "in resamples" in out
+    edge = next(e for e in CausalGraph.load("graph.csv").edges if (e["cause"], e["effect"]) == ("A", "B"))
+    assert edge["resampled_share"] == 1
+    assert 0 < edge["cmi_low"] < edge["cmi"] < edge["cmi_high"]
+
+
+def test_a_pool_grows(place, hf_trace):
+    lines = (place / "plain.txt").read_text().splitlines()
+    for name, some in (("one.jsonl", lines[:20]), ("two.jsonl", lines[20:]), ("all.jsonl", lines)):
+        first = 20 if name == "two.jsonl" else 0
+        records = [{"id": str(first + n), "events": line.split()} for n, line in enumerate(some)]
+        (place / name).write_text("\n".join(map(json.dumps, records)))
+    options = ["--batch-size", 1, "--bootstrap", 10, "--json"]
+    grown = ["--update", "pool.zip"]
+    assert hf_trace("discover", "run", "one.jsonl", *options, *grown)[0] == 0
+    code, out, err = hf_trace("discover", "run", "two.jsonl", *options, *grown)
+    assert (code, "The pool has 20 sequences; 20 of the log are new, 0 are in it." in err) == (0, True)
+    assert json.loads(out) == json.loads(hf_trace("discover", "run", "all.jsonl", *options)[1])
+    # A second time nothing is new, and nothing changes.
+    code, again, err = hf_trace("discover", "run", "two.jsonl", *options, *grown)
+    assert (code, "0 of the log are new, 20 are in it." in err) == (0, True)
+    assert json.loads(again) == json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bootstrap", "-1"], "bootstrap is -1, expected a whole number of at least 0."),
+        (
+            ["--bootstrap", "9", "--level", "summary"],
+            "bootstrap is 9 with level 'summary' and direct effects, expec",
+        ),
+        (
+            ["--update", "absent/pool.zip"],
+            "Cannot write 'absent/pool.zip': expected the name of a file in a folder",
+        ),
+        (
+            ["--update", "pool.zip", "--level", "instance", "--id", "1"],
+            "`--update` is given with level 'instance'",
+        ),
+        (
+            ["--update", "plain.txt"],
+            "'plain.txt' cannot be read as a population pool (File is not a zip file), expe",
+        ),
+    ],
+)
+def test_mistakes(place, refused, arguments, message):
+    assert refused(*DISCOVER, *arguments).startswith(message)
