@@ -31,11 +31,11 @@ from hf_trace.cli.population_graphs import (
     Update,
     begin_pool,
     check_update,
-    say_stability,
+    say_notes,
 )
 from hf_trace.cli.printing import print_graphs
 from hf_trace.cli.validation import freeze_threshold, known_causes, with_validation
-from hf_trace.console import print_json, progress, say, warn
+from hf_trace.console import print_json, progress, say
 
 
 def discover(
@@ -143,8 +143,7 @@ def discover(
     started = time.monotonic()
     sequences, validation = freeze_threshold(pipe, sequences, known, parameters)
     evidence = evidence_for(parameters)
-    stored = begin_pool(update, pipe, sequences, parameters)
-    sequences = sequences if stored is None else stored.new
+    stored, sequences = begin_pool(update, pipe, sequences, parameters)
     pool = {} if stored is None else {"pool": stored.pool}
     steps = num_contexts if effect == "total" else len(sequences.codes)
     with progress("discovering", steps) as advance:
@@ -159,11 +158,9 @@ def discover(
     if stored is not None:
         stored.save()
     outputs = [with_validation(output, validation) for output in outputs]
-    if problem := outputs[0]["oracle"].get("warning"):
-        warn(problem)
+    say_notes(outputs[0])
     graphs = [CausalGraph.from_dict(output["graph"]) for output in outputs]
     say(f"{len(sequences):,} sequences in {time.monotonic() - started:.1f} s.")
-    say_stability(outputs[0])
     write_graphs(graphs, outputs, out, plot)
     write_report(html, graphs[0], outputs[0], evidence, table, sequences)
     if json_output:

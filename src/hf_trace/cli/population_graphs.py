@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hf_trace.console import say
+from hf_trace.console import say, warn
 from hf_trace.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def check_update(update: Path | None, level: str, effect: str) -> None:
 
 def begin_pool(
     update: Path | None, pipe: "CausalDiscoveryPipeline", sequences: "EventLog", parameters: dict[str, Any]
-) -> "StoredPool | None":
-    """The stored pool, where one is asked for; says what is new."""
+) -> "tuple[StoredPool | None, EventLog]":
+    """The stored pool, where one is asked for, and the sequences that are new to it."""
     if update is None:
-        return None
+        return None, sequences
     from hf_trace.hub.stored_pools import open_pool
 
     stored = open_pool(pipe, sequences, update, **parameters)
@@ -63,11 +63,13 @@ def begin_pool(
             f"The pool has {stored.pool.sequences:,} sequences; {len(stored.new):,} of the log are new, "
             f"{stored.known:,} are in it."
         )
-    return stored
+    return stored, stored.new
 
 
-def say_stability(output: dict[str, Any]) -> None:
-    """How alike the graphs of halves of the sequences are, where that was measured."""
+def say_notes(output: dict[str, Any]) -> None:
+    """What to know about a result: an oracle not worth believing, how alike halves of the sequences are."""
+    if problem := output["oracle"].get("warning"):
+        warn(problem)
     found = output["graph"]["metadata"].get("stability")
     if found:
         say(
