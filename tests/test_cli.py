@@ -291,7 +291,7 @@ BAD_DISCOVERIES = {
     "bad window length": (["--window-length", "0"], "`length=0` events is less than `min_length=2`"),
     "suffix of --out": (
         ["--out", "graph.xyz"],
-        "Cannot write 'graph.xyz': expected a name that ends in .json, .jsonl, .graphml, .dot, .gv, .csv.",
+        "Cannot write 'graph.xyz': expected a name that ends in .json, .jsonl, .parquet, .graphml, .dot, .gv, .csv.",
     ),
     "suffix of --plot": (
         ["--plot", "g.doc"],
@@ -307,8 +307,8 @@ BAD_DISCOVERIES = {
     ),
     "many graphs, one file": (
         ["--level", "instance", "--out", "graph.json"],
-        "There are 40 graphs for one file 'graph.json'. Choose one with `--id`, write all with `--out x.jsonl`, or "
-        "pool them with `--level population`.",
+        "There are 40 graphs for one file 'graph.json'. Choose one with `--id`, write all with `--out x.jsonl` or "
+        "`x.parquet`, or pool them with `--level population`.",
     ),
     "many graphs, one figure": (
         ["--level", "summary", "--out", "graph.jsonl", "--plot", "graph.png"],

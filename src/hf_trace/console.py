@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hf_trace.errors import HfTraceError
+from hf_trace.errors import HfTraceError, ProcessError
 
 # Names of events are shown as they are: no emoji for :fire:, no markup.
 _stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
@@ -20,6 +20,11 @@ _stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 _stdout = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
 _NAME_WIDTH = 60
 _INTERRUPTED = 130
+
+
+def hush() -> None:
+    """Leave speaking to another process: from here on only what went wrong in the work of this one is shown."""
+    _stderr.quiet = _stdout.quiet = True
 
 
 def say(text: str) -> None:
@@ -34,6 +39,8 @@ def warn(text: str) -> None:
 
 def print_json(document: Any) -> None:
     """The machine-readable result, alone on stdout."""
+    if _stdout.quiet:
+        return
     sys.stdout.write(json.dumps(_without_nan(document), ensure_ascii=False, default=_plain) + "\n")
 
 
@@ -84,6 +91,9 @@ def run(command: Callable[[], Any], usage_error: type[Exception]) -> int:
     """Run a command; mistakes become one line and exit code 1."""
     try:
         result = command()
+    except ProcessError as error:
+        _stderr.quiet = False
+        return _fail(str(error))
     except HfTraceError as error:
         return _fail(str(error))
     except usage_error as error:

@@ -91,6 +91,10 @@ class OutputError(HfTraceError):
     """A result cannot be written where it was asked for."""
 
 
+class ProcessError(HfTraceError):
+    """A process that works on a run with others has failed, or has lost them."""
+
+
 def first_line(error: BaseException) -> str:
     r"""What another library said, cut to one line without its full stop.
 

@@ -199,11 +199,11 @@ def test_missing_file_and_unknown_suffix(tmp_path):
         CausalGraph.load(tmp_path / "g.xlsx")
     assert str(caught.value) == (
         f"Cannot read a graph from '{tmp_path}/g.xlsx'. "
-        "Expected a name that ends in .json, .graphml, .gml, .csv, .npy."
+        "Expected a name that ends in .json, .graphml, .gml, .csv, .parquet, .npy."
     )
     with pytest.raises(OutputError) as caught_output:
         TRUTH.save(tmp_path / "g.xlsx")
     assert str(caught_output.value) == (
         f"Cannot write a graph to '{tmp_path}/g.xlsx'. "
-        "Expected a name that ends in .json, .graphml, .dot, .gv, .csv."
+        "Expected a name that ends in .json, .graphml, .dot, .gv, .csv, .parquet."
     )

@@ -1,13 +1,15 @@
 """``hf-trace discover``: a run folder and an event log to causal graphs."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hf_trace.cli.graph_outputs import check_one_graph, check_outputs, write_graphs
+from hf_trace.cli.graph_outputs import check_one_graph, check_outputs, write_outputs, write_plot
 from hf_trace.cli.inputs import quieten_host, read_events
+from hf_trace.cli.long_runs import check_resume, parse_sample, scores_of
 from hf_trace.cli.options import (
     Case,
     Event,
@@ -16,6 +18,7 @@ from hf_trace.cli.options import (
     Length,
     Log,
     MaxLag,
+    Processes,
     Proposal,
     Query,
     Samples,
@@ -33,9 +36,16 @@ from hf_trace.cli.population_graphs import (
     check_update,
     say_notes,
 )
-from hf_trace.cli.printing import print_graphs
+from hf_trace.cli.printing import SHOWN, print_graphs
 from hf_trace.cli.validation import freeze_threshold, known_causes, with_validation
 from hf_trace.console import print_json, progress, say
+
+if TYPE_CHECKING:
+    from hf_trace.data.log import EventLog
+    from hf_trace.hub.discovery_run import Observe
+    from hf_trace.hub.long_run import LongRun
+    from hf_trace.hub.pipelines import CausalDiscoveryPipeline
+    from hf_trace.hub.stored_pools import StoredPool
 
 
 def discover(
@@ -45,7 +55,10 @@ def discover(
         str, typer.Option(help="population (all sequences), summary or instance (each).")
     ] = "population",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Graph file: .json .graphml .dot .csv; .jsonl for many.")
+        Path | None,
+        typer.Option(
+            "--out", help="Graph file: .json .graphml .dot .csv .parquet; for many .jsonl .parquet."
+        ),
     ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Figure: .png .svg .pdf.")] = None,
     html: Annotated[
@@ -54,7 +67,13 @@ def discover(
     only: Annotated[
         list[str] | None, typer.Option("--id", help="Only this sequence; can be repeated.")
     ] = None,
-    sample: Annotated[int | None, typer.Option("--sample", help="Only so many sequences, at random.")] = None,
+    max_sequences: Annotated[
+        int | None, typer.Option("--max-sequences", help="Only the first so many sequences.")
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", help="Only so many sequences (1000) or a share (0.1), at random."),
+    ] = None,
     case_column: Case = None,
     event_column: Event = None,
     time_column: Time = None,
@@ -107,12 +126,18 @@ def discover(
     batch_size: Annotated[int | None, typer.Option(help="Sequences read at a time.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     memory: Annotated[str | None, typer.Option(help="Memory scoring may use, e.g. 2GB.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings and --out.")
+    ] = False,
+    processes: Processes = 1,
     seed: Seed = 0,
     json_output: Json = False,
 ) -> None:
     """Find which events cause which."""
     check_outputs(out, plot, level, html)
+    check_resume(resume, out, effect)
     check_update(update, level, effect)
+    share = parse_sample(sample)
     from hf_trace.causal.knowledge import as_knowledge
 
     known, rules = known_causes(threshold, truth), as_knowledge(knowledge)
@@ -126,11 +151,9 @@ def discover(
     pipe = runs.load_pipeline(run_folder, dtype=dtype, memory=memory)
     trained = read_json(run_folder, TRAINING_FILE)
     unknown = unknown or ("map" if trained.get("min_count", 1) > 1 else "error")
-    windows = runs.windows_for(pipe, table, length=window_length, gap=window_gap, slide=slide)
-    if windows.was_cut:
-        say(f"Cut into {len(windows.log):,} windows of at most {windows.length} events.")
-    sequences = runs.chosen(windows.log, only) if only else windows.log
-    sequences = runs.sampled(sequences, sample, seed)
+    windows = _windows(pipe, table, length=window_length, gap=window_gap, slide=slide)
+    sequences = runs.chosen(windows, only) if only else windows
+    sequences = runs.sampled(runs.first(sequences, max_sequences), share, seed)
     check_one_graph(1 if level == "population" else len(sequences), out, plot, html)
     parameters: dict[str, Any] = {
         "max_lag": max_lag, "threshold": threshold, "num_samples": num_samples, "proposal": proposal,
@@ -144,26 +167,54 @@ def discover(
     sequences, validation = freeze_threshold(pipe, sequences, known, parameters)
     evidence = evidence_for(parameters)
     stored, sequences = begin_pool(update, pipe, sequences, parameters)
+    with scores_of(pipe, sequences, out, parameters, resume=resume) as (scored, speaks):
+        if not speaks:
+            return
+        outputs = _outputs(pipe, sequences, scored, evidence.add if html else None, parameters, stored)
+        count = 1 if level == "population" else len(sequences)
+        noted = (with_validation(output, validation) for output in outputs)
+        found = write_outputs(noted, out, count=count, keep=None if json_output else SHOWN)
+        say_notes(found[0])
+        say(f"{len(sequences):,} sequences in {time.monotonic() - started:.1f} s.")
+        graphs = [CausalGraph.from_dict(output["graph"]) for output in found[:SHOWN]]
+        write_plot(graphs[0], plot)
+        write_report(html, graphs[0], found[0], evidence, table, sequences)
+    if json_output:
+        print_json(found[0] if len(found) == 1 else found)
+    else:
+        print_graphs(graphs, total=count)
+
+
+def _windows(
+    pipe: "CausalDiscoveryPipeline", log: "EventLog", *, length: int | None, gap: float | None, slide: bool
+) -> "EventLog":
+    """The log cut to what the model reads; says so where it was cut."""
+    from hf_trace.hub.discovery_run import windows_for
+
+    windows = windows_for(pipe, log, length=length, gap=gap, slide=slide)
+    if windows.was_cut:
+        say(f"Cut into {len(windows.log):,} windows of at most {windows.length} events.")
+    return windows.log
+
+
+def _outputs(
+    pipe: "CausalDiscoveryPipeline",
+    sequences: "EventLog",
+    scored: "LongRun | None",
+    observe: "Observe | None",
+    parameters: dict[str, Any],
+    stored: "StoredPool | None",
+) -> Iterable[dict[str, Any]]:
+    """What discovery found: one output for the log, or one per sequence."""
+    from hf_trace.hub import discovery_run as runs
+
+    if parameters["level"] != "population":
+        return runs.record_run(pipe, scored or (), **parameters)
     pool = {} if stored is None else {"pool": stored.pool}
-    steps = num_contexts if effect == "total" else len(sequences.codes)
-    with progress("discovering", steps) as advance:
-        if level == "population":
-            outputs = [
-                runs.population_run(
-                    pipe, sequences, advance=advance, observe=evidence.add if html else None, **parameters, **pool
-                )
-            ]
-        else:
-            outputs = list(runs.record_run(pipe, sequences, advance=advance, **parameters))
+    with progress("pooling", None if scored else parameters["num_contexts"]) as advance:
+        output = runs.population_run(
+            pipe, sequences, advance=advance, observe=observe, scored=scored, **parameters, **pool
+        )
     if stored is not None:
         stored.save()
-    outputs = [with_validation(output, validation) for output in outputs]
-    say_notes(outputs[0])
-    graphs = [CausalGraph.from_dict(output["graph"]) for output in outputs]
-    say(f"{len(sequences):,} sequences in {time.monotonic() - started:.1f} s.")
-    write_graphs(graphs, outputs, out, plot)
-    write_report(html, graphs[0], outputs[0], evidence, table, sequences)
-    if json_output:
-        print_json(outputs[0] if len(outputs) == 1 else outputs)
-    else:
-        print_graphs(graphs)
+    return [output]

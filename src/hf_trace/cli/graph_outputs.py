@@ -1,6 +1,8 @@
 """Files that graphs are written to: refused before any work where they cannot be written."""
 
 import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +10,8 @@ from hf_trace.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from hf_trace.data.graph import CausalGraph
+
+_OF_MANY = (".jsonl", ".parquet")
 
 
 def check_outputs(out: Path | None, plot: Path | None, level: str, html: Path | None = None) -> None:
@@ -20,7 +24,7 @@ def check_outputs(out: Path | None, plot: Path | None, level: str, html: Path | 
     if level not in levels:
         raise SettingsError(f"level is {level!r}, expected one of: {', '.join(levels)}.")
     for path, suffixes in (
-        (out, (".json", ".jsonl", ".graphml", ".dot", ".gv", ".csv")),
+        (out, (".json", ".jsonl", ".parquet", ".graphml", ".dot", ".gv", ".csv")),
         (plot, (".png", ".svg", ".pdf")),
         (html, (".html", ".htm")),
     ):
@@ -43,25 +47,68 @@ def check_outputs(out: Path | None, plot: Path | None, level: str, html: Path | 
 def check_one_graph(graphs: int, out: Path | None, *pictures: Path | None) -> None:
     """Refuse many graphs for one file before any is computed."""
     picture = next(filter(None, pictures), None)
-    one_file = picture if out is None or out.suffix.lower() == ".jsonl" else out
+    one_file = picture if out is None or out.suffix.lower() in _OF_MANY else out
     if one_file is not None and graphs > 1:
         raise SettingsError(
             f"There are {graphs} graphs for one file {str(one_file)!r}. Choose one with `--id`, write all with "
-            "`--out x.jsonl`, or pool them with `--level population`."
+            "`--out x.jsonl` or `x.parquet`, or pool them with `--level population`."
         )
 
 
-def write_graphs(
-    graphs: "list[CausalGraph]", outputs: list[dict[str, Any]], out: Path | None, plot: Path | None
-) -> None:
-    """Write the graph, or all outputs as lines, and the figure of the first graph."""
+def write_outputs(
+    outputs: Iterable[dict[str, Any]], out: Path | None, *, count: int, keep: int | None = None
+) -> list[dict[str, Any]]:
+    """Write what discovery found, one output after another as they come.
+
+    Args:
+        outputs: At least one; with more than one ``out`` holds many.
+        out: The file; None: nowhere.
+        count: How many outputs there are.
+        keep: How many to return; None: all.
+
+    Returns:
+        The first outputs.
+    """
+    from hf_trace.data.graph import CausalGraph
+    from hf_trace.data.writing import write_json_lines
+
+    kept: list[dict[str, Any]] = []
+    passing = _noted(outputs, kept, keep)
+    suffix = "" if out is None else out.suffix.lower()
+    if out is not None and suffix == ".jsonl":
+        write_json_lines(out, passing)
+    elif out is not None and suffix == ".parquet" and count > 1:
+        _write_tables(out, passing)
+    else:
+        for output in passing:
+            if out is not None:
+                CausalGraph.from_dict(output["graph"]).save(out)
+    return kept
+
+
+def _noted(
+    outputs: Iterable[dict[str, Any]], kept: list[dict[str, Any]], most: int | None
+) -> Iterator[dict[str, Any]]:
+    """Pass on all outputs and note the first ones."""
+    for output in outputs:
+        if most is None or len(kept) < most:
+            kept.append(output)
+        yield output
+
+
+def _write_tables(out: Path, outputs: Iterator[dict[str, Any]]) -> None:
+    from hf_trace.data.edge_tables import edge_table
+
+    first = next(outputs)
+    with edge_table(out, level=first["graph"]["level"]) as table:
+        for output in chain([first], outputs):
+            table.add(output["id"], output["graph"]["edges"])
+
+
+def write_plot(graph: "CausalGraph", plot: Path | None) -> None:
+    """Write the figure of a graph, where one is asked for."""
+    if plot is None:
+        return
     from hf_trace.report.figure import draw_graph
 
-    if out is not None and out.suffix.lower() == ".jsonl":
-        from hf_trace.data.writing import write_json_lines
-
-        write_json_lines(out, outputs)
-    elif out is not None:
-        graphs[0].save(out)
-    if plot is not None:
-        draw_graph(graphs[0], plot)
+    draw_graph(graph, plot)

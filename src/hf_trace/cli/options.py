@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from hf_trace.cli.launching import launch_when_asked
+
 Log = Annotated[
     str, typer.Argument(help="CSV, TSV, Parquet, JSONL, XES(.gz) or plain text: a file, folder or glob.")
 ]
@@ -42,4 +44,13 @@ Threshold = Annotated[
 Samples = Annotated[int, typer.Option("--num-samples", help="Draws per replaced event.")]
 Proposal = Annotated[
     str, typer.Option("--proposal", help="What events are replaced by: uniform, unigram, model, exhaustive.")
+]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        help="Share the work among so many processes on this machine.",
+        callback=launch_when_asked,
+        is_eager=True,
+    ),
 ]

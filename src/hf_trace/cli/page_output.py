@@ -55,7 +55,8 @@ def write_report(
         log=log,
         analysed=analysed,
         evidence=evidence,
-        command=shlex.join(["hf-trace", *sys.argv[1:]]),
+        # A run that was interrupted and went on is the run that was asked for.
+        command=shlex.join(["hf-trace", *(word for word in sys.argv[1:] if word != "--resume")]),
         title=title,
     )
     write_page(path, document)

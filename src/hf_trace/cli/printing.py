@@ -4,18 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 from hf_trace.console import print_table, say
 
+SHOWN = 5
+
 if TYPE_CHECKING:
     from hf_trace.causal.metrics import GraphComparison
     from hf_trace.data.graph import CausalGraph
 
 
-def print_graphs(graphs: "list[CausalGraph]", most: int = 10) -> None:
-    """The strongest edges of the first few graphs."""
-    for graph in graphs[:5]:
+def print_graphs(graphs: "list[CausalGraph]", most: int = 10, *, total: int | None = None) -> None:
+    """The strongest edges of the first few graphs, of ``total`` in all."""
+    for graph in graphs[:SHOWN]:
         title = f"{graph.level} graph: {len(graph.events)} events, {len(graph.edges)} edges"
         print_table(f"{title}; the strongest:" if graph.edges else title, *_edge_table(graph.strongest(most)))
-    if len(graphs) > 5:
-        say(f"… and {len(graphs) - 5} more graphs.")
+    more = (total or len(graphs)) - SHOWN
+    if more > 0:
+        say(f"… and {more:,} more graphs.")
 
 
 def _edge_table(graph: "CausalGraph") -> tuple[list[str], list[list[Any]]]:

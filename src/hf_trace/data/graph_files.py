@@ -1,7 +1,9 @@
-"""Causal graphs in files: JSON, GraphML, GML, DOT, CSV and numpy adjacencies.
+"""Causal graphs in files: JSON, GraphML, GML, DOT, CSV, Parquet and numpy adjacencies.
 
 Works on the plain mapping of ``CausalGraph.to_dict``; what makes a valid graph is decided in ``graph``. Event
-names are data: every format quotes them, none interprets them.
+names are data: every format quotes them, none interprets them. A name such as ``=SUM(A1)`` is therefore written to CSV
+as it is, in quotes, and reads back the same here, in pandas and in R; a spreadsheet takes it for a formula unless the
+column is imported as text.
 """
 
 import csv
@@ -18,6 +20,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
+from hf_trace.data.edge_tables import read_parquet, write_parquet
 from hf_trace.data.writing import atomic_path
 from hf_trace.errors import GraphFormatError, OutputError, preview
 
@@ -287,7 +290,7 @@ def _unescape(text: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
 
 
-# DOT and numpy
+# DOT, Parquet and numpy
 
 
 def _write_dot(document: Mapping[str, Any], path: Path) -> None:
@@ -315,6 +318,13 @@ def _quoted(text: str) -> str:
     return '"' + re.sub("[\x00-\x1f\x7f]", "\ufffd", escaped) + '"'
 
 
+def _read_parquet(path: Path) -> Document:
+    kept, rows = read_parquet(path)
+    if kept is None:
+        return _document(_edge_record(row) for row in rows)
+    return {**kept, "edges": rows}
+
+
 def _read_npy(path: Path) -> Document:
     adjacency = np.load(path, allow_pickle=False)
     if (
@@ -336,11 +346,13 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
     ".dot": _write_dot,
     ".gv": _write_dot,
     ".csv": _write_csv,
+    ".parquet": write_parquet,
 }
 _READERS: dict[str, Callable[[Path], Document]] = {
     ".json": _read_json,
     ".graphml": _read_graphml,
     ".gml": _read_gml,
     ".csv": _read_csv,
+    ".parquet": _read_parquet,
     ".npy": _read_npy,
 }

@@ -1,6 +1,6 @@
 """One discovery run over a log: windows, scores, the graph, and counting baselines beside it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
@@ -15,7 +15,7 @@ from hf_trace.data.log import EventLog
 from hf_trace.data.sequence import EventSequence
 from hf_trace.data.windows import cut_windows
 from hf_trace.errors import EmptyLogError, SettingsError, preview
-from hf_trace.hub.pipelines import CausalDiscoveryPipeline
+from hf_trace.hub.pipelines import CausalDiscoveryPipeline, ScoredSequence
 from hf_trace.hub.runs import TRAINING_FILE, load_model, read_json
 
 # Tables over all pairs of types travel with a graph only where they stay small.
@@ -88,17 +88,37 @@ def windows_for(
     return LogWindows(windows.select(usable), length, len(windows) > len(log))
 
 
-def sampled(log: EventLog, count: int | None, seed: int) -> EventLog:
+def sampled(log: EventLog, count: int | float | None, seed: int) -> EventLog:
     """A random part of the sequences, in their order; all of them if ``count`` is None or larger.
+
+    Args:
+        log: The sequences.
+        count: How many; a number that is not whole (``float``) is a share of them.
+        seed: The same seed takes the same sequences.
 
     Raises:
         SettingsError: If nothing would be left.
     """
+    if isinstance(count, float):
+        if not 0 < count <= 1:
+            raise SettingsError(f"sample is {count}, expected a share above 0 and at most 1.")
+        count = max(1, round(count * len(log)))
     if count is not None and count < 1:
         raise SettingsError(f"sample is {count}, expected at least 1 sequence.")
     if count is None or count >= len(log):
         return log
     return log.select(np.sort(np.random.default_rng(seed).permutation(len(log))[:count]))
+
+
+def first(log: EventLog, count: int | None) -> EventLog:
+    """The first so many sequences; all if ``count`` is None or larger.
+
+    Raises:
+        SettingsError: If nothing would be left.
+    """
+    if count is not None and count < 1:
+        raise SettingsError(f"max_sequences is {count}, expected at least 1.")
+    return log if count is None or count >= len(log) else log.select(range(count))
 
 
 def chosen(log: EventLog, ids: list[str]) -> EventLog:
@@ -120,6 +140,7 @@ def population_run(
     *,
     advance: Advance = lambda _: None,
     observe: Observe | None = None,
+    scored: Iterable[ScoredSequence] | None = None,
     pool: PopulationPool | None = None,
     **parameters: Any,
 ) -> dict[str, Any]:
@@ -130,6 +151,7 @@ def population_run(
         log: Sequences no longer than the model reads.
         advance: Called with the number of events done.
         observe: Called with every sequence and its scores; not for total effects, which score none.
+        scored: The log with its scores, where they have been computed already.
         pool: Goes on from here; the graph, and the baselines, are of everything in it.
         parameters: Call parameters of the pipeline.
     """
@@ -142,7 +164,7 @@ def population_run(
     pooled = pool is not None
     pool = pool or discover.new_pool(**options)
     done = 0
-    for sequence, scores in discover.scored(iter(log), **parameters):
+    for sequence, scores in discover.scored(iter(log), **parameters) if scored is None else scored:
         pool.add(sequence, scores)
         if observe is not None:
             observe(sequence, scores)
@@ -159,14 +181,11 @@ def _with_baselines(output: dict[str, Any], log: EventLog, max_lag: int | None) 
 
 
 def record_run(
-    discover: CausalDiscoveryPipeline, log: EventLog, *, advance: Advance = lambda _: None, **parameters: Any
+    discover: CausalDiscoveryPipeline, scored: Iterable[ScoredSequence], **parameters: Any
 ) -> Iterator[dict[str, Any]]:
     """One output per sequence, lazily; see ``CausalDiscoveryPipeline``."""
-    done = 0
-    for sequence, output in zip(log, discover(iter(log), **parameters), strict=True):
-        done += len(sequence)
-        advance(done)
-        yield output
+    _, _, options = discover._merged_parameters(parameters)
+    return (discover.postprocess(item, **options) for item in scored)
 
 
 def _counted(log: EventLog, graph: CausalGraph, max_lag: int) -> dict[str, Any]:
