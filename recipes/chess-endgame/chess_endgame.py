@@ -1,41 +1,45 @@
 """What would the outcome of an endgame be if some of White's moves were forced and the rest played as usual?
 
-    python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame            # about 25 minutes, one thread
+    python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame            # about 15 minutes, one thread
     python recipes/chess-endgame/chess_endgame.py --out runs/chess-smoke --smoke      # half a minute, proves nothing
 
 A small language model reads games of players of unequal skill, who do not get equal positions. Its answers to partial
-interventions are compared with games in which these moves really are forced, and with counting and regression.
+interventions are compared with the players themselves when they are forced, and with counting.
 """
 
 import argparse
 import json
 import os
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import pandas as pd
 import torch
-from endgame import (
-    OUTCOMES,
-    SKILLS,
-    Game,
-    Position,
-    draw,
-    moves,
-    observe,
-    play,
-    skill_shares,
-    starts,
+from endgame import OUTCOMES, observe, starts
+from endgame_questions import (
+    Outlook,
+    Question,
+    Shares,
+    adjusted,
+    agreeing,
+    counts,
+    is_legal,
+    matches,
+    naive,
+    simulated,
+    start,
+    tabulated,
+    total_variation,
+    truth,
 )
 from legality import illegal_mass
-from notation import row, table, untrained
-from sklearn.ensemble import HistGradientBoostingClassifier
+from notation import START, row, schema, start_row, table
 from transformers import pipeline
 
 from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
@@ -45,205 +49,86 @@ from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
 class Size:
     """How large a run is."""
 
-    games: int = 60_000
-    epochs: float = 6.0
-    hidden_size: int = 64
-    layers: int = 3
-    draws: int = 4_000
+    games: int = 100_000
+    epochs: float = 60.0
+    preset: str = "nano"
+    draws: int = 20_000
     simulations: int = 20_000
-    histories: int = 1_000
+    games_of_the_model: int = 2_000
 
 
-LEARNING_RATE = 5e-3
-SMOKE = Size(games=300, epochs=1.0, hidden_size=32, layers=1, draws=50, simulations=100, histories=20)
+SMOKE = Size(games=200, epochs=1.0, draws=50, simulations=100, games_of_the_model=20)
 
+ROOK, QUEEN = {"material": "rook"}, {"material": "queen"}
 
-@dataclass(frozen=True)
-class Question:
-    """p(outcome | do, given).
-
-    Attributes:
-        name: In tables.
-        given: What is known of the start.
-        do: Moves that are forced, or who plays.
-    """
-
-    name: str
-    given: Mapping[str, str]
-    do: Mapping[str, str]
-
-    @property
-    def forced(self) -> dict[int, str]:
-        """Forced moves by ply."""
-        return {int(name[5:]): move for name, move in self.do.items() if name != "skill"}
-
-    def starts(self) -> tuple[list[Position], np.ndarray]:
-        """Starting positions that agree with what is given, and their shares."""
-        known = starts()
-        agree = [
-            all(row(Game(start, "", (), ""))[name] == value for name, value in self.given.items())
-            for start in known.positions
-        ]
-        shares = known.shares * agree
-        found = [start for start, fits in zip(known.positions, agree, strict=True) if fits]
-        return found, shares[shares > 0] / shares.sum()
-
-
-def start(material: str, king: str, man: str, lone: str) -> dict[str, str]:
-    """A starting position as what is given."""
-    return {"material": material, "king_0": king, "man_0": man, "lone_0": lone}
-
-
-# Forced moves are legal whatever happens before them, and in every start that agrees with what is given; `main` checks.
+# Where conditioning goes wrong, and all that is forced is seen now and then; both found out without the model.
 QUESTIONS = [
-    Question("one move, rook", start("rook", "c6", "g2", "a8"), {"move_1": "Rb2"}),
+    Question("first move, rook", start("rook", "d6", "g2", "b8"), {"move_1": "Rg8"}),
+    Question("first move, queen", start("queen", "d6", "g2", "b8"), {"move_1": "Qc6"}),
+    Question("first move, king", start("queen", "c5", "e4", "b8"), {"move_1": "Kb6"}),
+    Question("second move", start("rook", "c5", "g2", "a8"), {"move_3": "Kb5"}),
+    Question("two moves, rook", start("rook", "c5", "e4", "c8"), {"move_1": "Re7", "move_3": "Kc6"}),
+    Question("two moves, hanging", start("rook", "c5", "e4", "c8"), {"move_1": "Kc6", "move_3": "Re8"}),
+    Question("two moves, queen", start("queen", "c5", "g2", "b8"), {"move_1": "Kb6", "move_3": "Qd5"}),
+    Question("second move by a beginner, rook", ROOK, {"move_3": "beginner"}),
+    Question("second move by a beginner", {}, {"move_3": "beginner"}),
+    Question("two moves by an expert, queen", QUEEN, {"move_1": "expert", "move_3": "expert"}),
+    Question("an expert plays", {}, {"skill": "expert"}),
+    Question("a beginner plays", {}, {"skill": "beginner"}),
 ]
-
-
-def always_legal(question: Question) -> bool:
-    """Whether no game can make a forced move illegal, or end before it."""
-    positions = set(question.starts()[0])
-    forced = question.forced
-    for ply in range(1, max(forced, default=0) + 1):
-        legal = [moves(position) for position in positions]
-        if not all(forced[ply] in each if ply in forced else each for each in legal):
-            return False
-        positions = {
-            after for each in legal for token, after in each.items() if token == forced.get(ply, token)
-        }
-    return True
-
-
-def distribution(games: Sequence[Game]) -> np.ndarray:
-    """Share of every outcome."""
-    counts = Counter(game.outcome for game in games)
-    return np.array([counts[outcome] / max(1, len(games)) for outcome in OUTCOMES])
-
-
-def total_variation(left: np.ndarray, right: np.ndarray) -> float:
-    """Half the sum of all differences."""
-    return float(0.5 * np.abs(left - right).sum())
-
-
-def simulate(question: Question, count: int, rng: np.random.Generator) -> np.ndarray:
-    """The truth: games in which the moves are forced."""
-    known, shares = question.starts()
-    games = []
-    for number in rng.choice(len(known), size=count, p=shares):
-        position = known[number]
-        skill = question.do.get("skill") or SKILLS[draw(skill_shares(position), rng)]
-        games.append(play(position, skill, rng, question.forced))
-    return distribution(games)
-
-
-def agreeing(frame: pd.DataFrame, wanted: Mapping[str, str]) -> np.ndarray:
-    """Rows with these values."""
-    return np.logical_and.reduce([frame[name] == value for name, value in wanted.items()])
-
-
-def counted(frame: pd.DataFrame, wanted: Mapping[str, str]) -> tuple[np.ndarray, int]:
-    """Outcomes of the rows with these values, and how many there are; alike if there is none."""
-    outcomes = frame["outcome"][agreeing(frame, wanted)]
-    if not len(outcomes):
-        return np.full(len(OUTCOMES), 1 / len(OUTCOMES)), 0
-    return np.array([(outcomes == outcome).mean() for outcome in OUTCOMES]), len(outcomes)
-
-
-def features(frame: pd.DataFrame, do: Mapping[str, str]) -> pd.DataFrame:
-    """The start, who plays, and which forced moves were played, as numbers."""
-    columns = {"material": frame["material"] == "queen"}
-    for square in ("king_0", "man_0", "lone_0"):
-        columns |= {
-            f"{square} file": frame[square].str[0].map(ord),
-            f"{square} rank": frame[square].str[1].map(int),
-        }
-    columns |= {skill: frame["skill"] == skill for skill in SKILLS}
-    columns |= {name: frame[name] == value for name, value in do.items() if name != "skill"}
-    return pd.DataFrame(columns).astype(float)
-
-
-def regressed(frame: pd.DataFrame, question: Question, seed: int) -> np.ndarray:
-    """Boosted trees from the start, the skill and the forced moves to the outcome, averaged over matching games."""
-    model = HistGradientBoostingClassifier(random_state=seed)
-    model.fit(features(frame, question.do), frame["outcome"])
-    asked = frame[agreeing(frame, question.given)] if question.given else frame
-    shares = model.predict_proba(features(asked.assign(**question.do), question.do)).mean(axis=0)
-    found = dict(zip(model.classes_, shares, strict=True))
-    return np.array([found.get(outcome, 0.0) for outcome in OUTCOMES])
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was found of one question.
-
-    Attributes:
-        name: Of the question.
-        asked: It in words.
-        distributions: Of the outcome, by method.
-        total_variation: To the simulated distribution, by method.
-        rows: Games in which the moves happen to be played, from any start and from such a start.
-        standard_error: Largest Monte Carlo error of the model's answer.
-        illegal: Probability of illegal moves in games drawn from the model under the intervention.
-    """
-
-    name: str
-    asked: str
-    distributions: dict[str, list[float]]
-    total_variation: dict[str, float]
-    rows: tuple[int, int]
-    standard_error: float
-    illegal: dict = field(default_factory=dict)
-
 
 METHODS = {
     "model": "language model",
-    "regression": "regression on start, skill and moves",
-    "same start": "counting, same start and moves",
-    "naive": "counting, same moves",
+    "table": "table of counts and the rules",
+    "adjusted": "conditioning by start and player",
+    "naive": "conditioning",
 }
 
 
-def examine(question: Question, effect, frame: pd.DataFrame, size: Size, seed: int) -> Result:
+def examine(
+    question: Question, effect: Any, frame: pd.DataFrame, shares: Shares, size: Size, seed: int
+) -> dict[str, Any]:
     """Answer a question in every way."""
     rng = np.random.default_rng([seed, QUESTIONS.index(question)])
-    truth = simulate(question, size.simulations, rng)
-    answer = effect(
-        {"target": "outcome", "do": question.do, "given": question.given}, num_samples=size.draws, seed=seed
+    true, weights = truth(question), matches(frame, question)
+    answer, length = (
+        effect({"target": target, **question.record}, num_samples=size.draws, seed=seed)
+        for target in ("outcome", "plies")
     )
-    naive, anywhere = counted(frame, question.do)
-    same, here = counted(frame, {**question.given, **question.do})
-    found = {
-        "model": np.array([answer["distribution"][outcome] for outcome in OUTCOMES]),
-        "regression": regressed(frame, question, seed),
-        "same start": same,
-        "naive": naive,
-    }
-    return Result(
-        name=question.name,
-        asked=asked(question),
-        distributions={"simulated": truth.tolist(), **{name: each.tolist() for name, each in found.items()}},
-        total_variation={name: total_variation(each, truth) for name, each in found.items()},
-        rows=(anywhere, here),
-        standard_error=max(answer["standard_error"].values()),
-        illegal=asdict(
-            illegal_mass(effect.conditionals, effect.variables, histories(question, size, rng), rng)
+    outlooks = {
+        "truth": true,
+        "simulated": simulated(question, size.simulations, rng),
+        "model": Outlook(
+            np.array([answer["distribution"][outcome] for outcome in OUTCOMES]), length["expectation"]["mean"]
         ),
+        "table": tabulated(question, shares),
+        "adjusted": adjusted(frame, weights, question),
+        "naive": naive(frame, weights, question),
+    }
+    legality = illegal_mass(
+        effect.conditionals, effect.reader, beginnings(question, size, rng), question.record["do"], rng
     )
+    return {
+        "name": question.name,
+        "asked": question.words,
+        "outcome": {name: each.outcome.tolist() for name, each in outlooks.items()},
+        "plies": {name: each.plies for name, each in outlooks.items()},
+        "total_variation": {
+            name: total_variation(each.outcome, true.outcome)
+            for name, each in outlooks.items()
+            if name != "truth"
+        },
+        "games": float(weights[agreeing(frame, question.given)].sum()),
+        "standard_error": max(answer["standard_error"].values()),
+        "legality": asdict(legality),
+    }
 
 
-def histories(question: Question | None, size: Size, rng: np.random.Generator) -> dict[str, list[str]]:
-    """Starts, and what is forced, of games that the model is to play."""
-    known, shares = (starts().positions, starts().shares) if question is None else question.starts()
-    numbers = rng.choice(len(known), size=size.histories, p=shares)
-    rows = [row(Game(known[number], "", (), "")) for number in numbers]
-    found = {name: [each[name] for each in rows] for name in ("material", "king_0", "man_0", "lone_0")}
-    return found | {name: [value] * len(rows) for name, value in (question.do if question else {}).items()}
-
-
-def asked(question: Question) -> str:
-    """A question in words."""
-    given = ", ".join(question.given.values()) or "any start"
-    return f"{given}; do({', '.join(f'{name} = {value}' for name, value in question.do.items())})"
+def beginnings(question: Question, size: Size, rng: np.random.Generator) -> dict[str, list[str]]:
+    """Starts of games that the model is to play."""
+    known = question.starts()
+    rows = [start_row(known[number]) for number in rng.integers(len(known), size=size.games_of_the_model)]
+    return {name: [each[name] for each in rows] for name in START}
 
 
 def main() -> None:
@@ -256,48 +141,58 @@ def main() -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="a run that proves nothing but that everything runs"
     )
+    parser.add_argument(
+        "--again", action="store_true", help="ask the model that an earlier run left in --out again"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    report = run(options.out, SMOKE if options.smoke else Size(), options.seed)
+    size = SMOKE if options.smoke else Size()
+    report = run(options.out, size, options.seed, train=not options.again)
     print((options.out / "chess_endgame.md").read_text(encoding="utf-8"))
-    print(f"{report['seconds']:.0f} CPU seconds")
+    print(f"{report['seconds']['all']:.0f} CPU seconds")
 
 
-def run(out: Path, size: Size, seed: int) -> dict:
+def run(out: Path, size: Size, seed: int, *, train: bool = True) -> dict[str, Any]:
     """All of it; writes JSON, Markdown and a figure."""
-    if wrong := [question.name for question in QUESTIONS if not always_legal(question)]:
+    if wrong := [question.name for question in QUESTIONS if not is_legal(question)]:
         raise SystemExit(f"The question {wrong[0]!r} forces a move that may be illegal. Choose another move.")
     out.mkdir(parents=True, exist_ok=True)
     games = observe(size.games, np.random.default_rng(seed))
     frame = pd.DataFrame([row(game) for game in games])
     played = time.process_time()
-    shape = {"hidden_size": size.hidden_size, "layers": size.layers, "heads": 4}
     settings = DagTrainingSettings(
-        model=str(untrained(out / "untrained", seed=seed, **shape)),
-        history="full",
+        preset=size.preset,
         epochs=size.epochs,
-        learning_rate=LEARNING_RATE,
-        validation_share=0.03,
+        # Nearly every move is illegal in a given position, so none may be taken for possible before it is seen.
+        smoothing=0.0,
+        batch_tokens=8192,
+        patience=12,
+        refit=False,
+        validation_share=0.02,
         seed=seed,
     )
-    trained = train_dag(table(games), out / "model", settings)
+    if train:
+        train_dag(table(games), out / "model", settings)
     learned = time.process_time()
     effect = pipeline("causal-effect", model=str(out / "model"))
-    results = [examine(question, effect, frame, size, seed) for question in QUESTIONS]
+    shares = counts(frame)
+    results = [examine(question, effect, frame, shares, size, seed) for question in QUESTIONS]
     rng = np.random.default_rng([seed, 99])
-    unforced = illegal_mass(effect.conditionals, effect.variables, histories(None, size, rng), rng)
+    unforced = illegal_mass(
+        effect.conditionals, effect.reader, beginnings(Question("nothing"), size, rng), {}, rng
+    )
+    trained = effect.metrics
     report = {
         "size": asdict(size),
         "seed": seed,
-        "starts": len(starts().positions),
-        "outcomes": distribution(games).tolist(),
-        "parameters": trained.metrics["parameters"],
-        "validation": trained.metrics["validation"],
-        "results": [asdict(result) for result in results],
-        "illegal, nothing forced": asdict(unforced),
-        "seconds to play": played,
-        "seconds to train": learned - played,
-        "seconds": time.process_time(),
+        "starts": len(starts()),
+        "variables": len(schema().variables),
+        "outcomes": [float((frame["outcome"] == outcome).mean()) for outcome in OUTCOMES],
+        "parameters": trained["parameters"],
+        "rows merged": trained["rows_merged"],
+        "results": results,
+        "nothing forced": asdict(unforced),
+        "seconds": {"play": played, "train": learned - played, "all": time.process_time()},
     }
     (out / "chess_endgame.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (out / "chess_endgame.md").write_text(shown(report), encoding="utf-8")
@@ -305,40 +200,41 @@ def run(out: Path, size: Size, seed: int) -> dict:
     return report
 
 
-def shown(report: Mapping) -> str:
+def shown(report: Mapping[str, Any]) -> str:
     """The results as Markdown."""
+    results = report["results"]
     lines = [
-        "| question | games with these moves (and start) | " + " | ".join(METHODS.values()) + " | illegal |",
+        "| total variation to the truth | games with this | " + " | ".join(METHODS.values()) + " | illegal |",
         "|---|---|" + "---|" * (len(METHODS) + 1),
     ]
-    for result in report["results"]:
+    for result in results:
         distances = " | ".join(f"{result['total_variation'][name]:.3f}" for name in METHODS)
-        anywhere, here = result["rows"]
         lines.append(
-            f"| {result['name']}: {result['asked']} | {anywhere:,} ({here:,}) | {distances} | "
-            f"{result['illegal']['mass']:.2%} |"
+            f"| {result['name']}: {result['asked']} | {result['games']:,.0f} | {distances} | "
+            f"{result['legality']['mass']:.2%} |"
         )
-    means = [np.mean([each["total_variation"][name] for each in report["results"]]) for name in METHODS]
+    means = [np.mean([each["total_variation"][name] for each in results]) for name in METHODS]
+    nothing = report["nothing forced"]["mass"]
     lines.append("| mean | | " + " | ".join(f"{mean:.3f}" for mean in means) + " | |")
+    lines.append("| nothing forced | | " + "| " * len(METHODS) + f"| {nothing:.2%} |")
     lines += [
         "",
-        "| question | method | " + " | ".join(OUTCOMES) + " |",
-        "|---|---|" + "---|" * len(OUTCOMES),
+        "| question | method | " + " | ".join(OUTCOMES) + " | plies |",
+        "|---|---|" + "---|" * (len(OUTCOMES) + 1),
     ]
-    for result in report["results"]:
-        for name, shares in result["distributions"].items():
-            lines.append(
-                f"| {result['name']} | {name} | " + " | ".join(f"{share:.3f}" for share in shares) + " |"
-            )
+    for result in results:
+        for name, shares in result["outcome"].items():
+            numbers = " | ".join(f"{share:.3f}" for share in shares)
+            lines.append(f"| {result['name']} | {name} | {numbers} | {result['plies'][name]:.2f} |")
     return "\n".join([*lines, ""])
 
 
-def figure(report: Mapping, path: Path) -> None:
+def figure(report: Mapping[str, Any], path: Path) -> None:
     """Distances by question, and the distributions behind them."""
     from matplotlib.figure import Figure
 
     results = report["results"]
-    drawn = Figure(figsize=(10, 4.2), layout="constrained")
+    drawn = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = drawn.subplots(1, 2)
     places = np.arange(len(results))
     for number, (name, label) in enumerate(METHODS.items()):
@@ -351,12 +247,15 @@ def figure(report: Mapping, path: Path) -> None:
     )
     left.invert_yaxis()
     left.legend(fontsize=7)
-    for outcome, marker in zip(OUTCOMES, "osD^", strict=True):
-        number = OUTCOMES.index(outcome)
-        pairs = [(each["distributions"]["simulated"], each["distributions"]["model"]) for each in results]
-        right.plot([x[number] for x, _ in pairs], [y[number] for _, y in pairs], marker, ms=5, label=outcome)
+    for number, (outcome, marker) in enumerate(zip(OUTCOMES, "osD^", strict=True)):
+        color = f"C{number}"
+        for name, filled in (("model", color), ("naive", "none")):
+            pairs = [(each["outcome"]["truth"][number], each["outcome"][name][number]) for each in results]
+            label = f"{outcome}, {METHODS[name]}" if name == "model" else None
+            x, y = zip(*pairs, strict=True)
+            right.plot(x, y, marker, ms=5, color=color, markerfacecolor=filled, label=label)
     right.plot([0, 1], [0, 1], color="grey", lw=0.8)
-    right.set(xlabel="share in simulated games", ylabel="probability from the model")
+    right.set(xlabel="true probability", ylabel="answer (filled: language model, hollow: conditioning)")
     right.legend(fontsize=7)
     drawn.savefig(path, dpi=110)
 

@@ -4,9 +4,11 @@ Squares are numbered as in python-chess, a1 = 0 to h8 = 63. Rules are read off i
 with its board is tested in ``tests/recipes/test_chess_endgame.py``.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +20,12 @@ except ModuleNotFoundError as error:
         "This recipe needs python-chess, which is not installed. Run `pip install chess`."
     ) from error
 
-PLIES = 8
+PLIES = 7
 OVER = "-"
 MATERIALS = {"rook": "R", "queen": "Q"}
 SKILLS = ("expert", "careless", "beginner")
 OUTCOMES = ("mate", "stalemate", "piece lost", "move limit")
+START_KINGS, START_MEN, START_LONE = ("c5", "d6"), ("g2", "e4"), ("a8", "b8", "c8")
 
 
 class Position(NamedTuple):
@@ -119,9 +122,15 @@ def distance(position: Position) -> int:
 Player = Callable[[Position], np.ndarray]
 
 
-def _softmax(scores: Sequence[float]) -> np.ndarray:
+def _choice(scores: Sequence[float]) -> np.ndarray:
+    """Softmax of the best two, the first of equals; one ten times less likely than the other is not played."""
+    if not scores:
+        return np.empty(0)
     weights = np.exp(np.array(scores) - max(scores))
-    return weights / weights.sum()
+    chosen = np.zeros_like(weights)
+    best = np.argsort(-weights, kind="stable")[:2]
+    chosen[best] = np.where(weights[best] < 0.1, 0.0, weights[best])
+    return chosen / chosen.sum()
 
 
 def _restriction(after: Position) -> float:
@@ -137,19 +146,24 @@ def expert(position: Position) -> np.ndarray:
         end = ending(after)
         hangs = any(reply.man == reply.lone for reply in moves(after).values())
         scores.append({"mate": 8.0, "stalemate": -9.0}.get(end or "", _restriction(after) - 9.0 * hangs))
-    return _softmax(scores)
+    return _choice(scores)
 
 
 @cache
 def careless(position: Position) -> np.ndarray:
     """Takes away squares without a look at what the black king may do then."""
-    return _softmax([_restriction(after) for after in moves(position).values()])
+    return _choice([0.6 * _restriction(after) for after in moves(position).values()])
 
 
 @cache
 def beginner(position: Position) -> np.ndarray:
-    """Any legal move."""
-    return np.full(len(moves(position)), 1 / len(moves(position)))
+    """Gives check and draws near, whatever it costs."""
+    return _choice([_bustle(after) for after in moves(position).values()])
+
+
+def _bustle(after: Position) -> float:
+    """Whether a move gives check, and how near it brings White's pieces to the black king."""
+    return 1.0 * in_check(after) - 0.5 * chess.square_distance(after.man, after.lone) - 0.5 * distance(after)
 
 
 @cache
@@ -160,44 +174,47 @@ def defender(position: Position) -> np.ndarray:
         rank, file = divmod(after.lone, 8)
         off_centre = max(abs(rank - 3.5), abs(file - 3.5))
         scores.append(9.0 if after.man == after.lone else -1.0 * off_centre)
-    return _softmax(scores)
+    return _choice(scores)
 
 
-PLAYERS: Mapping[str, Player] = {"expert": expert, "careless": careless, "beginner": beginner}
+STYLES: Mapping[str, Player] = {"expert": expert, "careless": careless, "beginner": beginner}
+OWN_STYLE = 0.8
+
+
+def _mostly(own: str) -> Player:
+    """Plays in one style, and now and then in one of the others: no style's move is out of the question."""
+
+    @cache
+    def player(position: Position) -> np.ndarray:
+        others = (1 - OWN_STYLE) / (len(STYLES) - 1)
+        return sum((OWN_STYLE if name == own else others) * style(position) for name, style in STYLES.items())
+
+    return player
+
+
+PLAYERS: Mapping[str, Player] = {skill: _mostly(skill) for skill in SKILLS}
 
 
 # Where games start, and who gets to play them.
 
 
-@dataclass(frozen=True)
-class Starts:
-    """Starting positions and how often each is drawn."""
-
-    positions: tuple[Position, ...]
-    shares: np.ndarray
-
-
 @cache
-def starts() -> Starts:
-    """White to move, the black king on the eighth rank at files a to d (the others are mirror images)."""
-    found, weights = [], []
-    for piece in MATERIALS.values():
-        for lone in range(chess.A8, chess.E8):
-            for king in range(chess.A5, chess.A7):
-                for man in range(chess.A1, chess.A4):
-                    position = Position(piece, True, king, man, lone)
-                    if not 2 <= distance(position) <= 4 or abs(king % 8 - lone % 8) > 2 or in_check(position):
-                        continue
-                    found.append(position)
-                    weights.append(1.0)
-    shares = np.array(weights)
-    return Starts(tuple(found), shares / shares.sum())
+def starts() -> tuple[Position, ...]:
+    """All equally likely: White to move, the black king in the corner or near it and not in check."""
+    found = []
+    for piece, king, man, lone in product(MATERIALS.values(), START_KINGS, START_MEN, START_LONE):
+        position = Position(piece, True, *map(chess.parse_square, (king, man, lone)))
+        if not in_check(position):
+            found.append(position)
+    return tuple(found)
 
 
 def skill_shares(position: Position) -> np.ndarray:
     """Hard positions, whose kings are far apart or whose black king is off the corner, go to experts."""
-    hardness = (distance(position) - 2) + (position.lone % 8) / 3 + (position.piece == "R")
-    return _softmax([0.8 * (hardness - 1.5), 0.0, -0.5 * (hardness - 1.5)])
+    hardness = (distance(position) - 2) + (position.lone % 8) / 2 + 2 * (position.piece == "R")
+    scores = np.array([hardness - 2, 0.0, 2 - hardness])
+    weights = np.exp(scores - scores.max())
+    return weights / weights.sum()
 
 
 # Games.
@@ -247,19 +264,14 @@ def play(
     Raises:
         ValueError: If a forced move is illegal.
     """
-    position, tokens, forced = start, [], forced or {}
+    position, tokens = start, []
     for ply in range(1, PLIES + 1):
-        legal = moves(position)
-        if not legal:
+        if not moves(position):
             break
-        token = forced.get(ply)
-        if not isinstance(token, str):
-            player = token or (PLAYERS[skill] if position.white_moves else defender)
-            token = list(legal)[draw(player(position), rng)]
-        if token not in legal:
-            raise ValueError(f"{token} is forced at ply {ply}, but not legal in {position}.")
+        shares = choices(position, skill, (forced or {}).get(ply))
+        token = list(shares)[draw(np.array(list(shares.values())), rng)]
         tokens.append(token)
-        position = legal[token]
+        position = moves(position)[token]
     tokens += [OVER] * (PLIES - len(tokens))
     return Game(start, skill, tuple(tokens), ending(position) or "move limit")
 
@@ -267,9 +279,62 @@ def play(
 def observe(count: int, rng: np.random.Generator) -> list[Game]:
     """Games as they are played when nobody intervenes."""
     found = []
-    known = starts()
-    for number in rng.choice(len(known.positions), size=count, p=known.shares):
-        start = known.positions[number]
+    for number in rng.integers(len(starts()), size=count):
+        start = starts()[number]
         skill = SKILLS[draw(skill_shares(start), rng)]
         found.append(play(start, skill, rng))
     return found
+
+
+def outcomes(
+    start: Position, skill: str, forced: Mapping[int, str | Player] | None = None
+) -> dict[tuple[str, int], float]:
+    """Exact probabilities of an outcome after a number of plies: what ``play`` would show in endlessly many games.
+
+    Args:
+        start: White is to move.
+        skill: Who plays White.
+        forced: See ``play``.
+    """
+    found: dict[tuple[str, int], float] = defaultdict(float)
+    reached = {start: 1.0}
+    for ply in range(1, PLIES + 1):
+        after: dict[Position, float] = defaultdict(float)
+        for position, weight in reached.items():
+            for token, share in choices(position, skill, (forced or {}).get(ply)).items():
+                after[moves(position)[token]] += weight * share
+        for position in [position for position in after if ending(position)]:
+            found[ending(position), ply] += after.pop(position)
+        reached = after
+    found["move limit", PLIES] += sum(reached.values())
+    return dict(found)
+
+
+def choices(position: Position, skill: str, forced: str | Player | None = None) -> dict[str, float]:
+    """Moves that may be played, and how likely each is.
+
+    Raises:
+        ValueError: If a forced move is illegal.
+    """
+    legal = moves(position)
+    if isinstance(forced, str):
+        if forced not in legal:
+            raise ValueError(f"{forced} is forced, but not legal in {position}.")
+        return {forced: 1.0}
+    player = forced or (PLAYERS[skill] if position.white_moves else defender)
+    return {token: share for token, share in zip(legal, player(position).tolist(), strict=True) if share}
+
+
+@cache
+def reachable() -> tuple[frozenset[Position], ...]:
+    """Positions that come up before the first move and after every move, as these players play."""
+    found = [frozenset(starts())]
+    for _ in range(PLIES):
+        pairs = ((position, token) for position in found[-1] for token in played(position))
+        found.append(frozenset(moves(position)[token] for position, token in pairs))
+    return tuple(found)
+
+
+def played(position: Position) -> frozenset[str]:
+    """Moves that some player makes there."""
+    return frozenset(choices(position, SKILLS[0]))

@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import chess
 import numpy as np
-import torch
-from endgame import MATERIALS, OVER, PLIES, Position, moves
+from endgame import OVER, PLIES, Position, ending, moves
+from notation import GOES_ON, SQUARES, START, Stand, position_of, stands
 
 from hf_trace.causal.conditionals import Conditionals
-from hf_trace.causal.values import Drawing, inverted
-from hf_trace.tokenization.dag_tokenizer import DagTokenizer
-
-ROWS_AT_ONCE = 256
+from hf_trace.causal.queries import Follow, Force
+from hf_trace.causal.values import inverted
+from hf_trace.hub.effect_records import Reader
 
 
 @dataclass(frozen=True)
@@ -23,51 +21,53 @@ class Legality:
         mass: Mean probability of illegal moves, where a move was to be made and all before it were legal.
         by_ply: The same, ply by ply; None where no move was left to the model.
         over: Mean probability of a move where the game was over.
-        board: Mean probability of squares on which White's pieces do not stand.
-        games: Share of games in which something illegal was drawn.
+        moved: Share of moves after which the model put a piece on another square than where it went, or took the game
+            for over or not over when it was not.
+        games: Share of games in which something illegal or wrong was drawn.
         moves: Moves that were looked at.
     """
 
     mass: float
     by_ply: tuple[float | None, ...]
     over: float
-    board: float
+    moved: float
     games: float
     moves: int
 
 
 def illegal_mass(
     conditionals: Conditionals,
-    tokenizer: DagTokenizer,
-    known: Mapping[str, Sequence[str]],
+    reader: Reader,
+    starts: Mapping[str, Sequence[str]],
+    do: Mapping[str, object],
     rng: np.random.Generator,
 ) -> Legality:
     """Let the model play games and look at what else it might have played.
 
-    A move is written letter by letter; at each letter whatever leads to no legal move counts as illegal, an end that
-    comes too early included.
-
     Args:
         conditionals: The model.
-        tokenizer: How variables are written.
-        known: Values that are forced, one per game; the squares of the start among them.
+        reader: Reads what is done.
+        starts: Starting positions, one per game.
+        do: What is done, as in a question.
         rng: Decides what the model draws.
     """
-    rows = played(conditionals, tokenizer, known, rng)
-    found: dict[str, list[float]] = {"over": [], "board": []}
-    found |= {f"move_{ply}": [] for ply in range(1, PLIES + 1)}
+    written, shares = played(conditionals, reader, starts, do, rng)
+    found: dict[int, list[float]] = {ply: [] for ply in range(1, PLIES + 1)}
+    over: list[float] = []
+    moved: list[bool] = []
     broken = 0
-    for number, (row, logits) in enumerate(zip(rows, _logits(conditionals, rows), strict=True)):
-        start = {name: str(known[name][number]) for name in ("material", "king_0", "man_0", "lone_0")}
-        broken += not _look(_Row(tokenizer, row, logits), _position(start), set(known), found)
-    plies = [found[f"move_{ply}"] for ply in range(1, PLIES + 1)]
-    every = [mass for each in plies for mass in each]
+    for number in range(len(written["material"])):
+        game = {name: values[number] for name, values in written.items()}
+        broken += not _look(
+            game, {name: each[number] for name, each in shares.items()}, conditionals, found, over, moved
+        )
+    every = [mass for each in found.values() for mass in each]
     return Legality(
         mass=_mean(every),
-        by_ply=tuple(_mean(each) if each else None for each in plies),
-        over=_mean(found["over"]),
-        board=_mean(found["board"]),
-        games=broken / len(rows),
+        by_ply=tuple(_mean(each) if each else None for each in found.values()),
+        over=_mean(over),
+        moved=_mean(moved),
+        games=broken / len(written["material"]),
         moves=len(every),
     )
 
@@ -78,86 +78,67 @@ def _mean(values: Sequence[float]) -> float:
 
 def played(
     conditionals: Conditionals,
-    tokenizer: DagTokenizer,
-    known: Mapping[str, Sequence[str]],
+    reader: Reader,
+    starts: Mapping[str, Sequence[str]],
+    do: Mapping[str, object],
     rng: np.random.Generator,
-) -> list[list[int]]:
-    """Games drawn from the model, as tokens up to the last move; values that are known are forced."""
-    count = len(next(iter(known.values())))
+) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
+    """Games drawn from the model, and the probabilities ``[game, value]`` of all moves that were left to it."""
+    count = len(starts["material"])
     history = conditionals.history(count)
-    order = tokenizer.schema.topological_order
-    for name in order[: order.index(f"move_{PLIES}") + 1]:
-        if name in known:
-            codes = [conditionals.code(name, tokenizer.content(name, value)) for value in known[name]]
-            history.force(name, np.array(codes), scored=False)
-        elif conditionals.schema[name].is_finite:
-            history.append(name, inverted(history.log_probs(name), rng.random(count)))
+    codes: dict[str, np.ndarray] = {}
+    shares: dict[str, np.ndarray] = {}
+    for name in conditionals.schema.topological_order:
+        if name in starts:
+            codes[name] = np.array([reader.code(name, value) for value in starts[name]])
         else:
-            history.draw(name, Drawing(lambda _: rng.random(count)))
-    walk = history.walk
-    return [walk.ids[row][walk.present[row]].tolist() for row in history.row]
+            action = reader.intervention(name, do[name]) if name in do else None
+            if isinstance(action, Force):
+                codes[name] = np.full(count, action.code)
+            elif isinstance(action, Follow):
+                known = np.stack([codes[each] for each in action.reads], axis=1)
+                codes[name] = inverted(np.log(action.probabilities(known) + 1e-300), rng.random(count))
+            else:
+                log_probs = history.log_probs(name)
+                codes[name] = inverted(log_probs, rng.random(count))
+                if name.startswith("move"):
+                    shares[name] = np.exp(log_probs)
+        history.append(name, codes[name])
+    written = {
+        name: [conditionals.schema[name].values[code] for code in each] for name, each in codes.items()
+    }
+    return written, shares
 
 
-@torch.inference_mode()
-def _logits(conditionals: Conditionals, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """What the model says after every token of every row, ``[pos, vocab]`` each."""
-    found = []
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        part = [torch.tensor(row) for row in rows[first : first + ROWS_AT_ONCE]]
-        # Padding stands at the end, where no token that is looked at can see it.
-        ids = torch.nn.utils.rnn.pad_sequence(part, batch_first=True)
-        found += list(conditionals.oracle.model(input_ids=ids).logits.double().numpy())
-    return found
-
-
-class _Row:
-    """A game as the model wrote it."""
-
-    def __init__(self, tokenizer: DagTokenizer, ids: Sequence[int], logits: np.ndarray) -> None:
-        self.tokenizer, self.ids, self.logits = tokenizer, ids, logits
-
-    def outside(self, name: str, options: Sequence[str]) -> tuple[float, str | None]:
-        """Probability of everything but these values, and which of them was written, None if none was."""
-        tokens = self.tokenizer.variables[name]
-        legal = {self.tokenizer.content(name, option): option for option in options}
-        first = self.ids.index(tokens.start)
-        mass, written = 0.0, ()
-        for place in range(tokens.max_length):
-            nexts = {content[place] for content in legal if content[:place] == written}
-            mass += 1 - self._probability(first + place, tokens.allowed, nexts)
-            written = (*written, self.ids[first + 1 + place])
-            if written[-1] not in nexts:
-                return mass, None
-            if written[-1] == tokens.end:
-                return mass, legal[written]
-        return mass, legal[(*written, tokens.end)]
-
-    def _probability(self, place: int, allowed: np.ndarray, wanted: set[int]) -> float:
-        logits = self.logits[place]
-        weights = np.exp(logits - logits[allowed].max())
-        return float(weights[list(wanted)].sum() / weights[allowed].sum())
-
-
-def _position(start: Mapping[str, str]) -> Position:
-    squares = [chess.parse_square(start[name]) for name in ("king_0", "man_0", "lone_0")]
-    return Position(MATERIALS[start["material"]], True, *squares)
-
-
-def _look(row: _Row, position: Position, forced: set[str], found: dict[str, list[float]]) -> bool:
-    """Go through a game as far as it is legal; False if something in it is not."""
-    for ply in range(1, PLIES + 1):
+def _look(
+    game: Mapping[str, str],
+    shares: Mapping[str, np.ndarray],
+    conditionals: Conditionals,
+    found: Mapping[int, list[float]],
+    over: list[float],
+    moved: list[bool],
+) -> bool:
+    """Go through a game as far as it is right; False if something in it is not."""
+    position = position_of({name: game[name] for name in START})
+    for ply, stand in enumerate(stands()[1:], start=1):
+        name = f"move_{ply}"
         legal = moves(position)
-        mass, token = row.outside(f"move_{ply}", list(legal) or [OVER])
-        if f"move_{ply}" not in forced:
-            found[f"move_{ply}" if legal else "over"].append(mass)
-        if token is None:
+        if name in shares:
+            values = conditionals.schema[name].values
+            right = sum(shares[name][values.index(token)] for token in legal or [OVER] if token in values)
+            (found[ply] if legal else over).append(float(1 - right))
+        token = game[name]
+        if token not in (legal or [OVER]):
             return False
         position = legal.get(token, position)
-        if ply % 2:
-            names = chess.SQUARE_NAMES
-            stand = names[position.king] + names[position.man] if legal else OVER
-            mass, token = row.outside(f"board_{ply}", [stand])
-            found["board"].append(mass)
-            if token is None:
-                return False
+        moved.append(_agrees(game, stand, position))
+        if not moved[-1]:
+            return False
     return True
+
+
+def _agrees(game: Mapping[str, str], stand: Stand, position: Position) -> bool:
+    """Whether the model says of a position what the rules say."""
+    told = [game[name] for name in (*stand[:3], *stand.state)]
+    squares = [SQUARES[square] for square in (position.king, position.man, position.lone)]
+    return told == [*squares, ending(position) or GOES_ON]

@@ -1,105 +1,124 @@
-"""How games are written: the variables, their graph, and a small vocabulary of chess words that all of them share.
+"""How games are written: the variables, their graph, and one token for every square and move.
 
-Squares and moves are short texts, ``d6`` and ``Rh8``, read letter by letter, so that a rook's move to h8 is the same
-at every ply and what is learned at one helps at the others. After each of White's moves a variable says where White's
-two pieces stand.
+The position is three variables, the squares of the three pieces, written anew after every move of the piece's side.
+A move's parents are the position, what became of the game so far and, for White's, who plays. So the model reads a
+position and nothing else before it says a move, and games that come to one position are one row to learn from.
 """
 
+import itertools
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cache
+from typing import NamedTuple
 
 import chess
 import pandas as pd
-import torch
-from endgame import MATERIALS, OUTCOMES, OVER, PLIES, SKILLS, Game, moves
-from tokenizers import AddedToken, Regex, Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Split
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from endgame import (
+    MATERIALS,
+    OUTCOMES,
+    OVER,
+    PLIES,
+    SKILLS,
+    Game,
+    Position,
+    ending,
+    moves,
+    played,
+    reachable,
+)
 
 from hf_trace.data.dags.encoding import encode_table
 from hf_trace.data.dags.schema import DagSchema
 from hf_trace.data.dags.table import DagTable
 from hf_trace.data.dags.variables import Variable
 
-WORDS = "KRQkabcdefgh12345678" + OVER
-SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+SQUARES = tuple(chess.SQUARE_NAMES)
+GOES_ON = "goes on"
+STATES = (GOES_ON, "mate", "stalemate", "piece lost")
 NAMES = {letter: name for name, letter in MATERIALS.items()}
+START = ("material", "king_0", "man_0", "lone_0")
+
+
+class Stand(NamedTuple):
+    """Names of the variables that say where the pieces stand, and what became of the game."""
+
+    king: str
+    man: str
+    lone: str
+    state: tuple[str, ...]
+
+
+def stands() -> list[Stand]:
+    """Before the first move, and after every move."""
+    found = [Stand("king_0", "man_0", "lone_0", ())]
+    for ply in range(1, PLIES + 1):
+        king, man, lone, _ = found[-1]
+        white = (f"king_{ply}", f"man_{ply}", lone)
+        squares = white if ply % 2 else (king, man, f"lone_{ply}")
+        found.append(Stand(*squares, (f"state_{ply}",)))
+    return found
+
+
+@cache
+def tokens(ply: int) -> frozenset[str]:
+    """Moves that are made at a ply, by some player in some position."""
+    return frozenset(token for position in reachable()[ply - 1] for token in played(position))
+
+
+def squares_of(piece: str, ply: int) -> tuple[str, ...]:
+    """Squares on which a piece (``"king"``, ``"man"``, ``"lone"``) stands after a ply, or stood when the game ended."""
+    stood = {getattr(position, piece) for each in reachable()[: ply + 1] for position in each}
+    return tuple(SQUARES[square] for square in sorted(stood))
 
 
 def schema() -> DagSchema:
     """What causes what: the position and who plays cause a move, a move and the position cause the next position."""
-    squares = ("king_0", "man_0", "lone_0")
-    listed = [
-        Variable("material", values=tuple(MATERIALS)),
-        Variable("king_0", "text", ("material",), max_length=2),
-        Variable("man_0", "text", ("material", "king_0"), max_length=2),
-        Variable("lone_0", "text", ("material", "king_0", "man_0"), max_length=2),
-        Variable("skill", parents=("material", *squares), values=SKILLS),
-    ]
-    white, lone = squares[:2], squares[2]
-    for ply in range(1, PLIES + 1):
-        move, board = f"move_{ply}", f"board_{ply}"
-        knows = ("material", *white, lone)
-        if ply % 2:
-            listed.append(Variable(move, "text", ("skill", *knows), max_length=3))
-            listed.append(Variable(board, "text", (*white, move), max_length=4))
-            white = (board,)
-        else:
-            listed.append(Variable(move, "text", knows, max_length=3))
-            lone = move
-    written = tuple(variable.name for variable in listed if variable.name != "skill")
-    listed.append(Variable("outcome", parents=written, values=OUTCOMES))
-    played = tuple(name for name in written if name.startswith("move"))
-    listed.append(Variable("plies", "ordinal", played, values=tuple(map(str, range(1, PLIES + 1)))))
+    listed = [Variable("material", values=tuple(MATERIALS))]
+    for number, name in enumerate(START[1:], start=1):
+        listed.append(Variable(name, parents=START[:number], values=squares_of(name[:-2], 0)))
+    listed.append(Variable("skill", parents=START, values=SKILLS))
+    every = stands()
+    for ply, (before, after) in enumerate(itertools.pairwise(every), start=1):
+        move = f"move_{ply}"
+        position = ("material", *before[:3], *before.state)
+        parents = ("skill", *position) if ply % 2 else position
+        listed.append(Variable(move, parents=parents, values=(*sorted(tokens(ply)), OVER)))
+        for piece, old, new in zip(Stand._fields, before[:3], after[:3], strict=False):
+            if new != old:
+                listed.append(Variable(new, parents=(old, move), values=squares_of(piece, ply)))
+        state = ("material", *after[:3], *before.state)
+        listed.append(Variable(*after.state, parents=state, values=STATES))
+    states = tuple(f"state_{ply}" for ply in range(1, PLIES + 1))
+    listed.append(Variable("outcome", parents=states[-1:], values=OUTCOMES))
+    plies = tuple(map(str, range(1, PLIES + 1)))
+    listed.append(Variable("plies", "ordinal", states, values=plies))
     return DagSchema(tuple(listed))
+
+
+def start_row(position: Position) -> dict[str, str]:
+    """A starting position as values of variables."""
+    squares = [SQUARES[square] for square in (position.king, position.man, position.lone)]
+    return dict(zip(START, (NAMES[position.piece], *squares), strict=True))
+
+
+def position_of(start: dict[str, str]) -> Position:
+    """Undoes ``start_row``."""
+    return Position(MATERIALS[start["material"]], True, *(SQUARES.index(start[name]) for name in START[1:]))
 
 
 def row(game: Game) -> dict[str, str]:
     """A game as values of the variables."""
-    position = game.start
-    names = chess.SQUARE_NAMES
-    found = {
-        "material": NAMES[position.piece],
-        "king_0": names[position.king],
-        "man_0": names[position.man],
-        "lone_0": names[position.lone],
-        "skill": game.skill,
-    }
-    for ply, token in enumerate(game.tokens, start=1):
+    position, found = game.start, {**start_row(game.start), "skill": game.skill}
+    for ply, (token, stand) in enumerate(zip(game.tokens, stands()[1:], strict=True), start=1):
         found[f"move_{ply}"] = token
         position = position if token == OVER else moves(position)[token]
         if ply % 2:
-            stand = names[position.king] + names[position.man]
-            found[f"board_{ply}"] = OVER if token == OVER else stand
+            found[stand.king], found[stand.man] = SQUARES[position.king], SQUARES[position.man]
+        else:
+            found[stand.lone] = SQUARES[position.lone]
+        found[stand.state[0]] = ending(position) or GOES_ON
     return {**found, "outcome": game.outcome, "plies": str(game.plies)}
 
 
 def table(games: Sequence[Game]) -> DagTable:
     """Games as a table."""
     return encode_table(schema(), pd.DataFrame([row(game) for game in games]))
-
-
-def untrained(folder: Path, *, hidden_size: int, layers: int, heads: int, seed: int) -> Path:
-    """A model with random weights and a tokenizer that knows the letters of chess, in one folder."""
-    words = [*SPECIAL.values(), *WORDS]
-    backend = Tokenizer(
-        WordLevel({word: number for number, word in enumerate(words)}, unk_token=SPECIAL["unk_token"])
-    )
-    backend.pre_tokenizer = Split(Regex("."), "isolated")
-    backend.add_special_tokens([AddedToken(word, special=True) for word in SPECIAL.values()])
-    PreTrainedTokenizerFast(tokenizer_object=backend, **SPECIAL).save_pretrained(folder)
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=hidden_size,
-        intermediate_size=4 * hidden_size,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        max_position_embeddings=128,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder

@@ -13,14 +13,28 @@ FOLDER = Path(__file__).parents[2] / "recipes" / "chess-endgame"
 
 
 @pytest.fixture(scope="module")
-def endgame():
+def recipe():
     sys.path.insert(0, str(FOLDER))
     try:
-        import endgame
+        import chess_endgame
 
-        yield endgame
+        yield chess_endgame
     finally:
         sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def endgame(recipe):
+    import endgame
+
+    return endgame
+
+
+@pytest.fixture(scope="module")
+def asking(recipe):
+    import endgame_questions
+
+    return endgame_questions
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +104,11 @@ def test_a_captured_piece_ends_the_game(endgame):
 
 
 def test_starts_are_legal_and_go_on(endgame):
-    for position in endgame.starts().positions:
+    assert len(endgame.starts()) == 20
+    for position in endgame.starts():
         assert endgame.board(position).is_valid()
         assert endgame.ending(position) is None
-    assert endgame.starts().shares.sum() == pytest.approx(1)
+        assert endgame.skill_shares(position).sum() == pytest.approx(1)
 
 
 def test_observed_games_replay_on_a_board(endgame):
@@ -138,5 +153,68 @@ def test_forced_moves_are_played(endgame):
     for _ in range(20):
         game = endgame.play(position, "beginner", rng, {1: "Rb2", 3: endgame.expert})
         assert game.tokens[0] == "Rb2"
-    with pytest.raises(ValueError, match="Ra1 is forced at ply 1, but not legal"):
+    with pytest.raises(ValueError, match="Ra1 is forced, but not legal"):
         endgame.play(position, "beginner", rng, {1: "Ra1"})
+
+
+def test_true_probabilities_are_what_many_games_show(asking, recipe):
+    rng = np.random.default_rng(3)
+    for question in recipe.QUESTIONS[::3]:
+        true, shown = asking.truth(question), asking.simulated(question, 3000, rng)
+        assert true.outcome.sum() == pytest.approx(1)
+        assert np.abs(true.outcome - shown.outcome).max() < 4 * 0.5 / np.sqrt(3000)
+        assert abs(true.plies - shown.plies) < 4 * 3 / np.sqrt(3000)
+
+
+def test_no_question_forces_an_illegal_move(asking, recipe):
+    assert all(asking.is_legal(question) for question in recipe.QUESTIONS)
+    rook = asking.start("rook", "d6", "g2", "b8")
+    assert not asking.is_legal(asking.Question("through a king", rook, {"move_1": "Rc6"}))
+    assert not asking.is_legal(asking.Question("perhaps over by then", rook, {"move_5": "Kd5"}))
+
+
+def test_names_of_questions_and_kinds_of_interventions(recipe):
+    names = [question.name for question in recipe.QUESTIONS]
+    assert len(set(names)) == len(names) >= 5
+    kinds = {tuple(question.do) for question in recipe.QUESTIONS}
+    assert kinds >= {("move_1",), ("move_3",), ("move_1", "move_3"), ("skill",)}
+
+
+def test_where_nothing_confounds_all_ways_of_counting_agree(asking, endgame):
+    """From one start by one player a first move is as good as forced."""
+    import notation
+
+    rng, start = np.random.default_rng(4), endgame.starts()[3]
+    games = [endgame.play(start, "careless", rng) for _ in range(4000)]
+    frame = asking.pd.DataFrame([notation.row(game) for game in games])
+    token = frame["move_1"].mode()[0]
+    question = asking.Question("", notation.start_row(start), {"move_1": token})
+    weights = asking.matches(frame, question)
+    naive, adjusted = (
+        asking.naive(frame, weights, question),
+        asking.adjusted(frame, weights, question),
+    )
+    assert naive.outcome == pytest.approx(adjusted.outcome)
+    true = asking.outlook(endgame.outcomes(start, "careless", {1: token}))
+    assert asking.total_variation(naive.outcome, true.outcome) < 0.05
+
+
+def test_games_can_be_read_and_written(endgame):
+    import notation
+
+    games = endgame.observe(50, np.random.default_rng(5))
+    assert len(notation.table(games)) == 50
+    for start in endgame.starts():
+        assert notation.position_of(notation.start_row(start)) == start
+
+
+@pytest.mark.slow  # 30 s: trains a model
+def test_everything_runs_in_small(tmp_path, recipe):
+    report = recipe.run(tmp_path / "run", recipe.SMOKE, seed=0)
+    assert len(report["results"]) == len(recipe.QUESTIONS)
+    for result in report["results"]:
+        for shares in result["outcome"].values():
+            assert sum(shares) == pytest.approx(1)
+        assert 0 <= result["legality"]["mass"] <= 1
+    for name in ("chess_endgame.json", "chess_endgame.md", "chess_endgame.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
