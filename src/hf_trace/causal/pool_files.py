@@ -24,7 +24,7 @@ from hf_trace.errors import GraphFormatError, first_line
 FORMAT = "hf_trace.population_pool"
 VERSION = 1
 _COLUMNS = {
-    "sequences": ["id", "events"],
+    "sequences": ["id", "events", "context"],
     "sums": SUMS,
     "lags": [*PAIR, "lag", "size"],
     "seconds": [*PAIR, "seconds", "size"],
@@ -48,7 +48,8 @@ def save_pool(state: PoolState, made_by: dict[str, Any], path: str | os.PathLike
         "event_types": list(state.event_types),
         "made_by": made_by,
     }
-    sequences = pd.DataFrame({"id": list(state.ids), "events": list(state.events)})
+    contexts = [json.dumps(context, ensure_ascii=False) for context in state.contexts]
+    sequences = pd.DataFrame({"id": list(state.ids), "events": list(state.events), "context": contexts})
     tables = {"sequences": sequences, "sums": state.by_sequence, "lags": state.lags, "seconds": state.seconds}
     with atomic_path(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
         archive.writestr("pool.json", json.dumps(document, ensure_ascii=False, indent=1))
@@ -80,6 +81,7 @@ def load_pool(path: str | os.PathLike[str]) -> tuple[PoolState, dict[str, Any]]:
                 tuple(document["event_types"]),
                 tuple(sequences["id"]),
                 tuple(np.asarray(codes, dtype=np.int32) for codes in sequences["events"]),
+                tuple(tuple(map(tuple, json.loads(text))) for text in sequences["context"]),
                 tables["sums"],
                 tables["lags"],
                 tables["seconds"],

@@ -1,6 +1,6 @@
 """One graph from many sequences: how often a pair of event types carries an edge, where both occur within reach."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 
 from hf_trace.causal.frequencies import FrequencyRule, parse_frequency, wilson_interval
 from hf_trace.causal.graphs import direction
+from hf_trace.causal.group_comparison import GroupComparison, compare_groups
 from hf_trace.causal.knowledge import BackgroundKnowledge
 from hf_trace.causal.pair_sums import PAIR, SUMS, added, counted, quantile, sums_by_sequence, two_digits
 from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.required_edges import with_required
 from hf_trace.causal.resampling import UnitSums, bootstrap, half_sample_stability, resampling_units
 from hf_trace.causal.thresholds import Threshold
+from hf_trace.data.contexts import UNKNOWN, Context
 from hf_trace.data.graph import CausalGraph
 from hf_trace.data.log import EventLog
 from hf_trace.data.sequence import EventSequence
-from hf_trace.errors import SettingsError
+from hf_trace.errors import SettingsError, preview
 
 _PAIRS_HELD = 1_000_000
 # A score for every tested pair travels with the graph only where the table stays small.
@@ -35,6 +37,7 @@ class PoolState:
         event_types: Names of the types, in the order of their numbers.
         ids: Names of the sequences.
         events: Numbers of the events of each sequence.
+        contexts: What is known of each sequence beside its events.
         by_sequence: Sums of each pair of types in each sequence.
         lags: How many edges of each pair have each lag, in events.
         seconds: Likewise in seconds, rounded to two digits.
@@ -43,6 +46,7 @@ class PoolState:
     event_types: tuple[str, ...]
     ids: tuple[str, ...]
     events: tuple[NDArray[np.int32], ...]
+    contexts: tuple[Context, ...]
     by_sequence: pd.DataFrame
     lags: pd.DataFrame
     seconds: pd.DataFrame
@@ -50,8 +54,8 @@ class PoolState:
     def log(self) -> EventLog:
         """The sequences as a log, without times."""
         return EventLog.from_sequences(
-            EventSequence(tuple(self.event_types[code] for code in codes), id=name)
-            for name, codes in zip(self.ids, self.events, strict=True)
+            EventSequence(tuple(self.event_types[code] for code in codes), id=name, context=context)
+            for name, codes, context in zip(self.ids, self.events, self.contexts, strict=True)
         )
 
 
@@ -74,6 +78,7 @@ class PopulationPool:
         self.self_loops = self_loops
         self.keep_sequences = keep_sequences
         self.ids: list[str] = []
+        self._contexts: list[Context] = []
         self._events: list[NDArray[np.int32]] = []
         self._types: dict[str, int] = {}
         self._pending: list[pd.DataFrame] = []
@@ -116,6 +121,7 @@ class PopulationPool:
         frame = pd.DataFrame(table)
         self._pending.append(frame if self.self_loops else frame[frame["cause"] != frame["effect"]])
         self.ids.append(str(self.sequences) if sequence.id is None else sequence.id)
+        self._contexts.append(sequence.context)
         if self.keep_sequences:
             self._events.append(codes.astype(np.int32))
         self._held += len(frame)
@@ -129,6 +135,7 @@ class PopulationPool:
         min_support: int = 2,
         knowledge: BackgroundKnowledge | None = None,
         resamples: int = 0,
+        compare: Sequence[str] = (),
         seed: int = 0,
     ) -> CausalGraph:
         """The population graph of everything added so far.
@@ -139,6 +146,7 @@ class PopulationPool:
             min_support: Least number of sequences in which the pair must have been tested.
             knowledge: Its required edges are in the graph whatever was found, marked ``required``.
             resamples: How often to resample the sequences for intervals; 0 gives none. Needs ``keep_sequences``.
+            compare: Columns of the context whose groups are compared, see ``group_comparison``. Likewise.
             seed: Seed of the resampling.
 
         Returns:
@@ -148,7 +156,9 @@ class PopulationPool:
             ``lag_counts`` (events) and, with timestamps, ``lag_seconds`` (mean) and ``lag_seconds_quantiles`` (of
             lags rounded to two digits). With resamples ``resampled_share`` (share of them in which the pair is an
             edge), ``cmi_low`` and ``cmi_high``, ``resampled_frequency_low`` and ``resampled_frequency_high``
-            (percentiles 2.5 and 97.5). ``metadata["scores"]`` holds the mean cmi of every tested pair, edges or not.
+            (percentiles 2.5 and 97.5). With ``compare`` each edge has ``groups``, and there are further edges: those
+            of single groups whose strength differs. ``metadata["scores"]`` holds the mean cmi of every tested pair,
+            edges or not.
 
         Raises:
             SettingsError: If ``min_frequency`` is not understood, or the pool cannot be resampled.
@@ -157,17 +167,22 @@ class PopulationPool:
         rule = parse_frequency(min_frequency)
         names, pairs = list(self._types), self._statistics()
         is_edge = _edges(pairs, rule, min_support) | self._required(pairs, knowledge)
+        comparisons = self.compared(compare, min_frequency=min_frequency, min_support=min_support)
+        for found in comparisons if len(pairs) else ():
+            is_edge |= found.differs & found.is_edge.any(axis=1)
         kept = pairs[is_edge]
         if resamples and len(pairs):
-            found = bootstrap(
+            resampled = bootstrap(
                 self.unit_sums(), is_edge, rule, min_support=min_support, resamples=resamples, seed=seed
             )
-            kept = kept.assign(**found.columns())
-        edges = tuple(self._edge(names, row) for row in kept.to_dict("records"))
+            kept = kept.assign(**resampled.columns())
+        edges = [self._edge(names, row) for row in kept.to_dict("records")]
+        for edge, number in zip(edges, np.flatnonzero(is_edge).tolist() if comparisons else (), strict=False):
+            edge["groups"] = {found.column: found.record(number) for found in comparisons}
         metadata: dict[str, Any] = {"sequences": self.sequences}
         if len(names) <= _MOST_SCORED_TYPES:
             metadata["scores"] = {"events": names, "matrix": _matrix(pairs, len(names)).tolist()}
-        graph = CausalGraph("population", tuple(names), edges, metadata)
+        graph = CausalGraph("population", tuple(names), tuple(edges), metadata)
         return graph if knowledge is None else with_required(graph, knowledge, {})
 
     def stability(
@@ -188,6 +203,39 @@ class PopulationPool:
         return half_sample_stability(
             self.unit_sums(), rule, min_support=min_support, repeats=repeats, seed=seed
         )
+
+    def compared(
+        self, columns: Sequence[str], *, min_frequency: Any = 0.05, min_support: int = 2
+    ) -> list[GroupComparison]:
+        """Compare all pairs of types between the groups of each column of the context; pairs by cause and effect.
+
+        Args:
+            columns: Names of columns.
+            min_frequency: As for ``graph``, of a single group.
+            min_support: Likewise.
+
+        Raises:
+            SettingsError: If the pool did not keep its sequences, or they lack a column.
+        """
+        if not columns or not self.ids:
+            return []
+        known = {name for context in self._contexts for name, _ in context}
+        wrong = [name for name in columns if name not in known]
+        if wrong:
+            raise SettingsError(
+                f"The sequences have no context {preview(wrong)} whose groups could be compared; they have "
+                f"{preview(sorted(known)) or 'none'}. Read the log with `--context-column` (in Python "
+                "`context_columns=`)."
+            )
+        rule, sums = parse_frequency(min_frequency), self.unit_sums()
+        first = np.unique(resampling_units(self.ids), return_index=True)[1]
+        contexts = [dict(self._contexts[index]) for index in first.tolist()]
+        return [
+            compare_groups(
+                sums, name, [each.get(name, UNKNOWN) for each in contexts], rule, min_support=min_support
+            )
+            for name in columns
+        ]
 
     def by_sequence(self) -> pd.DataFrame:
         """Sums of each pair of types in each sequence; see ``pair_sums.sums_by_sequence``.
@@ -219,7 +267,13 @@ class PopulationPool:
         """
         sums = self.by_sequence()
         return PoolState(
-            self.event_types, tuple(self.ids), tuple(self._events), sums, self._lags, self._seconds
+            self.event_types,
+            tuple(self.ids),
+            tuple(self._events),
+            tuple(self._contexts),
+            sums,
+            self._lags,
+            self._seconds,
         )
 
     @classmethod
@@ -234,7 +288,7 @@ class PopulationPool:
             self_loops: That of the other pool.
         """
         pool = cls(threshold, self_loops=self_loops, keep_sequences=True)
-        pool.ids, pool._events = list(state.ids), list(state.events)
+        pool.ids, pool._events, pool._contexts = list(state.ids), list(state.events), list(state.contexts)
         pool._types = {name: number for number, name in enumerate(state.event_types)}
         if len(state.by_sequence):
             pool._kept = [state.by_sequence]

@@ -22,7 +22,15 @@ def shuffled(log: EventLog, seed: int) -> EventLog:
     """
     owner = np.repeat(np.arange(len(log)), log.sequence_lengths)
     order = np.lexsort((np.random.default_rng(seed).random(len(owner)), owner))
-    return EventLog(log.event_types, log.codes[order], log.offsets, log.timestamps, log.ids, log.dropped_rows)
+    return EventLog(
+        log.event_types,
+        log.codes[order],
+        log.offsets,
+        log.timestamps,
+        log.ids,
+        log.dropped_rows,
+        log.contexts,
+    )
 
 
 def frequency_bands(counts: Int[np.ndarray, " type"], bands: int) -> Int[np.ndarray, " type"]:

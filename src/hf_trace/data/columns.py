@@ -69,6 +69,7 @@ class ColumnChoice:
         time_unit: Unit of numeric times: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
         time_required: Whether a log without times is an error.
         outcome: Column with a label of the whole sequence, written as one more event at its end.
+        contexts: Columns with what is known of the whole sequence, such as a site.
     """
 
     case: str | None = None
@@ -78,6 +79,7 @@ class ColumnChoice:
     time_unit: str = "s"
     time_required: bool = False
     outcome: str | None = None
+    contexts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.time_unit not in SECONDS_PER_UNIT:
@@ -117,7 +119,8 @@ def find_columns(names: Sequence[str], choice: ColumnChoice) -> LogColumns:
     event = _named(names, choice.event, "event_column")
     time = _named(names, choice.time, "time_column")
     outcome = _named(names, choice.outcome, "outcome_column")
-    free = [name for name in names if name not in {*case, *event, *time, *outcome}]
+    contexts = {column for name in choice.contexts for column in _named(names, (name,), "context_column")}
+    free = [name for name in names if name not in {*case, *event, *time, *outcome, *contexts}]
 
     case = case or _recognised(free, CASE_SPELLINGS)
     event = event or _recognised(free, EVENT_SPELLINGS)

@@ -4,7 +4,7 @@ Files are opened in ``reading``; tables become rows in ``rows``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -14,12 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_trace.data.columns import ColumnChoice
+from hf_trace.data.contexts import Context
 from hf_trace.data.rows import (
     EventRows,
-    dataset_frames,
     encode_names,
     flatten_records,
-    needed_columns,
+    frame_of_mappings,
     table_rows,
 )
 from hf_trace.data.sequence import EventSequence
@@ -40,6 +40,7 @@ class EventLog:
         timestamps: Seconds, never decreasing within a sequence, or None when only the order is known.
         ids: Name of every sequence.
         dropped_rows: Rows of the source that were left out because event, time or case was missing.
+        contexts: What is known of every sequence beside its events, see ``contexts``; empty if nothing is.
 
     Example:
         >>> log = EventLog.from_sequences([EventSequence(("b", "a")), EventSequence(("b",))])
@@ -53,6 +54,7 @@ class EventLog:
     timestamps: NDArray[np.float64] | None
     ids: tuple[str, ...]
     dropped_rows: int = 0
+    contexts: tuple[Context, ...] = ()
 
     @classmethod
     def from_sequences(cls, sequences: Iterable[EventSequence]) -> "EventLog":
@@ -74,7 +76,8 @@ class EventLog:
             pd.Series(times, dtype=object, name="timestamps") if timed else None,
             [str(i) if s.id is None else s.id for i, s in enumerate(given)],
         )
-        return cls.from_rows(rows)
+        contexts = [s.context for s in given]
+        return cls.from_rows(replace(rows, contexts=contexts if any(contexts) else ()))
 
     @classmethod
     def from_rows(cls, rows: EventRows) -> "EventLog":
@@ -95,7 +98,8 @@ class EventLog:
         if rows.seconds is not None:
             whole &= ~np.isnan(rows.seconds)
         seconds = None if rows.seconds is None else rows.seconds[whole]
-        return _grouped(rows.cases[whole], rows.ids, types, codes[whole], seconds, int(np.sum(~whole)))
+        log = _grouped(rows.cases[whole], rows.ids, types, codes[whole], seconds, int(np.sum(~whole)))
+        return replace(log, contexts=tuple(rows.contexts))
 
     @classmethod
     def from_table(cls, table: pd.DataFrame, choice: ColumnChoice, *, sequence_id: str = "0") -> "EventLog":
@@ -181,7 +185,7 @@ class EventLog:
             [{'id': 'x', 'events': ['a', 'b']}]
         """
         choice = ColumnChoice(case, event, time, join, time_unit, time_required, outcome)
-        return cls.from_table(_frame_of_mappings(dataset, choice), choice)
+        return cls.from_table(frame_of_mappings(dataset, choice), choice)
 
     @classmethod
     def concat(cls, logs: Sequence["EventLog"], *, join_ids: bool = False) -> "EventLog":
@@ -205,11 +209,15 @@ class EventLog:
         types, codes = _shared_codes(logs)
         ids = list(chain.from_iterable(log.ids for log in logs))
         cases = np.repeat(np.arange(len(ids)), np.concatenate([log.sequence_lengths for log in logs]))
+        contexts = _joined_contexts(logs)
         if join_ids:
             of_id, unique = pd.factorize(np.array(ids, dtype=object))
             cases, ids = of_id[cases], unique.tolist()
+            first = np.unique(of_id, return_index=True)[1]
+            contexts = tuple(contexts[i] for i in first) if contexts else ()
         dropped = sum(log.dropped_rows for log in logs)
-        return _grouped(cases, ids, types, codes, _shared_times(logs), dropped)
+        log = _grouped(cases, ids, types, codes, _shared_times(logs), dropped)
+        return replace(log, contexts=contexts)
 
     @property
     def sequence_lengths(self) -> NDArray[np.int64]:
@@ -228,7 +236,9 @@ class EventLog:
         position = range(len(self))[index]
         span = slice(self.offsets[position], self.offsets[position + 1])
         times = None if self.timestamps is None else tuple(self.timestamps[span].tolist())
-        return EventSequence(tuple(self._names[self.codes[span]].tolist()), times, self.ids[position])
+        names = tuple(self._names[self.codes[span]].tolist())
+        context = self.contexts[position] if self.contexts else ()
+        return EventSequence(names, times, self.ids[position], context)
 
     def __iter__(self) -> Iterator[EventSequence]:
         return (self[index] for index in range(len(self)))
@@ -249,9 +259,8 @@ class EventLog:
             ('a', 'b')
         """
         chosen = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
-        return self.select_spans(
-            self.offsets[chosen], self.offsets[chosen + 1], [self.ids[i] for i in chosen]
-        )
+        log = self.select_spans(self.offsets[chosen], self.offsets[chosen + 1], [self.ids[i] for i in chosen])
+        return replace(log, contexts=tuple(self.contexts[i] for i in chosen) if self.contexts else ())
 
     def select_spans(
         self, starts: NDArray[np.int64], stops: NDArray[np.int64], ids: Sequence[str]
@@ -267,9 +276,10 @@ class EventLog:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         times = None if self.timestamps is None else self.timestamps[positions]
-        return EventLog(
-            self.event_types, self.codes[positions], offsets, times, tuple(ids), self.dropped_rows
-        )
+        log = EventLog(self.event_types, self.codes[positions], offsets, times, tuple(ids), self.dropped_rows)
+        # side="right": of sequences that start at the same event, all but the last are empty.
+        owners = np.searchsorted(self.offsets, starts, side="right") - 1
+        return replace(log, contexts=tuple(self.contexts[i] for i in owners) if self.contexts else ())
 
     def without_empty_sequences(self) -> "EventLog":
         """Leave out sequences without events.
@@ -299,8 +309,11 @@ class EventLog:
         records: list[dict[str, Any]] = []
         for sequence in self:
             record: dict[str, Any] = {"id": sequence.id, "events": list(sequence.events)}
-            times = sequence.timestamps
-            records.append(record if times is None else record | {"timestamps": list(times)})
+            if sequence.timestamps is not None:
+                record["timestamps"] = list(sequence.timestamps)
+            if sequence.context:
+                record["context"] = dict(sequence.context)
+            records.append(record)
         return records
 
     def summary(self) -> LogSummary:
@@ -338,14 +351,6 @@ class EventLog:
         return int(tied.sum())
 
 
-def _frame_of_mappings(rows: Iterable[Mapping[str, Any]], choice: ColumnChoice) -> pd.DataFrame:
-    parts = [part[needed_columns(part, choice)] for part in dataset_frames(rows)]
-    if not parts:
-        raise EmptyLogError("The dataset has 0 rows, expected events. Check the split and its filters.")
-    frame = pd.concat(parts, ignore_index=True)
-    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis="index")
-
-
 def _grouped(
     cases: NDArray[np.int64],
     ids: Sequence[str],
@@ -367,6 +372,11 @@ def _shared_codes(logs: Sequence[EventLog]) -> tuple[list[str], NDArray[np.int64
     code = {name: index for index, name in enumerate(types)}
     maps = [np.array([code[name] for name in log.event_types], dtype=np.int64) for log in logs]
     return types, np.concatenate([new[log.codes] for new, log in zip(maps, logs, strict=True)])
+
+
+def _joined_contexts(logs: Sequence[EventLog]) -> tuple[Context, ...]:
+    every = tuple(chain.from_iterable(log.contexts or ((),) * len(log) for log in logs))
+    return every if any(every) else ()
 
 
 def _shared_times(logs: Sequence[EventLog]) -> NDArray[np.float64] | None:

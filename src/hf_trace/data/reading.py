@@ -16,10 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_trace.data.columns import ColumnChoice
+from hf_trace.data.contexts import is_derived, with_derived
 from hf_trace.data.formats import LOG_SUFFIXES, data_suffix, file_stem, read_table, read_text
 from hf_trace.data.log import EventLog
 from hf_trace.data.outcomes import PREFIX
-from hf_trace.data.rows import EventRows, dataset_frames, table_rows
+from hf_trace.data.rows import EventRows, dataset_frames, frame_of_mappings, table_rows
 from hf_trace.errors import (
     ColumnError,
     EmptyLogError,
@@ -52,6 +53,7 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
     time_unit: str = "s",
     delimiter: str | None = None,
     outcome_column: str | None = None,
+    context_columns: Sequence[str] = (),
 ) -> EventLog:
     """Read an event log from wherever it is.
 
@@ -73,6 +75,9 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
         delimiter: Text between the columns of a CSV file, or between the events of a line of plain text.
         outcome_column: Column with a label of the whole sequence, such as ``normal`` or ``anomalous``; it becomes
             the last event of the sequence, ``outcome:COLUMN=LABEL``.
+        context_columns: Columns with what is known of the whole sequence, such as a site or a firmware; or what
+            is computed: ``@year``, ``@month``, ``@week``, ``@day`` of its first event, ``@parts:4`` for the quarter
+            of the log that it is in.
 
     Returns:
         The log, sorted by time within every sequence; `EventLog.summary` says what was found.
@@ -89,9 +94,15 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
         >>> read_log(frame, query="level > 5")[0].events
         ('heat',)
     """
+    read = tuple(name for name in context_columns if not is_derived(name))
     choice = ColumnChoice(
-        case_column, event_column, time_column, join, time_unit, time_column is not None, outcome_column
+        case_column, event_column, time_column, join, time_unit, time_column is not None, outcome_column, read
     )
+    log = _read(source, choice, query, delimiter)
+    return with_derived(log, context_columns) if context_columns else log
+
+
+def _read(source: Any, choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventLog:
     if isinstance(source, pd.DataFrame):
         return EventLog.from_table(_kept(_numbered(source), query), choice)
     if not isinstance(source, str | Path | list | tuple):
@@ -215,7 +226,7 @@ def _refuse_columns(path: Path, choice: ColumnChoice, query: str | None) -> None
             f"'{path.name}' is read as plain text, which has no times, but `time_column={choice.time!r}` "
             "asks for them. Leave it out, or rename the file to .csv if it is a table."
         )
-    if choice.case is not None or choice.event is not None or choice.outcome is not None:
+    if choice.case is not None or choice.event is not None or choice.outcome is not None or choice.contexts:
         raise ColumnError(
             f"'{path.name}' is read as plain text, one sequence a line, which has no columns, but one was "
             "named. Leave it out, or rename the file to .csv if it is a table."
@@ -241,16 +252,7 @@ def _from_dataset(source: Any, choice: ColumnChoice, query: str | None) -> Event
         parts = list(dataset_frames(source)) or [pd.DataFrame()]
         source = pd.concat(parts, ignore_index=True)
         return EventLog.from_table(_kept(_numbered(source), query), choice)
-    return EventLog.from_dataset(
-        source,
-        case=choice.case,
-        event=choice.event,
-        time=choice.time,
-        join=choice.join,
-        time_unit=choice.time_unit,
-        time_required=choice.time_required,
-        outcome=choice.outcome,
-    )
+    return EventLog.from_table(frame_of_mappings(source, choice), choice)
 
 
 class _NothingKeptError(EmptyLogError):

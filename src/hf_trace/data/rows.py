@@ -4,7 +4,7 @@ Columns are recognised in ``columns``; entries are put in order in ``log``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
 
@@ -22,6 +22,7 @@ from hf_trace.data.columns import (
     text_values,
     time_texts,
 )
+from hf_trace.data.contexts import Context, read_contexts
 from hf_trace.data.outcomes import outcomes_of
 from hf_trace.errors import (
     ColumnError,
@@ -48,6 +49,7 @@ class EventRows:
         events: Name of every event; None where it is missing.
         seconds: Time of every event, NaN where it is missing; None when there are no times.
         has_cases: Whether ``ids`` come from a case column, so that equal ids mean one sequence.
+        contexts: What is known of every sequence beside its events; empty if nothing is.
     """
 
     cases: NDArray[np.int64]
@@ -55,6 +57,7 @@ class EventRows:
     events: NDArray[np.object_]
     seconds: NDArray[np.float64] | None
     has_cases: bool = False
+    contexts: Sequence[Context] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,13 @@ def table_rows(table: pd.DataFrame, choice: ColumnChoice, *, sequence_id: str = 
         lengths = frame[_record_columns(frame, choice).events].map(len).to_numpy(dtype=np.int64)
     else:
         rows, lengths = _from_rows(frame, choice, sequence_id), np.ones(len(frame), dtype=np.int64)
+    if choice.contexts:
+        values = [np.repeat(frame[name].to_numpy(dtype=object), lengths) for name in choice.contexts]
+        columns = [
+            pd.Series(each, name=name, dtype=object)
+            for name, each in zip(choice.contexts, values, strict=True)
+        ]
+        rows = replace(rows, contexts=read_contexts(rows.cases, rows.ids, columns))
     if choice.outcome is None:
         return rows
     labels = np.repeat(frame[choice.outcome].to_numpy(dtype=object), lengths)
@@ -112,7 +122,7 @@ def _with_outcomes(rows: EventRows, labels: pd.Series) -> EventRows:
         seconds = np.concatenate([seconds, ends.to_numpy(dtype=np.float64)])
     cases = np.concatenate([rows.cases, outcomes.index.to_numpy(dtype=np.int64)])
     events = np.concatenate([rows.events, outcomes.to_numpy(dtype=object)])
-    return EventRows(cases, rows.ids, events, seconds, rows.has_cases)
+    return EventRows(cases, rows.ids, events, seconds, rows.has_cases, rows.contexts)
 
 
 def holds_records(frame: pd.DataFrame, choice: ColumnChoice) -> bool:
@@ -136,10 +146,10 @@ def needed_columns(frame: pd.DataFrame, choice: ColumnChoice) -> list[str]:
     """
     if holds_records(frame, choice):
         found = _record_columns(frame, choice)
-        names = (found.case, found.events, found.times, choice.outcome)
+        names = (found.case, found.events, found.times, choice.outcome, *choice.contexts)
         return [name for name in names if name is not None]
     columns = find_columns(list(frame.columns), choice)
-    others = [name for name in (columns.case, choice.outcome) if name is not None]
+    others = [name for name in (columns.case, choice.outcome, *choice.contexts) if name is not None]
     return list(dict.fromkeys([*others, *columns.event, *columns.time]))
 
 
@@ -167,6 +177,23 @@ def dataset_frames(rows: Iterable[Mapping[str, Any]]) -> Iterator[pd.DataFrame]:
     left = iter(rows)
     while batch := list(islice(left, _ROWS_AT_ONCE)):
         yield pd.DataFrame(batch, dtype=object)
+
+
+def frame_of_mappings(rows: Iterable[Mapping[str, Any]], choice: ColumnChoice) -> pd.DataFrame:
+    """The columns that will be read of a dataset, with row numbers from 1 as its index.
+
+    Raises:
+        EmptyLogError: If there are no rows.
+
+    Example:
+        >>> frame_of_mappings([{"event": "a", "comment": "long"}], ColumnChoice()).to_dict("index")
+        {1: {'event': 'a'}}
+    """
+    parts = [part[needed_columns(part, choice)] for part in dataset_frames(rows)]
+    if not parts:
+        raise EmptyLogError("The dataset has 0 rows, expected events. Check the split and its filters.")
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis="index")
 
 
 def _has_list(column: pd.Series) -> bool:
@@ -210,8 +237,8 @@ def _from_records(frame: pd.DataFrame, choice: ColumnChoice) -> EventRows:
 
 def _record_columns(frame: pd.DataFrame, choice: ColumnChoice) -> RecordColumns:
     events = choice.event if isinstance(choice.event, str) else EVENTS_COLUMN
-    options = {"case_column": choice.case, "time_column": choice.time, "outcome_column": choice.outcome}
-    for option, column in options.items():
+    options = [("case_column", choice.case), ("time_column", choice.time), ("outcome_column", choice.outcome)]
+    for option, column in [*options, *(("context_column", name) for name in choice.contexts)]:
         if column is not None and column not in frame:
             raise ColumnError(_absent(frame, option, column))
     usual = choice.time if isinstance(choice.time, str) else _TIMES_COLUMN

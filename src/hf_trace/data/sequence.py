@@ -1,6 +1,6 @@
 """One observed sequence of events, as names and as integers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ class EventSequence:
         events: Event types, exactly as the user named them.
         timestamps: Seconds, one per event and never decreasing, or None when only the order is known.
         id: Name of the sequence (a case, a device, a session), or None.
+        context: What is known of the whole sequence, as pairs such as ``("site", "north")``.
 
     Example:
         >>> EventSequence(("disk full", "reboot"), timestamps=(0.0, 1.5)).events[1]
@@ -23,6 +24,7 @@ class EventSequence:
     events: tuple[str, ...]
     timestamps: tuple[float, ...] | None = None
     id: str | None = None
+    context: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.events)
@@ -32,7 +34,7 @@ class EventSequence:
         if (start, stop) == (0, len(self)):
             return self
         times = None if self.timestamps is None else self.timestamps[start:stop]
-        return EventSequence(self.events[start:stop], times, self.id)
+        return EventSequence(self.events[start:stop], times, self.id, self.context)
 
 
 @dataclass(frozen=True)

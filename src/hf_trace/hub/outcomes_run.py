@@ -261,10 +261,10 @@ def _item(
     if stop == len(body):
         # Any event stands in for the outcome: its token is cut off again.
         ended = None if times is None else (*times, times[-1])
-        body = EventSequence((*body.events, discover.events.event_types[0]), ended, body.id)
+        body = EventSequence((*body.events, discover.events.event_types[0]), ended, body.id, body.context)
     encoded = discover.events.encode(body.part(start, stop + 1), unknown=unknown)
     history = EncodedSequence(encoded.input_ids[:-1], encoded.event_positions[:-1])
-    part = EventSequence(body.events[start:stop], None, body.id)
+    part = EventSequence(body.events[start:stop], None, body.id, body.context)
     return _Item(part, history, start, outcome)
 
 

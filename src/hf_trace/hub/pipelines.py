@@ -41,7 +41,7 @@ from hf_trace.tokenization.event_tokenizer import EventTokenizer
 TASK = "causal-discovery"
 LEVELS = get_args(Level)
 _SETTINGS = tuple(field.name for field in fields(DiscoverySettings))
-_POOLING = ("min_frequency", "min_support", "bootstrap")
+_POOLING = ("min_frequency", "min_support", "bootstrap", "compare")
 _CALL_OPTIONS = ("level", "batch_size", "return_scores", "unknown", "slide", *_POOLING)
 _SEQUENCES_AT_ONCE = 32
 
@@ -64,6 +64,8 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
     * ``min_frequency``, ``min_support``: see ``PopulationPool.graph``.
     * ``bootstrap``: how often to resample the sequences of a population, for intervals of its edges; 0 (default)
       gives none.
+    * ``compare``: columns of the context of the sequences (``read_log(context_columns=...)``, or ``"context"`` of a
+      record) whose groups are compared, edge by edge.
 
     Example:
         >>> from transformers import pipeline
@@ -187,6 +189,7 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
             "min_frequency": _frequency(parameters.get("min_frequency", 0.05)),
             "min_support": _at_least_one("min_support", parameters.get("min_support", 2)),
             "bootstrap": _resamples(parameters.get("bootstrap", 0), settings, level),
+            "compare": _columns(parameters.get("compare", ()), settings, level),
         }
         at_once = _SEQUENCES_AT_ONCE if batch_size is None else _at_least_one("batch_size", batch_size)
         slide = bool(parameters.get("slide", False))
@@ -290,7 +293,7 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
         """An empty pool for what ``scored`` gives; see ``population_output``."""
         settings: DiscoverySettings = options["settings"]
         threshold = parse_threshold(settings.threshold)
-        keep = options["bootstrap"] > 0
+        keep = options["bootstrap"] > 0 or bool(options["compare"])
         return PopulationPool(threshold, self_loops=settings.self_loops, keep_sequences=keep)
 
     def population_output(self, pool: PopulationPool, **options: Any) -> dict[str, Any]:
@@ -298,7 +301,11 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
         least = {name: options[name] for name in ("min_frequency", "min_support")}
         settings: DiscoverySettings = options["settings"]
         graph = pool.graph(
-            **least, knowledge=settings.knowledge, resamples=options["bootstrap"], seed=settings.seed
+            **least,
+            knowledge=settings.knowledge,
+            resamples=options["bootstrap"],
+            compare=options["compare"],
+            seed=settings.seed,
         )
         if options["bootstrap"]:
             found = pool.stability(**least, seed=settings.seed)
@@ -357,6 +364,17 @@ def _resamples(value: Any, settings: DiscoverySettings, level: str) -> int:
             "direct effects, whose sequences can be resampled. Leave `--bootstrap` out."
         )
     return int(value)
+
+
+def _columns(value: Any, settings: DiscoverySettings, level: str) -> list[str]:
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise SettingsError(f"compare is {value!r}, expected a list of names of context columns.")
+    if value and (level != "population" or settings.effect == "total"):
+        raise SettingsError(
+            f"compare is {list(value)} with level {level!r} and {settings.effect} effects, expected a population graph "
+            "of direct effects, whose sequences make groups."
+        )
+    return list(value)
 
 
 def _flat(parameters: dict[str, Any]) -> dict[str, Any]:

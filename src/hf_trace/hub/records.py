@@ -58,7 +58,12 @@ def as_sequence(record: Any, index: int = 0) -> EventSequence:
         (0.0, 2.5)
     """
     if isinstance(record, EventSequence):
-        record = {"events": record.events, "timestamps": record.timestamps, "id": record.id}
+        record = {
+            "events": record.events,
+            "timestamps": record.timestamps,
+            "id": record.id,
+            "context": dict(record.context),
+        }
     if not isinstance(record, Mapping) or "events" not in record:
         found = f"the keys {preview(record)}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
         raise PipelineInputError(f"Record {index} has {found}, expected a mapping with 'events'. {_EXPECTED}")
@@ -74,7 +79,17 @@ def as_sequence(record: Any, index: int = 0) -> EventSequence:
     if not events:
         raise EmptyLogError(f"'events' of record {index} is empty, expected at least one event.")
     name = record.get("id")
-    return EventSequence(events, _timestamps(record, len(events), index), None if name is None else str(name))
+    times = _timestamps(record, len(events), index)
+    return EventSequence(events, times, None if name is None else str(name), _context(record, index))
+
+
+def _context(record: Mapping[str, Any], index: int) -> tuple[tuple[str, str], ...]:
+    given = record.get("context") or {}
+    if not isinstance(given, Mapping):
+        raise PipelineInputError(
+            f"'context' of record {index} is {given!r}, expected a mapping such as {{\"site\": \"north\"}}."
+        )
+    return tuple((str(name), "" if value is None else str(value)) for name, value in given.items())
 
 
 def _timestamps(record: Mapping[str, Any], events: int, index: int) -> tuple[float, ...] | None:

@@ -64,6 +64,8 @@ class TrainingSettings:
         bf16: Whether to compute in bfloat16; by default on GPUs that have it.
         ensemble: Oracles in all: the run itself and, in ``members/``, further ones trained on bootstrap samples of
             the sequences, which say how far its scores can be trusted (``threshold="fdr:0.1"``).
+        context_columns: What stands at the beginning of every sequence (``read_log``), recorded so that discovery
+            reads the same.
         outcome_column: Column whose labels are the last events of the sequences (``read_log``), recorded so that
             discovery asks about them and never replaces an event by one.
         seed: Seed of the split, the weights and the order.
@@ -84,6 +86,7 @@ class TrainingSettings:
     patience: int = 4
     bf16: bool | None = None
     ensemble: int = 1
+    context_columns: Sequence[str] = ()
     outcome_column: str | None = None
     seed: int = 0
 
@@ -144,7 +147,9 @@ def train(
     check_replaceable(out)
     tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
     window_length = settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW)
-    settings = replace(settings, window_length=max(2, window_length))
+    settings = replace(
+        settings, window_length=max(2, window_length), context_columns=tuple(tokenizer.contexts)
+    )
     windows = cut_windows(log, length=max(2, window_length), gap=settings.window_gap)
     training, validation = split(windows, settings.validation_share, settings.seed)
     checkpoints = out.parent / f".{out.name}-checkpoints"
@@ -178,7 +183,9 @@ def _fit(job: _Job, folder: Path, checkpoints: Path) -> tuple[OracleQuality, dic
     started = time.monotonic()
     settings, tokenizer = job.settings, job.tokenizer
     set_seed(settings.seed)
-    context_length = (settings.window_length or 0) * tokenizer.tokens_per_event() + 2
+    context_length = (
+        (settings.window_length or 0) * tokenizer.tokens_per_event() + 2 + len(tokenizer.contexts)
+    )
     model = build_model(
         tokenizer,
         context_length=context_length,

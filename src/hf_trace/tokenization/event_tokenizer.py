@@ -5,7 +5,7 @@ without this package. Ids are looked up here and never go through the tokenizer'
 types Transformers rebuilds that pipeline as another kind and every event would vanish without a word.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from hf_trace.data.log import EventLog
 from hf_trace.data.sequence import EncodedSequence, EventSequence
 from hf_trace.errors import (
+    ColumnError,
     EmptyLogError,
     EventNameError,
     ModelLoadError,
@@ -28,6 +29,7 @@ from hf_trace.errors import (
     first_line,
     preview,
 )
+from hf_trace.tokenization.context_tokens import context_token, context_tokens, known_values
 from hf_trace.tokenization.gaps import bin_middles, gap_bins, gap_token, log_spaced_edges
 
 PAD, BOS, EOS, UNK = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
@@ -47,6 +49,8 @@ class EventTokenizer:
         event_ids: Their token ids.
         frequencies: Relative frequency of each in the log the vocabulary was built from; uniform if unknown.
         gap_edges: Upper edges of the gap bins in seconds; empty if gaps are not written.
+        contexts: Values of each context column, such as ``{"site": ["north", "south"]}``; a token for each column
+            stands at the beginning of every sequence. Empty if none is written.
         kept_tokens: How many ids are those of a pretrained tokenizer: none.
 
     Example:
@@ -62,7 +66,12 @@ class EventTokenizer:
         self.tokenizer = tokenizer
         settings = tokenizer.init_kwargs
         self.gap_edges: tuple[float, ...] = tuple(settings.get("gap_edges") or ())
-        reserved = {*tokenizer.all_special_tokens, *map(gap_token, range(self._gap_tokens))}
+        self.contexts: dict[str, list[str]] = dict(settings.get("contexts") or {})
+        reserved = {
+            *tokenizer.all_special_tokens,
+            *map(gap_token, range(self._gap_tokens)),
+            *context_tokens(self.contexts),
+        }
         self.vocabulary: dict[str, int] = dict(tokenizer.get_vocab())
         events = sorted((index, name) for name, index in self.vocabulary.items() if name not in reserved)
         self.event_types = tuple(name for _, name in events)
@@ -97,6 +106,7 @@ class EventTokenizer:
         *,
         counts: Sequence[int] | None = None,
         gap_edges: Sequence[float] = (),
+        contexts: Mapping[str, Sequence[str]] | None = None,
     ) -> "EventTokenizer":
         """Build a vocabulary from names.
 
@@ -104,14 +114,17 @@ class EventTokenizer:
             event_types: Distinct names, in the order in which they get ids.
             counts: How often each was seen, for the ``unigram`` proposal.
             gap_edges: Upper edges of gap bins in seconds; empty writes no gaps.
+            contexts: Known values of each context column; none writes no context.
 
         Raises:
             EventNameError: If a name is empty, repeated or reserved.
         """
         events = list(event_types)
         gaps = [gap_token(index) for index in range(len(gap_edges) + 1)] if len(gap_edges) else []
-        _check_names(events, {*SPECIAL_TOKENS, *gaps})
-        words = [*SPECIAL_TOKENS, *events, *gaps]
+        values = {name: list(known) for name, known in (contexts or {}).items()}
+        about = context_tokens(values)
+        _check_names(events, {*SPECIAL_TOKENS, *gaps, *about})
+        words = [*SPECIAL_TOKENS, *events, *gaps, *about]
         backend = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token=UNK))
         backend.post_processor = TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, 1)])
         backend.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
@@ -125,6 +138,7 @@ class EventTokenizer:
             padding_side="right",
             gap_edges=list(gap_edges),
             event_counts=None if counts is None else [int(count) for count in counts],
+            **({"contexts": values} if values else {}),
         )
         return cls(tokenizer)
 
@@ -159,7 +173,10 @@ class EventTokenizer:
             inside = np.setdiff1d(np.arange(1, len(log.codes)), log.offsets)
             edges = log_spaced_edges(log.timestamps[inside] - log.timestamps[inside - 1])
         return cls.from_event_types(
-            [log.event_types[code] for code in kept], counts=counts[kept].tolist(), gap_edges=edges
+            [log.event_types[code] for code in kept],
+            counts=counts[kept].tolist(),
+            gap_edges=edges,
+            contexts=known_values(log.contexts),
         )
 
     @classmethod
@@ -189,9 +206,8 @@ class EventTokenizer:
     def agrees_with(self, other: Any) -> bool:
         """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""
         events = list(self.event_types[:3])
-        expected = self.encode(EventSequence(tuple(events), tuple(map(float, range(len(events))))))
         ids = other(events, is_split_into_words=True)["input_ids"]
-        return ids[-len(events) :] == expected.input_ids[expected.event_positions].tolist()
+        return ids[-len(events) :] == self._event_ids(events, "error").tolist()
 
     def encode(
         self, sequence: EventSequence, *, unknown: str = "error", end: bool = False
@@ -207,6 +223,8 @@ class EventTokenizer:
         Raises:
             UnknownEventError: If an event is not in the vocabulary and ``unknown`` is ``"error"``.
             TimestampError: If gaps are written and the sequence has no timestamps.
+            ColumnError: If contexts are written and the sequence lacks one; a value that is not known reads as
+                unknown.
         """
         ids = self._event_ids(sequence.events, unknown)
         if not self.writes_gaps:
@@ -214,6 +232,7 @@ class EventTokenizer:
         else:
             body, positions = self._with_gaps(ids, sequence), np.arange(len(ids)) * 2
         start = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
+        start = [*start, *self._context_ids(sequence)]
         stop = [self.tokenizer.eos_token_id] if end else []
         input_ids = np.concatenate([start, body, stop]).astype(np.int64)
         return EncodedSequence(input_ids, positions.astype(np.int64) + len(start))
@@ -235,7 +254,7 @@ class EventTokenizer:
             63
         """
         per_event = self.tokens_per_event()
-        start = 0 if self.tokenizer.bos_token_id is None else 1
+        start = len(self.contexts) + (0 if self.tokenizer.bos_token_id is None else 1)
         return (context_length - start + per_event - 1) // per_event
 
     def _event_ids(self, events: Sequence[str], unknown: str) -> NDArray[np.int64]:
@@ -254,6 +273,18 @@ class EventTokenizer:
             f"{preview(missing)} (first at position {list(events).index(missing[0])}). Train on a log that has "
             'them, or pass unknown="map" (`--unknown map`) to read them as unknown.'
         )
+
+    def _context_ids(self, sequence: EventSequence) -> list[int]:
+        given = dict(sequence.context)
+        missing = [name for name in self.contexts if name not in given]
+        if missing:
+            raise ColumnError(
+                f"The model was trained with the context {preview(self.contexts)}, and the sequence "
+                f"{sequence.id or ''!r} lacks {preview(missing)}. Name its column with `--context-column` (in Python "
+                '`context_columns=`, or `"context": {...}` of a record).'
+            )
+        unknown = self.tokenizer.unk_token_id
+        return [self.vocabulary.get(context_token(name, given[name]), unknown) for name in self.contexts]
 
     def _with_gaps(self, ids: NDArray[np.int64], sequence: EventSequence) -> NDArray[np.int64]:
         if sequence.timestamps is None:
