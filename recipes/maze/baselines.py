@@ -47,7 +47,8 @@ class Boosting:
 
     def fit(self, features: Floats, rows: "Outcomes", weights: Floats | None = None) -> "Boosting":
         """Learn from rows."""
-        if rows.reached.min() == rows.reached.max() or len(rows.reached) < FEWEST:
+        # Early stopping sets rows of both kinds aside.
+        if np.bincount(rows.reached, minlength=2).min() < 2 or len(rows.reached) < FEWEST:
             self.share = float(np.average(rows.reached, weights=weights))
         else:
             self.reached.fit(features, rows.reached, sample_weight=weights)

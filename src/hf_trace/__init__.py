@@ -1,7 +1,8 @@
 """Causal graphs and causal effects from any autoregressive language model.
 
 ``import hf_trace`` teaches Transformers the tasks ``"causal-discovery"`` and ``"causal-effect"``, and to load simulated
-worlds as models, before or after ``transformers`` itself is imported. Nothing heavy is loaded until it is used.
+worlds and folders of adapters as models, before or after ``transformers`` itself is imported. Nothing heavy is loaded
+until it is used.
 """
 
 import importlib
@@ -92,7 +93,7 @@ def __dir__() -> list[str]:
 # What registers itself on import, by the module of Transformers that it extends.
 _EXTENSIONS = {
     "transformers.pipelines": ("hf_trace.hub.pipelines", "hf_trace.hub.effect_pipeline"),
-    "transformers.models.auto.modeling_auto": ("hf_trace.hub.world_model",),
+    "transformers.models.auto.modeling_auto": ("hf_trace.hub.world_model", "hf_trace.hub.adapter_model"),
 }
 
 

@@ -12,7 +12,8 @@ from transformers import (
 )
 
 from hf_trace.errors import ModelLoadError, SettingsError
-from hf_trace.hub.architectures import PRESETS, build_model, merged
+from hf_trace.hub.adapter_model import folded
+from hf_trace.hub.architectures import PRESETS, build_model
 from hf_trace.hub.oracle_quality import measure
 from hf_trace.hub.runs import load_model
 from hf_trace.hub.training import TrainingSettings, split, train
@@ -119,7 +120,8 @@ def test_training_from_pretrained(pretrained, name, lora, tmp_path, tiny_log):
         model=str(pretrained / name), lora=lora, epochs=1.0, batch_tokens=128, learning_rate=1e-2
     )
     trained = train(tiny_log, tmp_path / "run", settings)
-    assert not list((tmp_path / "run").glob("adapter*"))
+    assert (tmp_path / "run" / "adapter").exists() == lora
+    assert (tmp_path / "run" / "model.safetensors").exists() != lora
     model = load_model(tmp_path / "run")
     assert model.num_parameters() == trained.metrics["parameters"]
     tokenizer = EventTokenizer.from_pretrained(tmp_path / "run")
@@ -142,7 +144,7 @@ def test_lora_trains_adapters_and_the_vocabulary(pretrained, name):
             if "lora_B" in key:
                 value.fill_(0.1)
         before = model.eval()(input_ids=ids).logits
-        after = merged(model)(input_ids=ids).logits
+        after = folded(model)(input_ids=ids).logits
     torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-4)
 
 

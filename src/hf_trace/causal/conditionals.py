@@ -17,6 +17,7 @@ from torch import Tensor
 from hf_trace.causal.values import Drawing, draw_tokens, score_tokens
 from hf_trace.data.dags.schema import DagSchema
 from hf_trace.data.dags.tokens import Content, VariableTokens
+from hf_trace.errors import QueryError
 from hf_trace.scoring.memory import token_bytes
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.scoring.walks import Walk
@@ -37,6 +38,7 @@ class Conditionals:
         begin: Tokens every row begins with.
         parents_only: Whether the model was taught to read a variable's parents alone.
         fixed_order: Whether it was taught one order of the variables alone, ``schema.topological_order``.
+        only_read: Variables that the model was not taught to predict.
         contents: Values of variables that are not finite, by code: those met so far.
     """
 
@@ -46,9 +48,22 @@ class Conditionals:
     begin: tuple[int, ...]
     parents_only: bool
     fixed_order: bool = False
+    only_read: frozenset[str] = frozenset()
     contents: dict[str, list[Content]] = field(default_factory=dict)
     _numbers: dict[str, dict[Content, int]] = field(default_factory=dict, repr=False)
     _answers: dict[str, dict[bytes, LogProbs]] = field(default_factory=dict, repr=False)
+
+    def check_learned(self, variable: str) -> None:
+        """Refuse to say how probable values are that the model only read.
+
+        Raises:
+            QueryError: If the variable is one of ``only_read``.
+        """
+        if variable in self.only_read:
+            raise QueryError(
+                f"The model read {variable!r} but was not taught to predict it. Give its value, estimate from the rows "
+                "of a table (`data`, `--data`), or train without `learn`."
+            )
 
     def parents(self, variable: str) -> tuple[str, ...]:
         """Observed parents of a variable, in the order in which they are written before it: that of ``tokens``."""
@@ -101,6 +116,7 @@ class Conditionals:
             variable: Its name.
             codes: Values of its parents, ``[row, parent]``.
         """
+        self.check_learned(variable)
         known = self._answers.setdefault(variable, {})
         rows, place = distinct(codes, self._sizes(variable))
         keys = [row.tobytes() for row in rows]
@@ -186,6 +202,7 @@ class FullHistory(History):
 
     def log_probs(self, variable: str) -> LogProbs:
         """See ``History``."""
+        self.conditionals.check_learned(variable)
         self._announce(variable)
         values = torch.from_numpy(self.conditionals.tokens[variable].values)
         return self.walk.log_probs(values).numpy()[self.row]
@@ -199,9 +216,15 @@ class FullHistory(History):
         """See ``History``."""
         tokens = self.conditionals.tokens[variable]
         if tokens.is_finite:
+            if not scored:
+                self._announce(variable)
+                self.append(variable, codes)
+                return np.zeros(self.particles)
             log_probs = self.log_probs(variable)[np.arange(len(codes)), codes]
             self.append(variable, codes)
             return log_probs
+        if scored:
+            self.conditionals.check_learned(variable)
         self._announce(variable)
         ids, present = self.conditionals.written(variable, self._split_by(codes))
         log_probs = score_tokens(self.walk, tokens, ids, present, scored=scored)
@@ -210,6 +233,7 @@ class FullHistory(History):
 
     def draw(self, variable: str, drawing: Drawing) -> Codes:
         """See ``History``."""
+        self.conditionals.check_learned(variable)
         self._announce(variable)
         self._take(self.row, np.arange(self.particles))
         contents = draw_tokens(self.walk, self.conditionals.tokens[variable], drawing)
@@ -265,7 +289,7 @@ class ParentsOnly(History):
     def force(self, variable: str, codes: Codes, *, scored: bool = True) -> LogProbs:
         """See ``History``."""
         log_probs = np.zeros(self.particles)
-        if self.conditionals.tokens[variable].is_finite:
+        if scored and self.conditionals.tokens[variable].is_finite:
             log_probs = self.log_probs(variable)[np.arange(len(codes)), codes]
         elif scored:
             log_probs = self._scores(variable, codes)
@@ -273,6 +297,7 @@ class ParentsOnly(History):
         return log_probs
 
     def _scores(self, variable: str, codes: Codes) -> LogProbs:
+        self.conditionals.check_learned(variable)
         columns = np.column_stack([self._parents(variable), codes])
         rows, place = distinct(columns, [int(column.max()) + 1 for column in columns.T])
         scores = []
@@ -284,6 +309,7 @@ class ParentsOnly(History):
 
     def draw(self, variable: str, drawing: Drawing) -> Codes:
         """See ``History``."""
+        self.conditionals.check_learned(variable)
         parents = self._parents(variable)
         rows, place = distinct(parents, [int(column.max()) + 1 for column in parents.T])
         walk = self.conditionals.after_parents(variable, rows)

@@ -96,7 +96,8 @@ class Particles:
         """Weigh the particles by how well they explain what is given."""
         observed = codes[self.query]
         # Where the particles of a question are still alike, its evidence weighs them alike: long texts are not scored.
-        log_probs = self._history.force(name, observed, scored=self._differ or self._is_finite(name))
+        is_cheap = self._is_finite(name) and name not in self.conditionals.only_read
+        log_probs = self._history.force(name, observed, scored=self._differ or is_cheap)
         self.log_weight = self.log_weight + log_probs
         self.codes[name] = observed
 

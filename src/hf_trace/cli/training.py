@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from hf_trace.cli.inputs import quieten_host, read_events
-from hf_trace.cli.options import Case, Event, Gap, Json, Length, Log, Outcome, Query, Seed, Time, TimeUnit
+from hf_trace.cli.options import (
+    Case,
+    Contexts,
+    Event,
+    Gap,
+    Json,
+    Length,
+    Log,
+    Outcome,
+    Query,
+    Seed,
+    Time,
+    TimeUnit,
+)
 from hf_trace.cli.table_training import train_table
 from hf_trace.console import print_json, progress, say, warn
 
@@ -20,6 +33,7 @@ def train(
     query: Query = None,
     time_unit: TimeUnit = "s",
     outcome_column: Outcome = None,
+    context_column: Contexts = None,
     preset: Annotated[
         str | None,
         typer.Option(help="Size of a new model: nano, tiny, small or base; tiny for logs, nano for tables."),
@@ -28,6 +42,9 @@ def train(
         str | None, typer.Option(help="A model type (gpt2), config, checkpoint folder or Hub id instead.")
     ] = None,
     lora: Annotated[bool, typer.Option("--lora", help="Train adapters of a pretrained --model.")] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="With --lora: write all weights, not the adapters alone.")
+    ] = False,
     epochs: Annotated[float | None, typer.Option(help="Most passes over the data.")] = None,
     min_count: Annotated[int, typer.Option(help="Read event types seen less often as unknown.")] = 1,
     gaps: Annotated[
@@ -77,6 +94,7 @@ def train(
         chosen = {
             "model": model,
             "lora": lora,
+            "merge": merge,
             "epochs": epochs,
             "bf16": bf16,
             "folds": folds,
@@ -96,7 +114,9 @@ def train(
         if json_output:
             print_json({"run": str(out), **training})
         return
-    table = read_events(log, case_column, event_column, time_column, query, time_unit, outcome_column)
+    table = read_events(
+        log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or ()
+    )
     quieten_host()
     from hf_trace.hub.oracle_quality import warning
     from hf_trace.hub.training import TrainingSettings
@@ -104,8 +124,8 @@ def train(
     from hf_trace.hub.training_progress import ProgressCallback
 
     settings = TrainingSettings(
-        preset=preset or "tiny", model=model, lora=lora, epochs=epochs, min_count=min_count, gaps=gaps, bf16=bf16,
-        window_length=window_length, window_gap=window_gap, ensemble=ensemble, seed=seed,
+        preset=preset or "tiny", model=model, lora=lora, merge=merge, epochs=epochs, min_count=min_count, gaps=gaps,
+        bf16=bf16, window_length=window_length, window_gap=window_gap, ensemble=ensemble, seed=seed,
         outcome_column=outcome_column,
     )  # fmt: skip
     with progress("training (%)", 100) as advance:

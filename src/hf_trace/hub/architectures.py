@@ -251,8 +251,3 @@ def _new_rows(model: PreTrainedModel, tokenizer: Vocabulary) -> dict[str, list[i
     layers = [embeddings] if output.weight is embeddings.weight else [embeddings, output]
     names = [name for name, module in model.named_modules() if any(module is layer for layer in layers)]
     return {name: list(range(tokenizer.kept_tokens, len(tokenizer))) for name in names}
-
-
-def merged(model: Any) -> PreTrainedModel:
-    """The model with any adapters folded into its weights."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model

@@ -1,7 +1,8 @@
 """How well a model predicts the values of a table, each among what its variable may be."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,12 +28,20 @@ def term_losses(
     model: nn.Module, batch: Mapping[str, Tensor], allowed: Bool[Tensor, "variable vocab"]
 ) -> Float[Tensor, " term"]:
     """Loss of every term of a batch, in nats: the softmax runs over what may stand at its place and nothing else."""
-    logits = model(
-        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
-    ).logits
-    at_places = logits[batch["place_row"], batch["place_position"]].float()
+    at_places = _logits_at(model, batch).float()
     at_places = at_places.masked_fill(~allowed[batch["place_variable"]], -torch.inf)
     return -at_places.log_softmax(-1)[batch["term_place"], batch["term_target"]]
+
+
+def _logits_at(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, "place vocab"]:
+    """Logits at the places of a batch; where the model lets one choose, at positions with a place alone."""
+    read = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
+    rows, positions = batch["place_row"], batch["place_position"]
+    inner = getattr(model, "get_base_model", lambda: model)()
+    if "logits_to_keep" not in signature(inner.forward).parameters:
+        return model(**read).logits[rows, positions]
+    kept, column = positions.unique(return_inverse=True)
+    return model(**read, logits_to_keep=kept).logits[rows, column]
 
 
 class TermLosses(NamedTuple):
@@ -148,13 +157,18 @@ def quality_of(
     losses: Float[np.ndarray, " variable"],
     training: WrittenTable,
     validation: WrittenTable,
+    learn: Collection[str] | None = None,
 ) -> DagQuality:
-    """Losses beside those of the marginals."""
+    """Losses beside those of the marginals, of the variables that are learned."""
     marginal = marginal_losses(tokenizer, training, validation)
-    both = zip(training.names, losses.tolist(), marginal.tolist(), strict=True)
+    kept = [number for number, name in enumerate(training.names) if learn is None or name in learn]
+    variables = {
+        training.names[number]: {"loss": float(losses[number]), "marginal": float(marginal[number])}
+        for number in kept
+    }
     return DagQuality(
-        float(losses.mean()),
-        float(marginal.mean()),
-        {name: {"loss": loss, "marginal": other} for name, loss, other in both},
+        float(losses[kept].mean()),
+        float(marginal[kept].mean()),
+        variables,
         float(validation.weights.sum()),
     )

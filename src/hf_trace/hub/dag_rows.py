@@ -7,7 +7,7 @@ distinct values of the parents.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -149,9 +149,18 @@ class RowSource(ABC):
 
 
 class FullRows(RowSource):
-    """Rows with all variables, in one order or in orders drawn anew for every batch."""
+    """Rows with all variables, in one order or in orders drawn anew for every batch.
 
-    def __init__(self, tokenizer: DagTokenizer, table: WrittenTable) -> None:
+    Args:
+        tokenizer: How values are written.
+        table: The values.
+        learn: Variables whose values are to be predicted; by default all.
+    """
+
+    def __init__(
+        self, tokenizer: DagTokenizer, table: WrittenTable, *, learn: Collection[str] | None = None
+    ) -> None:
+        self.learned = np.array([learn is None or name in learn for name in table.names] + [False])
         self.table, self.begin, self.pad = table, tokenizer.begin, tokenizer.pad_id
         self.variables, self.total_weight = len(table.names), float(table.weights.sum())
         is_random = tokenizer.order == "random"
@@ -174,7 +183,7 @@ class FullRows(RowSource):
         """See ``RowSource``."""
         ranks = None if self.edges is None else random_ranks(self.edges, len(rows), rng)
         written = assemble(self.table, range(self.variables), self.table.codes[rows], self.begin, ranks)
-        row, position = np.nonzero(written.owner != _NONE)
+        row, position = np.nonzero(self.learned[written.owner])
         terms = _Terms(
             np.arange(len(row)), written.ids[row, position], self.table.weights[rows][row].astype(np.float32)
         )
@@ -216,9 +225,17 @@ class ParentRows(RowSource):
         table: The values.
         smoothing: Rows that are added wherever parents were seen to have certain values, with the values of a finite
             variable as often as they are overall: what was seen once is not taken for certain.
+        learn: Variables whose values are to be predicted; by default all.
     """
 
-    def __init__(self, tokenizer: DagTokenizer, table: WrittenTable, *, smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        tokenizer: DagTokenizer,
+        table: WrittenTable,
+        *,
+        smoothing: float = 0.0,
+        learn: Collection[str] | None = None,
+    ) -> None:
         self.pad = tokenizer.pad_id
         self.variables, self.total_weight = len(table.names), float(table.weights.sum())
         number = {name: index for index, name in enumerate(table.names)}
@@ -231,6 +248,7 @@ class ParentRows(RowSource):
                 smoothing,
             )
             for name in table.names
+            if learn is None or name in learn
         ]
         width = max(block.ids.shape[1] for block in blocks)
         self.ids = np.concatenate(

@@ -21,7 +21,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from hf_trace.hub.architectures import merged
+from hf_trace.hub.adapter_model import ADAPTER_FOLDER, folded
 from hf_trace.hub.dag_loss import TermLosses, all_losses, is_surely_better, term_losses
 from hf_trace.hub.dag_rows import RowSource
 from hf_trace.hub.trainers import run_trainer, shared_arguments, silence, warmup_steps
@@ -62,12 +62,14 @@ class Fitted:
         steps: Steps that led to the model.
         share: How much of the schedule should be run: up to the best checkpoint, or all of it where the model at its
             end is not surely worse.
+        adapter: Where its adapters were written; None without any.
     """
 
     model: nn.Module
     losses: NDArray[np.float64]
     steps: int
     share: float
+    adapter: Path | None = None
 
 
 def fit(
@@ -119,7 +121,9 @@ def fit(
         losses = best.per_variable(held_out)
         if trainer.latest is not None and not is_surely_better(best, trainer.latest):
             share = 1.0
-    return Fitted(merged(trainer.model).eval(), losses, taken, share)
+    adapter = checkpoints / ADAPTER_FOLDER
+    plain = folded(trainer.model, adapter).eval()
+    return Fitted(plain, losses, taken, share, adapter if adapter.exists() else None)
 
 
 class _Batches(Dataset):

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import TrainerCallback, set_seed
 
+from hf_trace.data.dags.schema import DagSchema
 from hf_trace.data.dags.table import DagTable
-from hf_trace.errors import SettingsError, TableError
+from hf_trace.errors import SettingsError, TableError, preview
 from hf_trace.hub.architectures import build_model, has_weights
 from hf_trace.hub.bagging import MEMBERS, member_seed
 from hf_trace.hub.dag_folds import Folds
@@ -39,7 +40,9 @@ class DagTrainingSettings:
         preset: Shape of a Llama from scratch: ``nano``, ``tiny``, ``small`` or ``base``.
         model: Instead of a preset, a model type, config or checkpoint; see ``architectures.build_model``. Text needs
             a checkpoint with its tokenizer.
-        lora: Train adapters of a pretrained ``model``.
+        lora: Train adapters of a pretrained ``model``; the run folder then holds them alone.
+        merge: Write all weights, with the adapters folded in, instead.
+        learn: Variables whose values are learned, by default all; others are only read.
         history: ``"parents"``: every variable is predicted from its parents alone, so that a table of any length is
             learned in seconds; ``"full"``: from all variables before it, which latent variables call for.
         order: With full history, whether variables stand in one ``"fixed"`` order or in ``"random"`` ones, which let
@@ -68,6 +71,8 @@ class DagTrainingSettings:
     preset: str = "nano"
     model: str | None = None
     lora: bool = False
+    merge: bool = False
+    learn: tuple[str, ...] | None = None
     history: str = "parents"
     order: str = "fixed"
     epochs: float | None = None
@@ -160,6 +165,7 @@ def train_dag(
         raise TableError(
             f"The table has {len(table)} rows, expected at least 2: one to learn from, one to check on."
         )
+    _check_learned(settings, table.schema)
     folds = Folds(settings.folds, settings.seed, len(table)) if settings.folds else None
     tokenizer = DagTokenizer.from_schema(
         table.schema, history=settings.history, order=settings.order, base=_base(settings)
@@ -172,6 +178,18 @@ def train_dag(
             job.write_members(folder, folds, metrics)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return TrainedDagRun(out, quality, metrics)
+
+
+def _check_learned(settings: DagTrainingSettings, schema: DagSchema) -> None:
+    """Refuse to learn nothing, or what is no column."""
+    if settings.learn is None:
+        return
+    unknown = [name for name in settings.learn if name not in schema.topological_order]
+    if unknown or not settings.learn:
+        raise SettingsError(
+            f"learn names {', '.join(map(repr, unknown)) or 'nothing'}, expected some of: "
+            f"{preview(schema.topological_order)}."
+        )
 
 
 def _base(settings: DagTrainingSettings) -> str | None:
@@ -202,7 +220,9 @@ class _Job:
             fitted, choice = self._choose(training, validation)
         if self.settings.refits or fitted is None:
             fitted = self._fit(self.table, None, "final", self.settings.seed, choice["share"])
-        quality = quality_of(self.tokenizer, np.array(choice["losses"]), training, validation)
+        quality = quality_of(
+            self.tokenizer, np.array(choice["losses"]), training, validation, self.settings.learn
+        )
         metrics = {
             "validation": quality.to_dict(),
             "rows": len(self.table),
@@ -239,7 +259,7 @@ class _Job:
             name = f"{MEMBERS}/{number}"
             fitted = self._fit(training, None, name, seed, metrics["schedule_share"])
             losses = variable_losses(fitted.model, self._rows(rest), self._allowed(fitted.model))
-            quality = quality_of(self.tokenizer, losses, training, rest)
+            quality = quality_of(self.tokenizer, losses, training, rest, self.settings.learn)
             document = {"left_out": quality.to_dict(), "rows": len(training), **_about(fitted, started)}
             self._save(folder / name, fitted, document)
 
@@ -274,8 +294,8 @@ class _Job:
 
     def _rows(self, table: WrittenTable, smoothing: float = 0.0) -> RowSource:
         if self.tokenizer.history == "full":
-            return FullRows(self.tokenizer, table)
-        return ParentRows(self.tokenizer, table, smoothing=smoothing)
+            return FullRows(self.tokenizer, table, learn=self.settings.learn)
+        return ParentRows(self.tokenizer, table, smoothing=smoothing, learn=self.settings.learn)
 
     def _allowed(self, model: nn.Module) -> Tensor:
         return allowed_tokens(self.tokenizer).to(next(model.parameters()).device)
@@ -291,6 +311,8 @@ class _Job:
             self.tokenizer,
             metrics=metrics,
             training=training,
+            adapter=None if self.settings.merge else fitted.adapter,
+            base=self.settings.model,
             dag=self.tokenizer.schema.to_dict(),
             **documents,
         )

@@ -5,7 +5,7 @@ says (delete-a-group jackknife); on rows they have not seen they give doubly rob
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hf_trace.causal.conditionals import Conditionals
 from hf_trace.causal.contrasts import Contrast, adjusted_for, differences, row_predictions
-from hf_trace.causal.doubly_robust import Estimate, aipw_ate, aipw_att, jackknife
+from hf_trace.causal.doubly_robust import Estimate, aipw_ate, aipw_att, jackknife, plug_in_ate
 from hf_trace.causal.effects import AnswerSettings
 from hf_trace.causal.queries import Force
 from hf_trace.data.dags.encoding import encode_table
@@ -43,7 +43,42 @@ def with_jackknife(
     return jackknife(np.array(left_out), whole, rows=settings.training_rows or 0, method="plug-in")
 
 
-def doubly_robust(
+@dataclass(frozen=True)
+class RowColumns:
+    """What is known and predicted of the rows of a table, one number per row.
+
+    Attributes:
+        contrast: What is compared.
+        treated: Whether the row got the treatment.
+        control: Whether it got the control.
+        outcome: The score of its target.
+        propensity: Probability of the treatment and of the control, ``[row, 2]``.
+        mean: Mean score under each, ``[row, 2]``.
+        weights: How much the row counts.
+    """
+
+    contrast: Contrast
+    treated: NDArray[np.bool_]
+    control: NDArray[np.bool_]
+    outcome: Floats
+    propensity: Floats
+    mean: Floats
+    weights: Floats
+
+    def plug_in(self) -> Estimate:
+        """The outcome model alone, averaged over the rows, or over the treated ones."""
+        counted = self.weights * self.treated if self.contrast.kind == "att" else self.weights
+        return plug_in_ate(self.mean[:, 0], self.mean[:, 1], counted)
+
+    def aipw(self) -> Estimate:
+        """Right if either propensities or outcome means are."""
+        shared = (self.treated, self.control, self.outcome, self.propensity[:, 0], self.propensity[:, 1])
+        if self.contrast.kind == "att":
+            return aipw_att(*shared, self.mean[:, 1], self.weights)
+        return aipw_ate(*shared, self.mean[:, 0], self.mean[:, 1], self.weights)
+
+
+def row_columns(
     tokenizer: DagTokenizer,
     models: Sequence[Conditionals],
     folds: Folds | None,
@@ -51,8 +86,8 @@ def doubly_robust(
     scores: Floats,
     data: pd.DataFrame | str | PathLike[str],
     settings: AnswerSettings,
-) -> Estimate:
-    """The effect on the rows of a table, right if either propensities or outcome means are.
+) -> RowColumns:
+    """What models say of the rows of a table.
 
     Args:
         tokenizer: How values are written.
@@ -82,13 +117,15 @@ def doubly_robust(
             propensity[mine], mean[mine] = found.propensity, found.mean
     received = np.asarray(table.columns[treatment])
     arm = contrast.query.do[treatment]
-    treated = received == (arm.code if isinstance(arm, Force) else -1)
-    control = received == contrast.control[treatment]
-    outcome = scores[np.asarray(table.columns[contrast.query.target])]
-    shared = (treated, control, outcome, propensity[:, 0], propensity[:, 1])
-    if contrast.kind == "att":
-        return aipw_att(*shared, mean[:, 1], table.weights)
-    return aipw_ate(*shared, mean[:, 0], mean[:, 1], table.weights)
+    return RowColumns(
+        contrast,
+        treated=received == (arm.code if isinstance(arm, Force) else -1),
+        control=received == contrast.control[treatment],
+        outcome=scores[np.asarray(table.columns[contrast.query.target])],
+        propensity=propensity,
+        mean=mean,
+        weights=table.weights,
+    )
 
 
 def coded(tokenizer: DagTokenizer, conditionals: Conditionals, table: DagTable, name: str) -> Codes:

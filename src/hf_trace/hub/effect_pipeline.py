@@ -21,9 +21,9 @@ from hf_trace.data.dags.variables import Variable
 from hf_trace.errors import ModelLoadError, QueryError, SettingsError, preview
 from hf_trace.hub.bagging import member_folders
 from hf_trace.hub.dag_folds import Folds
-from hf_trace.hub.effect_estimates import doubly_robust, shown_estimate, with_jackknife
+from hf_trace.hub.effect_estimates import row_columns, shown_estimate, with_jackknife
 from hf_trace.hub.effect_records import Reader, is_question, questions
-from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, load_model, read_json
+from hf_trace.hub.runs import METRICS_FILE, TRAINING_FILE, check_vocabulary, load_model, read_json
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.tokenization.dag_tokenizer import DagTokenizer
 
@@ -90,7 +90,9 @@ class CausalEffectPipeline(Pipeline):
         super().__init__(model=model, tokenizer=self.variables.tokenizer, **kwargs)
         self._memory, self._path = memory, path
         self.metrics = read_json(path, METRICS_FILE) if path else {}
-        self.conditionals = conditionals_of(self.variables, Oracle(self.model, memory=memory))
+        self.conditionals = conditionals_of(
+            self.variables, Oracle(self.model, memory=memory), self._only_read()
+        )
         self.reader = Reader(self.variables, self.conditionals)
 
     @property
@@ -103,7 +105,16 @@ class CausalEffectPipeline(Pipeline):
         """Models of the run that have each seen all rows but those of a fold; read when first asked for."""
         folders = member_folders(self._path) if self._path else []
         models = (load_model(folder, device=self.model.device).to(self.model.dtype) for folder in folders)
-        return [conditionals_of(self.variables, Oracle(each, memory=self._memory)) for each in models]
+        only_read = self.conditionals.only_read
+        return [
+            conditionals_of(self.variables, Oracle(each, memory=self._memory), only_read) for each in models
+        ]
+
+    def _only_read(self) -> frozenset[str]:
+        """Variables that the run was not taught to predict."""
+        training = read_json(self._path, TRAINING_FILE) if self._path else {}
+        learned = training.get("learn")
+        return frozenset() if learned is None else frozenset(self.variables.variables) - set(learned)
 
     def __call__(self, inputs: Any, **parameters: Any) -> Any:
         """Answer one question or many; those that differ in values alone are answered together.
@@ -216,36 +227,49 @@ class CausalEffectPipeline(Pipeline):
     ) -> dict[str, Any]:
         variable = self.schema[contrast.query.target]
         scores, what = scores_of(variable, options.get("target_value"))
-        found = differences(self.conditionals, [contrast], [scores], settings)[0]
         document = {
             "target": variable.name,
             "contrast": contrast.kind,
             "of": what,
+            "estimator": options.get("estimator", ESTIMATORS[0]),
+        }
+        if options.get("data") is not None and self.conditionals.only_read:
+            document |= self._on_rows(contrast, scores, settings, options)
+            return {**document, "settings": _shown_settings(settings)}
+        found = differences(self.conditionals, [contrast], [scores], settings)[0]
+        document |= {
             "value": found.value,
             "standard_error": found.standard_error,
             "means": {"treated": found.means[0], "control": found.means[1]},
             "treated": self.postprocess(found.answers[0]),
             "control": self.postprocess(found.answers[1]),
-            "estimator": options.get("estimator", ESTIMATORS[0]),
         }
         if options.get("estimator") == "aipw":
-            folds = Folds.of_run(self._path) if self._path else None
-            models = self.members if folds else [self.conditionals]
-            estimate = doubly_robust(
-                self.variables, models, folds, contrast, scores, options["data"], settings
-            )
-            document |= {
-                **shown_estimate(estimate),
-                "plug_in": found.value,
-                "cross_fitted": folds is not None,
-            }
+            document |= {**self._on_rows(contrast, scores, settings, options), "plug_in": found.value}
         else:
             interval = with_jackknife(self.members, contrast, scores, found.value, settings)
             document |= {"interval": shown_estimate(interval)} if interval else {}
         return {**document, "settings": _shown_settings(settings)}
 
+    def _on_rows(
+        self,
+        contrast: Contrast,
+        scores: NDArray[np.float64],
+        settings: AnswerSettings,
+        options: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Estimates on the rows of a table, cross-fitted where the run has members."""
+        folds = Folds.of_run(self._path) if self._path else None
+        models = self.members if folds else [self.conditionals]
+        columns = row_columns(self.variables, models, folds, contrast, scores, options["data"], settings)
+        plug_in, robust = columns.plug_in(), columns.aipw()
+        chosen = robust if options.get("estimator") == "aipw" else plug_in
+        return {**shown_estimate(chosen), "plug_in": plug_in.value, "cross_fitted": folds is not None}
 
-def conditionals_of(tokenizer: DagTokenizer, oracle: Oracle) -> Conditionals:
+
+def conditionals_of(
+    tokenizer: DagTokenizer, oracle: Oracle, only_read: frozenset[str] = frozenset()
+) -> Conditionals:
     """A model with the way its variables are written."""
     return Conditionals(
         oracle=oracle,
@@ -254,6 +278,7 @@ def conditionals_of(tokenizer: DagTokenizer, oracle: Oracle) -> Conditionals:
         begin=tokenizer.begin,
         parents_only=tokenizer.history == "parents",
         fixed_order=tokenizer.order == "fixed",
+        only_read=only_read,
     )
 
 

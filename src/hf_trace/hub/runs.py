@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from hf_trace.data.writing import atomic_path
 from hf_trace.errors import ModelLoadError, OutputError, SettingsError, VocabularyMismatchError, first_line
+from hf_trace.hub.adapter_model import ADAPTER_FOLDER, adapter_config
 from hf_trace.tokenization.dag_tokenizer import DagTokenizer
 
 logger = logging.getLogger(__name__)
@@ -164,11 +165,30 @@ def check_replaceable(target: Path) -> None:
 
 
 def save_run(
-    folder: Path, model: PreTrainedModel, tokenizer: RunTokenizer, **documents: dict[str, Any]
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: RunTokenizer,
+    *,
+    adapter: Path | None = None,
+    base: str | None = None,
+    **documents: dict[str, Any],
 ) -> None:
-    """Write model, tokenizer and one JSON file per document into ``folder``."""
+    """Write model, tokenizer and one JSON file per document into ``folder``.
+
+    Args:
+        folder: Where to.
+        model: With all its weights.
+        tokenizer: Its vocabulary.
+        adapter: Where its adapters are, to write these alone.
+        base: The pretrained model that they belong to.
+        **documents: By name of their files, without ``.json``.
+    """
     model.config.use_cache = True
-    model.save_pretrained(folder)
+    if adapter is None or base is None:
+        model.save_pretrained(folder)
+    else:
+        shutil.copytree(adapter, folder / ADAPTER_FOLDER)
+        adapter_config(model, base).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _ensure_auto_tokenizer(folder, tokenizer)
     for name, document in documents.items():

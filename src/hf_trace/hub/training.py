@@ -27,7 +27,8 @@ from hf_trace.data.log import EventLog
 from hf_trace.data.outcomes import outcome_event
 from hf_trace.data.windows import cut_windows
 from hf_trace.errors import EmptyLogError, SettingsError
-from hf_trace.hub.architectures import build_model, merged
+from hf_trace.hub.adapter_model import ADAPTER_FOLDER, folded
+from hf_trace.hub.architectures import build_model
 from hf_trace.hub.bagging import MEMBERS, bootstrap, member_seed
 from hf_trace.hub.oracle_quality import OracleQuality, measure
 from hf_trace.hub.outcome_loss import weighted_loss
@@ -50,7 +51,8 @@ class TrainingSettings:
     Attributes:
         preset: Shape of a Llama from scratch: ``nano``, ``tiny``, ``small`` or ``base``.
         model: Instead of a preset, a model type, config or checkpoint; see ``architectures.build_model``.
-        lora: Train adapters of a pretrained ``model``.
+        lora: Train adapters of a pretrained ``model``; the run folder then holds them alone.
+        merge: Write all weights, with the adapters folded in, instead.
         window_length: Longest window in events; by default the longest sequence, at most 128.
         window_gap: Also cut where nothing happened for so many seconds.
         gaps: Whether to write the time between events; by default when there are timestamps.
@@ -74,6 +76,7 @@ class TrainingSettings:
     preset: str = "tiny"
     model: str | None = None
     lora: bool = False
+    merge: bool = False
     window_length: int | None = None
     window_gap: float | None = None
     gaps: bool | None = None
@@ -91,6 +94,7 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "context_columns", tuple(self.context_columns))
         if self.window_length is not None and self.window_length < 2:
             raise SettingsError(f"window_length is {self.window_length}, expected at least 2 events.")
         for name in ("min_count", "max_tokens", "batch_tokens", "patience", "ensemble"):
@@ -197,7 +201,8 @@ def _fit(job: _Job, folder: Path, checkpoints: Path) -> tuple[OracleQuality, dic
     for callback in job.callbacks:
         trainer.add_callback(callback)
     run_trainer(trainer, checkpoints, resume=job.resume)
-    model = merged(trainer.model).eval()
+    adapter = checkpoints / ADAPTER_FOLDER
+    model = folded(trainer.model, adapter).eval()
     quality = measure(Oracle(model), tokenizer, job.training, job.validation)
     metrics = {
         "validation": quality.to_dict(),
@@ -209,7 +214,15 @@ def _fit(job: _Job, folder: Path, checkpoints: Path) -> tuple[OracleQuality, dic
         "seconds": round(time.monotonic() - started, 1),
     }
     document = {**asdict(settings), "context_length": context_length}
-    save_run(folder, model, tokenizer, metrics=metrics, training=document)
+    save_run(
+        folder,
+        model,
+        tokenizer,
+        adapter=adapter if adapter.exists() and not settings.merge else None,
+        base=settings.model,
+        metrics=metrics,
+        training=document,
+    )
     return quality, metrics
 
 
