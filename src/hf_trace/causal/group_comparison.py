@@ -10,8 +10,8 @@ with m_g, s_g and n_g the mean, standard deviation and number of cases of group 
 (k^2 - 1) / (3 sum). Where every difference counts, d_g is the distance of m_g from the weighted mean, as usual. But
 in many sequences everything differs by some thousandth: what is asked is whether groups differ by more than ``least``
 nats. So d_g is the distance of m_g from an interval of that width, placed where the sum is smallest: of all means that
-fit the claim "no more than that", those that fit the data best. The p-values of all pairs that are compared are adjusted after
-Benjamini and Hochberg.
+fit the claim "no more than that", those that fit the data best. The p-values of all pairs that are compared are
+adjusted after Benjamini and Hochberg.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ from scipy.stats import false_discovery_control
 
 from hf_trace.causal.frequencies import FrequencyRule
 from hf_trace.causal.resampling import UnitSums
+from hf_trace.data.graph import CausalGraph
 
 # Differences of the mean cmi that do not count, in nats; also what `margin:0.05` calls no effect.
 LEAST = 0.05
@@ -113,6 +114,50 @@ def compare_groups(
         q_value=q_value,
         differs=np.nan_to_num(q_value, nan=1.0) <= LEVEL,
     )
+
+
+def group_table(graph: CausalGraph) -> pd.DataFrame:
+    """One row for each edge, column of the context and group, from a graph whose groups were compared.
+
+    Example:
+        >>> found = {"differs": True, "p": 0.001, "q": 0.01, "holds_in": ["n"], "cmi": {"n": 0.4}}
+        >>> found |= {"frequency": {"n": 0.9}, "support": {"n": 30}}
+        >>> edge = {"cause": "a", "effect": "b", "groups": {"site": found}}
+        >>> group_table(CausalGraph("population", ("a", "b"), (edge,))).to_dict("records")[0]["is_edge"]
+        True
+    """
+    rows = [
+        {
+            "cause": edge["cause"],
+            "effect": edge["effect"],
+            "column": column,
+            "group": name,
+            "cmi": found["cmi"][name],
+            "frequency": found["frequency"][name],
+            "support": found["support"][name],
+            "is_edge": name in found["holds_in"],
+            "differs": found["differs"],
+            "p": found["p"],
+            "q": found["q"],
+        }
+        for edge in graph.edges
+        for column, found in edge.get("groups", {}).items()
+        for name in found["cmi"]
+    ]
+    names = [
+        "cause",
+        "effect",
+        "column",
+        "group",
+        "cmi",
+        "frequency",
+        "support",
+        "is_edge",
+        "differs",
+        "p",
+        "q",
+    ]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _moments(

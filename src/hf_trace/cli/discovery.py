@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_trace.cli.graph_outputs import check_one_graph, check_outputs, write_outputs, write_plot
-from hf_trace.cli.inputs import quieten_host, read_events
+from hf_trace.cli.inputs import known_contexts, quieten_host, read_events
 from hf_trace.cli.long_runs import check_resume, parse_sample, scores_of
 from hf_trace.cli.options import (
     Case,
+    Contexts,
     Event,
     Gap,
     Json,
@@ -30,10 +31,12 @@ from hf_trace.cli.options import (
 from hf_trace.cli.page_output import evidence_for, write_report
 from hf_trace.cli.population_graphs import (
     Bootstrap,
+    Groups,
     MinFrequency,
     Update,
     begin_pool,
-    check_update,
+    check_population,
+    compared,
     say_notes,
 )
 from hf_trace.cli.printing import SHOWN, print_graphs
@@ -77,6 +80,7 @@ def discover(
     case_column: Case = None,
     event_column: Event = None,
     time_column: Time = None,
+    context_column: Contexts = None,
     query: Query = None,
     time_unit: TimeUnit = "s",
     max_lag: MaxLag = 16,
@@ -90,6 +94,7 @@ def discover(
     min_frequency: MinFrequency = "0.05",
     bootstrap: Bootstrap = 0,
     update: Update = None,
+    groups: Groups = None,
     unknown: Annotated[
         str | None, typer.Option(help="Events the model does not know: error, or map.")
     ] = None,
@@ -136,12 +141,20 @@ def discover(
     """Find which events cause which."""
     check_outputs(out, plot, level, html)
     check_resume(resume, out, effect)
-    check_update(update, level, effect)
+    check_population(update, groups, context_column, level, effect)
     share = parse_sample(sample)
     from hf_trace.causal.knowledge import as_knowledge
 
     known, rules = known_causes(threshold, truth), as_knowledge(knowledge)
-    table = read_events(log, case_column, event_column, time_column, query, time_unit)
+    table = read_events(
+        log,
+        case_column,
+        event_column,
+        time_column,
+        query,
+        time_unit,
+        contexts=list(dict.fromkeys([*known_contexts(run_folder), *(context_column or ())])),
+    )
     quieten_host()
     from hf_trace.causal.settings import DEFAULT_STATISTICS
     from hf_trace.data.graph import CausalGraph
@@ -161,7 +174,7 @@ def discover(
         "construction": construction, "statistic": statistic or DEFAULT_STATISTICS.get(construction, ""),
         "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
         "knowledge": rules, "effect": effect, "horizon": horizon, "num_contexts": num_contexts,
-        "refine": refine, "bootstrap": bootstrap,
+        "refine": refine, "bootstrap": bootstrap, "compare": compared(context_column, level, effect),
     }  # fmt: skip
     started = time.monotonic()
     sequences, validation = freeze_threshold(pipe, sequences, known, parameters)
@@ -174,7 +187,7 @@ def discover(
         count = 1 if level == "population" else len(sequences)
         noted = (with_validation(output, validation) for output in outputs)
         found = write_outputs(noted, out, count=count, keep=None if json_output else SHOWN)
-        say_notes(found[0])
+        say_notes(found[0], groups)
         say(f"{len(sequences):,} sequences in {time.monotonic() - started:.1f} s.")
         graphs = [CausalGraph.from_dict(output["graph"]) for output in found[:SHOWN]]
         write_plot(graphs[0], plot)

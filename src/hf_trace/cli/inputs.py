@@ -1,7 +1,10 @@
 """What commands do before any work: read the log, keep the host library quiet."""
 
+import json
 import logging
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_trace.console import say
@@ -18,6 +21,7 @@ def read_events(
     query: str | None,
     unit: str,
     outcome: str | None = None,
+    contexts: Sequence[str] = (),
 ) -> "EventLog":
     """Read a log and say what is in it before any work starts."""
     from hf_trace.data.reading import read_log
@@ -31,10 +35,20 @@ def read_events(
         query=query,
         time_unit=unit,
         outcome_column=outcome,
+        context_columns=contexts,
     )
     for line in table.summary().lines():
         say(line)
     return table
+
+
+def known_contexts(run: str) -> list[str]:
+    """The columns of the context that a run was trained with: its log is read with the same."""
+    try:
+        trained = json.loads((Path(run) / "training.json").read_text(encoding="utf-8"))
+        return list(trained.get("context_columns", ()))
+    except (OSError, ValueError):  # loading the run says what is wrong with it
+        return []
 
 
 def quieten_host() -> None:

@@ -24,6 +24,14 @@ Length = Annotated[
 Gap = Annotated[
     float | None, typer.Option("--window-gap", help="Also cut where nothing happened for so many seconds.")
 ]
+Contexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context-column",
+        help="Column with what is known of the whole sequence (site, firmware), or @month, @week, @day, @parts:4; can "
+        "be repeated.",
+    ),
+]
 Outcome = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hf_trace.cli.inputs import quieten_host, read_events
+from hf_trace.cli.inputs import known_contexts, quieten_host, read_events
 from hf_trace.cli.options import (
     Case,
     Event,
@@ -100,13 +100,13 @@ def _read(run: str, log: str, columns: _Columns, outcome_column: str | None) -> 
     """The log with its labels, by the column named or by that of the run where the log has it."""
     from hf_trace.hub.runs import TRAINING_FILE, read_json
 
-    known = read_json(run, TRAINING_FILE).get("outcome_column")
+    known, contexts = read_json(run, TRAINING_FILE).get("outcome_column"), known_contexts(run)
     if outcome_column is not None or known is None:
-        return read_events(log, *columns, outcome_column)
+        return read_events(log, *columns, outcome_column, contexts)
     try:
-        return read_events(log, *columns, known)
+        return read_events(log, *columns, known, contexts)
     except ColumnError:
-        table = read_events(log, *columns)
+        table = read_events(log, *columns, contexts=contexts)
         say(f"The log has no usable column {known!r}: outcomes are predicted, not known.")
         return table
 

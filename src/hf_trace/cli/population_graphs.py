@@ -29,13 +29,50 @@ Update = Annotated[
 ]
 
 
-def check_update(update: Path | None, level: str, effect: str) -> None:
-    """Refuse a pool that could not be used or written, before any work is done.
+Groups = Annotated[
+    Path | None,
+    typer.Option("--groups", help="Table: each edge in each group of the --context-column: .csv."),
+]
+
+
+def check_population(
+    update: Path | None, groups: Path | None, contexts: list[str] | None, level: str, effect: str
+) -> None:
+    """Refuse a pool or a table of groups that could not be made or written, before any work is done.
 
     Raises:
-        SettingsError: If nothing is pooled.
-        OutputError: If the file cannot be written.
+        SettingsError: If nothing is pooled, or nothing makes groups.
+        OutputError: If a file cannot be written.
     """
+    _check_update(update, level, effect)
+    if groups is None:
+        return
+    if not compared(contexts, level, effect):
+        raise SettingsError(
+            "`--groups` is the table of edges in groups of sequences, and nothing makes groups. Name what does with "
+            "`--context-column`, for a population graph of direct effects."
+        )
+    if groups.suffix.lower() != ".csv" or not groups.parent.is_dir():
+        raise OutputError(
+            f"Cannot write {str(groups)!r}: expected a name ending in .csv in a folder that exists."
+        )
+
+
+def compared(contexts: list[str] | None, level: str, effect: str) -> list[str]:
+    """The columns whose groups are compared: those that are named, where sequences are pooled."""
+    return list(contexts or ()) if level == "population" and effect == "direct" else []
+
+
+def _write_groups(path: Path, output: dict[str, Any]) -> None:
+    from hf_trace.causal.group_comparison import group_table
+    from hf_trace.data.graph import CausalGraph
+    from hf_trace.data.writing import atomic_path
+
+    with atomic_path(path) as unfinished:
+        group_table(CausalGraph.from_dict(output["graph"])).to_csv(unfinished, index=False)
+
+
+def _check_update(update: Path | None, level: str, effect: str) -> None:
     if update is None:
         return
     if level != "population" or effect != "direct":
@@ -66,13 +103,31 @@ def begin_pool(
     return stored, stored.new
 
 
-def say_notes(output: dict[str, Any]) -> None:
-    """What to know about a result: an oracle not worth believing, how alike halves of the sequences are."""
+def say_notes(output: dict[str, Any], groups: Path | None) -> None:
+    """What to know about a result: an oracle not worth believing, how alike halves and groups of sequences are.
+
+    Where a table of groups is asked for, it is written too.
+    """
+    if groups is not None:
+        _write_groups(groups, output)
     if problem := output["oracle"].get("warning"):
         warn(problem)
+    for column, changes in _changes(output["graph"]["edges"]).items():
+        say(
+            f"{changes} of {len(output['graph']['edges'])} edges are not equally strong in all groups of {column}."
+        )
     found = output["graph"]["metadata"].get("stability")
     if found:
         say(
             f"Stability: halves of the sequences share {found['mean']:.0%} of their edges (least "
             f"{found['least']:.0%} of {found['halvings']} halvings; Jaccard index)."
         )
+
+
+def _changes(edges: list[dict[str, Any]]) -> dict[str, int]:
+    """How many edges differ between the groups of each column."""
+    counts: dict[str, int] = {}
+    for edge in edges:
+        for column, found in edge.get("groups", {}).items():
+            counts[column] = counts.get(column, 0) + bool(found["differs"])
+    return counts

@@ -24,7 +24,7 @@ def print_graphs(graphs: "list[CausalGraph]", most: int = 10, *, total: int | No
 def _edge_table(graph: "CausalGraph") -> tuple[list[str], list[list[Any]]]:
     shown = {"cause": "cause", "effect": "effect", "direction": "acts", "cmi": "cmi (nats)", "frequency": "frequency",
              "support": "sequences", "resampled_share": "in resamples", "lag": "lag", "lags": "lags",
-             "lag_seconds": "after"}  # fmt: skip
+             "lag_seconds": "after", "groups": "holds in"}  # fmt: skip
     edges = sorted(graph.edges, key=lambda edge: -edge.get("cmi", 0))
     keys = [key for key in shown if any(key in edge for edge in edges)]
     rows = [[_shown(key, edge.get(key, "")) for key in keys] for edge in edges]
@@ -36,7 +36,16 @@ def _shown(key: str, value: Any) -> Any:
 
     if key == "lag_seconds" and value != "":
         return duration(value)
+    if key == "groups" and value != "":
+        return "; ".join(_where(column, found) for column, found in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _where(column: str, found: dict[str, Any]) -> str:
+    """In which groups of a column an edge holds."""
+    names = found["holds_in"]
+    where = f"every {column}" if len(names) == len(found["cmi"]) else f"{column} {', '.join(names) or 'none'}"
+    return where + (", differs" if found["differs"] else "")
 
 
 def print_comparison(comparison: "GraphComparison") -> None:

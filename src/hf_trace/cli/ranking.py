@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hf_trace.cli.inputs import quieten_host, read_events
+from hf_trace.cli.inputs import known_contexts, quieten_host, read_events
 from hf_trace.cli.options import Case, Event, Json, Log, Query, Seed, Time, TimeUnit
 from hf_trace.console import print_json, print_table, progress, say, warn
 from hf_trace.errors import OutputError, QueryError
@@ -55,7 +55,15 @@ def rank(
 ) -> None:
     """Rank the causes of an event by what they changed and by where influence comes from."""
     check_suffix(out, (".json", ".jsonl", ".csv"))
-    table = read_events(log, case_column, event_column, time_column, query, time_unit)
+    table = read_events(
+        log,
+        case_column,
+        event_column,
+        time_column,
+        query,
+        time_unit,
+        contexts=known_contexts(run_folder),
+    )
     incidents = _incidents(table, outcome, only)
     quieten_host()
     from hf_trace.hub.discovery_run import load_pipeline

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_trace.cli.inputs import quieten_host, read_events
+from hf_trace.cli.inputs import known_contexts, quieten_host, read_events
 from hf_trace.console import print_json, print_table, progress, say, warn
 from hf_trace.errors import QueryError, SettingsError, preview
 
@@ -40,7 +40,8 @@ def what_if(
     do = _intervention(asked["do"])
     if asked["target"] is None:
         raise QueryError("Nothing is asked about. Expected an event: `--target EVENT`.")
-    table = read_events(log, *(columns[name] for name in _COLUMNS))
+    case, event, moment, query, unit = (columns[name] for name in _COLUMNS)
+    table = read_events(log, case, event, moment, query, unit, contexts=known_contexts(run))
     sequence = chosen_sequence(table, asked["id"])
     quieten_host()
     from hf_trace.data.writing import write_json_lines

@@ -210,7 +210,7 @@ def log_digest(log: EventLog) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for part in (log.codes, log.offsets, *([] if log.timestamps is None else [log.timestamps])):
         digest.update(np.ascontiguousarray(part).tobytes())
-    for names in (log.event_types, log.ids):
+    for names in (log.event_types, log.ids, [repr(context) for context in log.contexts]):
         digest.update("\0".join(f"{len(name)}:{name}" for name in names).encode())
     return digest.hexdigest()
 

@@ -87,7 +87,7 @@ def _context(record: Mapping[str, Any], index: int) -> tuple[tuple[str, str], ..
     given = record.get("context") or {}
     if not isinstance(given, Mapping):
         raise PipelineInputError(
-            f"'context' of record {index} is {given!r}, expected a mapping such as {{\"site\": \"north\"}}."
+            f'\'context\' of record {index} is {given!r}, expected a mapping such as {{"site": "north"}}.'
         )
     return tuple((str(name), "" if value is None else str(value)) for name, value in given.items())
 
