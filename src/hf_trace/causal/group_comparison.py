@@ -44,6 +44,7 @@ class GroupComparison:
     Attributes:
         column: What makes the groups, such as ``site``.
         groups: Their names.
+        pairs: Numbers of the two types, cause first, ``[pair, 2]``.
         cmi: Mean cmi over the cases of the group, in nats; not a number where the pair was never tested.
         frequency: Share of sequences that carry an edge; likewise.
         support: Sequences of the group in which the pair was tested.
@@ -56,6 +57,7 @@ class GroupComparison:
 
     column: str
     groups: tuple[str, ...]
+    pairs: NDArray[np.int64]
     cmi: NDArray[np.float64]
     frequency: NDArray[np.float64]
     support: NDArray[np.int64]
@@ -106,6 +108,7 @@ def compare_groups(
     return GroupComparison(
         column,
         tuple(map(str, names)),
+        pairs=np.stack([sums.cause, sums.effect], axis=1),
         cmi=np.where(count > 0, mean, np.nan),
         frequency=np.where(support > 0, carried / np.maximum(support, 1), np.nan),
         support=support,

@@ -27,13 +27,15 @@ class UnitSums:
     """Sums of every pair of types (row) in every unit that is drawn as a whole (column).
 
     Attributes:
-        effect: Number of the effect's type of each pair.
+        cause: Number of the cause's type of each pair.
+        effect: Number of the effect's type.
         support: Sequences in which the pair was tested.
         carried: Sequences that carry an edge.
         tested: Tested pairs of positions.
         cmi: Their cmi, added up, in nats.
     """
 
+    cause: NDArray[np.int64]
     effect: NDArray[np.int64]
     support: csr_matrix
     carried: csr_matrix
@@ -62,6 +64,7 @@ class UnitSums:
 
         edges = by_sequence["edges"].to_numpy() > 0
         return cls(
+            cause=np.asarray(keys >> 32),
             effect=np.asarray(keys & ((1 << 32) - 1)),
             support=matrix(np.ones(len(by_sequence))),
             carried=matrix(edges.astype(np.float64)),
