@@ -29,7 +29,8 @@ def instance_graph(sequence: EventSequence, scores: PairScores, threshold: Thres
         threshold: What makes a pair an edge.
 
     Returns:
-        A graph over positions, edges in the order of their causes.
+        A graph over positions, edges in the order of their causes. Between events at the same time that were scored
+        in both orders an edge is ``undirected``, with ``order_difference`` (nats) and its ``order_error``.
     """
     kept = threshold.keep(scores).nonzero()[0]
     edges = tuple(_edge(sequence, scores, int(index)) for index in kept)
@@ -55,6 +56,10 @@ def _edge(sequence: EventSequence, scores: PairScores, index: int) -> dict[str, 
     }
     if sequence.timestamps is not None:
         edge["lag_seconds"] = sequence.timestamps[effect] - sequence.timestamps[cause]
+    if scores.order_difference is not None and scores.order_error is not None and scores.tied[index]:
+        edge["undirected"] = True
+        edge["order_difference"] = float(scores.order_difference[index])
+        edge["order_error"] = float(scores.order_error[index])
     return edge
 
 
@@ -93,6 +98,7 @@ def _merged(edges: list[dict[str, Any]]) -> dict[str, Any]:
         "effect": edges[0]["effect"],
         "cmi": max(edge["cmi"] for edge in edges),
         **({"confidence": max(sure)} if sure else {}),
+        **({"undirected": True} if all(edge.get("undirected") for edge in edges) else {}),
         "direction": direction(_total(edge["gain"] for edge in edges)),
         "lags": sorted({edge["lag"] for edge in edges}),
         "support": len(edges),

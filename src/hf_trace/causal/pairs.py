@@ -17,6 +17,9 @@ class PairScores:
         cmi: The statistic of the run, in nats for the divergences.
         gain: p minus the mean probability after replacement; its sign is the direction.
         standard_error: Monte Carlo standard error of ``cmi``, in nats; 0 if nothing was sampled, NaN if unknown.
+        order_difference: Of events at the same time, scored in both orders: by how much the cmi is larger in the order
+            in which they are listed, in nats; NaN for others. None where ties were read as they are listed.
+        order_error: Monte Carlo standard error of that.
         by_oracle: Where several oracles were asked, what each said of the same pairs.
     """
 
@@ -26,9 +29,18 @@ class PairScores:
     gain: NDArray[np.float64]
     standard_error: NDArray[np.float64]
     by_oracle: "tuple[PairScores, ...]" = ()
+    order_difference: NDArray[np.float64] | None = None
+    order_error: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.cmi)
+
+    @property
+    def tied(self) -> NDArray[np.bool_]:
+        """Where a pair was scored in both orders."""
+        if self.order_difference is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        return ~np.isnan(self.order_difference)
 
     @property
     def lag(self) -> NDArray[np.int64]:

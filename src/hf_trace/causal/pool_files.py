@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_trace.causal.pair_sums import PAIR, SUMS
-from hf_trace.causal.population import PoolState
+from hf_trace.causal.pool_state import PoolState
+from hf_trace.causal.tie_sums import COLUMNS as TIES
 from hf_trace.data.writing import atomic_path
 from hf_trace.errors import GraphFormatError, first_line
 
@@ -28,6 +29,7 @@ _COLUMNS = {
     "sums": SUMS,
     "lags": [*PAIR, "lag", "size"],
     "seconds": [*PAIR, "seconds", "size"],
+    "ties": TIES,
 }
 
 
@@ -50,7 +52,13 @@ def save_pool(state: PoolState, made_by: dict[str, Any], path: str | os.PathLike
     }
     contexts = [json.dumps(context, ensure_ascii=False) for context in state.contexts]
     sequences = pd.DataFrame({"id": list(state.ids), "events": list(state.events), "context": contexts})
-    tables = {"sequences": sequences, "sums": state.by_sequence, "lags": state.lags, "seconds": state.seconds}
+    tables = {
+        "sequences": sequences,
+        "sums": state.by_sequence,
+        "lags": state.lags,
+        "seconds": state.seconds,
+        "ties": state.ties,
+    }
     with atomic_path(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
         archive.writestr("pool.json", json.dumps(document, ensure_ascii=False, indent=1))
         for name, table in tables.items():
@@ -85,6 +93,7 @@ def load_pool(path: str | os.PathLike[str]) -> tuple[PoolState, dict[str, Any]]:
                 tables["sums"],
                 tables["lags"],
                 tables["seconds"],
+                tables["ties"],
             )
             return state, document["made_by"]
     except GraphFormatError:

@@ -1,7 +1,6 @@
 """One graph from many sequences: how often a pair of event types carries an edge, where both occur within reach."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,13 @@ from hf_trace.causal.group_comparison import GroupComparison, compare_groups
 from hf_trace.causal.knowledge import BackgroundKnowledge
 from hf_trace.causal.pair_sums import PAIR, SUMS, added, counted, quantile, sums_by_sequence, two_digits
 from hf_trace.causal.pairs import PairScores
+from hf_trace.causal.pool_state import PoolState
 from hf_trace.causal.required_edges import with_required
 from hf_trace.causal.resampling import UnitSums, bootstrap, half_sample_stability, resampling_units
 from hf_trace.causal.thresholds import Threshold
+from hf_trace.causal.tie_sums import no_ties, tie_edges, tie_sums
 from hf_trace.data.contexts import UNKNOWN, Context
 from hf_trace.data.graph import CausalGraph
-from hf_trace.data.log import EventLog
 from hf_trace.data.sequence import EventSequence
 from hf_trace.errors import SettingsError, preview
 
@@ -27,36 +27,6 @@ _PAIRS_HELD = 1_000_000
 # A score for every tested pair travels with the graph only where the table stays small.
 _MOST_SCORED_TYPES = 1_000
 _QUANTILES = (0.1, 0.5, 0.9)
-
-
-@dataclass(frozen=True)
-class PoolState:
-    """What a pool that keeps its sequences consists of.
-
-    Attributes:
-        event_types: Names of the types, in the order of their numbers.
-        ids: Names of the sequences.
-        events: Numbers of the events of each sequence.
-        contexts: What is known of each sequence beside its events.
-        by_sequence: Sums of each pair of types in each sequence.
-        lags: How many edges of each pair have each lag, in events.
-        seconds: Likewise in seconds, rounded to two digits.
-    """
-
-    event_types: tuple[str, ...]
-    ids: tuple[str, ...]
-    events: tuple[NDArray[np.int32], ...]
-    contexts: tuple[Context, ...]
-    by_sequence: pd.DataFrame
-    lags: pd.DataFrame
-    seconds: pd.DataFrame
-
-    def log(self) -> EventLog:
-        """The sequences as a log, without times."""
-        return EventLog.from_sequences(
-            EventSequence(tuple(self.event_types[code] for code in codes), id=name, context=context)
-            for name, codes, context in zip(self.ids, self.events, self.contexts, strict=True)
-        )
 
 
 class PopulationPool:
@@ -87,6 +57,7 @@ class PopulationPool:
         self._pairs = pd.DataFrame()
         self._lags = pd.DataFrame()
         self._seconds = pd.DataFrame()
+        self._ties: list[pd.DataFrame] = []
 
     @property
     def sequences(self) -> int:
@@ -119,6 +90,11 @@ class PopulationPool:
             times = np.asarray(sequence.timestamps)
             table["seconds"] = times[scores.effect_position] - times[scores.cause_position]
         frame = pd.DataFrame(table)
+        if scores.order_difference is not None and scores.tied.any():
+            apart = frame["cause"] != frame["effect"]
+            within = frame.assign(difference=scores.order_difference)[scores.tied & apart]
+            self._ties.append(tie_sums(within))
+            frame = frame[~scores.tied]
         self._pending.append(frame if self.self_loops else frame[frame["cause"] != frame["effect"]])
         self.ids.append(str(self.sequences) if sequence.id is None else sequence.id)
         self._contexts.append(sequence.context)
@@ -179,6 +155,7 @@ class PopulationPool:
         edges = [self._edge(names, row) for row in kept.to_dict("records")]
         for edge, number in zip(edges, np.flatnonzero(is_edge).tolist() if comparisons else (), strict=False):
             edge["groups"] = {found.column: found.record(number) for found in comparisons}
+        edges = tie_edges(self._tied(), edges, names, rule, min_support)
         metadata: dict[str, Any] = {"sequences": self.sequences}
         if len(names) <= _MOST_SCORED_TYPES:
             metadata["scores"] = {"events": names, "matrix": _matrix(pairs, len(names)).tolist()}
@@ -274,6 +251,7 @@ class PopulationPool:
             sums,
             self._lags,
             self._seconds,
+            self._tied(),
         )
 
     @classmethod
@@ -289,12 +267,16 @@ class PopulationPool:
         """
         pool = cls(threshold, self_loops=self_loops, keep_sequences=True)
         pool.ids, pool._events, pool._contexts = list(state.ids), list(state.events), list(state.contexts)
+        pool._ties = [state.ties] if len(state.ties) else []
         pool._types = {name: number for number, name in enumerate(state.event_types)}
         if len(state.by_sequence):
             pool._kept = [state.by_sequence]
             pool._pairs = added(pd.DataFrame(), state.by_sequence)
             pool._lags, pool._seconds = state.lags, state.seconds
         return pool
+
+    def _tied(self) -> pd.DataFrame:
+        return pd.concat(self._ties, ignore_index=True) if self._ties else no_ties()
 
     def _required(self, pairs: pd.DataFrame, knowledge: BackgroundKnowledge | None) -> NDArray[np.bool_]:
         """Where a pair of types is required."""

@@ -8,6 +8,7 @@ from hf_trace.causal.cmi import ATTRIBUTION_STATISTICS, STAIRCASE_STATISTICS, ST
 from hf_trace.causal.horizons import parse_horizon
 from hf_trace.causal.knowledge import BackgroundKnowledge
 from hf_trace.causal.thresholds import Bound, parse_threshold
+from hf_trace.causal.ties import BOTH, LISTED
 from hf_trace.causal.total_graphs import TOTAL_STATISTICS
 from hf_trace.errors import SettingsError
 from hf_trace.scoring.proposals import PROPOSALS
@@ -67,6 +68,8 @@ class DiscoverySettings:
         prefix_length: Events at the start that are always observed, never tested as causes.
         seed: Seed of the draws; the same sequence gets the same draws wherever it stands.
         self_loops: Whether summary and population graphs keep edges from a type to itself.
+        ties: ``listed``: events at the same time are read in the order of the source; ``both``: also in the other
+            order, and edges between them have no direction of their own (direct effects only; see ``causal.ties``).
         knowledge: Which event types may cause which, and which do; None: nothing is known.
 
     Raises:
@@ -87,12 +90,14 @@ class DiscoverySettings:
     seed: int = 0
     self_loops: bool = False
     knowledge: BackgroundKnowledge | None = None
+    ties: str = LISTED
 
     def __post_init__(self) -> None:
         weighted = [f"exhaustive:{name}" for name in PROPOSALS]
         _one_of("proposal", self.proposal, [*PROPOSALS, "exhaustive", *weighted])
         _one_of("construction", self.construction, CONSTRUCTIONS)
         _one_of("effect", self.effect, EFFECTS)
+        _one_of("ties", self.ties, (LISTED, BOTH))
         total = self.effect == "total"
         _one_of(
             "statistic of total effects" if total else f"statistic of construction {self.construction!r}",
@@ -104,6 +109,10 @@ class DiscoverySettings:
                 f"proposal of construction {self.construction!r}",
                 self.proposal,
                 _PROPOSALS_OF[self.construction],
+            )
+        if total and self.ties == BOTH:
+            raise SettingsError(
+                "ties is 'both' and effect 'total': only direct effects are scored in both orders. Leave out one."
             )
         _at_least("num_samples", self.num_samples, 1)
         _at_least("num_contexts", self.num_contexts, 1)

@@ -33,6 +33,7 @@ from hf_trace.cli.population_graphs import (
     Bootstrap,
     Groups,
     MinFrequency,
+    Ties,
     Update,
     begin_pool,
     check_population,
@@ -95,6 +96,7 @@ def discover(
     bootstrap: Bootstrap = 0,
     update: Update = None,
     groups: Groups = None,
+    ties: Ties = "listed",
     unknown: Annotated[
         str | None, typer.Option(help="Events the model does not know: error, or map.")
     ] = None,
@@ -175,6 +177,7 @@ def discover(
         "self_loops": self_loops, "slide": slide, "batch_size": batch_size, "seed": seed, "level": level,
         "knowledge": rules, "effect": effect, "horizon": horizon, "num_contexts": num_contexts,
         "refine": refine, "bootstrap": bootstrap, "compare": compared(context_column, level, effect),
+        "ties": ties,
     }  # fmt: skip
     started = time.monotonic()
     sequences, validation = freeze_threshold(pipe, sequences, known, parameters)

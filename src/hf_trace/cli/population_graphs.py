@@ -29,6 +29,13 @@ Update = Annotated[
 ]
 
 
+Ties = Annotated[
+    str,
+    typer.Option(
+        "--ties",
+        help="Events at the same time: listed (read as listed), or both (in both orders; then they have no direction).",
+    ),
+]
 Groups = Annotated[
     Path | None,
     typer.Option("--groups", help="Table: each edge in each group of the --context-column: .csv."),

@@ -24,7 +24,7 @@ def print_graphs(graphs: "list[CausalGraph]", most: int = 10, *, total: int | No
 def _edge_table(graph: "CausalGraph") -> tuple[list[str], list[list[Any]]]:
     shown = {"cause": "cause", "effect": "effect", "direction": "acts", "cmi": "cmi (nats)", "frequency": "frequency",
              "support": "sequences", "resampled_share": "in resamples", "lag": "lag", "lags": "lags",
-             "lag_seconds": "after", "groups": "holds in"}  # fmt: skip
+             "lag_seconds": "after", "undirected": "undirected", "groups": "holds in"}  # fmt: skip
     edges = sorted(graph.edges, key=lambda edge: -edge.get("cmi", 0))
     keys = [key for key in shown if any(key in edge for edge in edges)]
     rows = [[_shown(key, edge.get(key, "")) for key in keys] for edge in edges]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from functools import cached_property
 from itertools import chain, islice
-from numbers import Integral
 from os import PathLike
 from typing import Any, get_args
 
@@ -15,7 +14,6 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from hf_trace.causal.allowed_pairs import AllowedPairs
 from hf_trace.causal.discovery import score_pairs
 from hf_trace.causal.ensembles import pooled
-from hf_trace.causal.frequencies import LeastShare, parse_frequency
 from hf_trace.causal.graphs import instance_graph, summary_graph
 from hf_trace.causal.knowledge import BackgroundKnowledge, as_knowledge
 from hf_trace.causal.pairs import PairScores
@@ -24,6 +22,7 @@ from hf_trace.causal.required_edges import strongest_scores, with_required
 from hf_trace.causal.settings import DiscoverySettings
 from hf_trace.causal.sliding import Window, joined, sliding_windows
 from hf_trace.causal.thresholds import parse_threshold
+from hf_trace.causal.ties import BOTH
 from hf_trace.data.graph import CausalGraph
 from hf_trace.data.graph_validation import Level
 from hf_trace.data.sequence import EncodedSequence, EventSequence
@@ -31,8 +30,10 @@ from hf_trace.errors import ContextLengthError, ModelLoadError, SettingsError, p
 from hf_trace.hub import oracle_quality
 from hf_trace.hub.bagging import doubt, load_members, member_seed
 from hf_trace.hub.decisions import Decisions
+from hf_trace.hub.pooling_options import at_least_one, columns, frequency, resamples
 from hf_trace.hub.records import is_single, sequences
 from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, read_json
+from hf_trace.hub.tied_scores import scored_in_both_orders
 from hf_trace.hub.total_effects_run import total_effects_graph
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.scoring.proposals import Alphabet
@@ -186,12 +187,12 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
             "settings": settings,
             "level": level,
             "return_scores": bool(parameters.get("return_scores", False)),
-            "min_frequency": _frequency(parameters.get("min_frequency", 0.05)),
-            "min_support": _at_least_one("min_support", parameters.get("min_support", 2)),
-            "bootstrap": _resamples(parameters.get("bootstrap", 0), settings, level),
-            "compare": _columns(parameters.get("compare", ()), settings, level),
+            "min_frequency": frequency(parameters.get("min_frequency", 0.05)),
+            "min_support": at_least_one("min_support", parameters.get("min_support", 2)),
+            "bootstrap": resamples(parameters.get("bootstrap", 0), settings, level),
+            "compare": columns(parameters.get("compare", ()), settings, level),
         }
-        at_once = _SEQUENCES_AT_ONCE if batch_size is None else _at_least_one("batch_size", batch_size)
+        at_once = _SEQUENCES_AT_ONCE if batch_size is None else at_least_one("batch_size", batch_size)
         slide = bool(parameters.get("slide", False))
         return {"unknown": unknown, "slide": slide}, {"settings": settings, "batch_size": at_once}, options
 
@@ -232,6 +233,20 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
         return score_pairs(oracle, encoded, self.alphabet, settings, tested=tested, allowed=allowed)
 
     def _scored(
+        self, records: Iterator[EventSequence], preprocess: dict[str, Any], forward: dict[str, Any]
+    ) -> Iterator[ScoredSequence]:
+        settings: DiscoverySettings = forward["settings"]
+        scored = self._as_listed(records, preprocess, forward)
+        if settings.ties != BOTH:
+            return scored
+
+        def score(some: Iterator[EventSequence], lag: int) -> Iterator[ScoredSequence]:
+            within = {**forward, "settings": replace(settings, max_lag=lag)}
+            return self._as_listed(some, preprocess, within)
+
+        return scored_in_both_orders(scored, score, settings.max_lag)
+
+    def _as_listed(
         self, records: Iterator[EventSequence], preprocess: dict[str, Any], forward: dict[str, Any]
     ) -> Iterator[ScoredSequence]:
         forward = {**forward, "allowed": self._allowed(forward["settings"].knowledge)}
@@ -341,40 +356,6 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
             oracle["warning"] = " ".join(filter(None, warnings))
         graph = replace(graph, metadata={**graph.metadata, "settings": settings, "oracle": oracle})
         return {"graph": graph.to_dict(), "oracle": oracle, "settings": settings}
-
-
-def _at_least_one(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise SettingsError(f"{name} is {value!r}, expected a whole number of at least 1.")
-    return int(value)
-
-
-def _frequency(value: Any) -> float | str:
-    """A share as a number, or the name of a rule."""
-    rule = parse_frequency(value)
-    return rule.share if isinstance(rule, LeastShare) else str(value)
-
-
-def _resamples(value: Any, settings: DiscoverySettings, level: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise SettingsError(f"bootstrap is {value!r}, expected a whole number of at least 0.")
-    if value and (level != "population" or settings.effect == "total"):
-        raise SettingsError(
-            f"bootstrap is {value} with level {level!r} and {settings.effect} effects, expected a population graph of "
-            "direct effects, whose sequences can be resampled. Leave `--bootstrap` out."
-        )
-    return int(value)
-
-
-def _columns(value: Any, settings: DiscoverySettings, level: str) -> list[str]:
-    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
-        raise SettingsError(f"compare is {value!r}, expected a list of names of context columns.")
-    if value and (level != "population" or settings.effect == "total"):
-        raise SettingsError(
-            f"compare is {list(value)} with level {level!r} and {settings.effect} effects, expected a population graph "
-            "of direct effects, whose sequences make groups."
-        )
-    return list(value)
 
 
 def _flat(parameters: dict[str, Any]) -> dict[str, Any]:

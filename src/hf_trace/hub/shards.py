@@ -135,6 +135,7 @@ def _scores(columns: dict[str, NDArray[Any]], span: slice) -> PairScores:
     own: dict[str, Any] = {name: values[span] for name, values in columns.items() if "." not in name}
     oracles = sorted({int(name.partition(".")[0]) for name in columns if "." in name})
     each: list[dict[str, Any]] = [
-        {name: columns[f"{number}.{name}"][span] for name in own} for number in oracles
+        {name: columns[f"{number}.{name}"][span] for name in own if f"{number}.{name}" in columns}
+        for number in oracles
     ]
     return PairScores(**own, by_oracle=tuple(PairScores(**arrays) for arrays in each))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hf_trace.causal.pool_files import load_pool, save_pool
-from hf_trace.causal.population import PoolState, PopulationPool
+from hf_trace.causal.pool_state import PoolState
+from hf_trace.causal.population import PopulationPool
 from hf_trace.causal.thresholds import parse_threshold
 from hf_trace.data.log import EventLog
 from hf_trace.errors import SettingsError, preview

@@ -15,6 +15,11 @@ _REPLACEMENTS = {
     "exhaustive:model": "every event type, weighted by what the model expects at that place",
 }
 
+_SAME_TIME = {
+    "listed": "the same time keep the order of the source.",
+    "both": "the same time are read in both orders, and an edge seen only between such events has no direction.",
+}
+
 
 def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[str, str]]:
     """Say what an edge means and what must hold for it to be believed, as titles with texts.
@@ -37,7 +42,7 @@ def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[st
         _entry(
             "Causes come first",
             "A cause stands before its effect in the log. Late or unordered times turn edges round; events with "
-            "the same time keep the order of the source.",
+            + _SAME_TIME.get(str(settings.get("ties")), _SAME_TIME["listed"]),
         ),
         _entry(
             "The same rules throughout",
