@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_trace.cli.graph_outputs import check_one_graph, check_outputs, write_outputs, write_plot
-from hf_trace.cli.inputs import known_contexts, quieten_host, read_events
+from hf_trace.cli.inputs import known_contexts, quieten_host
 from hf_trace.cli.long_runs import check_resume, parse_sample, scores_of
 from hf_trace.cli.options import (
     Case,
@@ -41,6 +41,7 @@ from hf_trace.cli.population_graphs import (
     say_notes,
 )
 from hf_trace.cli.printing import SHOWN, print_graphs
+from hf_trace.cli.streams import Stream, read_or_sample
 from hf_trace.cli.validation import freeze_threshold, known_causes, with_validation
 from hf_trace.console import print_json, progress, say
 
@@ -78,6 +79,7 @@ def discover(
         str | None,
         typer.Option("--sample", help="Only so many sequences (1000) or a share (0.1), at random."),
     ] = None,
+    stream: Stream = False,
     case_column: Case = None,
     event_column: Event = None,
     time_column: Time = None,
@@ -148,13 +150,13 @@ def discover(
     from hf_trace.causal.knowledge import as_knowledge
 
     known, rules = known_causes(threshold, truth), as_knowledge(knowledge)
-    table = read_events(
+    table, share, max_sequences = read_or_sample(
+        stream,
         log,
-        case_column,
-        event_column,
-        time_column,
-        query,
-        time_unit,
+        (case_column, event_column, time_column, query, time_unit),
+        share,
+        max_sequences,
+        seed,
         contexts=list(dict.fromkeys([*known_contexts(run_folder), *(context_column or ())])),
     )
     quieten_host()

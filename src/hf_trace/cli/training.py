@@ -1,7 +1,7 @@
 """``hf-trace train``: an event log, or a table whose variables have a known graph, to a run folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ from hf_trace.cli.options import (
     Time,
     TimeUnit,
 )
+from hf_trace.cli.streams import Stream, opened, train_streamed
 from hf_trace.cli.table_training import train_table
 from hf_trace.console import print_json, progress, say, warn
 
@@ -33,6 +34,7 @@ def train(
     query: Query = None,
     time_unit: TimeUnit = "s",
     outcome_column: Outcome = None,
+    stream: Stream = False,
     context_column: Contexts = None,
     preset: Annotated[
         str | None,
@@ -114,9 +116,9 @@ def train(
         if json_output:
             print_json({"run": str(out), **training})
         return
-    table = read_events(
-        log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or ()
-    )
+    columns = (case_column, event_column, time_column, query, time_unit)
+    contexts = context_column or ()
+    table = None if stream else read_events(log, *columns, outcome_column, contexts)
     quieten_host()
     from hf_trace.hub.oracle_quality import warning
     from hf_trace.hub.training import TrainingSettings
@@ -129,9 +131,11 @@ def train(
         outcome_column=outcome_column,
     )  # fmt: skip
     with progress("training (%)", 100) as advance:
-        trained = train_oracle(
-            table, out, settings, resume=resume, callbacks=[ProgressCallback(advance, ensemble)]
-        )
+        shown: dict[str, Any] = {"resume": resume, "callbacks": [ProgressCallback(advance, ensemble)]}
+        if table is None:
+            trained = train_streamed(opened(log, columns, contexts), out, settings, **shown)
+        else:
+            trained = train_oracle(table, out, settings, **shown)
     if problem := warning(trained.quality.to_dict()):
         warn(problem)
     if json_output:

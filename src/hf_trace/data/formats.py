@@ -203,7 +203,7 @@ def _read_csv(path: Path, delimiter: str | None) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header
             return pd.read_csv(
                 stream,
-                sep=delimiter or _likely_delimiter(header),
+                sep=delimiter or likely_delimiter(header),
                 dtype=object,
                 keep_default_na=False,
                 index_col=False,
@@ -220,7 +220,13 @@ def _read_csv(path: Path, delimiter: str | None) -> pd.DataFrame:
         ) from None
 
 
-def _likely_delimiter(header: str) -> str:
+def likely_delimiter(header: str) -> str:
+    """The text between columns that cuts a header into the most cells.
+
+    Example:
+        >>> likely_delimiter("case;event,or alarm;time")
+        ';'
+    """
     cells = [len(next(csv.reader([header], delimiter=delimiter), [])) for delimiter in _DELIMITERS]
     return _DELIMITERS[cells.index(max(cells))]
 
