@@ -11,12 +11,15 @@ cards = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(cards)
 
 
-@pytest.mark.parametrize("oracle", cards.ORACLES, ids=lambda oracle: oracle.recipe)
-def test_a_card_is_what_its_recipe_measured(oracle):
-    written = (ROOT / "model_cards" / f"{oracle.recipe}.md").read_text(encoding="utf-8")
-    assert written == cards.card(oracle)
+MODELS = [*cards.ORACLES, *cards.ENGINES]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.recipe)
+def test_a_card_is_what_its_recipe_measured(model):
+    written = (ROOT / "model_cards" / f"{model.recipe}.md").read_text(encoding="utf-8")
+    assert written == cards.card(model)
 
 
 def test_every_card_has_a_recipe():
     names = {path.stem for path in (ROOT / "model_cards").glob("*.md")} - {"README"}
-    assert names == {oracle.recipe for oracle in cards.ORACLES}
+    assert names == {model.recipe for model in MODELS}

@@ -1,6 +1,6 @@
 """What would the outcome of an endgame be if some of White's moves were forced and the rest played as usual?
 
-    python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame            # about 15 minutes, one thread
+    python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame            # six minutes of one core
     python recipes/chess-endgame/chess_endgame.py --out runs/chess-smoke --smoke      # half a minute, proves nothing
 
 A small language model reads games of players of unequal skill, who do not get equal positions. Its answers to partial
@@ -50,7 +50,7 @@ class Size:
     """How large a run is."""
 
     games: int = 100_000
-    epochs: float = 60.0
+    epochs: float = 150.0
     preset: str = "nano"
     draws: int = 20_000
     simulations: int = 20_000
@@ -165,15 +165,18 @@ def run(out: Path, size: Size, seed: int, *, train: bool = True) -> dict[str, An
         epochs=size.epochs,
         # Nearly every move is illegal in a given position, so none may be taken for possible before it is seen.
         smoothing=0.0,
-        batch_tokens=8192,
+        batch_tokens=4096,
         patience=12,
         refit=False,
         validation_share=0.02,
         seed=seed,
     )
+    cost = out / "training_seconds.json"
     if train:
         train_dag(table(games), out / "model", settings)
-    learned = time.process_time()
+        cost.write_text(json.dumps(time.process_time() - played), encoding="utf-8")
+    to_train = json.loads(cost.read_text(encoding="utf-8"))
+    asked = time.process_time()
     effect = pipeline("causal-effect", model=str(out / "model"))
     shares = counts(frame)
     results = [examine(question, effect, frame, shares, size, seed) for question in QUESTIONS]
@@ -182,6 +185,7 @@ def run(out: Path, size: Size, seed: int, *, train: bool = True) -> dict[str, An
         effect.conditionals, effect.reader, beginnings(Question("nothing"), size, rng), {}, rng
     )
     trained = effect.metrics
+    to_ask = time.process_time() - asked
     report = {
         "size": asdict(size),
         "seed": seed,
@@ -192,7 +196,7 @@ def run(out: Path, size: Size, seed: int, *, train: bool = True) -> dict[str, An
         "rows merged": trained["rows_merged"],
         "results": results,
         "nothing forced": asdict(unforced),
-        "seconds": {"play": played, "train": learned - played, "all": time.process_time()},
+        "seconds": {"play": played, "train": to_train, "ask": to_ask, "all": played + to_train + to_ask},
     }
     (out / "chess_endgame.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (out / "chess_endgame.md").write_text(shown(report), encoding="utf-8")

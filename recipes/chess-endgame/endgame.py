@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
         "This recipe needs python-chess, which is not installed. Run `pip install chess`."
     ) from error
 
-PLIES = 7
+PLIES = 6
 OVER = "-"
 MATERIALS = {"rook": "R", "queen": "Q"}
 SKILLS = ("expert", "careless", "beginner")

@@ -1,7 +1,7 @@
 """How much probability a model gives to illegal moves, in games that it plays itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from endgame import OVER, PLIES, Position, ending, moves
@@ -21,8 +21,8 @@ class Legality:
         mass: Mean probability of illegal moves, where a move was to be made and all before it were legal.
         by_ply: The same, ply by ply; None where no move was left to the model.
         over: Mean probability of a move where the game was over.
-        moved: Share of moves after which the model put a piece on another square than where it went, or took the game
-            for over or not over when it was not.
+        wrong: Share of legal moves after which the model puts a piece where it does not stand, or errs about whether
+            the game is over.
         games: Share of games in which something illegal or wrong was drawn.
         moves: Moves that were looked at.
     """
@@ -30,7 +30,7 @@ class Legality:
     mass: float
     by_ply: tuple[float | None, ...]
     over: float
-    moved: float
+    wrong: float
     games: float
     moves: int
 
@@ -52,24 +52,30 @@ def illegal_mass(
         rng: Decides what the model draws.
     """
     written, shares = played(conditionals, reader, starts, do, rng)
-    found: dict[int, list[float]] = {ply: [] for ply in range(1, PLIES + 1)}
-    over: list[float] = []
-    moved: list[bool] = []
-    broken = 0
+    seen, broken = _Seen(), 0
     for number in range(len(written["material"])):
         game = {name: values[number] for name, values in written.items()}
-        broken += not _look(
-            game, {name: each[number] for name, each in shares.items()}, conditionals, found, over, moved
-        )
-    every = [mass for each in found.values() for mass in each]
+        left = {
+            name: dict(zip(conditionals.schema[name].values, each[number], strict=True))
+            for name, each in shares.items()
+        }
+        broken += not _look(game, left, seen)
+    every = [mass for each in seen.illegal.values() for mass in each]
     return Legality(
         mass=_mean(every),
-        by_ply=tuple(_mean(each) if each else None for each in found.values()),
-        over=_mean(over),
-        moved=_mean(moved),
+        by_ply=tuple(_mean(each) if each else None for each in seen.illegal.values()),
+        over=_mean(seen.over),
+        wrong=1 - _mean(seen.agrees),
         games=broken / len(written["material"]),
         moves=len(every),
     )
+
+
+@dataclass
+class _Seen:
+    illegal: dict[int, list[float]] = field(default_factory=lambda: {ply: [] for ply in range(1, PLIES + 1)})
+    over: list[float] = field(default_factory=list)
+    agrees: list[bool] = field(default_factory=list)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -110,29 +116,26 @@ def played(
     return written, shares
 
 
-def _look(
-    game: Mapping[str, str],
-    shares: Mapping[str, np.ndarray],
-    conditionals: Conditionals,
-    found: Mapping[int, list[float]],
-    over: list[float],
-    moved: list[bool],
-) -> bool:
-    """Go through a game as far as it is right; False if something in it is not."""
+def _look(game: Mapping[str, str], left: Mapping[str, Mapping[str, float]], seen: _Seen) -> bool:
+    """Go through a game as far as it is right; False if something in it is not.
+
+    Args:
+        game: Values of the variables.
+        left: Probabilities of all moves, where the model chose.
+        seen: What was found so far.
+    """
     position = position_of({name: game[name] for name in START})
     for ply, stand in enumerate(stands()[1:], start=1):
         name = f"move_{ply}"
         legal = moves(position)
-        if name in shares:
-            values = conditionals.schema[name].values
-            right = sum(shares[name][values.index(token)] for token in legal or [OVER] if token in values)
-            (found[ply] if legal else over).append(float(1 - right))
-        token = game[name]
-        if token not in (legal or [OVER]):
+        if name in left:
+            mass = 1.0 - sum(left[name].get(token, 0.0) for token in legal or [OVER])
+            (seen.illegal[ply] if legal else seen.over).append(mass)
+        if game[name] not in (legal or [OVER]):
             return False
-        position = legal.get(token, position)
-        moved.append(_agrees(game, stand, position))
-        if not moved[-1]:
+        position = legal.get(game[name], position)
+        seen.agrees.append(_agrees(game, stand, position))
+        if not seen.agrees[-1]:
             return False
     return True
 
