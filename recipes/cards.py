@@ -81,13 +81,14 @@ ENGINES = [
         "chess-endgame",
         "Engine of rook and queen endgames",
         "A Llama of two layers, 64 wide, that predicts moves, positions and outcomes, each from its causes alone.",
-        "100,000 simulated games, king and rook or queen against king, at most seven plies from one of 20 starts, by "
+        "100,000 simulated games, king and rook or queen against king, at most six plies from one of 20 starts, by "
         "players of three skills who do not get equal starts. The games are made by the recipe; the rules are those of "
         "python-chess, of which nothing is shipped.",
         "python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame",
         '{"target": "outcome", "given": {"material": "rook"}, "do": {"skill": "expert"}}',
         "Playing chess: it knows positions that come up in these games, as these players play them, and no others. "
-        "Moves that nobody makes are no tokens of it.",
+        "Moves that nobody makes are no tokens of it. Where a move is forced that was hardly seen there, the answer can be "
+        "worse than conditioning; heed its warnings.",
     ),
 ]
 
