@@ -87,8 +87,8 @@ ENGINES = [
         "python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame",
         '{"target": "outcome", "given": {"material": "rook"}, "do": {"skill": "expert"}}',
         "Playing chess: it knows positions that come up in these games, as these players play them, and no others. "
-        "Moves that nobody makes are no tokens of it. Where a move is forced that was hardly seen there, the answer can be "
-        "worse than conditioning; heed its warnings.",
+        "Moves that nobody makes are no tokens of it. Where a move is forced that was hardly seen there, the answer "
+        "can be worse than conditioning; heed its warnings.",
     ),
 ]
 
