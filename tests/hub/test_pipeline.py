@@ -322,8 +322,8 @@ def test_longer_sequences_slide(discover):
         (
             {"maxlag": 3},
             "Unknown parameter 'maxlag', expected one of: max_lag, threshold, num_samples, proposal, construction, "
-            "statistic, effect, horizon, num_contexts, refine, prefix_length, seed, self_loops, knowledge, ties, level, "
-            "batch_size, return_scores, unknown, slide, min_frequency, min_support, bootstrap, compare.",
+            "statistic, effect, horizon, num_contexts, refine, prefix_length, seed, self_loops, knowledge, ties, "
+            "level, batch_size, return_scores, unknown, slide, min_frequency, min_support, bootstrap, compare.",
         ),
     ],
 )
