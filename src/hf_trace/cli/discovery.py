@@ -163,10 +163,10 @@ def discover(
     from hf_trace.causal.settings import DEFAULT_STATISTICS
     from hf_trace.data.graph import CausalGraph
     from hf_trace.hub import discovery_run as runs
-    from hf_trace.hub.runs import TRAINING_FILE, read_json
+    from hf_trace.hub.runs import recipe_of
 
     pipe = runs.load_pipeline(run_folder, dtype=dtype, memory=memory)
-    trained = read_json(run_folder, TRAINING_FILE)
+    trained = recipe_of(run_folder)
     unknown = unknown or ("map" if trained.get("min_count", 1) > 1 else "error")
     windows = _windows(pipe, table, length=window_length, gap=window_gap, slide=slide)
     sequences = runs.chosen(windows, only) if only else windows

@@ -44,8 +44,14 @@ def read_events(
 
 def known_contexts(run: str) -> list[str]:
     """The columns of the context that a run was trained with: its log is read with the same."""
+    folder = Path(run)
+    if not folder.exists():
+        quieten_host()
+        from hf_trace.hub.run_source import local_run
+
+        folder = local_run(run)
     try:
-        trained = json.loads((Path(run) / "training.json").read_text(encoding="utf-8"))
+        trained = json.loads((folder / "training.json").read_text(encoding="utf-8"))
         return list(trained.get("context_columns", ()))
     except (OSError, ValueError):  # loading the run says what is wrong with it
         return []

@@ -75,11 +75,11 @@ def outcomes(
     table = _read(run_folder, log, columns, outcome_column)
     quieten_host()
     from hf_trace.hub import discovery_run as runs
-    from hf_trace.hub.runs import TRAINING_FILE, read_json
+    from hf_trace.hub.runs import recipe_of
 
     table = runs.sampled(runs.chosen(table, only) if only else table, sample, seed)
     discover = runs.load_pipeline(run_folder)
-    rare = read_json(run_folder, TRAINING_FILE).get("min_count", 1) > 1
+    rare = recipe_of(run_folder).get("min_count", 1) > 1
     with progress("scoring", len(table)) as advance:
         found = discover.outcomes(
             table, outcome=outcome, level=level, num_samples=num_samples, proposal=proposal, bound=bound,
@@ -98,9 +98,9 @@ def outcomes(
 
 def _read(run: str, log: str, columns: _Columns, outcome_column: str | None) -> "EventLog":
     """The log with its labels, by the column named or by that of the run where the log has it."""
-    from hf_trace.hub.runs import TRAINING_FILE, read_json
+    from hf_trace.hub.runs import recipe_of
 
-    known, contexts = read_json(run, TRAINING_FILE).get("outcome_column"), known_contexts(run)
+    known, contexts = recipe_of(run).get("outcome_column"), known_contexts(run)
     if outcome_column is not None or known is None:
         return read_events(log, *columns, outcome_column, contexts)
     try:

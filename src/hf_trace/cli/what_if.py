@@ -46,10 +46,10 @@ def what_if(
     quieten_host()
     from hf_trace.data.writing import write_json_lines
     from hf_trace.hub.discovery_run import load_pipeline
-    from hf_trace.hub.runs import TRAINING_FILE, read_json
+    from hf_trace.hub.runs import recipe_of
 
     discover = load_pipeline(run)
-    unknown = "map" if read_json(run, TRAINING_FILE).get("min_count", 1) > 1 else "error"
+    unknown = "map" if recipe_of(run).get("min_count", 1) > 1 else "error"
     with progress("simulating", None):
         answer = discover.what_if(
             sequence,

@@ -64,9 +64,10 @@ class AdapterModel(PreTrainedModel):
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             setattr(base.config, name, getattr(config, name, None))
             setattr(base.generation_config, name, getattr(config, name, None))
-        adapted = _adapted(run, base)
+        adapted = _adapted(run, base, getattr(config, "_commit_hash", None))
         loaded: PreTrainedModel = adapted.merge_and_unload()
         loaded.config._name_or_path = loaded.name_or_path = run
+        loaded.config._commit_hash = getattr(config, "_commit_hash", None)
         return loaded.eval()
 
 
@@ -89,11 +90,11 @@ def _base(run: str, config: AdapterConfig, options: dict[str, Any]) -> PreTraine
     return model
 
 
-def _adapted(run: str, base: PreTrainedModel) -> Any:
+def _adapted(run: str, base: PreTrainedModel, revision: str | None) -> Any:
     from peft import PeftModel
 
     try:
-        files = [cached_file(run, name, subfolder=ADAPTER_FOLDER) for name in _FILES]
+        files = [cached_file(run, name, subfolder=ADAPTER_FOLDER, revision=revision) for name in _FILES]
     except OSError as error:
         raise ModelLoadError(
             f"The run {run!r} lacks its adapters: {first_line(error)}. Train again."

@@ -10,6 +10,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from hf_trace.data.log import EventLog
+from hf_trace.hub.run_source import run_of
 from hf_trace.hub.runs import load_model
 from hf_trace.hub.world_model import WorldModel
 from hf_trace.scoring.oracle import Oracle
@@ -50,7 +51,7 @@ def member_folders(run: str | PathLike[str]) -> list[Path]:
 
 def load_members(model: PreTrainedModel, *, memory: str | float | None = None) -> list[Oracle]:
     """The further oracles of the run a model was loaded from, in its precision and on its device."""
-    run = getattr(model.config, "_name_or_path", "")
+    run = run_of(model, members=True)
     loaded = [load_model(folder, device=model.device) for folder in (member_folders(run) if run else [])]
     return [Oracle(member.to(model.dtype), memory=memory) for member in loaded]
 

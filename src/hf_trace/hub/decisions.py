@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hf_trace.data.outcomes import outcome_event
 from hf_trace.errors import PipelineInputError
 from hf_trace.hub.records import as_sequence, is_single, sequences
+from hf_trace.hub.run_source import run_of
 from hf_trace.hub.runs import TRAINING_FILE, read_json
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class Decisions:
     def outcome_events(self) -> tuple[str, ...]:
         """Labels of whole sequences that the run was trained with, as events; none without an outcome column."""
         pipe = cast("CausalDiscoveryPipeline", self)
-        path = getattr(pipe.model.config, "_name_or_path", "")
+        path = run_of(pipe.model)
         column = read_json(path, TRAINING_FILE).get("outcome_column") if path else None
         if column is None:
             return ()

@@ -16,6 +16,7 @@ from hf_trace.data.sequence import EventSequence
 from hf_trace.data.windows import cut_windows
 from hf_trace.errors import EmptyLogError, SettingsError, preview
 from hf_trace.hub.pipelines import CausalDiscoveryPipeline, ScoredSequence
+from hf_trace.hub.run_source import run_of
 from hf_trace.hub.runs import TRAINING_FILE, load_model, read_json
 
 # Tables over all pairs of types travel with a graph only where they stay small.
@@ -71,7 +72,7 @@ def windows_for(
     Raises:
         EmptyLogError: If no sequence has two events.
     """
-    trained = read_json(discover.model.config._name_or_path or ".", TRAINING_FILE)
+    trained = read_json(run_of(discover.model) or ".", TRAINING_FILE)
     limit = discover.oracle.context_length
     most = None if limit is None else discover.events.most_events(limit)
     if slide:

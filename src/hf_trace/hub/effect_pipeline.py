@@ -23,6 +23,7 @@ from hf_trace.hub.bagging import member_folders
 from hf_trace.hub.dag_folds import Folds
 from hf_trace.hub.effect_estimates import row_columns, shown_estimate, with_jackknife
 from hf_trace.hub.effect_records import Reader, is_question, questions
+from hf_trace.hub.run_source import run_of
 from hf_trace.hub.runs import METRICS_FILE, TRAINING_FILE, check_vocabulary, load_model, read_json
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.tokenization.dag_tokenizer import DagTokenizer
@@ -80,7 +81,7 @@ class CausalEffectPipeline(Pipeline):
         memory: str | float | None = None,
         **kwargs: Any,
     ) -> None:
-        path = getattr(model.config, "_name_or_path", "")
+        path = run_of(model)
         if tokenizer is None and not path:
             raise ModelLoadError(
                 "The model came without a tokenizer and from no folder one could be read from. Pass `tokenizer=`."
@@ -103,7 +104,7 @@ class CausalEffectPipeline(Pipeline):
     @cached_property
     def members(self) -> list[Conditionals]:
         """Models of the run that have each seen all rows but those of a fold; read when first asked for."""
-        folders = member_folders(self._path) if self._path else []
+        folders = member_folders(run_of(self.model, members=True)) if self._path else []
         models = (load_model(folder, device=self.model.device).to(self.model.dtype) for folder in folders)
         only_read = self.conditionals.only_read
         return [

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from hf_trace.errors import PipelineInputError, SettingsError, preview
 from hf_trace.hub.decisions import one
 from hf_trace.hub.pipelines import CausalDiscoveryPipeline
+from hf_trace.hub.run_source import run_of
 from hf_trace.hub.runs import TRAINING_FILE, read_json
 from hf_trace.hub.what_if_run import answer
 
@@ -52,5 +53,5 @@ class EventEffectPipeline(CausalDiscoveryPipeline):
 
 def reads_events(model: PreTrainedModel) -> bool:
     """Whether a model was loaded from a run that was trained on an event log."""
-    path = getattr(model.config, "_name_or_path", "")
+    path = run_of(model)
     return bool(path) and "window_length" in read_json(path, TRAINING_FILE)

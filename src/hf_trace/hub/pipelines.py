@@ -32,6 +32,7 @@ from hf_trace.hub.bagging import doubt, load_members, member_seed
 from hf_trace.hub.decisions import Decisions
 from hf_trace.hub.pooling_options import at_least_one, columns, frequency, resamples
 from hf_trace.hub.records import is_single, sequences
+from hf_trace.hub.run_source import run_of
 from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, read_json
 from hf_trace.hub.tied_scores import scored_in_both_orders
 from hf_trace.hub.total_effects_run import total_effects_graph
@@ -88,7 +89,7 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
         memory: str | float | None = None,
         **kwargs: Any,
     ) -> None:
-        path = getattr(model.config, "_name_or_path", "")
+        path = run_of(model)
         if tokenizer is None and not path:
             raise ModelLoadError(
                 "The model came without a tokenizer and from no folder one could be read from. Pass `tokenizer=`."

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from hf_trace.data.writing import atomic_path
 from hf_trace.errors import ModelLoadError, OutputError, SettingsError, VocabularyMismatchError, first_line
 from hf_trace.hub.adapter_model import ADAPTER_FOLDER, adapter_config
+from hf_trace.hub.run_source import local_run
 from hf_trace.tokenization.dag_tokenizer import DagTokenizer
 
 logger = logging.getLogger(__name__)
@@ -231,3 +232,12 @@ def read_json(name_or_path: str | PathLike[str], file: str) -> dict[str, Any]:
     """Read a JSON file of a run folder; empty where there is none."""
     path = Path(name_or_path) / file
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def recipe_of(run: str | PathLike[str]) -> dict[str, Any]:
+    """How a run was trained; empty where that is not known.
+
+    Args:
+        run: A run folder or a Hub id.
+    """
+    return read_json(local_run(run), TRAINING_FILE)
