@@ -39,6 +39,22 @@ def test_a_pool_grows(place, hf_trace):
     assert json.loads(again) == json.loads(out)
 
 
+def test_ties_in_both_orders(place, hf_trace):
+    lines = (place / "plain.txt").read_text().splitlines()
+    rows = [f"{n},{event},{i // 2}" for n, line in enumerate(lines) for i, event in enumerate(line.split())]
+    (place / "ties.csv").write_text("\n".join(["case,event,time", *rows]))
+    listed, both = (
+        json.loads(hf_trace("discover", "run", "ties.csv", "--max-lag", 2, "--json", "--ties", ties)[1])
+        for ties in ("listed", "both")
+    )
+    assert not any("order_difference" in edge for edge in listed["edges"])
+    edge = next(edge for edge in both["edges"] if {edge["cause"], edge["effect"]} == {"A", "B"})
+    # A precedes B at once: within a tie, or into the next one, which tells the direction.
+    assert 0 < edge["tied_share"] < 1
+    assert (edge["cause"], "undirected" in edge) == ("A", False)
+    assert both["settings"]["ties"] == "both"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
