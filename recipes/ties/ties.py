@@ -41,7 +41,7 @@ class Size:
     epochs: float
 
 
-FULL = Size(training=2500, tested=60, epochs=2.0)
+FULL = Size(training=2000, tested=40, epochs=2.0)
 SMALL = Size(training=100, tested=10, epochs=1.0)
 
 

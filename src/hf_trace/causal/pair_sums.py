@@ -85,6 +85,26 @@ def counted(total: pd.DataFrame, more: pd.DataFrame, key: str) -> pd.DataFrame:
     return pd.concat([total, sizes]).groupby([*PAIR, key], as_index=False).sum()
 
 
+class PairRows:
+    """The rows of each pair of types in a table that ``counted`` gave.
+
+    Example:
+        >>> rows = pd.DataFrame({"cause": [0, 0, 2], "effect": [1, 1, 0], "lag": [1, 3, 1], "size": [5, 1, 2]})
+        >>> PairRows(rows).of(0, 1)["lag"].tolist(), len(PairRows(rows).of(1, 0))
+        ([1, 3], 0)
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
+        self._keys = pair_keys(table) if len(table) else np.empty(0, dtype=np.int64)
+
+    def of(self, cause: int, effect: int) -> pd.DataFrame:
+        """Rows of one pair; none where there are none."""
+        key = (cause << _TYPES_BITS) | effect
+        start, stop = np.searchsorted(self._keys, [key, key + 1]).tolist()
+        return self._table.iloc[start:stop]
+
+
 def two_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Numbers rounded to two significant digits, so that few different ones remain.
 

@@ -11,7 +11,16 @@ from hf_trace.causal.frequencies import FrequencyRule, parse_frequency, wilson_i
 from hf_trace.causal.graphs import direction
 from hf_trace.causal.group_comparison import GroupComparison, compare_groups
 from hf_trace.causal.knowledge import BackgroundKnowledge
-from hf_trace.causal.pair_sums import PAIR, SUMS, added, counted, quantile, sums_by_sequence, two_digits
+from hf_trace.causal.pair_sums import (
+    PAIR,
+    SUMS,
+    PairRows,
+    added,
+    counted,
+    quantile,
+    sums_by_sequence,
+    two_digits,
+)
 from hf_trace.causal.pairs import PairScores
 from hf_trace.causal.pool_state import PoolState
 from hf_trace.causal.required_edges import with_required
@@ -152,7 +161,8 @@ class PopulationPool:
                 self.unit_sums(), is_edge, rule, min_support=min_support, resamples=resamples, seed=seed
             )
             kept = kept.assign(**resampled.columns())
-        edges = [self._edge(names, row) for row in kept.to_dict("records")]
+        lags, seconds = PairRows(self._lags), PairRows(self._seconds)
+        edges = [self._edge(names, row, lags, seconds) for row in kept.to_dict("records")]
         for edge, number in zip(edges, np.flatnonzero(is_edge).tolist() if comparisons else (), strict=False):
             edge["groups"] = {found.column: found.record(number) for found in comparisons}
         edges = tie_edges(self._tied(), edges, names, rule, min_support)
@@ -311,11 +321,13 @@ class PopulationPool:
             frequency_high=high,
         )
 
-    def _edge(self, names: list[str], row: Mapping[Any, Any]) -> dict[str, Any]:
-        lags = _of_pair(self._lags, row)
-        counts = dict(zip(lags["lag"].tolist(), lags["size"].tolist(), strict=True))
-        carried = {}
+    def _edge(
+        self, names: list[str], row: Mapping[Any, Any], lags: PairRows, seconds: PairRows
+    ) -> dict[str, Any]:
+        counts, carried = {}, {}
         if row["edges"]:
+            found = lags.of(row["cause"], row["effect"])
+            counts = dict(zip(found["lag"].tolist(), found["size"].tolist(), strict=True))
             carried = {
                 "edge_cmi": row["edge_cmi"] / row["edges"],
                 "direction": direction(row["edge_gain"]),
@@ -335,8 +347,8 @@ class PopulationPool:
             "lag_counts": {str(lag): counts[lag] for lag in sorted(counts)},
         }
         if row["timed_edges"]:
-            seconds = _of_pair(self._seconds, row)
-            values, sizes = seconds["seconds"].to_numpy(), seconds["size"].to_numpy()
+            timed = seconds.of(row["cause"], row["effect"])
+            values, sizes = timed["seconds"].to_numpy(), timed["size"].to_numpy()
             edge["lag_seconds"] = row["edge_seconds"] / row["timed_edges"]
             edge["lag_seconds_quantiles"] = {
                 f"{level:g}": quantile(values, sizes, level) for level in _QUANTILES
@@ -350,13 +362,6 @@ _RESAMPLED = ("resampled_share", "cmi_low", "cmi_high", "resampled_frequency_low
 def _edges(pairs: pd.DataFrame, rule: FrequencyRule, min_support: int) -> NDArray[np.bool_]:
     counts = (pairs[name].to_numpy(dtype=np.int64) for name in ("edge_sequences", "support", "effect"))
     return rule.keep(*counts) & (pairs["support"].to_numpy(dtype=np.int64) >= min_support)
-
-
-def _of_pair(table: pd.DataFrame, row: Mapping[Any, Any]) -> pd.DataFrame:
-    if table.empty:
-        return pd.DataFrame(columns=["lag", "seconds", "size"])
-    found: pd.DataFrame = table[(table["cause"] == row["cause"]) & (table["effect"] == row["effect"])]
-    return found
 
 
 def _matrix(pairs: pd.DataFrame, types: int) -> NDArray[np.float64]:
