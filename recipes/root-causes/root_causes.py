@@ -115,21 +115,22 @@ def rankings(alarms: list, counts: CountingRanks) -> dict[str, list[str]]:
 
 
 def score_fold(data: Path, out: Path, fold: int, samples: int) -> list:
-    """Everything that rankings of one fold are made of; a file that exists is used as it is."""
+    """Everything that rankings of one fold are made of; what a file has already is used as it is."""
     path = out / f"scores-{fold}.json"
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     ranges = normal_ranges(data)
     normal, faults = normal_recordings(data, ranges), incidents(data, ranges)
+    mine = [each for each in faults if each.fold == fold]
+    if len(found) == len(mine):
+        return found
     blind = load_pipeline(oracle(out, normal, faults, None))
     discover = load_pipeline(oracle(out, normal, faults, fold))
-    found = []
-    for incident in (each for each in faults if each.fold == fold):
+    for incident in mine[len(found) :]:
         started = time.process_time()
         alarms = scored(discover, blind, incident, samples)
         found.append({"id": incident.sequence.id, "alarms": alarms, "seconds": time.process_time() - started})
+        path.write_text(json.dumps(found), encoding="utf-8")
         print(f"fold {fold}: {incident.experiment}, {found[-1]['seconds']:.0f} s", flush=True)
-    path.write_text(json.dumps(found), encoding="utf-8")
     return found
 
 

@@ -3,9 +3,11 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from hf_trace.errors import EmptyLogError, PipelineInputError, QueryError, SettingsError, UnknownEventError
+from hf_trace.hub.rank_run import earliest_first
 
 INCIDENT = {"id": "i", "events": ["C", "D", "D", "A", "B", "C", "D", "A", "B"]}
 
@@ -49,6 +51,27 @@ def test_an_unheard_outcome_leaves_surprise(discover):
     first = found["causes"][0]
     assert (first["event"], first["surprise"], first["effect"], first["path"]) == ("smoke", None, None, [])
     json.dumps(found, allow_nan=False)
+
+
+def test_a_model_of_normal_operation_says_what_was_unexpected(discover, discover_timed):
+    record = {
+        "events": ["C", "A", "B", "smoke", "D", "D", "B"],
+        "timestamps": [0.0, 9.0, 18.0, 27.0, 36.0, 45.0, 54.0],
+    }
+    asked = {"outcome": "B", "position": 6, "unknown": "map", "num_samples": 4, "within": "5"}
+    plain = discover.rank(record, **asked)
+    found = discover.rank(record, **asked, reference=discover_timed, by="surprise")
+    assert (found["causes"][0]["event"], found["causes"][0]["surprise"]) == ("smoke", None)
+    own = discover.rank(record, **asked, reference=discover)
+    assert {each["position"]: each["surprise"] for each in own["causes"]} == pytest.approx(
+        {each["position"]: each["surprise"] for each in plain["causes"]}
+    )
+    assert own["causes"][0]["score"] > plain["causes"][0]["score"]
+
+
+def test_of_events_never_seen_the_earliest_comes_first():
+    scores = earliest_first(np.array([0.5, np.inf, 3.0, np.inf]))
+    assert np.argsort(-scores).tolist() == [1, 3, 2, 0]
 
 
 def test_equal_calls_give_equal_results(discover):
@@ -100,6 +123,7 @@ def test_command_line(place, hf_trace):
         rows = list(csv.DictReader(file))
     assert {row["id"] for row in rows} == {"1", "2"}
     assert rows[0]["event"] == "A"
+    assert hf_trace(*RANK, "--id", "1", "--reference", "run", "--by", "surprise")[0] == 0
     for name in ("ranks.json", "ranks.jsonl"):
         assert hf_trace(*RANK, "--out", name, "--id", "1")[0] == 0
     assert json.loads((place / "ranks.json").read_text()) == [json.loads((place / "ranks.jsonl").read_text())]

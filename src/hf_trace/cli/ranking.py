@@ -40,6 +40,10 @@ def rank(
         str, typer.Option("--proposal", help="What events are replaced by: model, uniform, unigram, removed.")
     ] = "model",
     num_samples: Annotated[int, typer.Option("--num-samples", help="Futures of each event.")] = 32,
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", help="Run of normal operation: what it did not expect counts as well."),
+    ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="Events that are never causes, e.g. 'Alarm*'.")
     ] = None,
@@ -69,6 +73,7 @@ def rank(
     from hf_trace.hub.discovery_run import load_pipeline
 
     discover = load_pipeline(run_folder)
+    normal = None if reference is None else load_pipeline(reference)
     settings: dict[str, Any] = {
         "within": within, "by": by, "proposal": proposal, "num_samples": num_samples,
         "exclude": exclude or [], "top": top, "unknown": unknown, "seed": seed,
@@ -76,7 +81,9 @@ def rank(
     found = []
     with progress("ranking", len(incidents)) as advance:
         for number, incident in enumerate(incidents):
-            found.append(discover.rank(incident, outcome=outcome, position=position, **settings))
+            found.append(
+                discover.rank(incident, outcome=outcome, position=position, reference=normal, **settings)
+            )
             advance(number + 1)
     if problem := found[0].get("warning"):
         warn(problem)

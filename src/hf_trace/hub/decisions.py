@@ -47,8 +47,8 @@ class Decisions:
 
         Args:
             record: The incident, as for a call.
-            parameters: ``outcome``, ``position`` of its occurrence, and the fields of
-                ``hf_trace.hub.rank_run.RankSettings``.
+            parameters: ``outcome``, ``position`` of its occurrence, ``reference`` (a pipeline of normal operation),
+                and the fields of ``hf_trace.hub.rank_run.RankSettings``.
 
         Example:
             >>> discover.rank(record, outcome="outage")["causes"][0]["event"]  # doctest: +SKIP

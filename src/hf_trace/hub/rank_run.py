@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_trace.causal.discovery import score_pairs
 from hf_trace.causal.horizons import Horizon
@@ -43,8 +44,9 @@ class RankSettings:
     Attributes:
         within: How far before the outcome causes are looked for, and how far ahead of each its effect counts:
             events (``16``), a time (``60s``), or both; by default 32 events, or half of what the model reads.
-        by: ``combined`` (effect and PageRank by reciprocal rank fusion), ``effect``, ``pagerank``, or ``surprise``
-            (how unexpected an event was given its past).
+        by: ``combined`` (effect, PageRank and, with a reference, surprise, by reciprocal rank fusion), ``effect``,
+            ``pagerank``, or ``surprise`` (how unexpected an event was given its past; of those never seen the
+            earliest first).
         proposal: What events are replaced by for total effects: ``model`` (what the oracle expected in their place),
             ``uniform``, ``unigram``, or ``removed``.
         num_samples: Futures of each event and of its replacements.
@@ -91,6 +93,7 @@ def rank(
     *,
     outcome: str,
     position: int | None = None,
+    reference: "CausalDiscoveryPipeline | None" = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Rank the events before an outcome by how surely they are its causes.
@@ -100,6 +103,8 @@ def rank(
         sequence: The incident.
         outcome: The event to explain.
         position: Which of its occurrences, from 0; the first by default.
+        reference: A model of normal operation. Surprise is then what that model did not expect, events it has never
+            seen first, and counts in ``combined``.
         settings: See ``RankSettings``.
 
     Returns:
@@ -140,7 +145,9 @@ def rank(
         surprise, _ = surprises(discover.oracle, candidates, slots)
         effects, graph = EventEffects(unknown, unknown, unknown, unknown, surprise), nx.DiGraph()
         chosen = replace(chosen, by="surprise")
-    causes = _ranked(sequence, place, places, effects, graph, chosen)
+    if reference is not None:
+        effects = replace(effects, surprise=surprises_to(reference, sequence, places))
+    causes = _ranked(sequence, place, places, effects, graph, chosen, reference is not None)
     document = {
         "id": sequence.id,
         "outcome": outcome,
@@ -244,15 +251,17 @@ def _ranked(
     effects: EventEffects,
     graph: "nx.DiGraph[int]",
     settings: RankSettings,
+    has_reference: bool,
 ) -> list[dict[str, Any]]:
     shares = pagerank_of_causes(graph, outcome)
     pagerank = np.array([shares.get(place, 0.0) for place in places])
     scores = {
         "effect": effects.effect,
         "pagerank": pagerank,
-        "surprise": effects.surprise,
-        "combined": reciprocal_ranks([effects.effect, pagerank]),
+        "surprise": earliest_first(effects.surprise),
     }
+    parts = ["effect", "pagerank", "surprise"] if has_reference else ["effect", "pagerank"]
+    scores["combined"] = reciprocal_ranks([scores[name] for name in parts])
     chosen = np.nan_to_num(scores[settings.by], nan=-np.inf)
     # Of equals the earlier comes first: a cause precedes its consequences.
     order = np.lexsort((np.arange(len(places)), -chosen))
@@ -264,7 +273,7 @@ def _ranked(
             "position": places[index],
             "lag": outcome - places[index],
             **({} if times is None else {"lag_seconds": times[outcome] - times[places[index]]}),
-            "score": _finite(chosen[index]),
+            "score": _finite(scores[settings.by][index]),
             "effect": _finite(effects.effect[index]),
             "standard_error": _finite(effects.standard_error[index]),
             "probability": _finite(effects.with_event[index]),
@@ -275,6 +284,32 @@ def _ranked(
         }
         for number, index in enumerate(order.tolist())
     ]
+
+
+def surprises_to(
+    reference: "CausalDiscoveryPipeline", sequence: EventSequence, places: Sequence[int]
+) -> NDArray[np.float64]:
+    """How unexpected events were to a model, in nats; infinite where it has never seen one.
+
+    Args:
+        reference: The model.
+        sequence: The events.
+        places: Which of them.
+    """
+    settings = RankSettings(unknown="map", num_samples=1)
+    room = None if reference.most_events is None else reference.most_events - 2
+    candidates = [_candidate(reference, sequence, each, room, Horizon(1), settings) for each in places]
+    found: NDArray[np.float64] = surprises(reference.oracle, candidates, event_slots(reference.events))[0]
+    return found
+
+
+def earliest_first(surprise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same order as a score that is finite: of events never seen the earliest first."""
+    never = ~np.isfinite(surprise)
+    most = float(surprise[~never].max(initial=0.0))
+    places = np.arange(len(surprise), dtype=np.float64)
+    found: NDArray[np.float64] = np.where(never, most + len(surprise) - places, surprise)
+    return found
 
 
 def _finite(value: float) -> float | None:
