@@ -1,6 +1,5 @@
 """The command line: reads options, calls the library, prints. What is heavy is imported inside the commands."""
 
-import os
 import sys
 
 import typer
@@ -9,7 +8,7 @@ from hf_trace.cli.demonstration import demo
 from hf_trace.cli.discovery import discover
 from hf_trace.cli.effects import effect
 from hf_trace.cli.evaluation import evaluate
-from hf_trace.cli.launching import processes_not_started, start_processes
+from hf_trace.cli.launching import is_helping, processes_not_started, start_processes
 from hf_trace.cli.outcomes import outcomes
 from hf_trace.cli.ranking import rank
 from hf_trace.cli.simulation import simulate
@@ -44,7 +43,7 @@ def main() -> None:
     # Typer brings its own copy of click; its base of all usage errors is reached through a public name.
     usage_error = typer.BadParameter.__mro__[2]
     arguments = sys.argv[1:] or ["--help"]
-    if int(os.environ.get("RANK", "0")):
+    if is_helping():
         hush()
     if (count := processes_not_started()) > 1:
         sys.exit(run(lambda: start_processes(count), usage_error))

@@ -134,6 +134,9 @@ def discover(
     ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Sequences read at a time.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    device_map: Annotated[
+        str | None, typer.Option("--device-map", help="auto: spread a model that is larger than one GPU.")
+    ] = None,
     memory: Annotated[str | None, typer.Option(help="Memory scoring may use, e.g. 2GB.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings and --out.")
@@ -165,7 +168,7 @@ def discover(
     from hf_trace.hub import discovery_run as runs
     from hf_trace.hub.runs import recipe_of
 
-    pipe = runs.load_pipeline(run_folder, dtype=dtype, memory=memory)
+    pipe = runs.load_pipeline(run_folder, dtype=dtype, memory=memory, device_map=device_map)
     trained = recipe_of(run_folder)
     unknown = unknown or ("map" if trained.get("min_count", 1) > 1 else "error")
     windows = _windows(pipe, table, length=window_length, gap=window_gap, slide=slide)

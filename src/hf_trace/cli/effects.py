@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from hf_trace.cli.inputs import quieten_host
-from hf_trace.cli.options import Case, Event, Json, Query, Seed, Time, TimeUnit
+from hf_trace.cli.launching import is_helping
+from hf_trace.cli.options import Case, Event, Json, Processes, Query, Seed, Time, TimeUnit
 from hf_trace.cli.what_if import what_if
 from hf_trace.console import print_json, print_table, progress, say, warn
 from hf_trace.errors import QueryError
@@ -69,10 +70,13 @@ def effect(
     time_column: Time = None,
     query: Query = None,
     time_unit: TimeUnit = "s",
+    processes: Processes = 1,
     seed: Seed = 0,
     json_output: Json = False,
 ) -> None:
     """Answer p(target | do, given), or how much an intervention changes it."""
+    if queries is None and is_helping():
+        return  # there is nothing to share out
     if log is not None:
         columns = {"case_column": case_column, "event_column": event_column, "time_column": time_column}
         columns |= {"query": query, "time_unit": time_unit}
@@ -94,18 +98,16 @@ def effect(
 
     from hf_trace.data.writing import write_json_lines
     from hf_trace.hub.effect_pipeline import TASK
+    from hf_trace.hub.processes import joined
+    from hf_trace.hub.question_parts import answered
 
     pipe = pipeline(TASK, model=run)
+    options = {"num_samples": num_samples, "seed": seed, "estimator": estimator, "data": data}
+    options |= {"target_value": target_value, "on_refusal": "raise" if queries is None else "report"}
     with progress("answering", None):
-        answers = pipe(
-            records,
-            num_samples=num_samples,
-            seed=seed,
-            estimator=estimator,
-            data=data,
-            target_value=target_value,
-            on_refusal="raise" if queries is None else "report",
-        )
+        answers = answered(lambda some: pipe(some, **options), records, joined())
+    if is_helping():
+        return
     if out is not None:
         write_json_lines(out, answers)
         say(f"Wrote {len(answers):,} answers to {out}")

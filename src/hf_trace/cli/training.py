@@ -15,6 +15,7 @@ from hf_trace.cli.options import (
     Length,
     Log,
     Outcome,
+    Processes,
     Query,
     Seed,
     Time,
@@ -53,6 +54,9 @@ def train(
         bool | None, typer.Option("--gaps/--no-gaps", help="Write the time between events as tokens.")
     ] = None,
     bf16: Annotated[bool | None, typer.Option("--bf16/--no-bf16", help="Compute in bfloat16.")] = None,
+    gradient_accumulation: Annotated[
+        int, typer.Option("--gradient-accumulation", help="Parts in which a training step is read.")
+    ] = 1,
     window_length: Length = None,
     window_gap: Gap = None,
     ensemble: Annotated[
@@ -88,6 +92,7 @@ def train(
         ),
     ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    processes: Processes = 1,
     seed: Seed = 0,
     json_output: Json = False,
 ) -> None:
@@ -128,7 +133,7 @@ def train(
     settings = TrainingSettings(
         preset=preset or "tiny", model=model, lora=lora, merge=merge, epochs=epochs, min_count=min_count, gaps=gaps,
         bf16=bf16, window_length=window_length, window_gap=window_gap, ensemble=ensemble, seed=seed,
-        outcome_column=outcome_column,
+        gradient_accumulation=gradient_accumulation, outcome_column=outcome_column,
     )  # fmt: skip
     with progress("training (%)", 100) as advance:
         shown: dict[str, Any] = {"resume": resume, "callbacks": [ProgressCallback(advance, ensemble)]}

@@ -41,15 +41,25 @@ class LogWindows:
 
 
 def load_pipeline(
-    run: str | PathLike[str], *, dtype: str = "float32", memory: str | None = None
+    run: str | PathLike[str],
+    *,
+    dtype: str = "float32",
+    memory: str | None = None,
+    device_map: str | None = None,
 ) -> CausalDiscoveryPipeline:
     """The discovery pipeline of a run folder or Hub id.
+
+    Args:
+        run: The folder or id.
+        dtype: See ``load_model``.
+        memory: What scoring may use, see ``Oracle``.
+        device_map: How to spread a model that is larger than one accelerator, see ``load_model``.
 
     Raises:
         ModelLoadError: If there is no model or tokenizer.
         VocabularyMismatchError: If they do not belong together.
     """
-    return CausalDiscoveryPipeline(model=load_model(run, dtype=dtype), memory=memory)
+    return CausalDiscoveryPipeline(model=load_model(run, dtype=dtype, device_map=device_map), memory=memory)
 
 
 def windows_for(

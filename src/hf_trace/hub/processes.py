@@ -3,16 +3,21 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NoReturn
 
 import torch
 
 from hf_trace.errors import ProcessError, first_line
+from hf_trace.hub.runs import new_folder
 
 # A process may compute for long while others wait; one that has died breaks its connection at once.
 _LONGEST_WAIT = timedelta(days=30)
@@ -114,7 +119,7 @@ def joined() -> Processes:
 
     try:
         # Without `cpu` every process of a machine without accelerators takes itself for the only one.
-        state = PartialState(cpu=_on_cpu(), timeout=_LONGEST_WAIT)
+        state = PartialState(cpu=on_cpu(), timeout=_LONGEST_WAIT)
     except (RuntimeError, ValueError) as error:
         raise ProcessError(f"The {asked} processes did not find each other: {first_line(error)}.") from error
     if state.num_processes != asked:
@@ -133,7 +138,8 @@ def joined() -> Processes:
     return Processes(state.process_index, state.num_processes, -(-asked // local), group)
 
 
-def _on_cpu() -> bool:
+def on_cpu() -> bool:
+    """Whether the CPU computes: where there is no accelerator, or the launcher was told so."""
     asked = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
     return asked or not torch.accelerator.is_available()
 
@@ -145,3 +151,18 @@ def _stopped(number: int, frame: FrameType | None) -> NoReturn:
         "The launcher has stopped this run, as it does when one of its processes has ended. What is finished is kept: "
         "start the same command again with `--resume`."
     )
+
+
+@contextmanager
+def output_folder(out: str | PathLike[str]) -> Iterator[Path]:
+    """``new_folder`` for the main process; for others one that is thrown away, so that all do the same.
+
+    Raises:
+        OutputError: If the folder cannot be written or holds something else.
+    """
+    if joined().is_main:
+        with new_folder(out) as folder:
+            yield folder
+    else:
+        with TemporaryDirectory(prefix="hf-trace-") as name:
+            yield Path(name)

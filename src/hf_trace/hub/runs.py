@@ -31,6 +31,7 @@ MISFITS = (
     *(OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError),
     *(SafetensorError, StrictDataclassError),
 )
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 METRICS_FILE = "metrics.json"
 TRAINING_FILE = "training.json"
 _SHIM = """# Some model types make AutoTokenizer ignore `tokenizer_class`; this names the class once more.
@@ -58,7 +59,11 @@ class RunTokenizer(Protocol):
 
 
 def load_model(
-    name_or_path: str | PathLike[str], *, dtype: str = "float32", device: str | torch.device | None = None
+    name_or_path: str | PathLike[str],
+    *,
+    dtype: str = "float32",
+    device: str | torch.device | None = None,
+    device_map: str | dict[str, Any] | None = None,
 ) -> PreTrainedModel:
     """Load any causal language model, in float32 unless asked otherwise.
 
@@ -66,13 +71,17 @@ def load_model(
         name_or_path: A run folder, any checkpoint folder, or a Hub id.
         dtype: ``float32`` or ``bfloat16``; scores in bfloat16 are off by up to 0.016 nats per token.
         device: Where to put it; the first accelerator, else the CPU.
+        device_map: Instead, how to spread it over several accelerators, and over memory and disk where these are full:
+            ``"auto"``, or what else Transformers knows.
 
     Raises:
-        SettingsError: If ``dtype`` is neither.
+        SettingsError: If ``dtype`` is neither, or there is no such map.
         ModelLoadError: If there is no model, or only one in another format than safetensors.
     """
     if dtype not in DTYPES:
         raise SettingsError(f"dtype is {dtype!r}, expected one of: {', '.join(DTYPES)}.")
+    if isinstance(device_map, str) and device_map not in DEVICE_MAPS:
+        raise SettingsError(f"device_map is {device_map!r}, expected one of: {', '.join(DEVICE_MAPS)}.")
     path = Path(name_or_path)
     known = ("config.json", "adapter_config.json")
     if path.is_dir() and not any((path / name).exists() for name in known):
@@ -82,10 +91,12 @@ def load_model(
         )
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            str(name_or_path), dtype=DTYPES[dtype], use_safetensors=True
+            str(name_or_path), dtype=DTYPES[dtype], use_safetensors=True, device_map=device_map
         )
     except MISFITS as error:
         raise not_loaded(name_or_path, error) from error
+    if device_map is not None:  # it has been put where it belongs
+        return model
     return model.to(device or default_device())
 
 

@@ -25,8 +25,9 @@ from hf_trace.data.streams import EventStream
 from hf_trace.errors import EmptyLogError, SettingsError, TimestampError
 from hf_trace.hub.architectures import build_model
 from hf_trace.hub.oracle_quality import measure
-from hf_trace.hub.runs import check_replaceable, new_folder, save_run
-from hf_trace.hub.trainers import run_trainer, shared_arguments, silence, warmup_steps
+from hf_trace.hub.processes import joined, output_folder
+from hf_trace.hub.runs import check_replaceable, save_run
+from hf_trace.hub.trainers import per_process, run_trainer, shared_arguments, silence, warmup_steps
 from hf_trace.hub.training import MOST_EVENTS_PER_WINDOW, TrainedRun, TrainingSettings
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
@@ -82,7 +83,8 @@ def train_stream(
     held, counted = source.parted(survey.sample)
     counting = time.monotonic() - started
     checkpoints = out.parent / f".{out.name}-checkpoints"
-    with new_folder(out) as folder:
+    joined()  # before the trainer looks for other processes
+    with output_folder(out) as folder:
         model, trainer = _trained(source, held, survey, settings, checkpoints, callbacks, resume)
         quality = measure(Oracle(model), source.tokenizer, counted, held)
         seconds = time.monotonic() - started
@@ -100,7 +102,9 @@ def train_stream(
         }
         document = {**asdict(settings), "context_length": source.context_length, "stream": stream.name}
         save_run(folder, model, source.tokenizer, metrics=metrics, training=document)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    joined().wait()
+    if joined().is_main:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return TrainedRun(out, quality, metrics)
 
 
@@ -225,12 +229,15 @@ def _trained(
         lora=settings.lora,
     )
     length = float(np.mean(held.sequence_lengths)) * source.tokenizer.tokens_per_event() + 2
-    source.batch = max(1, round(settings.batch_tokens / length))
+    at_once = per_process(max(1, round(settings.batch_tokens / length)), settings.gradient_accumulation)
+    source.batch = at_once * settings.gradient_accumulation * joined().count
     steps = math.ceil((survey.windows - len(held)) * source.passes / source.batch)
     arguments = TrainingArguments(
         max_steps=steps,
-        per_device_train_batch_size=source.batch,
-        per_device_eval_batch_size=source.batch,
+        per_device_train_batch_size=at_once,
+        per_device_eval_batch_size=at_once,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        accelerator_config={"dispatch_batches": False},  # every process reads for itself
         learning_rate=settings.learning_rate,
         warmup_steps=warmup_steps(float(steps)),
         **shared_arguments(

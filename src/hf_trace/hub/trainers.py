@@ -8,6 +8,8 @@ import torch
 from transformers import PrinterCallback, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 
+from hf_trace.hub.processes import joined, on_cpu
+
 
 def shared_arguments(
     checkpoints: Path, *, steps_between: int, bf16: bool | None, seed: int, is_evaluated: bool = True
@@ -40,7 +42,7 @@ def shared_arguments(
         "restore_callback_states_from_checkpoint": True,
         **(chosen if is_evaluated else {"eval_strategy": "no"}),
         "bf16": _computes_in_bf16(bf16),
-        "use_cpu": not torch.accelerator.is_available(),
+        "use_cpu": on_cpu(),
         "seed": seed,
         "data_seed": seed,
         "disable_tqdm": True,
@@ -49,6 +51,11 @@ def shared_arguments(
         "remove_unused_columns": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
+
+
+def per_process(examples: int, gradient_accumulation: int) -> int:
+    """Examples that one process reads at a time, where so many make a step of all processes together."""
+    return max(1, -(-examples // (joined().count * gradient_accumulation)))
 
 
 def warmup_steps(steps: float) -> int:
@@ -74,6 +81,7 @@ def run_trainer(trainer: Trainer, checkpoints: Path, *, resume: bool) -> None:
         # The trainer writes its state last: without it the checkpoint was cut short.
         if resume and (checkpoint / TRAINER_STATE_NAME).exists():
             found = True
-        else:
+        elif joined().is_main:
             shutil.rmtree(checkpoint)
+    joined().wait()
     trainer.train(resume_from_checkpoint=True if found else None)

@@ -32,8 +32,9 @@ from hf_trace.hub.architectures import build_model
 from hf_trace.hub.bagging import MEMBERS, bootstrap, member_seed
 from hf_trace.hub.oracle_quality import OracleQuality, measure
 from hf_trace.hub.outcome_loss import weighted_loss
-from hf_trace.hub.runs import check_replaceable, new_folder, save_run
-from hf_trace.hub.trainers import run_trainer, shared_arguments, silence, warmup_steps
+from hf_trace.hub.processes import joined, output_folder
+from hf_trace.hub.runs import check_replaceable, save_run
+from hf_trace.hub.trainers import per_process, run_trainer, shared_arguments, silence, warmup_steps
 from hf_trace.scoring.oracle import Oracle
 from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
@@ -60,7 +61,8 @@ class TrainingSettings:
         epochs: Most passes over the data; by default as many as fit ``max_tokens``, at most 20.
         max_tokens: Most tokens read in training when ``epochs`` is not given.
         learning_rate: Peak of a cosine schedule.
-        batch_tokens: Tokens per optimiser step, about.
+        batch_tokens: Tokens per optimiser step of all processes together, about.
+        gradient_accumulation: Parts in which each process reads its share of a step, where memory is short.
         validation_share: Share of sequences held out.
         patience: Evaluations without a better validation loss before training stops.
         bf16: Whether to compute in bfloat16; by default on GPUs that have it.
@@ -85,6 +87,7 @@ class TrainingSettings:
     max_tokens: int = 4_000_000
     learning_rate: float = 2e-3
     batch_tokens: int = 1024
+    gradient_accumulation: int = 1
     validation_share: float = 0.1
     patience: int = 4
     bf16: bool | None = None
@@ -97,7 +100,14 @@ class TrainingSettings:
         object.__setattr__(self, "context_columns", tuple(self.context_columns))
         if self.window_length is not None and self.window_length < 2:
             raise SettingsError(f"window_length is {self.window_length}, expected at least 2 events.")
-        for name in ("min_count", "max_tokens", "batch_tokens", "patience", "ensemble"):
+        for name in (
+            "min_count",
+            "max_tokens",
+            "batch_tokens",
+            "gradient_accumulation",
+            "patience",
+            "ensemble",
+        ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}, expected at least 1.")
         if not 0 < self.validation_share < 1:
@@ -157,7 +167,8 @@ def train(
     windows = cut_windows(log, length=max(2, window_length), gap=settings.window_gap)
     training, validation = split(windows, settings.validation_share, settings.seed)
     checkpoints = out.parent / f".{out.name}-checkpoints"
-    with new_folder(out) as folder:
+    joined()  # before the trainer looks for other processes
+    with output_folder(out) as folder:
         job = _Job(tokenizer, training, validation, settings, resume, callbacks)
         quality, metrics = _fit(job, folder, checkpoints)
         for number in range(1, settings.ensemble):
@@ -166,7 +177,9 @@ def train(
                 job, training=bootstrap(training, seed), settings=replace(settings, ensemble=1, seed=seed)
             )
             _fit(member, folder / MEMBERS / str(number), checkpoints / MEMBERS / str(number))
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    joined().wait()
+    if joined().is_main:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return TrainedRun(out, quality, metrics)
 
 
@@ -201,7 +214,8 @@ def _fit(job: _Job, folder: Path, checkpoints: Path) -> tuple[OracleQuality, dic
     for callback in job.callbacks:
         trainer.add_callback(callback)
     run_trainer(trainer, checkpoints, resume=job.resume)
-    adapter = checkpoints / ADAPTER_FOLDER
+    # Other processes write what they throw away into a folder of their own.
+    adapter = (checkpoints if joined().is_main else folder) / ADAPTER_FOLDER
     model = folded(trainer.model, adapter).eval()
     quality = measure(Oracle(model), tokenizer, job.training, job.validation)
     metrics = {
@@ -261,14 +275,17 @@ def _trainer(
     data = [_examples(log, tokenizer) for log in (training, validation)]
     lengths = [len(example["input_ids"]) for example in data[0]]
     batch = max(1, min(len(lengths), round(settings.batch_tokens / np.mean(lengths))))
+    at_once = per_process(batch, settings.gradient_accumulation)
+    batch = at_once * settings.gradient_accumulation * joined().count
     epochs = settings.epochs or min(_MOST_EPOCHS, max(1.0, settings.max_tokens / sum(lengths)))
     steps_per_epoch = math.ceil(len(lengths) / batch)
     # Small logs are evaluated once per pass, large ones at least ten times in all.
     every = max(1, min(steps_per_epoch, math.ceil(steps_per_epoch * epochs / 10)))
     arguments = TrainingArguments(
         num_train_epochs=epochs,
-        per_device_train_batch_size=batch,
-        per_device_eval_batch_size=batch,
+        per_device_train_batch_size=at_once,
+        per_device_eval_batch_size=at_once,
+        gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
         warmup_steps=warmup_steps(steps_per_epoch * epochs),
         **shared_arguments(checkpoints, steps_between=every, bf16=settings.bf16, seed=settings.seed),
@@ -312,6 +329,9 @@ class _OrderedTrainer(Trainer):
         outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
         labels = inputs["labels"]
         loss = weighted_loss(outputs.logits, labels, self.outcomes.to(labels.device), self.outcome_weight)
+        # Where it counts the items of a step, the trainer does not average over the parts of one.
+        if kwargs.get("num_items_in_batch") is not None:
+            loss = loss / self.current_gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
 
     def get_train_dataloader(self) -> DataLoader:

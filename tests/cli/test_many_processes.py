@@ -1,0 +1,102 @@
+"""``hf-trace train`` and ``hf-trace effect`` by several processes: one speaks, one writes, all work."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def started(*arguments, launcher=("-m", "hf_trace")):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, *launcher, *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process):
+    out, err = process.communicate(timeout=250)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def training(place, tiny_config):
+    options = ("--model", tiny_config, "--no-gaps", "--epochs", "100", "--window-length", "12")
+    return ("train", "log.csv", *options)
+
+
+@pytest.mark.parametrize("more", [(), ("--gradient-accumulation", "2", "--bf16"), ("--stream",)])
+def test_training_by_two_processes(training, more):
+    code, out, err = ended(started(*training, *more, "--out", "both", "--processes", "2", "--json"))
+    assert code == 0, err
+    metrics = json.loads(out)
+    assert metrics == {"run": "both"} | json.loads(Path("both/metrics.json").read_text())
+    # 36 of 40 sequences of 14 tokens are trained on; 73 of them make 1,024 tokens: one step a pass. A stream flows on
+    # from pass to pass: 3,600 sequences, 37 for each process.
+    assert metrics["steps"] == (49 if more == ("--stream",) else metrics["epochs"]) <= 100
+    assert metrics["validation"]["loss"] < metrics["validation"]["unigram"]
+    assert [path.name for path in Path().glob(".both*")] == []
+
+
+def test_training_with_accelerate_launch(training):
+    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "hf_trace")
+    code, _, err = ended(started(*training, "--out", "both", launcher=launcher))
+    assert (code, err.count("Wrote both"), err.count("event types")) == (0, 1, 1), err
+
+
+def test_a_killed_process_ends_the_training_and_resume_finishes_it(training):
+    training = (*training[:-4], "--epochs", "400", "--window-length", "12")
+    process = started(*training, "--out", "both", "--processes", "2")
+    while not list(Path().glob(".both-checkpoints/checkpoint-*/trainer_state.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children()
+    next(each for each in children if each.environ().get("RANK") == "1").kill()
+    code, _, err = ended(process)
+    assert (code, err.strip().splitlines()[-1]) == (
+        1,
+        "error: Process 2 of 2 was killed (SIGKILL), and the others were ended. What is finished is kept: start the "
+        "same command again with `--resume`.",
+    )
+    assert not Path("both").exists()
+    code, _, err = ended(started(*training, "--out", "both", "--processes", "2", "--resume"))
+    assert (code, Path("both/config.json").exists()) == (0, True), err
+
+
+def test_questions_are_shared_out_and_the_answers_are_the_same(tmp_path, monkeypatch, hf_trace):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    z = rng.integers(0, 2, 2000)
+    x = (rng.random(2000) < 0.2 + 0.6 * z).astype(int)
+    y = (rng.random(2000) < 0.1 + 0.3 * x + 0.4 * z).astype(int)
+    pd.DataFrame({"Z": z, "X": x, "Y": y}).astype(str).to_csv("table.csv", index=False)
+    Path("dag.csv").write_text("cause,effect\nZ,X\nZ,Y\nX,Y\n")
+    assert hf_trace("train", "table.csv", "--dag", "dag.csv", "--out", "run", "--epochs", "2")[0] == 0
+    questions = [
+        {"target": target, "do": {"X": value}, "given": given}
+        for target in ("Y", "Z")
+        for value in ("0", "1", "2")
+        for given in ({}, {"Z": "0"}, {"Z": "1"})
+    ]
+    Path("questions.jsonl").write_text("\n".join(map(json.dumps, questions)))
+    asked = ("effect", "run", "--queries", "questions.jsonl")
+    assert hf_trace(*asked, "--out", "one.jsonl")[0] == 0
+    code, _, err = ended(started(*asked, "--out", "both.jsonl", "--processes", "2"))
+    assert (code, err.count("Wrote 18 answers")) == (0, 1), err
+    answers = Path("both.jsonl").read_text()
+    assert answers == Path("one.jsonl").read_text()
+    assert sum("error" in line for line in answers.splitlines()) >= 6
