@@ -1,0 +1,178 @@
+"""How much does a treatment move acceptance, when the confounder is written in the abstract?
+
+    python recipes/peerread/peerread.py --data PATH/TO/cs_ai.jsonl --smollm2 PATH --minilm PATH --out runs/peerread
+    python recipes/peerread/peerread.py --smoke --out runs/peerread-smoke      # made-up abstracts, no pretrained model
+
+Semi-synthetic outcomes with a known effect on the treated (ATT), at three strengths of confounding, 20 seeds each.
+Every estimate is kept as soon as it is there; a run that was interrupted goes on.
+"""
+
+import argparse
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import torch
+from abstracts import LEVELS, Abstracts, draw_outcomes, read_abstracts, tiny_abstracts
+from estimators import Buzzy, Linear, Predictor, estimates, folds_of, unadjusted, words
+from from_scratch import Scratch
+from top_layer import Adapted, kept, load, write
+from transformers.utils import logging
+
+SEEDS = 20
+
+
+def predictors(abstracts: Abstracts, options: argparse.Namespace) -> dict[str, Callable[[], Predictor]]:
+    """All that are compared; those whose pretrained model was not named are left out."""
+    found: dict[str, Callable[[], Predictor]] = {
+        "confounder known": lambda: Buzzy(abstracts),
+        "TF-IDF": lambda: Linear("TF-IDF", words(abstracts)),
+        "TF-IDF, sparse (L1)": lambda: Linear(
+            "TF-IDF, sparse (L1)", words(abstracts), l1_ratio=1.0, solver="liblinear"
+        ),
+    }
+    for name, folder in (("MiniLM, LoRA", options.minilm), ("SmolLM2-135M, LoRA", options.smollm2)):
+        if folder is not None:
+            found[name] = lambda name=name, folder=folder: adapted(name, folder, abstracts, options)
+    scale = {"epochs": 2.0, "least": 1} if options.smoke else {}
+    found["small, from scratch"] = lambda: Scratch("small, from scratch", abstracts, **scale)
+    return found
+
+
+def adapted(name: str, folder: str, abstracts: Abstracts, options: argparse.Namespace) -> Adapted:
+    """A pretrained model with adapters in its last layer; abstracts are read once and kept."""
+    path = Path(folder)
+    folder, gguf = (str(path.parent), path.name) if path.suffix == ".gguf" else (folder, None)
+
+    def read():
+        started = time.process_time()
+        model, tokenizer = load(folder, gguf)
+        written = write(abstracts, model, tokenizer)
+        note = {"seconds to read all abstracts": time.process_time() - started}
+        (options.out / f"{_file(name)}-read.json").write_text(json.dumps(note), encoding="utf-8")
+        return written
+
+    return Adapted(name, folder, kept(options.out / f"{_file(name)}.pt", read), gguf)
+
+
+def _file(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+
+
+def measure(name: str, make: Callable[[], Predictor], abstracts: Abstracts, seeds: int, out: Path) -> None:
+    """All levels and seeds of one predictor; what its file has is not done again."""
+    path, predictor = out / f"{_file(name)}.json", None
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"name": name, "rows": []}
+    done = {(row["level"], row["seed"]) for row in found["rows"]}
+    for seed in range(seeds):
+        for level, strength in LEVELS.items():
+            if (level, seed) in done:
+                continue
+            predictor = predictor or make()
+            outcomes = draw_outcomes(abstracts, strength, seed)
+            started = time.process_time()
+            predicted = predictor.predict(outcomes, folds_of(len(abstracts), predictor.folds, seed), seed)
+            found["rows"].append(
+                {
+                    "level": level,
+                    "seed": seed,
+                    "att": outcomes.att,
+                    "unadjusted": unadjusted(outcomes),
+                    **estimates(predicted, outcomes),
+                    "seconds": time.process_time() - started,
+                    "buzzy seen": float(np.corrcoef(predicted.untreated, abstracts.buzzy)[0, 1]),
+                }
+            )
+            path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: seed {seed}", flush=True)
+
+
+def errors(rows: list[dict], level: str, estimator: str) -> np.ndarray:
+    """Relative errors of the ATT, by seed."""
+    return np.array([abs(row[estimator] - row["att"]) / row["att"] for row in rows if row["level"] == level])
+
+
+def report(out: Path) -> str:
+    """Table, metrics and figure of what was measured."""
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
+    found = {each["name"]: each["rows"] for each in documents if isinstance(each, dict) and "rows" in each}
+    lines = ["| predictor | estimator | seeds | " + " | ".join(LEVELS) + " | CPU s a data set |",
+             "|---|---|---|" + "---|" * (len(LEVELS) + 1)]  # fmt: skip
+    first = next(iter(found.values()))
+    series = [("none", "unadjusted", first)]
+    series += [(name, each, rows) for name, rows in found.items() for each in ("plug-in", "AIPW")]
+    metrics = {}
+    for name, estimator, rows in series:
+        cells = []
+        for level in LEVELS:
+            values = errors(rows, level, estimator)
+            error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
+            cells.append(f"{values.mean():.2f} ± {error:.2f}")
+            metrics[f"{name}, {estimator}, {level}: mean relative error"] = {
+                "value": round(float(values.mean()), 4),
+                "tolerance": round(max(0.05, 2 * float(error)), 4),
+            }
+        seconds = np.mean([row["seconds"] for row in rows]) if estimator != "unadjusted" else 0
+        count = len({row["seed"] for row in rows})
+        lines.append(f"| {name} | {estimator} | {count} | " + " | ".join(cells) + f" | {seconds:.1f} |")
+    text = "\n".join(lines) + "\n"
+    (out / "peerread.md").write_text(text, encoding="utf-8")
+    (out / "expected.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    draw(series, out / "peerread.png")
+    return text
+
+
+def draw(series: list, path: Path) -> None:
+    """Relative errors, seed by seed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    names = [name if estimator == "unadjusted" else f"{name}: {estimator}" for name, estimator, _ in series]
+    names[0] = "unadjusted"
+    for panel, level in zip(figure.subplots(1, len(LEVELS), sharey=True), LEVELS, strict=True):
+        for place, (_, estimator, rows) in enumerate(series):
+            values = errors(rows, level, estimator)
+            panel.plot(values, np.full(len(values), place), "o", ms=3, alpha=0.4, color=f"C{place // 2}")
+            panel.plot(values.mean(), place, "k|", ms=12)
+        panel.set(title=f"{level} confounding", xlabel="relative error of the ATT", yticks=range(len(names)))
+        panel.set_yticklabels(names, fontsize=8)
+        panel.set_xlim(left=0)
+    figure.axes[0].invert_yaxis()
+    figure.savefig(path, dpi=110)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Draw, train, estimate, compare."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", help="JSON lines with `abstract`, or a Hub id")
+    parser.add_argument("--smollm2", help="causal language model: folder, .gguf file or Hub id")
+    parser.add_argument("--minilm", help="BERT-like encoder: folder or Hub id")
+    parser.add_argument("--only", help="one predictor")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--out", type=Path, default=Path("runs/peerread"))
+    parser.add_argument("--smoke", action="store_true", help="everything, in small")
+    options = parser.parse_args(arguments)
+    if options.data is None and not options.smoke:
+        parser.error("Name the abstracts with --data, or pass --smoke.")
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.simplefilter("ignore", UserWarning)
+    abstracts = tiny_abstracts(200) if options.smoke else read_abstracts(options.data)
+    for name, make in predictors(abstracts, options).items():
+        if options.only in (None, name):
+            measure(name, make, abstracts, 1 if options.smoke else options.seeds, options.out)
+    print(report(options.out))
+
+
+if __name__ == "__main__":
+    main()

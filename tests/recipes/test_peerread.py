@@ -1,0 +1,142 @@
+"""The recipe peerread: outcomes with a known effect, estimators by hand, kept layers against whole models."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "peerread"
+SHAPE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    monkeypatch.syspath_prepend(str(RECIPE))
+    names = [file.stem for file in RECIPE.glob("*.py")]
+    import abstracts
+    import estimators
+    import peerread
+    import top_layer
+
+    yield {"abstracts": abstracts, "estimators": estimators, "peerread": peerread, "top_layer": top_layer}
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def test_outcomes_follow_the_published_recipe(recipe):
+    module = recipe["abstracts"]
+    texts = module.of_texts(["deep nets"] * 20_000 + ["an organ of logic"] * 80_000)
+    assert texts.buzzy.mean() == 0.2  # "organ" is not "gan"
+    # At this share the published effects, and what an unadjusted comparison finds.
+    for level, att, seen in (("low", 0.062, 0.088), ("medium", 0.057, 0.150), ("high", 0.032, 0.180)):
+        drawn = module.draw_outcomes(texts, module.LEVELS[level], seed=0)
+        assert drawn.att == pytest.approx(att, abs=0.0015)
+        assert recipe["estimators"].unadjusted(drawn) == pytest.approx(seen, abs=0.012)
+        assert drawn.treated[texts.buzzy == 1].mean() == pytest.approx(0.07, abs=0.01)
+
+
+def test_who_is_treated_does_not_depend_on_the_level(recipe):
+    module = recipe["abstracts"]
+    texts = module.tiny_abstracts(50)
+    one, other = (module.draw_outcomes(texts, strength, seed=3) for strength in (1.0, 25.0))
+    assert (one.treated == other.treated).all()
+
+
+def test_with_the_confounder_known_estimates_are_shares(recipe):
+    module, estimators = recipe["abstracts"], recipe["estimators"]
+    texts = module.tiny_abstracts(4_000)
+    drawn = module.draw_outcomes(texts, 5.0, seed=0)
+    known = estimators.Buzzy(texts)
+    found = estimators.estimates(known.predict(drawn, np.zeros(len(texts), dtype=int), 0), drawn)
+    # By hand: differences of shares, weighted by how many of the treated are buzzy.
+    wanted = 0.0
+    for buzzy in (0, 1):
+        mine = texts.buzzy == buzzy
+        shares = [drawn.accepted[mine & (drawn.treated == arm)].mean() for arm in (0, 1)]
+        wanted += (shares[1] - shares[0]) * (mine & (drawn.treated == 1)).sum() / drawn.treated.sum()
+    assert found["plug-in"] == pytest.approx(wanted)
+    assert found["AIPW"] == pytest.approx(wanted)  # with saturated models both are the same number
+
+
+def test_an_abstract_is_predicted_by_the_other_folds(recipe):
+    module, estimators = recipe["abstracts"], recipe["estimators"]
+    texts = module.tiny_abstracts(60)
+    drawn = module.draw_outcomes(texts, 5.0, seed=0)
+    fold = estimators.folds_of(60, 5, seed=0)
+    assert np.bincount(fold).tolist() == [12] * 5
+    linear = estimators.Linear("words", estimators.words(texts))
+    before = linear.predict(drawn, fold, 0)
+    turned = module.Outcomes(drawn.treated, drawn.accepted.copy(), drawn.att)
+    turned.accepted[fold == 0] = 1 - turned.accepted[fold == 0]
+    after = linear.predict(turned, fold, 0)
+    assert (before.untreated[fold == 0] == after.untreated[fold == 0]).all()
+    assert (before.untreated[fold == 1] != after.untreated[fold == 1]).any()
+
+
+@pytest.fixture(params=["llama", "bert"])
+def pretrained(request, tmp_path):
+    words = ["<s>", "<unk>", "no", "yes", "Treated", "Accepted", ":", "deep", "nets", "logic", "of"]
+    backend = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = Whitespace()
+    options = {"bos_token": "<s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=backend, **options).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    if request.param == "llama":
+        LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **SHAPE)).save_pretrained(tmp_path)
+    else:
+        BertForMaskedLM(BertConfig(vocab_size=len(words), **SHAPE)).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_kept_layers_say_what_the_whole_model_says(recipe, pretrained):
+    module = recipe["top_layer"]
+    texts = recipe["abstracts"].of_texts(["deep nets", "logic", "logic of deep nets of logic", "of logic"])
+    model, tokenizer = module.load(str(pretrained))
+    written = module.write(texts, model, tokenizer)
+    row = module.Row.of(tokenizer)
+    top = module.TopLayer(model, row).eval()
+    for name, parameter in top.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    rows = np.arange(4)
+    with torch.no_grad():
+        for arm in (0, 1):
+            found = top(*written.batch(rows, np.full(4, arm)))
+            for number, text in enumerate(texts.texts):
+                ids = [*row.before, *tokenizer(text)["input_ids"], *row.tail(arm)]
+                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -len(row.tail(arm)) :]
+                wanted = logits[:, row.values[1]] - logits[:, row.values[0]]
+                torch.testing.assert_close(found[number], wanted, atol=5e-3, rtol=5e-3)  # kept in half precision
+
+
+def test_adapters_learn(recipe, pretrained):
+    module, estimators = recipe["top_layer"], recipe["estimators"]
+    texts = recipe["abstracts"].of_texts(["deep nets", "logic"] * 64)
+    drawn = recipe["abstracts"].Outcomes(1 - texts.buzzy, texts.buzzy, 0.0)
+    model, tokenizer = module.load(str(pretrained))
+    adapted = module.Adapted(
+        "tiny", str(pretrained), module.write(texts, model, tokenizer), epochs=40, learning_rate=1e-2
+    )
+    found = adapted.predict(drawn, estimators.folds_of(128, 2, seed=0), 0)
+    assert (found.propensity[texts.buzzy == 1] < 0.2).all()
+    assert (found.untreated[texts.buzzy == 1] > 0.8).all()
+
+
+@pytest.mark.slow
+def test_smoke(recipe, tmp_path):
+    recipe["peerread"].main(["--smoke", "--out", str(tmp_path)])
+    assert "small, from scratch" in (tmp_path / "peerread.md").read_text()
+    metrics = json.loads((tmp_path / "expected.json").read_text())
+    assert len(metrics) == 3 * (1 + 2 * 4)
+    assert (tmp_path / "peerread.png").stat().st_size > 10_000
+    # What is there is not done again.
+    before = (tmp_path / "tf-idf.json").stat().st_mtime_ns
+    recipe["peerread"].main(["--smoke", "--out", str(tmp_path)])
+    assert (tmp_path / "tf-idf.json").stat().st_mtime_ns == before
