@@ -100,3 +100,25 @@ def test_questions_are_shared_out_and_the_answers_are_the_same(tmp_path, monkeyp
     answers = Path("both.jsonl").read_text()
     assert answers == Path("one.jsonl").read_text()
     assert sum("error" in line for line in answers.splitlines()) >= 6
+
+
+def test_what_is_not_shared_out_is_done_by_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"X": rng.integers(0, 2, 200), "Y": rng.integers(0, 2, 200)}).astype(str).to_csv(
+        "table.csv", index=False
+    )
+    Path("dag.csv").write_text("cause,effect\nX,Y\n")
+    training = ("train", "table.csv", "--dag", "dag.csv", "--out", "run", "--epochs", "1")
+    code, _, err = ended(started(*training, "--processes", "2"))
+    assert (code, err.count("warning: A table is trained on by one process")) == (0, 1), err
+    code, out, err = ended(
+        started("effect", "run", "--target", "Y", "--do", "X=1", "--processes", "2", "--json")
+    )
+    assert (code, err.count("warning: One question is answered by one process")) == (0, 1), err
+    assert json.loads(out)["target"] == "Y"
+    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "hf_trace")
+    code, _, err = ended(
+        started("simulate", "small", "--sequences", "20", "--out", "world", launcher=launcher)
+    )
+    assert (code, err.count("Wrote world")) == (0, 1), err

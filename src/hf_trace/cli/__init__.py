@@ -8,7 +8,7 @@ from hf_trace.cli.demonstration import demo
 from hf_trace.cli.discovery import discover
 from hf_trace.cli.effects import effect
 from hf_trace.cli.evaluation import evaluate
-from hf_trace.cli.launching import is_helping, processes_not_started, start_processes
+from hf_trace.cli.launching import forget_launch, is_helping, processes_not_started, start_processes
 from hf_trace.cli.outcomes import outcomes
 from hf_trace.cli.ranking import rank
 from hf_trace.cli.simulation import simulate
@@ -37,6 +37,10 @@ for _command, _example in _COMMANDS:
     app.command(epilog=f"Example: `{_example}`")(_command)
 
 
+# What several processes work on together; of everything else the main one does all.
+_SHARED = ("discover", "train", "effect")
+
+
 def main() -> None:
     """Entry point: one line per mistake, never a traceback for bad input."""
     command = typer.main.get_command(app)
@@ -45,6 +49,10 @@ def main() -> None:
     arguments = sys.argv[1:] or ["--help"]
     if is_helping():
         hush()
-    if (count := processes_not_started()) > 1:
+    if arguments[0] not in _SHARED:
+        if is_helping():
+            sys.exit(0)
+        forget_launch()
+    elif (count := processes_not_started()) > 1:
         sys.exit(run(lambda: start_processes(count), usage_error))
     sys.exit(run(lambda: command.main(arguments, standalone_mode=False, prog_name="hf-trace"), usage_error))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hf_trace.cli.inputs import quieten_host
-from hf_trace.cli.launching import is_helping
+from hf_trace.cli.launching import is_helping, work_alone
 from hf_trace.cli.options import Case, Event, Json, Processes, Query, Seed, Time, TimeUnit
 from hf_trace.cli.what_if import what_if
 from hf_trace.console import print_json, print_table, progress, say, warn
@@ -75,8 +75,8 @@ def effect(
     json_output: Json = False,
 ) -> None:
     """Answer p(target | do, given), or how much an intervention changes it."""
-    if queries is None and is_helping():
-        return  # there is nothing to share out
+    if queries is None:
+        work_alone("One question is answered")
     if log is not None:
         columns = {"case_column": case_column, "event_column": event_column, "time_column": time_column}
         columns |= {"query": query, "time_unit": time_unit}

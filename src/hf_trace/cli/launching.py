@@ -13,12 +13,14 @@ from typing import NoReturn
 
 import typer
 
+from hf_trace.console import warn
 from hf_trace.errors import ProcessError, SettingsError
 
 # What else speaks to a launched process: how it knows that it is one, see ``hf_trace.hub.processes``.
 LAUNCHED = "HF_TRACE_LAUNCHED"
 _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0
+_PLACES = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # Set by launchers that start every process themselves.
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
@@ -62,6 +64,25 @@ def _asked_for(command: Sequence[str]) -> int:
 def is_helping() -> bool:
     """Whether this process works for another, which speaks and writes."""
     return int(os.environ.get("RANK", "0")) > 0
+
+
+def work_alone(what: str) -> None:
+    """Let the main process of a launch do what is not shared out, as if it had been started alone; others end.
+
+    Args:
+        what: What is done by one process, for the user.
+    """
+    if is_helping():
+        raise typer.Exit
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        warn(f"{what} by one process; the others have nothing to do.")
+        forget_launch()
+
+
+def forget_launch() -> None:
+    """Make this process one that was started alone."""
+    for name in (*_PLACES, *_SIZES):
+        os.environ.pop(name, None)
 
 
 def _is_launched() -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from hf_trace.cli.inputs import quieten_host, read_events
+from hf_trace.cli.launching import work_alone
 from hf_trace.cli.options import (
     Case,
     Contexts,
@@ -98,6 +99,7 @@ def train(
 ) -> None:
     """Train a model on an event log or a table; writes one folder that `from_pretrained` loads."""
     if dag is not None:
+        work_alone("A table is trained on")
         chosen = {
             "model": model,
             "lora": lora,
