@@ -76,6 +76,11 @@ class HubStandIn:
         }
         return {**found, **({"HF_TOKEN": token} if token else {})}
 
+    def create_for_others(self, repo_id, kind="model"):
+        """A public repository of somebody else."""
+        repository = self.repositories[kind, repo_id] = Repository(private=False)
+        repository.commit({"README.md": b"# theirs"})
+
     def files(self, repo_id, kind="model"):
         """The files of the newest commit."""
         repository = self.repositories[kind, repo_id]
@@ -163,12 +168,13 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.body)
         repo_id = f"{asked.get('organization') or 'ann'}/{asked['name']}"
         kind = asked.get("type", "model")
+        is_private = bool(asked.get("private")) or asked.get("visibility") == "private"
         if not self.may_write(repo_id):
             return None
         url = f"{self.hub.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
         if (kind, repo_id) in self.hub.repositories:
             return self.reply({"error": "You already created this model repo", "url": url}, 409)
-        repository = self.hub.repositories[kind, repo_id] = Repository(bool(asked.get("private")))
+        repository = self.hub.repositories[kind, repo_id] = Repository(is_private)
         repository.commit({".gitattributes": b""})
         return self.reply({"url": url, "name": repo_id, "id": repo_id})
 

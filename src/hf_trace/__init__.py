@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hf_trace.data.windows import cut_windows
     from hf_trace.errors import HfTraceError
     from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
+    from hf_trace.hub.data_publication import push_log
     from hf_trace.hub.effect_pipeline import CausalEffectPipeline
     from hf_trace.hub.pipelines import CausalDiscoveryPipeline
     from hf_trace.hub.training import TrainingSettings, train
@@ -50,6 +51,7 @@ _HOMES = {
     "draw_graph": "report.figure",
     "encode_table": "data.dags.encoding",
     "infer_schema": "data.dags.inference",
+    "push_log": "hub.data_publication",
     "read_log": "data.reading",
     "train": "hub.training",
     "train_dag": "hub.dag_training",
@@ -73,6 +75,7 @@ __all__ = [
     "draw_graph",
     "encode_table",
     "infer_schema",
+    "push_log",
     "read_log",
     "train",
     "train_dag",

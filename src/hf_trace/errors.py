@@ -91,6 +91,10 @@ class OutputError(HfTraceError):
     """A result cannot be written where it was asked for."""
 
 
+class PublishError(HfTraceError):
+    """Something cannot be published on the Hub."""
+
+
 class ProcessError(HfTraceError):
     """A process that works on a run with others has failed, or has lost them."""
 

@@ -10,6 +10,7 @@ from hf_trace.cli.effects import effect
 from hf_trace.cli.evaluation import evaluate
 from hf_trace.cli.launching import forget_launch, is_helping, processes_not_started, start_processes
 from hf_trace.cli.outcomes import outcomes
+from hf_trace.cli.publishing import push
 from hf_trace.cli.ranking import rank
 from hf_trace.cli.simulation import simulate
 from hf_trace.cli.training import train
@@ -31,6 +32,7 @@ _COMMANDS = (
     (rank, "hf-trace rank runs/line line.csv --outcome 'pressure lost' --id shift-7 --top 5"),
     (evaluate, "hf-trace evaluate graph.json truth.csv"),
     (simulate, "hf-trace simulate small --out runs/small --sequences 500"),
+    (push, "hf-trace push runs/alarms ORG/alarms --license mit --dry-run"),
     (demo, "hf-trace demo --out runs/demo"),
 )
 for _command, _example in _COMMANDS:

@@ -57,17 +57,17 @@ class AdapterModel(PreTrainedModel):
         run = str(pretrained_model_name_or_path)
         config = config or AdapterConfig.from_pretrained(run)
         # What is said of the run's own files is not true of the base's.
-        for name in ("adapter_kwargs", "revision", "subfolder", "gguf_file"):
+        revision = kwargs.pop("revision", None)
+        for name in ("adapter_kwargs", "subfolder", "gguf_file"):
             kwargs.pop(name, None)
         base = _base(run, config, kwargs)
         base.resize_token_embeddings(config.vocab_size, mean_resizing=False)
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             setattr(base.config, name, getattr(config, name, None))
             setattr(base.generation_config, name, getattr(config, name, None))
-        adapted = _adapted(run, base, getattr(config, "_commit_hash", None))
+        adapted = _adapted(run, base, revision)
         loaded: PreTrainedModel = adapted.merge_and_unload()
         loaded.config._name_or_path = loaded.name_or_path = run
-        loaded.config._commit_hash = getattr(config, "_commit_hash", None)
         return loaded.eval()
 
 

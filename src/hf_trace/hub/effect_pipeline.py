@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, Pipeline, PreTrainedModel
+from transformers import Pipeline, PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_trace.causal.conditionals import Conditionals
@@ -23,6 +23,8 @@ from hf_trace.hub.bagging import member_folders
 from hf_trace.hub.dag_folds import Folds
 from hf_trace.hub.effect_estimates import row_columns, shown_estimate, with_jackknife
 from hf_trace.hub.effect_records import Reader, is_question, questions
+from hf_trace.hub.publishable import Publishable
+from hf_trace.hub.run_model import AutoModelForCausalLM
 from hf_trace.hub.run_source import run_of
 from hf_trace.hub.runs import METRICS_FILE, TRAINING_FILE, check_vocabulary, load_model, read_json
 from hf_trace.scoring.oracle import Oracle
@@ -34,7 +36,7 @@ _SETTINGS = tuple(field.name for field in fields(AnswerSettings) if field.name !
 _CALL_OPTIONS = ("estimator", "data", "target_value", "on_refusal")
 
 
-class CausalEffectPipeline(Pipeline):
+class CausalEffectPipeline(Publishable, Pipeline):
     """Interventional distributions and effects, from a language model of sequencified rows (arXiv 2409.18581).
 
     A question is ``{"target": Y, "do": {A: a}, "given": {Z: z}}``. What is done to a variable may be a value; for a
@@ -100,6 +102,11 @@ class CausalEffectPipeline(Pipeline):
     def schema(self) -> DagSchema:
         """The graph and its variables."""
         return self.variables.schema
+
+    @property
+    def run_tokenizer(self) -> DagTokenizer:
+        """What ``save_pretrained`` writes."""
+        return self.variables
 
     @cached_property
     def members(self) -> list[Conditionals]:

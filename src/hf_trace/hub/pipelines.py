@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any, get_args
 
 import torch
-from transformers import AutoModelForCausalLM, Pipeline, PreTrainedModel
+from transformers import Pipeline, PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_trace.causal.allowed_pairs import AllowedPairs
@@ -31,7 +31,9 @@ from hf_trace.hub import oracle_quality
 from hf_trace.hub.bagging import doubt, load_members, member_seed
 from hf_trace.hub.decisions import Decisions
 from hf_trace.hub.pooling_options import at_least_one, columns, frequency, resamples
+from hf_trace.hub.publishable import Publishable
 from hf_trace.hub.records import is_single, sequences
+from hf_trace.hub.run_model import AutoModelForCausalLM
 from hf_trace.hub.run_source import run_of
 from hf_trace.hub.runs import METRICS_FILE, check_vocabulary, read_json
 from hf_trace.hub.tied_scores import scored_in_both_orders
@@ -50,7 +52,7 @@ _SEQUENCES_AT_ONCE = 32
 ScoredSequence = tuple[EventSequence, PairScores]
 
 
-class CausalDiscoveryPipeline(Decisions, Pipeline):
+class CausalDiscoveryPipeline(Decisions, Publishable, Pipeline):
     """Causal graphs of event sequences, read off a frozen causal language model (TRACE, arXiv 2602.01135).
 
     Call parameters are the fields of ``DiscoverySettings``, where ``knowledge`` may also be a mapping or a JSON
@@ -110,6 +112,11 @@ class CausalDiscoveryPipeline(Decisions, Pipeline):
         acts = torch.tensor([name not in self.outcome_events for name in self.events.event_types])
         ids, shares = (torch.from_numpy(each) for each in (self.events.event_ids, self.events.frequencies))
         self.alphabet = Alphabet(ids[acts], shares[acts])
+
+    @property
+    def run_tokenizer(self) -> EventTokenizer:
+        """What ``save_pretrained`` writes."""
+        return self.events
 
     @cached_property
     def members(self) -> list[Oracle]:

@@ -53,6 +53,4 @@ def run_of(model: "PreTrainedModel", *, members: bool = False) -> str:
     """
     name = str(getattr(model.config, "_name_or_path", "") or "")
     revision = getattr(model.config, "_commit_hash", None)
-    if not name or revision is None:
-        return name
-    return str(local_run(name, revision=revision, members=members))
+    return str(local_run(name, revision=revision, members=members)) if name else ""

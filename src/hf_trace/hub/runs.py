@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from hf_trace.data.writing import atomic_path
 from hf_trace.errors import ModelLoadError, OutputError, SettingsError, VocabularyMismatchError, first_line
 from hf_trace.hub.adapter_model import ADAPTER_FOLDER, adapter_config
+from hf_trace.hub.remote_code import CUSTOM_PIPELINES
 from hf_trace.hub.run_source import local_run
 from hf_trace.tokenization.dag_tokenizer import DagTokenizer
 
@@ -196,18 +197,20 @@ def save_run(
         **documents: By name of their files, without ``.json``.
     """
     model.config.use_cache = True
+    if hasattr(model.config, CUSTOM_PIPELINES):  # the shim of the model it started from
+        delattr(model.config, CUSTOM_PIPELINES)
     if adapter is None or base is None:
         model.save_pretrained(folder)
     else:
         shutil.copytree(adapter, folder / ADAPTER_FOLDER)
         adapter_config(model, base).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _ensure_auto_tokenizer(folder, tokenizer)
+    ensure_auto_tokenizer(folder, tokenizer)
     for name, document in documents.items():
         write_json(folder / f"{name}.json", document)
 
 
-def _ensure_auto_tokenizer(folder: Path, tokenizer: RunTokenizer) -> None:
+def ensure_auto_tokenizer(folder: Path, tokenizer: RunTokenizer) -> None:
     """Make ``AutoTokenizer`` read the folder right beside every model type.
 
     Beside qwen2 and a few more, Transformers ignores ``tokenizer_class`` and builds a byte-pair tokenizer in

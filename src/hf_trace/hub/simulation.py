@@ -21,7 +21,7 @@ from hf_trace.hub.runs import TRAINING_FILE, check_replaceable, new_folder, writ
 from hf_trace.hub.world_model import save_oracle
 
 EVENTS_FILE, TRUTH_FILE, PAIRS_FILE = "events.parquet", "truth.json", "true_pairs.parquet"
-_SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 # Structural truth lists every pair with a weight.
 _MOST_LISTED_TYPES = 2_000
 _TRUTH_SEQUENCES = 100
@@ -158,8 +158,8 @@ def _structural_graph(world: World) -> CausalGraph:
 def _events(log: EventLog) -> pd.DataFrame:
     """One row per event, with the split of its sequence."""
     lengths = log.sequence_lengths
-    bounds = np.cumsum(list(_SPLITS.values())) * len(log)
-    split = np.array(list(_SPLITS), dtype=object)[np.searchsorted(bounds[:-1], np.arange(len(log)), "right")]
+    bounds = np.cumsum(list(SPLITS.values())) * len(log)
+    split = np.array(list(SPLITS), dtype=object)[np.searchsorted(bounds[:-1], np.arange(len(log)), "right")]
     return pd.DataFrame({
         "id": np.repeat(np.array(log.ids, dtype=object), lengths),
         "event": np.array(log.event_types, dtype=object)[log.codes],

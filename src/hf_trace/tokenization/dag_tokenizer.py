@@ -151,6 +151,10 @@ class DagTokenizer:
         """Write ``tokenizer.json`` and ``tokenizer_config.json``; the latter holds the graph."""
         self.tokenizer.save_pretrained(str(folder))
 
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
+        """Publish the tokenizer alone; ``push_to_hub`` of the pipeline publishes the whole run."""
+        return self.tokenizer.push_to_hub(repo_id, **kwargs)
+
     def agrees_with(self, other: Any) -> bool:
         """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""
         tokens = [*map(start_token, list(self.variables)[:3])]

@@ -203,6 +203,10 @@ class EventTokenizer:
         """Write ``tokenizer.json`` and ``tokenizer_config.json``."""
         self.tokenizer.save_pretrained(str(folder))
 
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
+        """Publish the tokenizer alone; ``push_to_hub`` of the pipeline publishes the whole run."""
+        return self.tokenizer.push_to_hub(repo_id, **kwargs)
+
     def agrees_with(self, other: Any) -> bool:
         """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""
         events = list(self.event_types[:3])
