@@ -75,18 +75,27 @@ def pump_schema() -> DagSchema:
 
 
 def build_pump_dag(folder: str | PathLike[str]) -> DagTokenizer:
+    """Write the tokenizer of the pumping station; see ``build_dag``."""
+    return build_dag(pump_schema(), folder, history="full", order="random")
+
+
+def build_dag(
+    schema: DagSchema, folder: str | PathLike[str], *, history: str = "parents", order: str = "fixed"
+) -> DagTokenizer:
     """Write the tokenizer of a table whose variables have a known graph.
 
     Beside ``tokenizer.json`` and ``tokenizer_config.json`` there is ``dag.json`` (the graph) and ``examples.jsonl``
-    (records, the order of their variables, their tokens and ids).
+    (records of values drawn at random, the order of their variables, their tokens and ids).
 
     Args:
+        schema: The graph.
         folder: Where to write; made if absent.
+        history: ``"parents"`` or ``"full"``, see ``DagTokenizer``.
+        order: ``"fixed"`` or ``"random"``, see ``DagTokenizer``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    schema = pump_schema()
-    tokenizer = DagTokenizer.from_schema(schema, history="full", order="random")
+    tokenizer = DagTokenizer.from_schema(schema, history=history, order=order)
     tokenizer.save_pretrained(folder)
     schema.save(folder / DAG_FILE)
     rng = np.random.default_rng(0)
