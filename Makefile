@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 SET_UP := $(VENV)/.installed
 
-.PHONY: demo test slow check format clean
+.PHONY: demo test slow check format docs clean
 
 demo: $(SET_UP)
 	$(BIN)/hf-trace demo --out runs/demo
@@ -23,6 +23,10 @@ check: $(SET_UP)
 format: $(SET_UP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(SET_UP)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(SET_UP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
