@@ -65,6 +65,7 @@ class Engine:
         train: How to make it again.
         use: A question.
         limits: What it is not for.
+        folder: Of the run.
     """
 
     recipe: str
@@ -74,6 +75,7 @@ class Engine:
     train: str
     use: str
     limits: str
+    folder: str = "model"
 
 
 ENGINES = [
@@ -89,6 +91,18 @@ ENGINES = [
         "Playing chess: it knows positions that come up in these games, as these players play them, and no others. "
         "Moves that nobody makes are no tokens of it. Where a move is forced that was hardly seen there, the answer "
         "can be worse than conditioning; heed its warnings.",
+    ),
+    Engine(
+        "maze",
+        "Engine of robots in mazes",
+        "A Llama of three layers, 96 wide, that predicts walls, floor, writer, goal, program, path and outcome.",
+        "1,000 to 100,000 simulated rows: mazes of 4 by 4 cells, programs of at most eight moves by writers of two "
+        "skills, more of them experts where the floor is wet. The rows are made by the recipe.",
+        "python recipes/maze/maze.py --out runs/maze",
+        '{"target": "reached", "given": {"walls": [], "goal": "c3"}, "do": {"program": ["N", "N", "..."]}}',
+        "Mazes of another size, floors or writers of another kind. With 1,000 rows it is hardly better than regression; "
+        "for averages over all mazes a regression is better. One seed was trained.",
+        "rows-100000",
     ),
 ]
 
@@ -132,7 +146,7 @@ def engine_card(engine: Engine) -> str:
 
 **Make it again.** `{engine.train}`
 
-**Use it.** `pipeline("causal-effect", model="runs/{engine.recipe}/model")({engine.use})` after `import hf_trace`.
+**Use it.** `pipeline("causal-effect", model="runs/{engine.recipe}/{engine.folder}")({engine.use})` after `import hf_trace`.
 
 ## Measured against the truth
 

@@ -9,6 +9,7 @@ other methods get the same rows. All are judged by the exact answers on mazes th
 """
 
 import argparse
+import datetime
 import json
 import os
 import time
@@ -31,6 +32,7 @@ from hf_trace.data.dags.encoding import encode_table
 from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
 
 ENGINE = "this package"
+HARDWARE = "2 CPU cores shared with other work, one thread"
 CONFUSED = "p(Y | A, maze), exactly"
 SEED = 1
 QUESTION_SEED, RESAMPLES, MAZES = 1_000_000, 2000, 4000
@@ -175,7 +177,14 @@ def report(out: Path) -> None:
             metrics |= _metrics(document, kind)
     text = "\n".join(lines).strip() + "\n"
     (out / "maze.md").write_text(text, encoding="utf-8")
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    document = {
+        "question": "What would another program have done, in a maze nobody has seen?",
+        "date": datetime.date.today().isoformat(),
+        "hardware": HARDWARE,
+        "command": "python recipes/maze/maze.py --out runs/maze",
+        "metrics": metrics,
+    }
+    (out / "expected.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     draw(documents, out / "maze.png")
     print(text)
 
@@ -220,12 +229,13 @@ def draw(documents: list[dict], path: Path) -> None:
 
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     sizes = [document["rows"] for document in documents]
+    names = list(documents[0]["errors"]["complete"])
     for panel, kind in zip(figure.subplots(1, len(KINDS), sharex=True), KINDS, strict=True):
-        for number, name in enumerate(documents[0]["errors"][kind]):
+        for name in documents[0]["errors"][kind]:
             values = np.array(
                 [interval(np.array(each["errors"][kind][name]["reached"])) for each in documents]
             )
-            style = {"color": f"C{number}", "lw": 1}
+            style = {"color": f"C{names.index(name)}", "lw": 1}
             if name == ENGINE:
                 style = {"color": "black", "lw": 2, "marker": "o"}
             elif name == CONFUSED:

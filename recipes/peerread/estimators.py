@@ -26,6 +26,28 @@ class Predictions:
     accepted_if_treated: Floats
 
 
+def read_out(found: Predictions, outcomes: Outcomes) -> Predictions:
+    """What a predictor says of an abstract taken as two numbers, and treatment and outcome regressed on these.
+
+    The two are its log-odds of treatment and of acceptance without treatment. Both were learned from other abstracts;
+    logistic regressions with three and four weights say what they are worth. A predictor that is too sure of itself is
+    corrected, and what it found in the outcome serves the propensity too.
+    """
+    said = np.stack([_log_odds(found.propensity), _log_odds(found.untreated)], axis=1)
+    treated = outcomes.treated
+    columns = [np.column_stack([said, np.full(len(said), arm)]) for arm in (0, 1)]
+    propensity = LogisticRegression(C=np.inf).fit(said, treated)
+    outcome = LogisticRegression(C=np.inf).fit(np.column_stack([said, treated]), outcomes.accepted)
+    return Predictions(
+        propensity.predict_proba(said)[:, 1], *(outcome.predict_proba(each)[:, 1] for each in columns)
+    )
+
+
+def _log_odds(chance: Floats) -> Floats:
+    chance = np.clip(chance, 1e-4, 1 - 1e-4)
+    return np.log(chance / (1 - chance))
+
+
 class Predictor(Protocol):
     """A way to predict treatment and outcome from abstracts."""
 

@@ -8,6 +8,7 @@ Every estimate is kept as soon as it is there; a run that was interrupted goes o
 """
 
 import argparse
+import datetime
 import json
 import os
 import time
@@ -20,12 +21,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 from abstracts import LEVELS, Abstracts, draw_outcomes, read_abstracts, tiny_abstracts
-from estimators import Buzzy, Linear, Predictor, estimates, folds_of, unadjusted, words
+from estimators import Buzzy, Linear, Predictions, Predictor, estimates, folds_of, read_out, unadjusted, words
 from from_scratch import Scratch
 from top_layer import Adapted, kept, load, write
 from transformers.utils import logging
 
+from hf_trace.data.writing import atomic_path
+
 SEEDS = 20
+LARGE = (
+    100_000_000  # weights from which on a model reads the abstracts in bfloat16, which takes half the time
+)
 
 
 def predictors(abstracts: Abstracts, options: argparse.Namespace) -> dict[str, Callable[[], Predictor]]:
@@ -53,6 +59,8 @@ def adapted(name: str, folder: str, abstracts: Abstracts, options: argparse.Name
     def read():
         started = time.process_time()
         model, tokenizer = load(folder, gguf)
+        if model.num_parameters() > LARGE:
+            model = model.to(torch.bfloat16)
         written = write(abstracts, model, tokenizer)
         note = {"seconds to read all abstracts": time.process_time() - started}
         (options.out / f"{_file(name)}-read.json").write_text(json.dumps(note), encoding="utf-8")
@@ -66,31 +74,45 @@ def _file(name: str) -> str:
 
 
 def measure(name: str, make: Callable[[], Predictor], abstracts: Abstracts, seeds: int, out: Path) -> None:
-    """All levels and seeds of one predictor; what its file has is not done again."""
-    path, predictor = out / f"{_file(name)}.json", None
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"name": name, "rows": []}
-    done = {(row["level"], row["seed"]) for row in found["rows"]}
+    """What one predictor says at all levels and seeds; a file that is there is not made again."""
+    predictor, folder = None, out / "predictions" / _file(name)
+    folder.mkdir(parents=True, exist_ok=True)
     for seed in range(seeds):
         for level, strength in LEVELS.items():
-            if (level, seed) in done:
+            path = folder / f"{level}-{seed}.npz"
+            if path.exists():
                 continue
             predictor = predictor or make()
             outcomes = draw_outcomes(abstracts, strength, seed)
             started = time.process_time()
-            predicted = predictor.predict(outcomes, folds_of(len(abstracts), predictor.folds, seed), seed)
-            found["rows"].append(
-                {
-                    "level": level,
-                    "seed": seed,
-                    "att": outcomes.att,
-                    "unadjusted": unadjusted(outcomes),
-                    **estimates(predicted, outcomes),
-                    "seconds": time.process_time() - started,
-                    "buzzy seen": float(np.corrcoef(predicted.untreated, abstracts.buzzy)[0, 1]),
-                }
-            )
-            path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            said = predictor.predict(outcomes, folds_of(len(abstracts), predictor.folds, seed), seed)
+            seconds = time.process_time() - started
+            with atomic_path(path) as temporary, open(temporary, "wb") as file:
+                np.savez(
+                    file,
+                    seconds=seconds,
+                    **{key: value.astype(np.float32) for key, value in vars(said).items()},
+                )
         print(f"{name}: seed {seed}", flush=True)
+
+
+def estimated(name: str, abstracts: Abstracts, out: Path) -> list[dict]:
+    """Estimates from everything that a predictor has said, a row for each level and seed."""
+    rows = []
+    for path in sorted((out / "predictions" / _file(name)).glob("*.npz")):
+        level, seed = path.stem.split("-")
+        outcomes = draw_outcomes(abstracts, LEVELS[level], int(seed))
+        with np.load(path) as stored:
+            parts = {key: stored[key].astype(np.float64) for key in stored.files}
+        seconds = float(parts.pop("seconds"))
+        said = Predictions(**parts)
+        row = {"level": level, "seed": int(seed), "att": outcomes.att, "seconds": seconds}
+        row |= {"unadjusted": unadjusted(outcomes), **estimates(said, outcomes)}
+        if name != "confounder known":
+            again = estimates(read_out(said, outcomes), outcomes)
+            row |= {f"{estimator}, read out": value for estimator, value in again.items()}
+        rows.append(row)
+    return rows
 
 
 def errors(rows: list[dict], level: str, estimator: str) -> np.ndarray:
@@ -98,15 +120,14 @@ def errors(rows: list[dict], level: str, estimator: str) -> np.ndarray:
     return np.array([abs(row[estimator] - row["att"]) / row["att"] for row in rows if row["level"] == level])
 
 
-def report(out: Path) -> str:
+def report(names: list[str], abstracts: Abstracts, out: Path) -> str:
     """Table, metrics and figure of what was measured."""
-    documents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
-    found = {each["name"]: each["rows"] for each in documents if isinstance(each, dict) and "rows" in each}
+    found = {name: rows for name in names if (rows := estimated(name, abstracts, out))}
     lines = ["| predictor | estimator | seeds | " + " | ".join(LEVELS) + " | CPU s a data set |",
              "|---|---|---|" + "---|" * (len(LEVELS) + 1)]  # fmt: skip
-    first = next(iter(found.values()))
-    series = [("none", "unadjusted", first)]
-    series += [(name, each, rows) for name, rows in found.items() for each in ("plug-in", "AIPW")]
+    series = [("none", "unadjusted", next(iter(found.values())))]
+    for name, rows in found.items():
+        series += [(name, each, rows) for each in rows[0] if each.startswith(("plug-in", "AIPW"))]
     metrics = {}
     for name, estimator, rows in series:
         cells = []
@@ -116,14 +137,21 @@ def report(out: Path) -> str:
             cells.append(f"{values.mean():.2f} ± {error:.2f}")
             metrics[f"{name}, {estimator}, {level}: mean relative error"] = {
                 "value": round(float(values.mean()), 4),
-                "tolerance": round(max(0.05, 2 * float(error)), 4),
+                "tolerance": round(max(0.05, 2 * float(np.nan_to_num(error))), 4),
             }
         seconds = np.mean([row["seconds"] for row in rows]) if estimator != "unadjusted" else 0
         count = len({row["seed"] for row in rows})
         lines.append(f"| {name} | {estimator} | {count} | " + " | ".join(cells) + f" | {seconds:.1f} |")
     text = "\n".join(lines) + "\n"
     (out / "peerread.md").write_text(text, encoding="utf-8")
-    (out / "expected.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    document = {
+        "question": "How much does a treatment move acceptance, when the confounder is written in the abstract?",
+        "date": datetime.date.today().isoformat(),
+        "hardware": "2 CPU cores shared with other work, one thread",
+        "command": "python recipes/peerread/peerread.py --data PATH/TO/cs_ai.jsonl --smollm2 PATH --minilm PATH",
+        "metrics": metrics,
+    }
+    (out / "expected.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     draw(series, out / "peerread.png")
     return text
 
@@ -138,7 +166,7 @@ def draw(series: list, path: Path) -> None:
     for panel, level in zip(figure.subplots(1, len(LEVELS), sharey=True), LEVELS, strict=True):
         for place, (_, estimator, rows) in enumerate(series):
             values = errors(rows, level, estimator)
-            panel.plot(values, np.full(len(values), place), "o", ms=3, alpha=0.4, color=f"C{place // 2}")
+            panel.plot(values, np.full(len(values), place), "o", ms=3, alpha=0.4, color="C0")
             panel.plot(values.mean(), place, "k|", ms=12)
         panel.set(title=f"{level} confounding", xlabel="relative error of the ATT", yticks=range(len(names)))
         panel.set_yticklabels(names, fontsize=8)
@@ -156,6 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--smollm2", help="causal language model: folder, .gguf file or Hub id")
     parser.add_argument("--minilm", help="BERT-like encoder: folder or Hub id")
     parser.add_argument("--only", help="one predictor")
+    parser.add_argument("--report", action="store_true", help="only join what was measured")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--out", type=Path, default=Path("runs/peerread"))
     parser.add_argument("--smoke", action="store_true", help="everything, in small")
@@ -168,10 +197,11 @@ def main(arguments: list[str] | None = None) -> None:
     logging.disable_progress_bar()
     warnings.simplefilter("ignore", UserWarning)
     abstracts = tiny_abstracts(200) if options.smoke else read_abstracts(options.data)
-    for name, make in predictors(abstracts, options).items():
+    for name, make in ({} if options.report else predictors(abstracts, options)).items():
         if options.only in (None, name):
             measure(name, make, abstracts, 1 if options.smoke else options.seeds, options.out)
-    print(report(options.out))
+    names = list(predictors(abstracts, options))
+    print(report(names, abstracts, options.out))
 
 
 if __name__ == "__main__":

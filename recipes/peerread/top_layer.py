@@ -198,7 +198,7 @@ class Adapted:
     written: Written
     gguf: str | None = None
     epochs: int = 3
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     folds: int = 2
 
     def predict(self, outcomes: Outcomes, fold: Codes, seed: int) -> Predictions:

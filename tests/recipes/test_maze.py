@@ -126,4 +126,4 @@ def test_everything_runs_in_small(tmp_path, monkeypatch):
     assert maze.ENGINE in methods
     assert len(methods) == 8
     assert (tmp_path / "run" / "maze.png").exists()
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert json.loads((tmp_path / "run" / "expected.json").read_text())["metrics"]

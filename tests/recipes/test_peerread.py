@@ -133,7 +133,7 @@ def test_adapters_learn(recipe, pretrained):
 def test_smoke(recipe, tmp_path):
     recipe["peerread"].main(["--smoke", "--out", str(tmp_path)])
     assert "small, from scratch" in (tmp_path / "peerread.md").read_text()
-    metrics = json.loads((tmp_path / "expected.json").read_text())
+    metrics = json.loads((tmp_path / "expected.json").read_text())["metrics"]
     assert len(metrics) == 3 * (1 + 2 * 4)
     assert (tmp_path / "peerread.png").stat().st_size > 10_000
     # What is there is not done again.
