@@ -6,6 +6,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "matplotlib", "networkx", "sklearn", "scipy")
+OPTIONAL = ("captum", "chess", "selenium", "pytest", "beartype", "hypothesis", "mkdocs")
 
 
 def loaded_by(code):
@@ -19,7 +20,7 @@ def test_import_is_light():
     assert not loaded_by("import hf_trace").intersection(HEAVY)
 
 
-@pytest.mark.parametrize("command", ["", "train", "discover", "evaluate", "simulate", "demo"])
+@pytest.mark.parametrize("command", ["", "train", "discover", "evaluate", "simulate", "push", "demo"])
 def test_help_is_light(command):
     arguments = ["hf-trace", *([command] if command else []), "--help"]
     code = f"""
@@ -32,6 +33,20 @@ except SystemExit as exited:
     assert exited.code == 0
 """
     assert not loaded_by(code).intersection(HEAVY)
+
+
+def test_import_warns_of_nothing():
+    code = "import hf_trace, hf_trace.cli"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_optional_packages_are_not_imported():
+    """Not even by everything that the package exports and registers."""
+    code = "import hf_trace, transformers.pipelines; [getattr(hf_trace, name) for name in hf_trace.__all__]"
+    assert not loaded_by(code).intersection(OPTIONAL)
 
 
 def test_public_names():

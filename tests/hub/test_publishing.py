@@ -67,7 +67,7 @@ def world(tmp_path_factory):
 
 def outcome(code, hub, home):
     """What a new process with an empty cache prints last, as JSON."""
-    environment = {**os.environ, **hub.environment(home), "PYTHONPATH": ""}
+    environment = {**os.environ, **hub.environment(home)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=home, check=False
     )
