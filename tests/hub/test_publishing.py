@@ -247,6 +247,29 @@ def test_folders_of_this_machine_are_not_published(run, tmp_path, hf_trace):
     assert not any(str(tmp_path).encode() in text for text in texts)
 
 
+def test_members_are_fetched_when_they_are_asked_for(run, hub, hf_trace, tmp_path, monkeypatch):
+    from hf_trace.hub.run_source import local_run
+
+    shutil.copytree(run, tmp_path / "member")
+    shutil.copytree(tmp_path / "member", run / "members" / "1")
+    (run / "outcomes.json").write_text("{}")
+    assert hf_trace("push", run, "org/several")[0] == 0
+    assert "outcomes.json" not in hub.files("org/several")
+    monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    without, with_them = local_run("org/several"), local_run("org/several", members=True)
+    assert (without / "training.json").exists()
+    assert (with_them / "members/1/model.safetensors").exists()
+    assert local_run("org/absent") == Path("org/absent")
+
+
+def test_an_oracle_needs_the_import_and_has_no_shim(world):
+    from hf_trace.hub.publication import run_publication
+
+    files = run_publication(world / "oracle", "org/oracle").files
+    assert "hf_trace_pipeline.py" not in files
+    assert "trust_remote_code" not in files["README.md"].decode()
+
+
 def test_adapters_are_published_alone(tiny_log, tiny_settings, tmp_path, hub, hf_trace, refused):
     from dataclasses import replace
 

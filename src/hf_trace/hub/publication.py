@@ -10,13 +10,19 @@ from typing import Any
 from hf_trace.data.graph import CausalGraph
 from hf_trace.errors import HfTraceError, PublishError
 from hf_trace.hub.adapter_model import ADAPTER_FOLDER
-from hf_trace.hub.cards import CARD_FILE, GRAPH_FILE, RunFiles, is_folder, model_card, public_recipe
+from hf_trace.hub.cards import CARD_FILE, DAG_FILE, GRAPH_FILE, RunFiles, is_folder, model_card, public_recipe
+from hf_trace.hub.dag_folds import FOLDS_FILE
 from hf_trace.hub.remote_code import SHIM_FILE, remote_task, shim, with_shim
-from hf_trace.hub.runs import TRAINING_FILE, read_json
+from hf_trace.hub.runs import METRICS_FILE, TRAINING_FILE, read_json
 
 MODEL, DATA_SET = "model", "dataset"
 _BACKEND = "event_tokenizer_backend.py"
-_PUBLISHED = ("*.json", "model*.safetensors", "tokenizer.model", "*.txt", _BACKEND)
+# By name, as a run folder may also hold what was found in a log that is nobody else's concern.
+_PUBLISHED = (
+    *("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json"),
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", _BACKEND),
+    *(TRAINING_FILE, METRICS_FILE, DAG_FILE, FOLDS_FILE),
+)
 _FOLDERS = (ADAPTER_FOLDER, "members")
 # What an update removes where it is not written anew; anything else in a repository may be its owner's.
 _REPLACED = {
