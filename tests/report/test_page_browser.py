@@ -3,14 +3,12 @@
 import csv
 import io
 import json
-import shutil
 import time
 
 import pytest
 from tests.pages import HOSTILE, document
 
 from hf_trace.data.graph import CausalGraph
-from hf_trace.report.page import write_page
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,124 +17,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 NAMES = [f"component {i} failed" for i in range(30)]
-SWITCHES = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A browser of its own; skipped where there is none."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs the client: pip install .[browser]")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for switch in (
-        *SWITCHES,
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-        "--window-size=1280,800",
-    ):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    made.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "deny"})
-    yield made
-    made.quit()
-
-
-@pytest.fixture
-def shown(browser, tmp_path):
-    """Open the page of a document; afterwards nothing was complained about and nothing loaded from elsewhere."""
-
-    def show(made):
-        write_page(tmp_path / "report.html", made)
-        browser.get((tmp_path / "report.html").as_uri())
-        # What would be downloaded is kept for the test.
-        browser.execute_script(
-            "window.saved = []; const plain = URL.createObjectURL;"
-            "URL.createObjectURL = (blob) => { saved.push(blob); return plain.call(URL, blob); };"
-        )
-        return Page(browser)
-
-    browser.get_log("browser"), browser.get_log("performance")
-    yield show
-    assert browser.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert [url for url in asked if url.startswith(("http", "ws"))] == []
-
-
-class Page:
-    """What a reader does with a page."""
-
-    def __init__(self, browser):
-        self.browser = browser
-
-    def run(self, script, *arguments):
-        return self.browser.execute_script(script, *arguments)
-
-    def wait(self, script, *arguments):
-        until = time.monotonic() + 10
-        while not (found := self.run(script, *arguments)):
-            assert time.monotonic() < until, script
-            time.sleep(0.05)
-        return found
-
-    def set(self, field, value):
-        kind = "change" if field in ("measure", "direction", "incident") else "input"
-        self.run(
-            "const field = document.getElementById(arguments[0]); field.value = arguments[1];"
-            "field.dispatchEvent(new Event(arguments[2], {bubbles: true}))",
-            field,
-            value,
-            kind,
-        )
-        time.sleep(0.25)
-
-    def text(self, field):
-        return self.run("return document.getElementById(arguments[0]).textContent", field)
-
-    def rows(self):
-        return self.run(
-            "return Array.from(document.querySelectorAll('#edges tbody tr'),"
-            "(row) => Array.from(row.cells, (cell) => cell.textContent))"
-        )
-
-    def click(self, css):
-        self.run("document.querySelector(arguments[0]).click()", css)
-        time.sleep(0.15)
-
-    def saved(self, button):
-        self.run("saved.length = 0")
-        self.click(f"#export-{button}")
-        return self.browser.execute_async_script("saved[0].text().then(arguments[0])")
-
-    def click_at(self, x, y):
-        """A real pointer on the canvas, pixels from its upper left corner."""
-        box = self.run(
-            "const c = document.getElementById('graph'); c.scrollIntoView({block: 'center'});"
-            "const b = c.getBoundingClientRect(); return [b.left, b.top]"
-        )
-        time.sleep(0.1)
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            event = {"type": kind, "x": box[0] + x, "y": box[1] + y, "button": "left", "clickCount": 1}
-            self.browser.execute_cdp_cmd("Input.dispatchMouseEvent", event)
-        time.sleep(0.2)
-
-    def lines(self):
-        """Edges of the exported picture: number and middle of the curve."""
-        return self.run(
-            "const svg = new DOMParser().parseFromString(arguments[0], 'image/svg+xml').documentElement;"
-            "document.body.append(svg);"
-            "const found = Array.from(svg.querySelectorAll('g[data-edge]'), (group) => {"
-            "  const path = group.querySelector('path'), spot = path.getPointAtLength(path.getTotalLength() / 2);"
-            "  return [Number(group.dataset.edge), spot.x, spot.y]; });"
-            "svg.remove(); return found",
-            self.saved("svg"),
-        )
 
 
 def test_the_slider_and_the_direction_hide_edges(shown):
@@ -193,6 +73,40 @@ def test_a_click_on_an_edge_shows_its_evidence(shown):
     assert page.run("return document.querySelectorAll('#edges tr.chosen').length") == 1
     page.click_at(3, 400)
     assert "Choose an edge" in page.text("evidence")
+
+
+def test_a_probability_is_shown_as_one_whatever_its_estimate(shown):
+    from hf_trace.report.page_document import page_document
+
+    edge = {"cause": "a", "effect": "b", "cmi": 0.4, "risk": 1.12, "baseline_risk": 0.25, "support": 64}
+    page = shown(page_document(CausalGraph("population", ("a", "b"), (edge,), {"contexts": 64})))
+    assert page.rows()[0][3:5] == ["≈ 100 %", "25 %"]
+    page.click("#edges tr[data-edge='0']")
+    assert "Probability of the effect≈ 100 %after other events25 %" in page.text("evidence")
+    assert json.loads(page.saved("json"))["edges"][0]["risk"] == 1.12
+
+
+def test_what_resampling_and_ties_say_is_shown(shown):
+    from hf_trace.report.page_document import page_document
+
+    sure = {
+        "cause": "a",
+        "effect": "b",
+        "cmi": 0.4,
+        "resampled_share": 0.875,
+        "cmi_low": 0.3,
+        "cmi_high": 0.5,
+    }
+    tied = {"cause": "b", "effect": "c", "cmi": 0.2, "undirected": True, "direction": "excites"}
+    page = shown(page_document(CausalGraph("population", ("a", "b", "c"), (sure, tied))))
+    page.click("#edges tr[data-edge='0']")
+    assert "0.400 nats (resampled: 0.300 to 0.500)Found againin 88 % of the resamples" in page.text(
+        "evidence"
+    )
+    page.click("#edges tr[data-edge='1']")
+    assert "Each makes the other more likely." in page.text("evidence")
+    assert "which of them is the cause is not known" in page.text("evidence")
+    assert "What resampling says" in page.text("assumptions")
 
 
 def test_keys_step_zoom_and_leave(shown):

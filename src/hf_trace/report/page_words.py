@@ -55,6 +55,15 @@ def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[st
             "the counting models above.",
         ),
     ]
+    if any("resampled_share" in edge for edge in graph.edges):
+        said.append(
+            _entry(
+                "What resampling says",
+                "The sequences were drawn anew many times, and the share of these logs in which a pair is an edge is "
+                "given. A high share says that the edge is no accident of the sequences at hand. It does not say that "
+                "the edge is causal: what misleads the model misleads it in every resample.",
+            )
+        )
     if settings.get("effect") != "total":
         said.append(
             _entry(
@@ -108,7 +117,8 @@ def _meaning(settings: Mapping[str, Any]) -> dict[str, str]:
             "What an edge means: a total effect",
             "The cause is forced at many places of the log and the model goes on by itself. The edge says how much "
             "more or less likely the effect then occurs within the horizon than after other forced events, whatever "
-            "happens in between.",
+            "happens in between. Its probabilities are averages over sampled futures; near certainty they can come out "
+            "above 100 %, shown as ≈ 100 %.",
         )
     construction = settings.get("construction", "atomic")
     if construction in ("saliency", "attention", "shapley"):

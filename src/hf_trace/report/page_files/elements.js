@@ -35,7 +35,7 @@ function bars(counts, labels, direction) {
 }
 function badge(edge) {
   const direction = value("direction", edge);
-  return direction ? element("span", { class: "badge " + direction }, (direction === "inhibits" ? "⊣ " : "→ ") + direction) : null;
+  return direction ? element("span", { class: "badge " + direction }, (value("undirected", edge) ? "— " : direction === "inhibits" ? "⊣ " : "→ ") + direction) : null;
 }
 
 // A note that follows the pointer

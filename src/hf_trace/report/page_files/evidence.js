@@ -1,16 +1,22 @@
 // What stands behind the chosen edge or event type.
 
 const PLAIN = {
-  cmi: ["Strength (cmi)", (v) => `${number(v)} nats`],
+  cmi: ["Strength (cmi)", (v, edge) => `${number(v)} nats${resampledRange(edge)}`],
   edge_cmi: ["Strength where found", (v) => `${number(v)} nats`],
   standard_error: ["Standard error", (v) => `${number(v)} nats`],
   confidence: ["Confidence", (v) => percent(v)],
-  risk: ["Risk of the effect", (v) => percent(v)],
-  baseline_risk: ["after other events", (v) => percent(v)],
+  resampled_share: ["Found again", (v) => `in ${percent(v)} of the resamples`],
+  risk: ["Probability of the effect", (v) => chance(v)],
+  baseline_risk: ["after other events", (v) => chance(v)],
   gain: ["Difference", (v) => number(v)],
   gain_error: ["its standard error", (v) => number(v)],
   lag_seconds: ["Mean time between", (v) => duration(v)],
 };
+
+function resampledRange(edge) {
+  const low = value("cmi_low", edge), high = value("cmi_high", edge);
+  return typeof low === "number" && typeof high === "number" ? ` (resampled: ${number(low)} to ${number(high)})` : "";
+}
 
 function renderEvidence() {
   if (view.edge !== null) replace("evidence", ...edgeEvidence(view.edge));
@@ -54,15 +60,16 @@ function edgeEvidence(edge) {
 }
 const nodeButton = (node) => element("button", { type: "button", class: "link", onclick: () => choose(null, node) }, nameOf(node));
 function inWords(edge) {
-  const direction = value("direction", edge);
-  const more = direction === "inhibits" ? "less" : "more";
-  const word = direction ? `The cause makes the effect ${more} likely. ` : "";
-  return word + (value("required", edge) ? "Required by background knowledge, whatever was found. " : "");
+  const direction = value("direction", edge), isUndirected = value("undirected", edge);
+  const more = direction === "inhibits" ? "less" : "more", ends = isUndirected ? "Each makes the other" : "The cause makes the effect";
+  const word = direction ? `${ends} ${more} likely. ` : "";
+  const order = isUndirected ? "Seen between events of one time only, so which of them is the cause is not known. " : "";
+  return word + order + (value("required", edge) ? "Required by background knowledge, whatever was found. " : "");
 }
 function facts(edge) {
   const support = value("support", edge);
   return [
-    ...Object.entries(PLAIN).flatMap(([key, [label, say]]) => (typeof value(key, edge) === "number" ? fact(label, say(value(key, edge))) : [])),
+    ...Object.entries(PLAIN).flatMap(([key, [label, say]]) => (typeof value(key, edge) === "number" ? fact(label, say(value(key, edge), edge)) : [])),
     ...(typeof support === "number" ? fact("Support", supportWords(support)) : []),
   ];
 }

@@ -6,7 +6,8 @@ const edgeCount = edges.cause.length;
 const names = data.names || [];
 
 const MEASURES = [
-  ["cmi", "strength (cmi)"], ["frequency", "frequency"], ["confidence", "confidence"], ["support", "support"], ["risk", "risk"],
+  ["cmi", "strength (cmi)"], ["frequency", "frequency"], ["confidence", "confidence"], ["resampled_share", "share of resamples"], ["support", "support"],
+  ["risk", "probability of the effect"],
 ].filter(([key]) => (edges[key] || []).some((value) => typeof value === "number"));
 
 const view = {
@@ -55,6 +56,8 @@ function number(found, digits = 3) {
   return size >= 0.001 || size === 0 ? found.toPrecision(digits) : found.toExponential(1);
 }
 const percent = (share) => (typeof share === "number" ? (100 * share).toFixed(share < 0.1 ? 1 : 0) + " %" : "");
+// An average over sampled futures, which can overshoot certainty.
+const chance = (found) => (found > 1 ? "≈ 100 %" : percent(found));
 const counted = (found, noun) => `${found.toLocaleString("en-US")} ${noun}${found === 1 ? "" : "s"}`;
 const UNITS = [["years", 31557600], ["days", 86400], ["hours", 3600], ["minutes", 60]];
 function duration(seconds) {

@@ -3,7 +3,8 @@
 const ROWS = 100;
 const COLUMNS = [
   ["cause", "cause"], ["effect", "effect"], ["direction", "acts"], ["cmi", "cmi (nats)"], ["edge_cmi", "where found"], ["frequency", "frequency"],
-  ["confidence", "confidence"], ["risk", "risk"], ["baseline_risk", "else"], ["support", "support"], ["lags", "lags"], ["lag_seconds", "after"],
+  ["confidence", "confidence"], ["resampled_share", "resamples"],
+  ["risk", "probability"], ["baseline_risk", "after others"], ["support", "support"], ["lags", "lags"], ["lag_seconds", "after"],
 ].filter(([key]) => (edges[key] || []).some((found) => found !== null));
 const TEXTS = ["cause", "effect", "direction", "lags"];
 const order = { key: view.measure || "cause", isDown: view.measure !== null };
@@ -13,7 +14,8 @@ function shownValue(key, found) {
   if (found === null || found === undefined) return "";
   if (key === "lag_seconds") return duration(found);
   if (Array.isArray(found)) return found.join(", ");
-  if (["frequency", "confidence", "risk", "baseline_risk"].includes(key)) return percent(found);
+  if (["frequency", "confidence", "resampled_share"].includes(key)) return percent(found);
+  if (["risk", "baseline_risk"].includes(key)) return chance(found);
   return typeof found === "number" ? number(found) : String(found);
 }
 function sortValue(key, edge) {
