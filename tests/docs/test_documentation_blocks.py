@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from tests.documentation import NOT_RUN, ROOT, RUN, Block, Reader, blocks_of, pages
 
-# Pages that train models. The others take a few seconds.
-TRAINING = {"events.md", "table.md", "own-model.md", "streaming.md", "publish.md", "many-processes.md"}
+# Pages that train models or discover often. The others take a few seconds each.
+SLOW = {
+    "events.md", "table.md", "own-model.md", "read-a-graph.md", "streaming.md", "publish.md", "many-processes.md"
+}  # fmt: skip
 README = ROOT / "README.md"
 BLOCKS = [block for page in [*pages(), README] for block in blocks_of(page)]
 WITH_CODE = [page for page in pages() if any(block.is_run for block in blocks_of(page))]
@@ -19,7 +21,7 @@ NAMED = re.compile(r"\]\[(hf_trace[\w.]*)\]")
 
 
 def marked(page: Path):
-    return pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.name in TRAINING else [])
+    return pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.name in SLOW else [])
 
 
 @pytest.mark.parametrize("page", [marked(page) for page in WITH_CODE])
