@@ -13,6 +13,7 @@ test: $(SET_UP)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m "not slow and not gpu" -n auto --maxprocesses 8 --dist loadfile
 
 slow: $(SET_UP)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m "slow"
 
 check: $(SET_UP)

@@ -3,8 +3,8 @@
 import importlib
 import json
 import re
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,7 +135,9 @@ def test_the_readme_can_be_followed(tmp_path, monkeypatch):
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("material", reason="needs the extra `docs`")
     command = [
-        shutil.which("mkdocs") or "mkdocs",
+        sys.executable,
+        "-m",
+        "mkdocs",
         "build",
         "--strict",
         "--quiet",
