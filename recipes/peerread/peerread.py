@@ -14,6 +14,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -43,9 +44,10 @@ def predictors(abstracts: Abstracts, options: argparse.Namespace) -> dict[str, C
             "TF-IDF, sparse (L1)", words(abstracts), l1_ratio=1.0, solver="liblinear"
         ),
     }
-    for name, folder in (("MiniLM, LoRA", options.minilm), ("SmolLM2-135M, LoRA", options.smollm2)):
+    for name, folder in (("MiniLM", options.minilm), ("SmolLM2-135M", options.smollm2)):
         if folder is not None:
-            found[name] = lambda name=name, folder=folder: adapted(name, folder, abstracts, options)
+            found[f"{name}, LoRA"] = partial(adapted, f"{name}, LoRA", folder, abstracts, options)
+            found[f"{name}, frozen"] = partial(frozen, name, folder, abstracts, options)
     scale = {"epochs": 2.0, "least": 1} if options.smoke else {}
     found["small, from scratch"] = lambda: Scratch("small, from scratch", abstracts, **scale)
     return found
@@ -67,6 +69,14 @@ def adapted(name: str, folder: str, abstracts: Abstracts, options: argparse.Name
         return written
 
     return Adapted(name, folder, kept(options.out / f"{_file(name)}.pt", read), gguf)
+
+
+def frozen(name: str, folder: str, abstracts: Abstracts, options: argparse.Namespace) -> Linear:
+    """Logistic regressions on what enters the last layer of a pretrained model at "Treated:"."""
+    written = adapted(f"{name}, LoRA", folder, abstracts, options).written
+    states = written.tails[:, 0, written.treated_slot].float().numpy()
+    features = (states - states.mean(0)) / states.std(0) / np.sqrt(states.shape[1])
+    return Linear(f"{name}, frozen", features)
 
 
 def _file(name: str) -> str:

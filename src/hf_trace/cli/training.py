@@ -82,6 +82,12 @@ def train(
     order: Annotated[
         str | None, typer.Option(help="With --dag: `fixed`, or `random` topological orders (full history).")
     ] = None,
+    learn: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--learn", help="With --dag: a variable to learn; others, such as long texts, are only read."
+        ),
+    ] = None,
     bins: Annotated[int, typer.Option(help="With --dag: bins of numeric variables.")] = 8,
     weight_column: Annotated[
         str | None, typer.Option(help="With --dag: column with the weights of rows.")
@@ -100,7 +106,7 @@ def train(
     """Train a model on an event log or a table; writes one folder that `from_pretrained` loads."""
     if dag is not None:
         work_alone("A table is trained on")
-        chosen = {
+        chosen: dict[str, Any] = {
             "model": model,
             "lora": lora,
             "merge": merge,
@@ -108,7 +114,8 @@ def train(
             "bf16": bf16,
             "folds": folds,
         }
-        given = {"preset": preset, "history": history, "order": order}
+        given: dict[str, Any] = {"preset": preset, "history": history, "order": order}
+        given["learn"] = tuple(learn) if learn else None
         chosen |= {name: value for name, value in given.items() if value is not None}
         training = train_table(
             log,
