@@ -61,7 +61,9 @@ def directed(graph: CausalGraph, types: Sequence[str], key: str) -> np.ndarray:
 def agreement(task: Task, graph: CausalGraph) -> dict:
     """Agreement with the expert graph: ranking by strength, and the edges that the method itself decided on."""
     edges = directed(graph, task.log.event_types, "edge")
-    return row(task, "direct", "adaptive", by_type(task.log, graph, None), edges, 0.0)
+    found = row(task, "direct", "population, adaptive", by_type(task.log, graph, None), edges, 0.0)
+    del found["seconds"]
+    return found
 
 
 def reliability(task: Task, graph: CausalGraph) -> dict[str, list[dict]]:
@@ -80,19 +82,22 @@ def reliability(task: Task, graph: CausalGraph) -> dict[str, list[dict]]:
 
 
 def binned(share: np.ndarray, right: np.ndarray) -> list[dict]:
-    """Count what is right in every bin; a share on a border belongs to the bin below, 0 to the first."""
+    """Count what is right in every bin; a share on a border belongs to the bin below. The last row: all resamples."""
     number = np.clip(np.searchsorted(BINS, share, side="left") - 1, 0, len(BINS) - 2)
-    rows = []
-    for index, (low, high) in enumerate(itertools.pairwise(BINS)):
-        inside = right[number == index]
-        found = {"low": low, "high": high, "edges": len(inside), "right": int(inside.sum())}
-        if len(inside):
-            ends = (float(end) for end in wilson_interval(found["right"], found["edges"]))
-            found |= dict(
-                zip(("share", "share_low", "share_high"), (float(inside.mean()), *ends), strict=True)
-            )
-        rows.append(found)
-    return rows
+    rows = [
+        {"low": low, "high": high, **counted(right[number == index])}
+        for index, (low, high) in enumerate(itertools.pairwise(BINS))
+    ]
+    return [*rows, {"low": 1.0, "high": 1.0, **counted(right[share == 1])}]
+
+
+def counted(right: np.ndarray) -> dict:
+    """How many edges are right, with the Wilson interval of their share."""
+    found: dict = {"edges": len(right), "right": int(right.sum())}
+    if len(right):
+        low, high = wilson_interval(found["right"], found["edges"])
+        found |= {"share": float(right.mean()), "share_low": float(low), "share_high": float(high)}
+    return found
 
 
 def markdown(result: dict) -> str:
@@ -113,7 +118,7 @@ def markdown(result: dict) -> str:
             share = "–"
             if each["edges"]:
                 share = f"{each['share']:.3f} ({each['share_low']:.3f} to {each['share_high']:.3f})"
-            span = f"{each['low']:.1f} to {each['high']:.1f}"
+            span = f"{each['low']:.1f} to {each['high']:.1f}" if each["low"] < 1 else "of these, every one"
             lines.append(f"| {span} | {each['edges']} | {each['right']} | {share} |")
     return "\n".join(lines) + "\n"
 
@@ -128,7 +133,7 @@ def draw(result: dict, path: Path) -> None:
     for (level, bins), colour, shift in zip(
         result["reliability"].items(), ("#0072B2", "#D55E00"), (-0.01, 0.01), strict=True
     ):
-        some = [each for each in bins if each["edges"]]
+        some = [each for each in bins if each["edges"] and each["low"] < 1]
         middle = [(each["low"] + each["high"]) / 2 + shift for each in some]
         share = np.array([each["share"] for each in some])
         ends = np.array([[each["share_low"] for each in some], [each["share_high"] for each in some]])
@@ -161,7 +166,7 @@ def main() -> None:
         sys.exit(f"The graph was not found: {' '.join(error.cmd[1:4])} ended with {error.returncode}.")
     result = {
         "agreement": agreement(task, graph), "reliability": reliability(task, graph),
-        "stability": graph.metadata.get("stability"), "settings": " ".join(DISCOVER),
+        "stability": graph.metadata.get("stability"),
     }  # fmt: skip
     folder = options.out / "confidence"
     (folder / "confidence.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

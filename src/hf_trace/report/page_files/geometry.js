@@ -91,8 +91,8 @@ function scene(size, hovered, measureText) {
   const most = Math.max(...all.map((edge) => strength(view.measure, edge)).filter(Number.isFinite), 1e-12);
   const degree = new Map();
   const lines = shown.map((edge) => {
-    for (const end of [edges.cause[edge], edges.effect[edge]]) degree.set(end, (degree.get(end) || 0) + 1);
-    const width = lineWidth(edge, most) + (edge === hovered || edge === view.edge ? 1.2 : 0);
+    const plain = lineWidth(edge, most), width = plain + (edge === hovered || edge === view.edge ? 1.2 : 0);
+    for (const end of [edges.cause[edge], edges.effect[edge]]) degree.set(end, (degree.get(end) || 0) + plain);
     const curve = curveOf(edge, spots, close), direction = value("direction", edge);
     return { edge, width, curve, direction: direction || "neutral", isFaint: isFaint(edge), head: headOf(curve, width, direction === "inhibits") };
   });
@@ -138,7 +138,7 @@ function labels(nodes, lines, degree, size, measureText) {
     if (placed.length >= most) break;
     if (node.x < -50 || node.y < -50 || node.x > size.width + 50 || node.y > size.height + 50) continue;
     const text = fitted(names[node.index], node.isMarked ? 2 * LABEL : LABEL, node.isMarked ? 2 * LABEL_WIDTH : LABEL_WIDTH, measureText), width = measureText(text) + 6, height = FONT + 4;
-    const boxes = boxesAround(node, width, height);
+    const boxes = boxesAround(node, width, height, size);
     const costs = boxes.map((box) => cost(box, taken, dots, points, size));
     const best = costs.indexOf(Math.min(...costs));
     if (costs[best] >= 1000 && NODES > 40 && !node.isMarked) continue;
@@ -155,19 +155,24 @@ function fitted(name, limit, width, measureText) {
     if (characters < 4 || measureText(text) <= width) return text;
   }
 }
-function boxesAround(node, width, height) {
+// Boxes of a name, moved sideways where they would leave the picture.
+function boxesAround(node, width, height, size) {
   const gap = radius() + 3, { x, y } = node;
   return [
     [x - width / 2, y + gap], [x - width / 2, y - gap - height], [x + gap, y - height / 2], [x - gap - width, y - height / 2],
     [x + 0.5 * gap, y + 0.6 * gap], [x - 0.5 * gap - width, y + 0.6 * gap], [x + 0.5 * gap, y - 0.6 * gap - height],
     [x - 0.5 * gap - width, y - 0.6 * gap - height],
-  ].map(([left, top]) => [left, top, left + width, top + height]);
+  ].map(([left, top]) => [Math.max(2, Math.min(left, size.width - width - 2)), top])
+    .map(([left, top]) => [left, top, left + width, top + height]);
 }
 function cost([left, top, right, bottom], taken, dots, points, size) {
   let found = left < 0 || top < 0 || right > size.width || bottom > size.height ? 400 : 0;
   if (top < 30) found += 50; // the legend
   for (const box of taken) if (left < box[2] && box[0] < right && top < box[3] && box[1] < bottom) found += 1000;
-  for (const [x, y, r] of dots) if (left < x + r && x - r < right && top < y + r && y - r < bottom) found += 60;
+  for (const [x, y, r] of dots) {
+    if (left < x + r && x - r < right && top < y + r && y - r < bottom) found += 60;
+    else if (left < x + r + 10 && x - r - 10 < right && top < y + r + 4 && y - r - 4 < bottom) found += 9; // reads as another's name
+  }
   for (const [x, y] of points) if (left < x && x < right && top < y && y < bottom) found += 3;
   return found;
 }
