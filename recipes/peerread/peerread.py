@@ -72,9 +72,12 @@ def adapted(name: str, folder: str, abstracts: Abstracts, options: argparse.Name
 
 
 def frozen(name: str, folder: str, abstracts: Abstracts, options: argparse.Namespace) -> Linear:
-    """Logistic regressions on what enters the last layer of a pretrained model at "Treated:"."""
+    """Logistic regressions on the largest and smallest keys and values of an abstract in a pretrained last layer."""
     written = adapted(f"{name}, LoRA", folder, abstracts, options).written
-    states = written.tails[:, 0, written.treated_slot].float().numpy()
+    spans = zip(written.begins[:-1], written.begins[1:], strict=True)
+    tokens = torch.cat([written.keys.flatten(1), written.values.flatten(1)], dim=1)
+    parts = [tokens[begin:end] for begin, end in spans]
+    states = torch.stack([torch.cat([each.amax(0), each.amin(0)]) for each in parts]).float().numpy()
     features = (states - states.mean(0)) / states.std(0) / np.sqrt(states.shape[1])
     return Linear(f"{name}, frozen", features)
 

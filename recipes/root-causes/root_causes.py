@@ -195,10 +195,11 @@ def draw(found: dict, path: Path) -> None:
                   error_kw={"linewidth": 0.8})  # fmt: skip
         axes.axvline(PUBLISHED["PC graph (published)"][shift], color=colour, linestyle=":", linewidth=1)
         axes.axvline(PUBLISHED["true graph (published)"][shift], color=colour, linewidth=1)
-    axes.set(yticks=range(len(methods)), yticklabels=methods, xlim=(0, 1.03),
-             xlabel="MAP@3; lines: published, with the true graph (solid) and a PC graph (dotted)")  # fmt: skip
+    short = [method.replace(" (default", "\n(default") for method in methods]
+    axes.set(yticks=range(len(methods)), yticklabels=short, xlim=(0, 1.03), xlabel="MAP@3")
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    title = "lines: published, with the true graph (solid), a PC graph (dotted)"
+    figure.legend(loc="outside upper center", ncols=2, title=title)
     figure.savefig(path, dpi=120)
 
 
