@@ -100,8 +100,8 @@ ENGINES = [
         "skills, more of them experts where the floor is wet. The rows are made by the recipe.",
         "python recipes/maze/maze.py --out runs/maze",
         '{"target": "reached", "given": {"walls": [], "goal": "c3"}, "do": {"program": ["N", "N", "..."]}}',
-        "Mazes of another size, floors or writers of another kind. With 1,000 rows it is hardly better than regression; "
-        "for averages over all mazes a regression is better. One seed was trained.",
+        "Mazes of another size, floors or writers of another kind. With 1,000 rows it is hardly better than "
+        "regression; for averages over all mazes a regression is better. One seed was trained.",
         "rows-100000",
     ),
 ]
@@ -135,6 +135,7 @@ def engine_card(engine: Engine) -> str:
         eval_results=results,
     )
     lines = "\n".join(f"| {name} | {value:g} |" for name, value in metrics.items())
+    run = f"runs/{engine.recipe}/{engine.folder}"
     return f"""---
 {data.to_yaml()}
 ---
@@ -146,7 +147,7 @@ def engine_card(engine: Engine) -> str:
 
 **Make it again.** `{engine.train}`
 
-**Use it.** `pipeline("causal-effect", model="runs/{engine.recipe}/{engine.folder}")({engine.use})` after `import hf_trace`.
+**Use it.** `pipeline("causal-effect", model="{run}")({engine.use})` after `import hf_trace`.
 
 ## Measured against the truth
 

@@ -163,6 +163,7 @@ def test_what_was_only_read_is_not_predicted(tmp_path):
     found = ask({**question, "contrast": "ate", "versus": {DRUG: "no"}}, data=pd.DataFrame(data))
     assert found["cross_fitted"]
     assert found["low"] < found["value"] < found["high"]
+    assert found["means"]["treated"] - found["means"]["control"] == pytest.approx(found["value"])
     robust = ask(
         {**question, "contrast": "ate", "versus": {DRUG: "no"}}, data=pd.DataFrame(data), estimator="aipw"
     )

@@ -111,9 +111,13 @@ def test_kept_layers_say_what_the_whole_model_says(recipe, pretrained):
             found = top(*written.batch(rows, np.full(4, arm)))
             for number, text in enumerate(texts.texts):
                 ids = [*row.before, *tokenizer(text)["input_ids"], *row.tail(arm)]
-                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -len(row.tail(arm)) :]
+                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[
+                    0, -len(row.tail(arm)) :
+                ]
                 wanted = logits[:, row.values[1]] - logits[:, row.values[0]]
-                torch.testing.assert_close(found[number], wanted, atol=5e-3, rtol=5e-3)  # kept in half precision
+                torch.testing.assert_close(
+                    found[number], wanted, atol=5e-3, rtol=5e-3
+                )  # kept in half precision
 
 
 def test_adapters_learn(recipe, pretrained):

@@ -198,7 +198,7 @@ def _show(answer: dict[str, Any], record: dict[str, Any]) -> None:
 
 
 def _show_contrast(answer: dict[str, Any]) -> None:
-    sure = answer if answer["estimator"] == "aipw" else answer.get("interval", {})
+    sure = answer if "low" in answer else answer.get("interval", {})
     rows: list[list[Any]] = [["effect", answer["value"]], ["standard error", answer["standard_error"]]]
     if "low" in sure:
         rows.append(["95 % interval", f"{sure['low']:.4g} to {sure['high']:.4g}"])

@@ -55,6 +55,7 @@ class RowColumns:
         propensity: Probability of the treatment and of the control, ``[row, 2]``.
         mean: Mean score under each, ``[row, 2]``.
         weights: How much the row counts.
+        is_cross_fitted: Whether every row was predicted by a model that has not seen it.
     """
 
     contrast: Contrast
@@ -64,11 +65,21 @@ class RowColumns:
     propensity: Floats
     mean: Floats
     weights: Floats
+    is_cross_fitted: bool
+
+    @property
+    def counted(self) -> Floats:
+        """How much each row counts in an average: for effects on the treated only they do."""
+        return self.weights * self.treated if self.contrast.kind == "att" else self.weights
+
+    def means(self) -> tuple[float, float]:
+        """The outcome model's means under treatment and under control."""
+        treated, control = np.average(self.mean, axis=0, weights=self.counted).tolist()
+        return treated, control
 
     def plug_in(self) -> Estimate:
         """The outcome model alone, averaged over the rows, or over the treated ones."""
-        counted = self.weights * self.treated if self.contrast.kind == "att" else self.weights
-        return plug_in_ate(self.mean[:, 0], self.mean[:, 1], counted)
+        return plug_in_ate(self.mean[:, 0], self.mean[:, 1], self.counted)
 
     def aipw(self) -> Estimate:
         """Right if either propensities or outcome means are."""
@@ -125,6 +136,7 @@ def row_columns(
         propensity=propensity,
         mean=mean,
         weights=table.weights,
+        is_cross_fitted=folds is not None,
     )
 
 

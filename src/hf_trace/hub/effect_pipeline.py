@@ -21,7 +21,7 @@ from hf_trace.data.dags.variables import Variable
 from hf_trace.errors import ModelLoadError, QueryError, SettingsError, preview
 from hf_trace.hub.bagging import member_folders
 from hf_trace.hub.dag_folds import Folds
-from hf_trace.hub.effect_estimates import row_columns, shown_estimate, with_jackknife
+from hf_trace.hub.effect_estimates import RowColumns, row_columns, shown_estimate, with_jackknife
 from hf_trace.hub.effect_records import Reader, is_question, questions
 from hf_trace.hub.publishable import Publishable
 from hf_trace.hub.run_model import AutoModelForCausalLM
@@ -242,8 +242,9 @@ class CausalEffectPipeline(Publishable, Pipeline):
             "estimator": options.get("estimator", ESTIMATORS[0]),
         }
         if options.get("data") is not None and self.conditionals.only_read:
-            document |= self._on_rows(contrast, scores, settings, options)
-            return {**document, "settings": _shown_settings(settings)}
+            columns = self._on_rows(contrast, scores, settings, options)
+            document["means"] = dict(zip(("treated", "control"), columns.means(), strict=True))
+            return {**document, **_estimates(columns, options), "settings": _shown_settings(settings)}
         found = differences(self.conditionals, [contrast], [scores], settings)[0]
         document |= {
             "value": found.value,
@@ -253,7 +254,8 @@ class CausalEffectPipeline(Publishable, Pipeline):
             "control": self.postprocess(found.answers[1]),
         }
         if options.get("estimator") == "aipw":
-            document |= {**self._on_rows(contrast, scores, settings, options), "plug_in": found.value}
+            columns = self._on_rows(contrast, scores, settings, options)
+            document |= {**_estimates(columns, options), "plug_in": found.value}
         else:
             interval = with_jackknife(self.members, contrast, scores, found.value, settings)
             document |= {"interval": shown_estimate(interval)} if interval else {}
@@ -265,14 +267,19 @@ class CausalEffectPipeline(Publishable, Pipeline):
         scores: NDArray[np.float64],
         settings: AnswerSettings,
         options: dict[str, Any],
-    ) -> dict[str, Any]:
-        """Estimates on the rows of a table, cross-fitted where the run has members."""
+    ) -> RowColumns:
+        """What models say of the rows of a table, cross-fitted where the run has members."""
         folds = Folds.of_run(self._path) if self._path else None
         models = self.members if folds else [self.conditionals]
-        columns = row_columns(self.variables, models, folds, contrast, scores, options["data"], settings)
-        plug_in, robust = columns.plug_in(), columns.aipw()
-        chosen = robust if options.get("estimator") == "aipw" else plug_in
-        return {**shown_estimate(chosen), "plug_in": plug_in.value, "cross_fitted": folds is not None}
+        return row_columns(self.variables, models, folds, contrast, scores, options["data"], settings)
+
+
+def _estimates(columns: RowColumns, options: dict[str, Any]) -> dict[str, Any]:
+    """The estimate that was asked for, and the plug-in beside it."""
+    plug_in = columns.plug_in()
+    chosen = columns.aipw() if options.get("estimator") == "aipw" else plug_in
+    found = {**shown_estimate(chosen), "plug_in": plug_in.value}
+    return {**found, "cross_fitted": columns.is_cross_fitted}
 
 
 def conditionals_of(
