@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, GPT2Config, LlamaConfig, pipeline
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    GPT2Config,
+    LlamaConfig,
+    pipeline,
+)
 
 from hf_trace.data.dags.schema import DagSchema
 from hf_trace.data.dags.table import DagTable
@@ -77,6 +85,20 @@ def test_adapters_alone_are_the_merged_model(base, tmp_path):
         "adapter_model.safetensors",
     }
     assert type(load_model(tmp_path / "adapters")) is type(load_model(tmp_path / "merged"))
+
+
+def test_a_head_that_the_checkpoint_lacks_is_kept_with_the_adapters(tmp_path):
+    torch.manual_seed(0)
+    BertModel(BASES["bert"]).save_pretrained(tmp_path / "base")
+    adapters = DagTrainingSettings(model=str(tmp_path / "base"), lora=True, **FAST)
+    train_dag(patients(), tmp_path / "adapters", adapters)
+    train_dag(patients(), tmp_path / "merged", replace(adapters, merge=True))
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)  # what starts at random must not
+        found.append(logits(tmp_path / "adapters"))
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(found[0], logits(tmp_path / "merged"))
 
 
 @every_base

@@ -1,6 +1,7 @@
 """Models to train: presets from a config, any config or checkpoint by name, with or without LoRA."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,9 +87,9 @@ def build_model(
             )
         return AutoModelForCausalLM.from_config(_llama(PRESETS[preset], tokenizer, context_length))
     if has_weights(model):
-        built = _pretrained(model, tokenizer)
+        built, anew = _pretrained(model, tokenizer)
         _check_context(built, context_length, model, too_long)
-        return _with_lora(built, tokenizer) if lora else built
+        return _with_lora(built, tokenizer, anew) if lora else built
     if lora:
         raise SettingsError(
             f"--lora adapts pretrained weights, but {model!r} is only a config. Leave out --lora."
@@ -177,13 +178,14 @@ def _tiny(model_type: str) -> PretrainedConfig:
     return AutoConfig.for_model(model_type, **taken)
 
 
-def _pretrained(model: str, tokenizer: Vocabulary) -> PreTrainedModel:
+def _pretrained(model: str, tokenizer: Vocabulary) -> tuple[PreTrainedModel, list[str]]:
+    """The model, and its parts that the checkpoint lacks: an encoder's has no head, which starts at random."""
     try:
         config = AutoConfig.from_pretrained(model)
         if hasattr(config, "is_decoder"):
             config.is_decoder = True
-        built = AutoModelForCausalLM.from_pretrained(
-            model, config=config, dtype=torch.float32, use_safetensors=True
+        built, loading = AutoModelForCausalLM.from_pretrained(
+            model, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
     except MISFITS as error:
         raise not_loaded(model, error) from error
@@ -199,7 +201,18 @@ def _pretrained(model: str, tokenizer: Vocabulary) -> PreTrainedModel:
     for name, value in _special_ids(tokenizer).items():
         setattr(built.config, name, value)
     built.generation_config.update(**_special_ids(tokenizer))
-    return built
+    return built, _parts(built, loading["missing_keys"])
+
+
+def _parts(model: PreTrainedModel, weights: Collection[str]) -> list[str]:
+    """The modules that weights belong to; embeddings and output layer, which are kept anyway, left out."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    owners = {name.rpartition(".")[0] for name in weights}
+    return [
+        name
+        for name, module in model.named_modules()
+        if name in owners and not any(module.children()) and not any(module is end for end in ends)
+    ]
 
 
 @torch.no_grad()
@@ -220,8 +233,8 @@ def _check_context(model: PreTrainedModel, needed: int, name: str, too_long: tup
         raise ModelLoadError(f"{name!r} reads at most {limit} tokens, {found} {needed}. {advice}")
 
 
-def _with_lora(model: PreTrainedModel, tokenizer: Vocabulary) -> nn.Module:
-    """Adapters in the body; of embeddings and output layer the rows of new tokens train in full."""
+def _with_lora(model: PreTrainedModel, tokenizer: Vocabulary, anew: list[str]) -> nn.Module:
+    """Adapters in the body; parts that start anew and the rows of new tokens train in full."""
     from peft import LoraConfig, get_peft_model
     from transformers.pytorch_utils import Conv1D
 
@@ -232,6 +245,8 @@ def _with_lora(model: PreTrainedModel, tokenizer: Vocabulary) -> nn.Module:
         lora_alpha=32,
         target_modules="all-linear",
         fan_in_fan_out=transposed,
+        modules_to_save=anew or None,
+        exclude_modules=anew or None,
         trainable_token_indices=_new_rows(model, tokenizer) if tokenizer.kept_tokens else None,
     )
     adapted = get_peft_model(model, config)
