@@ -104,6 +104,20 @@ ENGINES = [
         "regression; for averages over all mazes a regression is better. One seed was trained.",
         "rows-100000",
     ),
+    Engine(
+        "peerread",
+        "Engines of abstracts",
+        "A pretrained language model (SmolLM2-135M, MiniLM as a decoder, or a small one from scratch) that reads an "
+        "abstract and predicts a treatment and whether the paper is accepted.",
+        "4,091 abstracts of cs.AI papers (PeerRead, no licence stated, not shipped) with simulated treatments and "
+        "outcomes; the run below: the first 200, cut to 40 words.",
+        "hf-trace train papers.csv --dag dag.json --model PATH/TO/smollm2 --lora --learn treated --learn accepted "
+        "--out runs/peerread/papers",
+        '{"target": "accepted", "do": {"treated": "yes"}, "given": {"abstract": "we study deep nets"}}',
+        "Judging papers. No language model tried here adjusts for a confounder in the text better than word counts do; "
+        "with adapters the propensities are too sure and AIPW is worse than its plug-in.",
+        "papers",
+    ),
 ]
 
 

@@ -147,7 +147,7 @@ def report(names: list[str], abstracts: Abstracts, out: Path) -> str:
         for level in LEVELS:
             values = errors(rows, level, estimator)
             error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-            cells.append(f"{values.mean():.2f} ± {error:.2f}")
+            cells.append(f"{values.mean():.2f} ± {error:.2f}" if len(values) > 1 else f"{values.mean():.2f}")
             metrics[f"{name}, {estimator}, {level}: mean relative error"] = {
                 "value": round(float(values.mean()), 4),
                 "tolerance": round(max(0.05, 2 * float(np.nan_to_num(error))), 4),
