@@ -42,6 +42,8 @@ def hub(monkeypatch):
         monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(hub_constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
+        # Transformers keeps the client that it made first, with the endpoint of that time.
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)
         yield stand_in
 
 

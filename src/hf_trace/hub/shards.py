@@ -48,7 +48,7 @@ def cut_shards(costs: NDArray[np.int64], batch_size: int, most: int = MOST_SHARD
         most: Shards at most, about.
 
     Example:
-        >>> cut_shards(np.array([5, 5, 1, 1, 1, 1]), 2, most=2)
+        >>> cut_shards(np.array([5, 5, 1, 1, 1, 1]), 2, most=4)
         [range(0, 2), range(2, 6)]
     """
     starts = np.arange(0, len(costs), batch_size)
@@ -67,7 +67,7 @@ def shared_out(costs: Sequence[int], processes: int) -> list[list[int]]:
 
     Example:
         >>> shared_out([3, 9, 4, 5], 2)
-        [[1], [0, 2, 3]]
+        [[0, 1], [2, 3]]
     """
     shares: list[list[int]] = [[] for _ in range(processes)]
     loads = [0] * processes
