@@ -43,6 +43,7 @@ def test_import_warns_of_nothing():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow  # 10 s
 def test_optional_packages_are_not_imported():
     """Not even by everything that the package exports and registers."""
     code = "import hf_trace, transformers.pipelines; [getattr(hf_trace, name) for name in hf_trace.__all__]"

@@ -58,7 +58,13 @@ def kill_in_the_middle(process, folder, kill):
     assert 5 <= len(list(folder.glob("shard-*"))) < 60
 
 
-@pytest.mark.parametrize("options", [("--out", OUT), ("--out", "graph.parquet", "--level", "instance")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--out", OUT),
+        pytest.param(("--out", "graph.parquet", "--level", "instance"), marks=pytest.mark.slow),  # 9 s
+    ],
+)
 def test_killed_and_resumed_is_the_same_to_the_last_byte(long_log, hf_trace, options):
     out = Path(options[1])
     assert hf_trace("discover", "run", "long.jsonl", *OPTIONS, *options)[0] == 0

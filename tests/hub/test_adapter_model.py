@@ -172,7 +172,7 @@ def test_losses_do_not_depend_on_which_logits_are_computed(base):
 
 
 def test_what_was_only_read_is_not_predicted(tmp_path):
-    settings = DagTrainingSettings(learn=(DRUG, WELL), max_tokens=4_000, folds=2)
+    settings = DagTrainingSettings(learn=(DRUG, WELL), max_tokens=1_000, folds=2, refit=False)
     run = train_dag(patients(200), tmp_path / "run", settings)
     assert set(run.quality.variables) == {DRUG, WELL}
     ask = pipeline("causal-effect", model=str(run.folder))

@@ -197,6 +197,7 @@ print(json.dumps({{"edges": out["edges"], "quality": [pipe.quality, old.quality]
     assert found["kind"] == "EventEffectPipeline"
 
 
+@pytest.mark.slow  # 7 s
 def test_the_shim_needs_trust_and_no_import(run, hub, hf_trace, discover, records, tmp_path):
     hf_trace("push", run, "org/alarms")
     (tmp_path / "home").mkdir()
@@ -272,6 +273,7 @@ def test_an_oracle_needs_the_import_and_has_no_shim(world):
     assert "trust_remote_code" not in files["README.md"].decode()
 
 
+@pytest.mark.slow  # 8 s
 def test_adapters_are_published_alone(tiny_log, tiny_settings, tmp_path, hub, hf_trace, refused):
     from dataclasses import replace
 
