@@ -73,6 +73,7 @@ def test_there_are_as_many_shapes_as_mathematics_says():
     assert len(SHAPES) == 2 + 6 + 31 + 302  # OEIS A003087
 
 
+@pytest.mark.slow  # 12 s
 def test_every_shape_is_answered_exactly_and_within_its_errors():
     generator = np.random.default_rng(0)
     deviations = []

@@ -340,7 +340,13 @@ def test_same_seed_same_weights(tmp_path, quick):
 
 # Six steps each: the choice, the refit, two members.
 @pytest.mark.parametrize(
-    ("history", "stop"), [("parents", 3), ("parents", 10), ("parents", 15), ("full", 21)]
+    ("history", "stop"),
+    [
+        pytest.param("parents", 3, marks=pytest.mark.slow),
+        ("parents", 10),
+        pytest.param("parents", 15, marks=pytest.mark.slow),
+        pytest.param("full", 21, marks=pytest.mark.slow),
+    ],
 )
 def test_resumed_training_gives_the_same_weights(tmp_path, quick, interruption, history, stop):
     settings = replace(quick, epochs=6.0, folds=2, history=history, order="random", patience=12)

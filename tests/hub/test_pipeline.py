@@ -207,6 +207,7 @@ def test_parameters_at_construction_and_at_call(tiny_run):
     assert len(read) == 3
 
 
+@pytest.mark.slow  # 10 s
 def test_either_import_order(tiny_run):
     codes = [
         f"import {first}, {second}; from transformers import pipeline; "

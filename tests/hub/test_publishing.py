@@ -176,6 +176,7 @@ def test_folders_that_are_no_run(tmp_path, refused, run):
     assert "holds no model.safetensors" in refused("push", run, "org/x")
 
 
+@pytest.mark.slow  # 8 s
 def test_a_new_process_loads_it_by_name(run, hub, hf_trace, discover, records, tmp_path):
     hf_trace("push", run, "org/alarms", "--private")
     first = hub.repositories["model", "org/alarms"].head

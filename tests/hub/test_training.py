@@ -93,7 +93,9 @@ def test_same_seed_same_weights(tmp_path, tiny_log, short):
     assert first != other
 
 
-@pytest.mark.parametrize("stop", [3, 7, 14])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(3, marks=pytest.mark.slow), 7, pytest.param(14, marks=pytest.mark.slow)]
+)
 def test_resumed_training_gives_the_same_weights(tmp_path, tiny_log, short, stop, interruption):
     whole = train(tiny_log, tmp_path / "whole", short)
     with pytest.raises(KeyboardInterrupt):
