@@ -216,6 +216,8 @@ BAD_LOGS = {
         ["--preset", "huge"],
         "preset is 'huge', expected one of: nano, tiny, small, base.",
     ),
+    "merge without lora": ("plain.txt", ["--merge"], "--merge folds in adapters, but none are trained."),
+    "learn without dag": ("plain.txt", ["--learn", "a"], "--learn is about a table whose graph is known."),
     "lora without a model": (
         "plain.txt",
         ["--lora"],

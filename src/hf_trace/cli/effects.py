@@ -204,6 +204,10 @@ def _show_contrast(answer: dict[str, Any]) -> None:
         rows.append(["95 % interval", f"{sure['low']:.4g} to {sure['high']:.4g}"])
     rows += [[name, mean] for name, mean in answer["means"].items()]
     print_table(f"{answer['contrast']} on {answer['of']} ({answer['estimator']})", ["", "value"], rows)
+    if "low" in answer and answer["estimator"] == "plug-in":
+        say(
+            "The interval counts which rows were sampled, not the error of the model; `--estimator aipw` does both."
+        )
     if "low" not in sure:
         say("The error is that of the draws alone; for one of the estimate train with `--folds 5`.")
 

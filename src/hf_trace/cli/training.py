@@ -25,6 +25,7 @@ from hf_trace.cli.options import (
 from hf_trace.cli.streams import Stream, opened, train_streamed
 from hf_trace.cli.table_training import train_table
 from hf_trace.console import print_json, progress, say, warn
+from hf_trace.errors import SettingsError
 
 
 def train(
@@ -104,6 +105,16 @@ def train(
     json_output: Json = False,
 ) -> None:
     """Train a model on an event log or a table; writes one folder that `from_pretrained` loads."""
+    if merge and not lora:
+        raise SettingsError(
+            "--merge folds in adapters, but none are trained. Add `--lora`, or leave out --merge."
+        )
+    if dag is None and (table_only := [learn, latent, history, order, weight_column]) != [None] * 5:
+        names = ("learn", "latent", "history", "order", "weight-column")
+        found = next(name for name, value in zip(names, table_only, strict=True) if value is not None)
+        raise SettingsError(
+            f"--{found} is about a table whose graph is known. Add `--dag FILE`, or leave it out."
+        )
     if dag is not None:
         work_alone("A table is trained on")
         chosen: dict[str, Any] = {

@@ -87,7 +87,7 @@ def read_table(path: Path, delimiter: str | None = None) -> pd.DataFrame:
         ...     read_table(path)["event"].tolist()
         ['007']
     """
-    _refuse_empty(path)
+    refuse_empty(path)
     suffix = data_suffix(path)
     with _explained(path):
         if suffix == ".parquet":
@@ -132,7 +132,7 @@ def read_text(path: Path, delimiter: str | None = None) -> EventRows:
             f"'{path.name}' is a {data_suffix(path)} file, expected one of {', '.join(sorted(LOG_SUFFIXES))} "
             "or plain text. Convert it, to CSV for example."
         )
-    _refuse_empty(path)
+    refuse_empty(path)
     with _explained(path), _open_text(path) as stream:
         lines = [_names_of_line(line, delimiter) for line in stream]
     lengths = [len(line) for line in lines]
@@ -148,7 +148,12 @@ def _names_of_line(line: str, delimiter: str | None) -> list[str]:
     return [name.strip() for name in line.split(delimiter)] if line.strip() else []
 
 
-def _refuse_empty(path: Path) -> None:
+def refuse_empty(path: Path) -> None:
+    """Refuse a file of 0 bytes.
+
+    Raises:
+        EmptyLogError: If it is one.
+    """
     if path.stat().st_size == 0:
         raise EmptyLogError(
             f"'{path.name}' is empty (0 bytes), expected an event log. Check how it was exported."

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from hf_trace.data.columns import SECONDS_PER_UNIT, ColumnChoice, LogColumns, find_columns
-from hf_trace.data.formats import data_suffix, likely_delimiter
+from hf_trace.data.formats import data_suffix, likely_delimiter, refuse_empty
 from hf_trace.data.log import EventLog
 from hf_trace.data.reading import find_files
 from hf_trace.data.rows import frame_of_arrow, holds_records, needed_columns, table_rows
@@ -141,7 +141,7 @@ def is_hub_id(source: str) -> bool:
     """Whether a text names a data set of the Hub rather than files.
 
     Example:
-        >>> is_hub_id("org/alarms"), is_hub_id("org/alarms:test"), is_hub_id("logs/*.csv"), is_hub_id("/tmp/x")
+        >>> is_hub_id("org/alarms"), is_hub_id("org/alarms:test"), is_hub_id("logs/*.csv"), is_hub_id("/data/x")
         (True, True, False, False)
     """
     repository = source.partition(":")[0]
@@ -188,6 +188,7 @@ def _parquet(path: Path, choice: ColumnChoice) -> Iterator[pa.Table]:
 
 
 def _csv(path: Path, choice: ColumnChoice) -> Iterator[pa.Table]:
+    refuse_empty(path)
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
         header = stream.readline()
