@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from tests.processes import ended, start
 
 OPTIONS = ("--max-lag", "6", "--num-samples", "32", "--batch-size", "2")
 OUT = "graph.json"
@@ -26,22 +24,8 @@ def long_log(place):
     return place
 
 
-def started(*arguments, launcher=("-m", "hf_trace"), **variables):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **variables}
-    command = [sys.executable, *launcher, "discover", "run", "long.jsonl", *OPTIONS, *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def ended(process):
-    out, err = process.communicate(timeout=200)
-    return process.returncode, out, err
+def started(*arguments, **options):
+    return start("discover", "run", "long.jsonl", *OPTIONS, *arguments, **options)
 
 
 def bytes_of(path):

@@ -1,9 +1,6 @@
 """``hf-trace train`` and ``hf-trace effect`` by several processes: one speaks, one writes, all work."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,26 +8,9 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from tests.processes import ended, start
 
 pytestmark = pytest.mark.slow
-
-
-def started(*arguments, launcher=("-m", "hf_trace")):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, *launcher, *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def ended(process):
-    out, err = process.communicate(timeout=250)
-    return process.returncode, out, err
 
 
 @pytest.fixture
@@ -41,7 +21,7 @@ def training(place, tiny_config):
 
 @pytest.mark.parametrize("more", [(), ("--gradient-accumulation", "2", "--bf16"), ("--stream",)])
 def test_training_by_two_processes(training, more):
-    code, out, err = ended(started(*training, *more, "--out", "both", "--processes", "2", "--json"))
+    code, out, err = ended(start(*training, *more, "--out", "both", "--processes", "2", "--json"))
     assert code == 0, err
     metrics = json.loads(out)
     assert metrics == {"run": "both"} | json.loads(Path("both/metrics.json").read_text())
@@ -54,13 +34,13 @@ def test_training_by_two_processes(training, more):
 
 def test_training_with_accelerate_launch(training):
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "hf_trace")
-    code, _, err = ended(started(*training, "--out", "both", launcher=launcher))
+    code, _, err = ended(start(*training, "--out", "both", launcher=launcher))
     assert (code, err.count("Wrote both"), err.count("event types")) == (0, 1, 1), err
 
 
 def test_a_killed_process_ends_the_training_and_resume_finishes_it(training):
     training = (*training[:-4], "--epochs", "400", "--window-length", "12")
-    process = started(*training, "--out", "both", "--processes", "2")
+    process = start(*training, "--out", "both", "--processes", "2")
     while not list(Path().glob(".both-checkpoints/checkpoint-*/trainer_state.json")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
@@ -73,7 +53,7 @@ def test_a_killed_process_ends_the_training_and_resume_finishes_it(training):
         "same command again with `--resume`.",
     )
     assert not Path("both").exists()
-    code, _, err = ended(started(*training, "--out", "both", "--processes", "2", "--resume"))
+    code, _, err = ended(start(*training, "--out", "both", "--processes", "2", "--resume"))
     assert (code, Path("both/config.json").exists()) == (0, True), err
 
 
@@ -95,7 +75,7 @@ def test_questions_are_shared_out_and_the_answers_are_the_same(tmp_path, monkeyp
     Path("questions.jsonl").write_text("\n".join(map(json.dumps, questions)))
     asked = ("effect", "run", "--queries", "questions.jsonl")
     assert hf_trace(*asked, "--out", "one.jsonl")[0] == 0
-    code, _, err = ended(started(*asked, "--out", "both.jsonl", "--processes", "2"))
+    code, _, err = ended(start(*asked, "--out", "both.jsonl", "--processes", "2"))
     assert (code, err.count("Wrote 18 answers")) == (0, 1), err
     answers = Path("both.jsonl").read_text()
     assert answers == Path("one.jsonl").read_text()
@@ -110,15 +90,13 @@ def test_what_is_not_shared_out_is_done_by_one(tmp_path, monkeypatch):
     )
     Path("dag.csv").write_text("cause,effect\nX,Y\n")
     training = ("train", "table.csv", "--dag", "dag.csv", "--out", "run", "--epochs", "1")
-    code, _, err = ended(started(*training, "--processes", "2"))
+    code, _, err = ended(start(*training, "--processes", "2"))
     assert (code, err.count("warning: A table is trained on by one process")) == (0, 1), err
     code, out, err = ended(
-        started("effect", "run", "--target", "Y", "--do", "X=1", "--processes", "2", "--json")
+        start("effect", "run", "--target", "Y", "--do", "X=1", "--processes", "2", "--json")
     )
     assert (code, err.count("warning: One question is answered by one process")) == (0, 1), err
     assert json.loads(out)["target"] == "Y"
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "hf_trace")
-    code, _, err = ended(
-        started("simulate", "small", "--sequences", "20", "--out", "world", launcher=launcher)
-    )
+    code, _, err = ended(start("simulate", "small", "--sequences", "20", "--out", "world", launcher=launcher))
     assert (code, err.count("Wrote world")) == (0, 1), err

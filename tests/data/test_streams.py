@@ -155,6 +155,9 @@ def test_refused(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"case": "x", "event": "a"}\nno record\n')
     with pytest.raises(LogFormatError, match=r"Line 2 of 'log\.jsonl' is not JSON"):
         list(open_stream(str(tmp_path / "log.jsonl"), ColumnChoice()).parts())
+    (tmp_path / "log.csv").touch()
+    with pytest.raises(EmptyLogError, match=r"'log\.csv' is empty \(0 bytes\)"):
+        list(open_stream(str(tmp_path / "log.csv"), ColumnChoice()).parts())
 
 
 def test_samples_do_not_depend_on_parts():
