@@ -22,9 +22,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 from abstracts import LEVELS, Abstracts, draw_outcomes, read_abstracts, tiny_abstracts
+from attention_head import Attentive
 from estimators import Buzzy, Linear, Predictions, Predictor, estimates, folds_of, read_out, unadjusted, words
 from from_scratch import Scratch
-from top_layer import Adapted, kept, load, write
+from top_layer import Adapted, Written, kept, load, write
 from transformers.utils import logging
 
 from hf_trace.data.writing import atomic_path
@@ -46,36 +47,52 @@ def predictors(abstracts: Abstracts, options: argparse.Namespace) -> dict[str, C
     }
     for name, folder in (("MiniLM", options.minilm), ("SmolLM2-135M", options.smollm2)):
         if folder is not None:
-            found[f"{name}, LoRA"] = partial(adapted, f"{name}, LoRA", folder, abstracts, options)
+            found[f"{name}, LoRA"] = partial(adapted, name, folder, abstracts, options)
             found[f"{name}, frozen"] = partial(frozen, name, folder, abstracts, options)
+            found[f"{name}, a new head"] = partial(attentive, name, folder, abstracts, options)
     scale = {"epochs": 2.0, "least": 1} if options.smoke else {}
     found["small, from scratch"] = lambda: Scratch("small, from scratch", abstracts, **scale)
     return found
 
 
-def adapted(name: str, folder: str, abstracts: Abstracts, options: argparse.Namespace) -> Adapted:
-    """A pretrained model with adapters in its last layer; abstracts are read once and kept."""
-    path = Path(folder)
-    folder, gguf = (str(path.parent), path.name) if path.suffix == ".gguf" else (folder, None)
+def written(name: str, folder: str, abstracts: Abstracts, options: argparse.Namespace) -> Written:
+    """Abstracts as the last layer of a pretrained model meets them; read once and kept."""
 
-    def read():
+    def read() -> Written:
         started = time.process_time()
-        model, tokenizer = load(folder, gguf)
+        model, tokenizer = load(*_checkpoint(folder))
         if model.num_parameters() > LARGE:
             model = model.to(torch.bfloat16)
-        written = write(abstracts, model, tokenizer)
+        states = write(abstracts, model, tokenizer)
         note = {"seconds to read all abstracts": time.process_time() - started}
         (options.out / f"{_file(name)}-read.json").write_text(json.dumps(note), encoding="utf-8")
-        return written
+        return states
 
-    return Adapted(name, folder, kept(options.out / f"{_file(name)}.pt", read), gguf)
+    return kept(options.out / f"{_file(name)}.pt", read)
+
+
+def _checkpoint(folder: str) -> tuple[str, str | None]:
+    """Folder or Hub id, and the name of a file in GGUF format where one is meant."""
+    path = Path(folder)
+    return (str(path.parent), path.name) if path.suffix == ".gguf" else (folder, None)
+
+
+def adapted(name: str, folder: str, abstracts: Abstracts, options: argparse.Namespace) -> Adapted:
+    """A pretrained model with adapters in its last layer."""
+    checkpoint, gguf = _checkpoint(folder)
+    return Adapted(f"{name}, LoRA", checkpoint, written(name, folder, abstracts, options), gguf)
+
+
+def attentive(name: str, folder: str, abstracts: Abstracts, options: argparse.Namespace) -> Attentive:
+    """A frozen model with a head of attention on top."""
+    return Attentive(f"{name}, a new head", written(name, folder, abstracts, options))
 
 
 def frozen(name: str, folder: str, abstracts: Abstracts, options: argparse.Namespace) -> Linear:
     """Logistic regressions on the largest and smallest keys and values of an abstract in a pretrained last layer."""
-    written = adapted(f"{name}, LoRA", folder, abstracts, options).written
-    spans = zip(written.begins[:-1], written.begins[1:], strict=True)
-    tokens = torch.cat([written.keys.flatten(1), written.values.flatten(1)], dim=1)
+    read = written(name, folder, abstracts, options)
+    spans = zip(read.begins[:-1], read.begins[1:], strict=True)
+    tokens = torch.cat([read.keys.flatten(1), read.values.flatten(1)], dim=1)
     parts = [tokens[begin:end] for begin, end in spans]
     states = torch.stack([torch.cat([each.amax(0), each.amin(0)]) for each in parts]).float().numpy()
     features = (states - states.mean(0)) / states.std(0) / np.sqrt(states.shape[1])

@@ -43,12 +43,21 @@ class Written:
     tails: Tensor
     treated_slot: int
 
-    def batch(self, rows: Codes, arms: Codes) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Tails, padded keys and values, and which of them are there."""
-        lengths = torch.from_numpy(self.begins[rows + 1] - self.begins[rows])
+    @property
+    def lengths(self) -> Codes:
+        """Tokens of every abstract."""
+        return np.diff(self.begins)
+
+    def places(self, rows: Codes) -> tuple[Tensor, Tensor]:
+        """Where the tokens of abstracts are, padded, and which of them are there, ``[row, token]``."""
+        lengths = torch.from_numpy(self.lengths[rows])
         widest = int(lengths.max())
         there = torch.arange(widest)[None] < lengths[:, None]
-        place = torch.from_numpy(self.begins[rows])[:, None] + torch.arange(widest)[None] * there
+        return torch.from_numpy(self.begins[rows])[:, None] + torch.arange(widest)[None] * there, there
+
+    def batch(self, rows: Codes, arms: Codes) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Tails, padded keys and values, and which of them are there."""
+        place, there = self.places(rows)
         keys, values = (part[place].transpose(1, 2).float() for part in (self.keys, self.values))
         return self.tails[torch.from_numpy(rows), torch.from_numpy(arms)].float(), keys, values, there
 
@@ -217,10 +226,14 @@ class Adapted:
         """Maximum likelihood of treatment and outcome."""
         trained = [parameter for parameter in top.parameters() if parameter.requires_grad]
         optimiser = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=0.01)
-        batches = [part for epoch in range(self.epochs) for part in self._batches(rows, seed, epoch)]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.learning_rate, len(batches) + 1)
+        parts = [
+            part
+            for epoch in range(self.epochs)
+            for part in batches(self.written.lengths, rows, np.random.default_rng([seed, epoch]))
+        ]
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.learning_rate, len(parts) + 1)
         loss_of = nn.functional.binary_cross_entropy_with_logits
-        for step, part in enumerate(batches):
+        for step, part in enumerate(parts):
             odds = top(*self.written.batch(part, outcomes.treated[part]))
             wanted = [torch.from_numpy(each[part]).float() for each in (outcomes.treated, outcomes.accepted)]
             loss = loss_of(odds[:, self.written.treated_slot], wanted[0]) + loss_of(odds[:, -1], wanted[1])
@@ -232,13 +245,6 @@ class Adapted:
             if watch is not None:
                 watch(step, float(loss.detach()))
 
-    def _batches(self, rows: Codes, seed: int, epoch: int) -> list[Codes]:
-        """Abstracts of like lengths together, in random order."""
-        rng = np.random.default_rng([seed, epoch])
-        lengths = np.diff(self.written.begins)[rows] + rng.random(len(rows)) * 40
-        parts = np.array_split(rows[np.argsort(lengths)], max(1, len(rows) // 32))
-        return [parts[number] for number in rng.permutation(len(parts))]
-
     @torch.inference_mode()
     def said(self, top: TopLayer, rows: Codes) -> Floats:
         """Propensity and probability of acceptance without and with the treatment, ``[3, row]``."""
@@ -248,6 +254,13 @@ class Adapted:
             columns = [arms[0][:, self.written.treated_slot], arms[0][:, -1], arms[1][:, -1]]
             found.append(torch.stack(columns).double().numpy())
         return np.concatenate(found, axis=1)
+
+
+def batches(lengths: Codes, rows: Codes, rng: np.random.Generator) -> list[Codes]:
+    """Rows of like lengths together, some 32 at a time, in random order."""
+    order = np.argsort(lengths[rows] + rng.random(len(rows)) * 40)
+    parts = np.array_split(rows[order], max(1, len(rows) // 32))
+    return [parts[number] for number in rng.permutation(len(parts))]
 
 
 def kept(path: Path, make) -> Written:
