@@ -64,8 +64,10 @@ class Engine:
         data: What the model was trained on.
         train: How to make it again.
         use: A question.
-        limits: What it is not for.
+        assumes: What must hold for its answers to be effects.
+        limits: What it is not for, and where it fails.
         folder: Of the run.
+        leave_out: Metrics whose name has this stand in the recipe's README alone.
     """
 
     recipe: str
@@ -74,8 +76,10 @@ class Engine:
     data: str
     train: str
     use: str
+    assumes: str
     limits: str
     folder: str = "model"
+    leave_out: str | None = None
 
 
 ENGINES = [
@@ -88,6 +92,8 @@ ENGINES = [
         "python-chess, of which nothing is shipped.",
         "python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame",
         '{"target": "outcome", "given": {"material": "rook"}, "do": {"skill": "expert"}}',
+        "The graph of a game is known: start, player, move, position and so on. Nothing unrecorded moves both a move "
+        "and what follows it; the player is recorded. What is forced was played now and then in such positions.",
         "Playing chess: it knows positions that come up in these games, as these players play them, and no others. "
         "Moves that nobody makes are no tokens of it. Where a move is forced that was hardly seen there, the answer "
         "can be worse than conditioning; heed its warnings.",
@@ -100,6 +106,8 @@ ENGINES = [
         "skills, more of them experts where the floor is wet. The rows are made by the recipe.",
         "python recipes/maze/maze.py --out runs/maze",
         '{"target": "reached", "given": {"walls": [], "goal": "c3"}, "do": {"program": ["N", "N", "..."]}}',
+        "The graph is known. Floor, writer and goal, which move program and outcome alike, are recorded. What is "
+        "forced is something that some writer writes.",
         "Mazes of another size, floors or writers of another kind. With 1,000 rows it is hardly better than "
         "regression; for averages over all mazes a regression is better. One seed was trained.",
         "rows-100000",
@@ -114,9 +122,12 @@ ENGINES = [
         "hf-trace train papers.csv --dag dag.json --model PATH/TO/smollm2 --lora --learn treated --learn accepted "
         "--out runs/peerread/papers",
         '{"target": "accepted", "do": {"treated": "yes"}, "given": {"abstract": "we study deep nets"}}',
+        "All that moves both treatment and acceptance can be read in the abstract, and whatever the abstract says, "
+        "some such papers are treated and some are not.",
         "Judging papers. No language model tried here adjusts for a confounder in the text better than word counts do; "
         "with adapters the propensities are too sure and AIPW is worse than its plug-in.",
         "papers",
+        leave_out="read out",
     ),
 ]
 
@@ -129,7 +140,11 @@ def card(model: Oracle | Engine) -> str:
 def engine_card(engine: Engine) -> str:
     """The card of a model that answers what would happen if."""
     document = json.loads((RECIPES / engine.recipe / "expected.json").read_text(encoding="utf-8"))
-    metrics = {name: each["value"] for name, each in document["metrics"].items()}
+    metrics = {
+        name: each["value"]
+        for name, each in document["metrics"].items()
+        if engine.leave_out is None or engine.leave_out not in name
+    }
     results = [
         EvalResult(
             task_type="causal-inference",
@@ -149,6 +164,7 @@ def engine_card(engine: Engine) -> str:
         eval_results=results,
     )
     lines = "\n".join(f"| {name} | {value:g} |" for name, value in metrics.items())
+    cost = "\n".join(f"| {name} | {seconds:,g} |" for name, seconds in document["cost"].items())
     run = f"runs/{engine.recipe}/{engine.folder}"
     return f"""---
 {data.to_yaml()}
@@ -163,6 +179,10 @@ def engine_card(engine: Engine) -> str:
 
 **Use it.** `pipeline("causal-effect", model="{run}")({engine.use})` after `import hf_trace`.
 
+## Assumptions
+
+{engine.assumes}
+
 ## Measured against the truth
 
 | metric | value |
@@ -170,6 +190,14 @@ def engine_card(engine: Engine) -> str:
 {lines}
 
 {document["command"]}, {document["date"]}.
+
+## Cost
+
+| what | CPU seconds |
+|---|---|
+{cost}
+
+{document["hardware"]}; not measured on a GPU.
 
 ## Not for
 

@@ -8,6 +8,7 @@ interventions are compared with the players themselves when they are forced, and
 """
 
 import argparse
+import datetime
 import json
 import os
 import time
@@ -198,10 +199,46 @@ def run(out: Path, size: Size, seed: int, *, train: bool = True) -> dict[str, An
         "nothing forced": asdict(unforced),
         "seconds": {"play": played, "train": to_train, "ask": to_ask, "all": played + to_train + to_ask},
     }
-    (out / "chess_endgame.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for name, document in (("chess_endgame", report), ("expected", expected(report))):
+        (out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     (out / "chess_endgame.md").write_text(shown(report), encoding="utf-8")
     figure(report, out / "chess_endgame.png")
     return report
+
+
+def expected(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What another run is to be compared with; tolerances are for another seed or machine."""
+    results = report["results"]
+    distances = {name: np.array([each["total_variation"][name] for each in results]) for name in METHODS}
+    lengths = [abs(each["plies"]["model"] - each["plies"]["truth"]) for each in results]
+    illegal = np.array([each["legality"]["mass"] for each in results])
+    measured = {
+        "mean total variation": (distances["model"].mean(), 0.02),
+        "largest total variation": (distances["model"].max(), 0.15),
+        "mean total variation, conditioning": (distances["naive"].mean(), 0.01),
+        "mean total variation, conditioning by start and player": (distances["adjusted"].mean(), 0.01),
+        "mean total variation, table of counts": (distances["table"].mean(), 0.005),
+        "probability of illegal moves, nothing forced": (report["nothing forced"]["mass"], 0.004),
+        "probability of illegal moves, median of the questions": (np.median(illegal), 0.005),
+        "probability of illegal moves, worst question": (illegal.max(), 0.1),
+        "mean error of the mean number of plies": (np.mean(lengths), 0.05),
+    }
+    seconds = report["seconds"]
+    return {
+        "question": "What would the outcome of an endgame be if some of White's moves were forced?",
+        "date": datetime.date.today().isoformat(),
+        "hardware": "2 CPU cores shared with other work, one thread",
+        "command": "python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame",
+        "cost": {
+            f"playing {report['size']['games']:,} games": round(seconds["play"]),
+            "training": round(seconds["train"]),
+            f"{len(results)} questions in every way": round(seconds["ask"]),
+        },
+        "metrics": {
+            name: {"value": round(float(value), 4), "tolerance": tolerance}
+            for name, (value, tolerance) in measured.items()
+        },
+    }
 
 
 def shown(report: Mapping[str, Any]) -> str:

@@ -182,11 +182,22 @@ def report(out: Path) -> None:
         "date": datetime.date.today().isoformat(),
         "hardware": HARDWARE,
         "command": "python recipes/maze/maze.py --out runs/maze",
+        "cost": _cost(documents),
         "metrics": metrics,
     }
     (out / "expected.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     draw(documents, out / "maze.png")
     print(text)
+
+
+def _cost(documents: list[dict]) -> dict[str, int]:
+    """CPU seconds of this package."""
+    cost = {}
+    for document in documents:
+        questions = sum(len(errors[ENGINE]["reached"]) for errors in document["errors"].values())
+        cost[f"training, {document['rows']:,} rows"] = round(document["training"]["cpu_seconds"])
+        cost[f"{questions} questions, {document['rows']:,} rows"] = round(document["seconds"][ENGINE])
+    return cost
 
 
 def _cell(errors: dict, name: str) -> str:

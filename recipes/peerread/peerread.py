@@ -179,6 +179,10 @@ def report(names: list[str], abstracts: Abstracts, out: Path) -> str:
         "date": datetime.date.today().isoformat(),
         "hardware": "2 CPU cores shared with other work, one thread",
         "command": "python recipes/peerread/peerread.py --data PATH/TO/cs_ai.jsonl --smollm2 PATH --minilm PATH",
+        "cost": {
+            f"{name}, a data set": round(float(np.mean([row["seconds"] for row in rows])), 1)
+            for name, rows in found.items()
+        },
         "metrics": metrics,
     }
     (out / "expected.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
