@@ -1,6 +1,8 @@
 """``hf-trace train`` and ``hf-trace effect`` by several processes: one speaks, one writes, all work."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -8,7 +10,17 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import torch
 from tests.processes import ended, start
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from hf_trace.cli.launching import _watched
+from hf_trace.data.reading import read_log
+from hf_trace.errors import ProcessError
+from hf_trace.hub.oracle_quality import measure
+from hf_trace.hub.runs import load_model
+from hf_trace.scoring.oracle import Oracle
+from hf_trace.tokenization.event_tokenizer import EventTokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +42,24 @@ def test_training_by_two_processes(training, more):
     assert metrics["steps"] == (49 if more == ("--stream",) else metrics["epochs"]) <= 100
     assert metrics["validation"]["loss"] < metrics["validation"]["unigram"]
     assert [path.name for path in Path().glob(".both*")] == []
+
+
+def test_adapters_by_two_processes(training, tiny_config):
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tiny_config)).save_pretrained("base")
+    training = ("train", "log.csv", "--model", "base", "--lora", *training[4:])
+    code, _, err = ended(start(*training, "--out", "both", "--processes", "2"))
+    assert code == 0, err
+    assert sorted(path.name for path in Path("both/adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    assert not Path("both/model.safetensors").exists()
+    metrics = json.loads(Path("both/metrics.json").read_text())["validation"]
+    assert metrics["loss"] < metrics["unigram"]
+    log = read_log("log.csv")
+    loaded = measure(Oracle(load_model("both")), EventTokenizer.from_pretrained("both"), log, log)
+    assert loaded.loss < loaded.unigram  # what was written is what was trained
 
 
 def test_training_with_accelerate_launch(training):
@@ -55,6 +85,12 @@ def test_a_killed_process_ends_the_training_and_resume_finishes_it(training):
     assert not Path("both").exists()
     code, _, err = ended(start(*training, "--out", "both", "--processes", "2", "--resume"))
     assert (code, Path("both/config.json").exists()) == (0, True), err
+
+
+def test_a_helper_that_fails_alone_is_told():
+    children = [subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"]) for code in (0, 1)]
+    with pytest.raises(ProcessError, match="Process 2 of 2 failed and the first one did not"):
+        _watched(children)
 
 
 def test_questions_are_shared_out_and_the_answers_are_the_same(tmp_path, monkeypatch, hf_trace):

@@ -101,6 +101,7 @@ def start_processes(count: int) -> int:
     shared = {**os.environ, "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), LAUNCHED: "1"}
     shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     shared.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    shared.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings name lines of C++
     before = signal.signal(signal.SIGTERM, _end)
     children: list[subprocess.Popen[bytes]] = []
     try:
@@ -134,10 +135,16 @@ def _watched(children: Sequence["subprocess.Popen[bytes]"]) -> int:
 
 
 def _first_failure(children: Sequence["subprocess.Popen[bytes]"]) -> int:
-    """A process that fails says why; the main one may still be about to."""
+    """The main process says why it fails, and may still be about to; others are silent."""
     with suppress(subprocess.TimeoutExpired):
         children[0].wait(_GRACE_SECONDS)
-    return next(code for child in children if (code := child.poll()))
+    number, code = next((number, code) for number, child in enumerate(children, 1) if (code := child.poll()))
+    if children[0].poll() == 0:
+        raise ProcessError(
+            f"Process {number} of {len(children)} failed and the first one did not, so the result may lack a part. "
+            "What is finished is kept: start the same command again with `--resume`."
+        )
+    return code
 
 
 def _ended(children: Sequence["subprocess.Popen[bytes]"]) -> None:

@@ -6,6 +6,9 @@ PEFT's own format.
 """
 
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +102,16 @@ def _adapted(run: str, base: PreTrainedModel, revision: str | None) -> Any:
         raise ModelLoadError(
             f"The run {run!r} lacks its adapters: {first_line(error)}. Train again."
         ) from error
-    return PeftModel.from_pretrained(base, str(Path(files[0]).parent))
+    with old_names():
+        return PeftModel.from_pretrained(base, str(Path(files[0]).parent))
+
+
+@contextmanager
+def old_names() -> Iterator[None]:
+    """PEFT asks models for names that Transformers is giving up; the user can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def folded(model: Any, keep: Path | None = None) -> PreTrainedModel:

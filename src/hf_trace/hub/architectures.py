@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel
 
 from hf_trace.errors import ModelLoadError, SettingsError, VocabularyMismatchError, first_line
+from hf_trace.hub.adapter_model import old_names
 from hf_trace.hub.runs import MISFITS, not_loaded
 from hf_trace.scoring.checks import context_length as readable_length
 
@@ -249,7 +250,8 @@ def _with_lora(model: PreTrainedModel, tokenizer: Vocabulary, anew: list[str]) -
         exclude_modules=anew or None,
         trainable_token_indices=_new_rows(model, tokenizer) if tokenizer.kept_tokens else None,
     )
-    adapted = get_peft_model(model, config)
+    with old_names():
+        adapted = get_peft_model(model, config)
     if tokenizer.kept_tokens:
         adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
         return adapted

@@ -202,7 +202,8 @@ def save_run(
     if adapter is None or base is None:
         model.save_pretrained(folder)
     else:
-        shutil.copytree(adapter, folder / ADAPTER_FOLDER)
+        if adapter != folder / ADAPTER_FOLDER:
+            shutil.copytree(adapter, folder / ADAPTER_FOLDER)
         adapter_config(model, base).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     ensure_auto_tokenizer(folder, tokenizer)

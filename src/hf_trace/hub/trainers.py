@@ -49,6 +49,8 @@ def shared_arguments(
         "log_level": "error",
         "report_to": [],
         "remove_unused_columns": False,
+        # A pretrained model may have parts that no event passes through.
+        "ddp_find_unused_parameters": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
 

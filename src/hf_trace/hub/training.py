@@ -214,8 +214,7 @@ def _fit(job: _Job, folder: Path, checkpoints: Path) -> tuple[OracleQuality, dic
     for callback in job.callbacks:
         trainer.add_callback(callback)
     run_trainer(trainer, checkpoints, resume=job.resume)
-    # Other processes write what they throw away into a folder of their own.
-    adapter = (checkpoints if joined().is_main else folder) / ADAPTER_FOLDER
+    adapter = folder / ADAPTER_FOLDER if settings.lora and not settings.merge else None
     model = folded(trainer.model, adapter).eval()
     quality = measure(Oracle(model), tokenizer, job.training, job.validation)
     metrics = {
@@ -232,7 +231,7 @@ def _fit(job: _Job, folder: Path, checkpoints: Path) -> tuple[OracleQuality, dic
         folder,
         model,
         tokenizer,
-        adapter=adapter if adapter.exists() and not settings.merge else None,
+        adapter=adapter,
         base=settings.model,
         metrics=metrics,
         training=document,
