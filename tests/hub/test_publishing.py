@@ -310,6 +310,33 @@ print(json.dumps([type(pipe.model).__name__, len(pipe.events.event_types)]))
     del AutoModelForCausalLM
 
 
+@pytest.mark.slow  # 12 s
+def test_adapters_stay_with_the_commit_they_were_trained_on(tmp_path, hub):
+    GPT2LMHeadModel(
+        GPT2Config(vocab_size=50, n_positions=64, n_embd=32, n_layer=1, n_head=2)
+    ).save_pretrained(tmp_path / "base")
+    hub.create_for_others("theirs/base")
+    base = hub.repositories["model", "theirs/base"]
+    base.commit({path.name: path.read_bytes() for path in (tmp_path / "base").iterdir()})
+    (tmp_path / "home").mkdir()
+    code = """
+import json
+import pandas as pd
+from hf_trace import TrainingSettings, read_log, train
+log = pd.DataFrame({"case": [number // 6 for number in range(72)], "event": list("abcabc") * 12})
+train(read_log(log), "run", TrainingSettings(model="theirs/base", lora=True, epochs=1.0))
+print(json.dumps(json.load(open("run/config.json"))["base_revision"]))
+"""
+    assert outcome(code, hub, tmp_path / "home") == base.head
+    base.commit({"config.json": b"{}"})  # what comes later does not matter
+    code = """
+import json, hf_trace
+from transformers import pipeline
+print(json.dumps(type(pipeline("causal-discovery", model="run").model).__name__))
+"""
+    assert outcome(code, hub, tmp_path / "home") == "GPT2LMHeadModel"
+
+
 def test_a_world_is_a_data_set_with_its_truth(world, hub, hf_trace, tmp_path):
     code, _, err = hf_trace("push", world, "org/world")
     assert code == 0

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
-from transformers.utils.hub import cached_file
+from transformers.utils import CONFIG_NAME
+from transformers.utils.hub import cached_file, extract_commit_hash
 
 from hf_trace.errors import ModelLoadError, first_line
 
@@ -27,7 +28,7 @@ class AdapterConfig(PretrainedConfig):
 
     Args:
         base: Folder or Hub id of the pretrained model.
-        base_revision: Its commit on the Hub, where known.
+        base_revision: Its commit on the Hub; None for a folder.
         vocab_size: Tokens that the adapted model reads, new ones included.
     """
 
@@ -136,13 +137,21 @@ def adapter_config(model: PreTrainedModel, base: str) -> AdapterConfig:
     """What a run folder with adapters alone says of itself."""
     return AdapterConfig(
         base=str(Path(base).resolve()) if Path(base).exists() else base,
-        base_revision=getattr(model.config, "_commit_hash", None),
+        base_revision=_commit(base),
         vocab_size=model.get_input_embeddings().weight.shape[0],
         bos_token_id=model.config.bos_token_id,
         eos_token_id=model.config.eos_token_id,
         pad_token_id=model.config.pad_token_id,
         architectures=[AdapterModel.__name__],
     )
+
+
+def _commit(base: str) -> str | None:
+    """The commit of a Hub id that is in the cache; None for a folder."""
+    if Path(base).exists():
+        return None
+    found: str | None = extract_commit_hash(cached_file(base, CONFIG_NAME), None)
+    return found
 
 
 AutoConfig.register(AdapterConfig.model_type, AdapterConfig, exist_ok=True)
