@@ -103,6 +103,18 @@ def test_json_document(write):
     assert read_log(write("log.json", json.dumps(RECORDS))).to_records() == RECORDS
 
 
+def test_records_in_memory():
+    assert read_log(RECORDS).to_records() == RECORDS
+    odd = [{"id": "x", "events": ODD_NAMES}]
+    assert read_log(odd).to_records() == odd
+    rows = [{"case": "x", "event": name, "time": time} for name, time in (("b", 2), ("a", 1))]
+    assert read_log(rows, query="time < 3").to_records() == RECORDS[:1]
+    with pytest.raises(
+        LogFormatError, match=r"Record 2 is 'a b' \(str\), expected a dict as the first one is\."
+    ):
+        read_log([RECORDS[0], "a b"])
+
+
 def test_parquet_records_and_rows(tmp_path):
     path = tmp_path / "log.parquet"
     pd.DataFrame(RECORDS).to_parquet(path)

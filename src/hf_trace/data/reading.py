@@ -7,7 +7,7 @@ import difflib
 import glob
 import re
 import tokenize
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
 
     Args:
         source: A path, a folder or a glob pattern (files in name order), a list of paths, a
-            `pandas.DataFrame`, or a `datasets.Dataset`, streaming or not.
+            `pandas.DataFrame`, a `datasets.Dataset`, streaming or not, or records, one per event or per sequence.
         case_column: Column that names the sequence; recognised when left out. Without one, every file is
             one sequence, named after the file.
         event_column: Column that names the event, or several whose values are joined.
@@ -103,6 +103,8 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
 
 
 def _read(source: Any, choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventLog:
+    if isinstance(source, list | tuple) and source and isinstance(source[0], Mapping):
+        source = _frame_of(source)
     if isinstance(source, pd.DataFrame):
         return EventLog.from_table(_kept(_numbered(source), query), choice)
     if not isinstance(source, str | Path | list | tuple):
@@ -111,6 +113,15 @@ def _read(source: Any, choice: ColumnChoice, query: str | None, delimiter: str |
     if len(paths) == 1:
         return EventLog.from_rows(_file_rows(paths[0], choice, query, delimiter)).without_empty_sequences()
     return _from_files(paths, choice, query, delimiter)
+
+
+def _frame_of(records: Sequence[Any]) -> pd.DataFrame:
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, Mapping):
+            raise LogFormatError(
+                f"Record {number} is {record!r} ({type(record).__name__}), expected a dict as the first one is."
+            )
+    return pd.DataFrame.from_records(list(records))
 
 
 def find_files(source: Any) -> list[Path]:
