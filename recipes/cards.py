@@ -87,7 +87,7 @@ ENGINES = [
         "chess-endgame",
         "Engine of rook and queen endgames",
         "A Llama of two layers, 64 wide, that predicts moves, positions and outcomes, each from its causes alone.",
-        "100,000 simulated games, king and rook or queen against king, at most six plies from one of 20 starts, by "
+        "300,000 simulated games, king and rook or queen against king, at most six plies from one of 20 starts, by "
         "players of three skills who do not get equal starts. The games are made by the recipe; the rules are those of "
         "python-chess, of which nothing is shipped.",
         "python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame",
@@ -95,8 +95,8 @@ ENGINES = [
         "The graph of a game is known: start, player, move, position and so on. Nothing unrecorded moves both a move "
         "and what follows it; the player is recorded. What is forced was played now and then in such positions.",
         "Playing chess: it knows positions that come up in these games, as these players play them, and no others. "
-        "Moves that nobody makes are no tokens of it. Where a move is forced that was hardly seen there, the answer "
-        "can be worse than conditioning; heed its warnings.",
+        "Moves that nobody makes are no tokens of it. Where a move is forced that was hardly seen there, it goes on "
+        "with illegal moves and the answer is off; heed its warnings.",
     ),
     Engine(
         "maze",
@@ -124,8 +124,9 @@ ENGINES = [
         '{"target": "accepted", "do": {"treated": "yes"}, "given": {"abstract": "we study deep nets"}}',
         "All that moves both treatment and acceptance can be read in the abstract, and whatever the abstract says, "
         "some such papers are treated and some are not.",
-        "Judging papers. No language model tried here adjusts for a confounder in the text better than word counts do; "
-        "with adapters the propensities are too sure and AIPW is worse than its plug-in.",
+        "Judging papers. Adapters learn the treatments of a few thousand rows by heart: their propensities are too "
+        "sure, and AIPW is worse with them than with word counts. A frozen model with one new head of attention, which "
+        "the recipe trains too, is better than word counts; no command of the package does that.",
         "papers",
         leave_out="read out",
     ),

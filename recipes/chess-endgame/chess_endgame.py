@@ -1,6 +1,6 @@
 """What would the outcome of an endgame be if some of White's moves were forced and the rest played as usual?
 
-    python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame            # six minutes of one core
+    python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame            # fifteen minutes of one core
     python recipes/chess-endgame/chess_endgame.py --out runs/chess-smoke --smoke      # half a minute, proves nothing
 
 A small language model reads games of players of unequal skill, who do not get equal positions. Its answers to partial
@@ -50,8 +50,8 @@ from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
 class Size:
     """How large a run is."""
 
-    games: int = 100_000
-    epochs: float = 150.0
+    games: int = 300_000
+    epochs: float = 450.0
     preset: str = "nano"
     draws: int = 20_000
     simulations: int = 20_000
