@@ -14,7 +14,7 @@ import json
 import os
 import time
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -34,7 +34,6 @@ from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
 ENGINE = "this package"
 HARDWARE = "2 CPU cores shared with other work, one thread"
 CONFUSED = "p(Y | A, maze), exactly"
-SEED = 1
 QUESTION_SEED, RESAMPLES, MAZES = 1_000_000, 2000, 4000
 
 
@@ -49,6 +48,7 @@ class Scale:
         draws: Per question.
         width: Of the model.
         layers: Of the model.
+        seed: Of the tables and the training; questions stay the same.
     """
 
     rows: tuple[int, ...]
@@ -57,6 +57,7 @@ class Scale:
     draws: int
     width: int = 96
     layers: int = 3
+    seed: int = 1
 
 
 FULL = Scale((1_000, 10_000, 100_000), (1_000_000, 2_500_000, 5_500_000), questions=100, draws=300)
@@ -76,7 +77,7 @@ def train(rows: Rows, tokens: int, scale: Scale, out: Path) -> dict:
         num_attention_heads=4, max_position_embeddings=128,
     ).save_pretrained(shape)  # fmt: skip
     settings = DagTrainingSettings(
-        model=str(shape), history="full", max_tokens=tokens, learning_rate=3e-3, bf16=False, seed=SEED
+        model=str(shape), history="full", max_tokens=tokens, learning_rate=3e-3, bf16=False, seed=scale.seed
     )
     started = time.process_time()
     run = train_dag(encode_table(schema(), rows.frame()), out, settings)
@@ -120,7 +121,7 @@ def errors(found: Answers, true: Answers) -> dict[str, list[float]]:
 
 def measure(scale: Scale, out: Path) -> None:
     """Train and answer with every table size; one file per size."""
-    table = observe(scale.rows[-1], SEED)
+    table = observe(scale.rows[-1], scale.seed)
     questions = draw_questions(scale.questions, table, QUESTION_SEED)
     true = {kind: truths(questions[kind], MAZES, QUESTION_SEED + 1) for kind in KINDS}
     confused = {kind: truths(questions[kind], 0, 0, observed=True) for kind in ("complete", "partial")}
@@ -266,13 +267,16 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/maze"))
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the tables and the training; questions stay the same"
+    )
     parser.add_argument("--smoke", action="store_true", help="everything, in small")
     parser.add_argument("--report", action="store_true", help="only join what was measured")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore", ConvergenceWarning)
     if not options.report:
-        measure(SMOKE if options.smoke else FULL, options.out)
+        measure(replace(SMOKE if options.smoke else FULL, seed=options.seed), options.out)
     report(options.out)
 
 
