@@ -213,8 +213,8 @@ def expected(report: Mapping[str, Any]) -> dict[str, Any]:
     lengths = [abs(each["plies"]["model"] - each["plies"]["truth"]) for each in results]
     illegal = np.array([each["legality"]["mass"] for each in results])
     measured = {
-        "mean total variation": (distances["model"].mean(), 0.02),
-        "largest total variation": (distances["model"].max(), 0.15),
+        "mean total variation": (distances["model"].mean(), 0.01),
+        "largest total variation": (distances["model"].max(), 0.05),
         "mean total variation, conditioning": (distances["naive"].mean(), 0.01),
         "mean total variation, conditioning by start and player": (distances["adjusted"].mean(), 0.01),
         "mean total variation, table of counts": (distances["table"].mean(), 0.005),
