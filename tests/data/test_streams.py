@@ -41,7 +41,7 @@ def in_parts(frame, size, choice=None):
     return EventStream(lambda: iter(parts), choice or ColumnChoice())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, 30), st.integers(0, 10**6), st.integers(1, 30))
 def test_parts_together_are_the_whole(sequences, seed, size):
     frame = rows(sequences, seed)

@@ -61,7 +61,9 @@ def test_logits_are_the_worlds_and_special_tokens_are_nothing(world):
 @pytest.mark.parametrize(
     "imports",
     [
-        "import hf_trace; from transformers import AutoModelForCausalLM",
+        pytest.param(
+            "import hf_trace; from transformers import AutoModelForCausalLM", marks=pytest.mark.slow
+        ),
         "from transformers import AutoModelForCausalLM; import hf_trace",
     ],
 )

@@ -208,7 +208,6 @@ def test_games_can_be_read_and_written(endgame):
         assert notation.position_of(notation.start_row(start)) == start
 
 
-@pytest.mark.slow  # 30 s: trains a model
 def test_everything_runs_in_small(tmp_path, recipe):
     report = recipe.run(tmp_path / "run", recipe.SMOKE, seed=0)
     assert len(report["results"]) == len(recipe.QUESTIONS)

@@ -115,7 +115,6 @@ def test_questions_are_about_new_mazes_and_can_be_read(recipe):
         tokenizer.content("walls", record["given"]["walls"])
 
 
-@pytest.mark.slow  # 10 s: trains a model and fits all other methods
 def test_everything_runs_in_small(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     import maze

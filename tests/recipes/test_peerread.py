@@ -195,7 +195,6 @@ def test_a_new_head_does_not_learn_from_what_it_predicts(recipe):
         assert (said[fold != 0] != again[fold != 0]).any()
 
 
-@pytest.mark.slow
 def test_smoke(recipe, tmp_path):
     recipe["peerread"].main(["--smoke", "--out", str(tmp_path)])
     assert "small, from scratch" in (tmp_path / "peerread.md").read_text()

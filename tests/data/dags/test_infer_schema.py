@@ -291,7 +291,7 @@ def tables(draw):
 
 
 @given(tables(), st.integers(2, 5))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_any_table_is_understood_and_encoded(frame, bins):
     try:
         schema = infer_schema([("a", "b"), ("a", "c"), ("b", "c")], frame, bins=bins)
