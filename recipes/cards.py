@@ -109,7 +109,7 @@ ENGINES = [
         "The graph is known. Floor, writer and goal, which move program and outcome alike, are recorded. What is "
         "forced is something that some writer writes.",
         "Mazes of another size, floors or writers of another kind. With 1,000 rows it is hardly better than "
-        "regression; for averages over all mazes a regression is better. One seed was trained.",
+        "regression; for averages over all mazes a regression is better.",
         "rows-100000",
     ),
     Engine(
