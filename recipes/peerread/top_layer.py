@@ -149,7 +149,7 @@ def _read(model: PreTrainedModel, ids: Tensor, tails: list[list[int]]) -> tuple[
 
 
 class TopLayer(nn.Module):
-    """The last layer with adapters, and the output rows of "no" and "yes"."""
+    """The last layer with adapters, and the output rows of "no" and "yes"; of an encoder, what is before them too."""
 
     def __init__(self, model: PreTrainedModel, row: Row) -> None:
         super().__init__()
@@ -166,6 +166,7 @@ class TopLayer(nn.Module):
         self.holder = inject_adapter_in_model(config, holder)
         self.rotary = getattr(model.base_model, "rotary_emb", None)
         self.norm = model.cls.predictions.transform if self.kind == "bert" else model.base_model.norm
+        self.norm.requires_grad_(self.kind == "bert")  # the checkpoint of an encoder lacks it
         output = model.get_output_embeddings()
         self.rows = nn.Parameter(output.weight[row.values].detach().clone())
         bias = getattr(output, "bias", None)
