@@ -146,6 +146,8 @@ def main() -> None:
         "--again", action="store_true", help="ask the model that an earlier run left in --out again"
     )
     options = parser.parse_args()
+    if options.again and not (options.out / "training_seconds.json").exists():
+        parser.error(f"No run has left a model in {str(options.out)!r} yet. Leave out --again.")
     torch.set_num_threads(1)
     size = SMOKE if options.smoke else Size()
     report = run(options.out, size, options.seed, train=not options.again)

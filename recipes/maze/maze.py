@@ -277,6 +277,8 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.simplefilter("ignore", ConvergenceWarning)
     if not options.report:
         measure(replace(SMOKE if options.smoke else FULL, seed=options.seed), options.out)
+    elif not list(options.out.glob("[0-9]*.json")):
+        parser.error(f"Nothing was measured in {str(options.out)!r} yet. Leave out --report.")
     report(options.out)
 
 

@@ -29,6 +29,7 @@ from top_layer import Adapted, Written, kept, load, write
 from transformers.utils import logging
 
 from hf_trace.data.writing import atomic_path
+from hf_trace.errors import first_line
 
 SEEDS = 20
 COUNTING = ("TF-IDF", "TF-IDF, sparse (L1)")
@@ -193,16 +194,15 @@ def report(names: list[str], abstracts: Abstracts, out: Path) -> str:
 def compared(found: dict[str, list[dict]]) -> list[str]:
     """How much nearer AIPW comes with a predictor than with word counts, on the same data sets."""
     lines = [f"| AIPW, nearer than with | {' | '.join(LEVELS)} |", "|---|" + "---|" * len(LEVELS)]
+    counting = [name for name in COUNTING if name in found]
     for name, rows in found.items():
-        for other in COUNTING if not name.startswith((*COUNTING, "confounder")) else ():
+        for other in counting if not name.startswith((*COUNTING, "confounder")) else ():
             cells = []
             for level in LEVELS:
-                theirs = dict(
-                    zip(seeds(found[other], level), errors(found[other], level, "AIPW"), strict=True)
+                ours, theirs = (by_seed(each, level) for each in (rows, found[other]))
+                cells.append(
+                    averaged(np.array([theirs[seed] - ours[seed] for seed in ours if seed in theirs]), "+")
                 )
-                ours = dict(zip(seeds(rows, level), errors(rows, level, "AIPW"), strict=True))
-                nearer = np.array([theirs[seed] - ours[seed] for seed in ours])
-                cells.append(averaged(nearer, "+"))
             lines.append(f"| {name}: {other} | " + " | ".join(cells) + " |")
     return lines
 
@@ -217,9 +217,10 @@ def standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def seeds(rows: list[dict], level: str) -> list[int]:
-    """Of the data sets of a level, in the order of ``errors``."""
-    return [row["seed"] for row in rows if row["level"] == level]
+def by_seed(rows: list[dict], level: str) -> dict[int, float]:
+    """Relative errors of AIPW by the seed of the data set."""
+    numbers = [row["seed"] for row in rows if row["level"] == level]
+    return dict(zip(numbers, errors(rows, level, "AIPW"), strict=True))
 
 
 def draw(series: list, path: Path) -> None:
@@ -263,12 +264,22 @@ def main(arguments: list[str] | None = None) -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     warnings.simplefilter("ignore", UserWarning)
-    abstracts = tiny_abstracts(200) if options.smoke else read_abstracts(options.data)
-    for name, make in ({} if options.report else predictors(abstracts, options)).items():
+    try:
+        abstracts = tiny_abstracts(200) if options.smoke else read_abstracts(options.data)
+    except (OSError, ValueError, KeyError) as error:
+        parser.error(f"{options.data!r} cannot be read, expected JSON lines with `abstract`: {error}")
+    known = predictors(abstracts, options)
+    if options.only not in (None, *known):
+        parser.error(f"--only is {options.only!r}, expected one of: {', '.join(known)}.")
+    for name, make in ({} if options.report else known).items():
         if options.only in (None, name):
-            measure(name, make, abstracts, 1 if options.smoke else options.seeds, options.out)
-    names = list(predictors(abstracts, options))
-    print(report(names, abstracts, options.out))
+            try:
+                measure(name, make, abstracts, 1 if options.smoke else options.seeds, options.out)
+            except OSError as error:
+                parser.error(f"{name} was not measured: {first_line(error)}")
+    if not any((options.out / "predictions").glob("*/*.npz")):
+        parser.error(f"Nothing was measured in {str(options.out)!r} yet. Leave out --report.")
+    print(report(list(known), abstracts, options.out))
 
 
 if __name__ == "__main__":

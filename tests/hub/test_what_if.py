@@ -120,6 +120,10 @@ def test_command_line(place, hf_trace):
             "No sequence has the id 'z'",
         ),
         (["effect", "timed", "log.csv", "--do", "2=C", "--id", "case3"], "Nothing is asked about"),
+        (
+            ["effect", "timed", "--do", "2=C", "--target", "A"],
+            "is of events, which are asked about in a sequence",
+        ),
     ],
 )
 def test_mistakes_are_one_line(place, refused, arguments, message):

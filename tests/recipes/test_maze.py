@@ -126,3 +126,12 @@ def test_everything_runs_in_small(tmp_path, monkeypatch):
     assert len(methods) == 8
     assert (tmp_path / "run" / "maze.png").exists()
     assert json.loads((tmp_path / "run" / "expected.json").read_text())["metrics"]
+
+
+def test_nothing_to_report_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import maze
+
+    with pytest.raises(SystemExit):
+        maze.main(["--report", "--out", str(tmp_path)])
+    assert "Nothing was measured in" in capsys.readouterr().err

@@ -207,3 +207,29 @@ def test_smoke(recipe, tmp_path):
     before = kept.stat().st_mtime_ns
     recipe["peerread"].main(["--smoke", "--out", str(tmp_path)])
     assert kept.stat().st_mtime_ns == before
+
+
+def test_one_predictor_alone(recipe, tmp_path):
+    recipe["peerread"].main(["--smoke", "--only", "TF-IDF, sparse (L1)", "--out", str(tmp_path)])
+    assert "TF-IDF, sparse (L1)" in (tmp_path / "peerread.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "absent.jsonl"], "'absent.jsonl' cannot be read, expected JSON lines with `abstract`"),
+        (
+            ["--data", "other.jsonl"],
+            "'other.jsonl' cannot be read, expected JSON lines with `abstract`: 'abstract'",
+        ),
+        (["--smoke", "--only", "GPT"], "--only is 'GPT', expected one of: confounder known, TF-IDF, "),
+        (["--smoke", "--report"], "Nothing was measured in 'out' yet. Leave out --report."),
+        (["--smoke", "--minilm", "absent", "--only", "MiniLM, frozen"], "MiniLM, frozen was not measured: "),
+    ],
+)
+def test_refused(recipe, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(SystemExit):
+        recipe["peerread"].main([*arguments, "--out", "out"])
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"{Path(sys.argv[0]).name}: error: {message}")

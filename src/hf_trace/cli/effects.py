@@ -97,11 +97,16 @@ def effect(
     from transformers import pipeline
 
     from hf_trace.data.writing import write_json_lines
-    from hf_trace.hub.effect_pipeline import TASK
+    from hf_trace.hub.effect_pipeline import TASK, CausalEffectPipeline
     from hf_trace.hub.processes import joined
     from hf_trace.hub.question_parts import answered
 
     pipe = pipeline(TASK, model=run)
+    if not isinstance(pipe, CausalEffectPipeline):
+        raise QueryError(
+            f"The run {run!r} is of events, which are asked about in a sequence, but no log was named. Write "
+            f"`hf-trace effect {run} LOG --id SEQUENCE --do POSITION=EVENT --target EVENT`."
+        )
     options = {"num_samples": num_samples, "seed": seed, "estimator": estimator, "data": data}
     options |= {"target_value": target_value, "on_refusal": "raise" if queries is None else "report"}
     with progress("answering", None):

@@ -147,10 +147,10 @@ def adapter_config(model: PreTrainedModel, base: str) -> AdapterConfig:
 
 
 def _commit(base: str) -> str | None:
-    """The commit of a Hub id that is in the cache; None for a folder."""
+    """The commit of a Hub id that was loaded into the cache; None for a folder."""
     if Path(base).exists():
         return None
-    found: str | None = extract_commit_hash(cached_file(base, CONFIG_NAME), None)
+    found: str | None = extract_commit_hash(cached_file(base, CONFIG_NAME, local_files_only=True), None)
     return found
 
 

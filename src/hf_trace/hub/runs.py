@@ -192,7 +192,7 @@ def save_run(
         folder: Where to.
         model: With all its weights.
         tokenizer: Its vocabulary.
-        adapter: Where its adapters are, to write these alone.
+        adapter: Where its adapters are, here or elsewhere, to write these alone.
         base: The pretrained model that they belong to.
         **documents: By name of their files, without ``.json``.
     """
