@@ -165,15 +165,15 @@ def discover(
     quieten_host()
     from hf_trace.causal.settings import DEFAULT_STATISTICS
     from hf_trace.data.graph import CausalGraph
-    from hf_trace.hub import discovery_run as runs
+    from hf_trace.hub.discovery_run import chosen, first, load_pipeline, sampled
     from hf_trace.hub.runs import recipe_of
 
-    pipe = runs.load_pipeline(run_folder, dtype=dtype, memory=memory, device_map=device_map)
+    pipe = load_pipeline(run_folder, dtype=dtype, memory=memory, device_map=device_map)
     trained = recipe_of(run_folder)
     unknown = unknown or ("map" if trained.get("min_count", 1) > 1 else "error")
     windows = _windows(pipe, table, length=window_length, gap=window_gap, slide=slide)
-    sequences = runs.chosen(windows, only) if only else windows
-    sequences = runs.sampled(runs.first(sequences, max_sequences), share, seed)
+    sequences = chosen(windows, only) if only else windows
+    sequences = sampled(first(sequences, max_sequences), share, seed)
     check_one_graph(1 if level == "population" else len(sequences), out, plot, html)
     parameters: dict[str, Any] = {
         "max_lag": max_lag, "threshold": threshold, "num_samples": num_samples, "proposal": proposal,
@@ -227,13 +227,13 @@ def _outputs(
     stored: "StoredPool | None",
 ) -> Iterable[dict[str, Any]]:
     """What discovery found: one output for the log, or one per sequence."""
-    from hf_trace.hub import discovery_run as runs
+    from hf_trace.hub.discovery_run import population_run, record_run
 
     if parameters["level"] != "population":
-        return runs.record_run(pipe, scored or (), **parameters)
+        return record_run(pipe, scored or (), **parameters)
     pool = {} if stored is None else {"pool": stored.pool}
     with progress("pooling", None if scored else parameters["num_contexts"]) as advance:
-        output = runs.population_run(
+        output = population_run(
             pipe, sequences, advance=advance, observe=observe, scored=scored, **parameters, **pool
         )
     if stored is not None:

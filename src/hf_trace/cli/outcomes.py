@@ -74,11 +74,11 @@ def outcomes(
     columns = (case_column, event_column, time_column, query, time_unit)
     table = _read(run_folder, log, columns, outcome_column)
     quieten_host()
-    from hf_trace.hub import discovery_run as runs
+    from hf_trace.hub.discovery_run import chosen, load_pipeline, sampled
     from hf_trace.hub.runs import recipe_of
 
-    table = runs.sampled(runs.chosen(table, only) if only else table, sample, seed)
-    discover = runs.load_pipeline(run_folder)
+    table = sampled(chosen(table, only) if only else table, sample, seed)
+    discover = load_pipeline(run_folder)
     rare = recipe_of(run_folder).get("min_count", 1) > 1
     with progress("scoring", len(table)) as advance:
         found = discover.outcomes(

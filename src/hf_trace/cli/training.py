@@ -145,7 +145,7 @@ def train(
     contexts = context_column or ()
     table = None if stream else read_events(log, *columns, outcome_column, contexts)
     quieten_host()
-    from hf_trace.hub.oracle_quality import warning
+    from hf_trace.hub.oracle_quality import quality_warning
     from hf_trace.hub.training import TrainingSettings
     from hf_trace.hub.training import train as train_oracle
     from hf_trace.hub.training_progress import ProgressCallback
@@ -161,7 +161,7 @@ def train(
             trained = train_streamed(opened(log, columns, contexts), out, settings, **shown)
         else:
             trained = train_oracle(table, out, settings, **shown)
-    if problem := warning(trained.quality.to_dict()):
+    if problem := quality_warning(trained.quality.to_dict()):
         warn(problem)
     if json_output:
         print_json({"run": str(out), **trained.metrics})

@@ -62,7 +62,7 @@ def what_if(
     if json_output:
         print_json(answer)
     else:
-        _show(answer)
+        _show_what_if(answer)
 
 
 def chosen_sequence(table: "EventLog", name: str | None) -> "EventSequence":
@@ -94,7 +94,7 @@ def _intervention(given: list[str] | None) -> dict[int, str]:
     return {int(position): event}
 
 
-def _show(answer: dict[str, Any]) -> None:
+def _show_what_if(answer: dict[str, Any]) -> None:
     """A table of the two probabilities and their difference."""
     cases = {
         f"{answer['observed']} (as observed)": "factual",

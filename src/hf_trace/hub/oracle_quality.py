@@ -48,7 +48,7 @@ class OracleQuality:
         )
 
 
-def warning(quality: dict[str, Any]) -> str | None:
+def quality_warning(quality: dict[str, Any]) -> str | None:
     """What to tell a user about an oracle that is not worth believing; None for a good one."""
     if not quality or quality.get("beats_bigram", True):
         return None

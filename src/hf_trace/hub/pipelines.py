@@ -27,7 +27,7 @@ from hf_trace.data.graph import CausalGraph
 from hf_trace.data.graph_validation import Level
 from hf_trace.data.sequence import EncodedSequence, EventSequence
 from hf_trace.errors import ContextLengthError, ModelLoadError, SettingsError, preview
-from hf_trace.hub import oracle_quality
+from hf_trace.hub.oracle_quality import quality_warning
 from hf_trace.hub.bagging import doubt, load_members, member_seed
 from hf_trace.hub.decisions import Decisions
 from hf_trace.hub.pooling_options import at_least_one, columns, frequency, resamples
@@ -356,7 +356,7 @@ class CausalDiscoveryPipeline(Decisions, Publishable, Pipeline):
         if options["level"] == "population":
             settings |= {name: options[name] for name in _POOLING}
         oracle = {**self.quality, "reader": self.oracle.reader.name}
-        warnings = [oracle_quality.warning(self.quality)]
+        warnings = [quality_warning(self.quality)]
         if parse_threshold(options["settings"].threshold).has_confidence:
             oracle["oracles"] = self._oracles_asked(options["settings"])
             warnings.append(doubt(self.model, oracle["oracles"]))

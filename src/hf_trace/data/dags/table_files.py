@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from hf_trace.data import formats
+
 from hf_trace.data.dags.text_files import existing_file
 from hf_trace.data.formats import data_suffix
+from hf_trace.data.formats import read_table as read_file
 from hf_trace.errors import EmptyLogError, LogFormatError, TableError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
@@ -41,7 +42,7 @@ def read_table(path: str | PathLike[str], delimiter: str | None = None) -> pd.Da
         )
     path = existing_file(path, TableError)
     try:
-        frame = formats.read_table(path, delimiter)
+        frame = read_file(path, delimiter)
     except EmptyLogError:
         raise TableError(
             f"'{path.name}' has no rows, expected a header and one row per unit. Check the file."
