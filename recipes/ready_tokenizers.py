@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-from hf_trace.tokenization.build import build_dag
-from hf_trace.tokenization.dag_tokenizer import DagTokenizer
+from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+from hf_trace.tokenizers.ready import build_dag
 
 RECIPES = Path(__file__).parent
 

@@ -32,11 +32,7 @@ def build(out: Path) -> tuple[Path, Path]:
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(ROOT / "src", Path(folder) / "src", ignore=ignored)
         done = subprocess.run(
-            [sys.executable, "-c", _BUILD, str(out.resolve())],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
+            [sys.executable, "-c", _BUILD, str(out.resolve())], cwd=folder, capture_output=True, text=True, check=False
         )
     if done.returncode:
         raise SystemExit(f"The build failed:\n{done.stderr}")

@@ -65,7 +65,7 @@ def timed_log():
 
 
 def _log(records):
-    from hf_trace.data.log import EventLog
+    from hf_trace.logs.log import EventLog
 
     return EventLog.from_dataset(iter(records))
 
@@ -84,7 +84,7 @@ def tiny_config(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_settings(tiny_config):
     """How tiny runs are trained: a second, until the rule is known."""
-    from hf_trace.hub.training import TrainingSettings
+    from hf_trace.training.log_training import TrainingSettings
 
     return TrainingSettings(model=str(tiny_config), epochs=15.0, batch_tokens=128, learning_rate=1e-2)
 
@@ -108,7 +108,7 @@ def interruption():
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, tiny_log, tiny_settings):
     """A run folder whose model has learned the rule; it reads up to 25 events and no times."""
-    from hf_trace.hub.training import train
+    from hf_trace.training.log_training import train
 
     return train(tiny_log, tmp_path_factory.mktemp("runs") / "tiny", tiny_settings).folder
 
@@ -116,7 +116,7 @@ def tiny_run(tmp_path_factory, tiny_log, tiny_settings):
 @pytest.fixture(scope="session")
 def timed_run(tmp_path_factory, timed_log, tiny_settings):
     """As ``tiny_run``, but gaps between events are written; it reads up to 13 events."""
-    from hf_trace.hub.training import train
+    from hf_trace.training.log_training import train
 
     return train(timed_log, tmp_path_factory.mktemp("runs") / "timed", tiny_settings).folder
 

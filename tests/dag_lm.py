@@ -9,10 +9,10 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
-from hf_trace.causal.conditionals import Conditionals
-from hf_trace.data.dags.schema import DagSchema
-from hf_trace.data.dags.tokens import VariableTokens
-from hf_trace.scoring.oracle import Oracle
+from hf_trace.effects.conditionals import Conditionals
+from hf_trace.oracle.engine import Oracle
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import VariableTokens
 
 FLOOR = -60.0
 
@@ -35,9 +35,7 @@ class JointLM(PreTrainedModel):
         self.joint = joint
         self.axis = {each.start: axis for axis, each in enumerate(tokens)}
         self.values = [each.values.tolist() for each in tokens]
-        self.meaning = {
-            token: (axis, code) for axis, row in enumerate(self.values) for code, token in enumerate(row)
-        }
+        self.meaning = {token: (axis, code) for axis, row in enumerate(self.values) for code, token in enumerate(row)}
         self.memory = {}
         self.post_init()
 

@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-_FENCE = re.compile(
-    r"^(?P<indent> *)```(?P<language>\w+)(?P<rest>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S
-)
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+)(?P<rest>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S)
 RUN = ("python", "console")
 NOT_RUN = "Not run"
 
@@ -112,7 +110,8 @@ class Reader:
 
 def command_line(command: str) -> tuple[int, str, str]:
     """Run ``hf-trace …`` in this process; exit code, stdout, stderr."""
-    from hf_trace import cli, console
+    from hf_trace import cli
+    from hf_trace.cli import console
 
     words = shlex.split(command, comments=True)
     assert words[0] == "hf-trace", f"{command!r} is no command of ours; mark its block as not run"

@@ -26,12 +26,7 @@ class RuleConfig(PretrainedConfig):
 
     def __init__(self, vocab_size=8, filler=7, base=(), rules=(), **kwargs):
         super().__init__(**kwargs)
-        self.vocab_size, self.filler, self.base, self.rules = (
-            vocab_size,
-            filler,
-            list(base),
-            [list(r) for r in rules],
-        )
+        self.vocab_size, self.filler, self.base, self.rules = (vocab_size, filler, list(base), [list(r) for r in rules])
 
 
 class RuleLM(PreTrainedModel):

@@ -68,12 +68,7 @@ class HubStandIn:
 
     def environment(self, home, token=TOKEN):
         """What a process needs to use it, with an empty cache in ``home``."""
-        found = {
-            "HF_ENDPOINT": self.endpoint,
-            "HF_HOME": str(home),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_OFFLINE": "0",
-        }
+        found = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
         return {**found, **({"HF_TOKEN": token} if token else {})}
 
     def create_for_others(self, repo_id, kind="model"):
@@ -155,9 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
     def who(self):
         if not self.is_ann:
             return self.refuse(401, "Unauthorized", "Invalid username or password.")
-        return self.reply(
-            {"type": "user", "name": "ann", "orgs": [{"name": "org"}], "auth": {"type": "access_token"}}
-        )
+        return self.reply({"type": "user", "name": "ann", "orgs": [{"name": "org"}], "auth": {"type": "access_token"}})
 
     def validate_card(self):
         self.reply({"errors": [], "warnings": []})
@@ -181,11 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
     def preupload(self, kind, repo_id, revision):
         files = json.loads(self.body)["files"]
         answers = [
-            {
-                "path": each["path"],
-                "uploadMode": "lfs" if is_large(each["path"]) else "regular",
-                "shouldIgnore": False,
-            }
+            {"path": each["path"], "uploadMode": "lfs" if is_large(each["path"]) else "regular", "shouldIgnore": False}
             for each in files
         ]
         self.reply({"files": answers})
@@ -240,10 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         tree = repository.commits[repository.at(revision)]
         folder = (folder or "").strip("/")
-        recursive = parse_qs(urlsplit(self.path).query).get("recursive", ["false"])[0].lower() in (
-            "true",
-            "1",
-        )
+        recursive = parse_qs(urlsplit(self.path).query).get("recursive", ["false"])[0].lower() in ("true", "1")
         entries = [each for each in _entries(tree) if _is_in(each["path"], folder, recursive)]
         if folder and not entries:
             return self.refuse(404, "EntryNotFound", f"{folder} does not exist")
@@ -287,9 +273,7 @@ def _is_in(path, folder, recursive):
 
 def _entries(tree):
     folders = {path.rsplit("/", n)[0] for path in tree for n in range(1, path.count("/") + 1)}
-    found = [
-        {"type": "directory", "path": path, "oid": git_oid(path.encode()), "size": 0} for path in folders
-    ]
+    found = [{"type": "directory", "path": path, "oid": git_oid(path.encode()), "size": 0} for path in folders]
     for path, data in tree.items():
         entry = {"type": "file", "path": path, "oid": git_oid(data), "size": len(data)}
         if is_large(path):

@@ -8,7 +8,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
-from hf_trace.data.worlds.outcomes import OutcomeRule
+from hf_trace.worlds.outcome_rules import OutcomeRule
 
 FIRST = 4
 

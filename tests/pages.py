@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from hf_trace.causal.pairs import PairScores
-from hf_trace.causal.thresholds import parse_threshold
-from hf_trace.data.graph import CausalGraph
-from hf_trace.data.log import EventLog
-from hf_trace.data.sequence import EventSequence
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.thresholds import parse_threshold
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
 from hf_trace.report.evidence import EvidenceCollector
-from hf_trace.report.page_document import page_document
+from hf_trace.report.page import page_document
 
 HOSTILE = (
     "</script><script>document.title='taken'</script>",
@@ -50,9 +50,7 @@ def sequences(names, count, length, rng):
     """Random sequences, each with times and an id."""
     for number in range(count):
         events = tuple(names[i] for i in rng.integers(len(names), size=length))
-        yield EventSequence(
-            events, tuple(np.cumsum(rng.exponential(50.0, length)).tolist()), f"case {number}"
-        )
+        yield EventSequence(events, tuple(np.cumsum(rng.exponential(50.0, length)).tolist()), f"case {number}")
 
 
 def scores_of(sequence, max_lag=12):

@@ -8,8 +8,8 @@ import pandas as pd
 
 def prepare(folder: Path) -> None:
     """A log of alarms, a run trained on it, a table of patients and its graph."""
-    from hf_trace.data.samples import alarms_log
-    from hf_trace.hub.training import TrainingSettings, train
+    from hf_trace.logs.samples import alarms_log
+    from hf_trace.training.log_training import TrainingSettings, train
 
     folder.mkdir(parents=True)
     log = alarms_log().select(range(4))

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hf_trace.data.graph import CausalGraph
-from hf_trace.tokenization.event_tokenizer import EventTokenizer
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 COLUMNS = ["--case-column", "case", "--event-column", "event", "--time-column", "time"]
 
@@ -33,9 +33,7 @@ def test_train_discover_evaluate(place, hf_trace, tiny_config):
     assert err.splitlines()[0].startswith("40 sequences, 480 events, 4 event types, spanning ")
     assert "Wrote runs/new" in err
     assert json.loads((place / "runs/new/tokenizer_config.json").read_text())["gap_edges"]
-    assert everything(place / "runs") == sorted(
-        ["new", *(f"new/{name}" for name in everything(place / "runs/new"))]
-    )
+    assert everything(place / "runs") == sorted(["new", *(f"new/{name}" for name in everything(place / "runs/new"))])
 
     (place / "truth.csv").write_text("cause,effect\nA,B\n")
     for name in ("graph.json", "graph.graphml", "graph.dot", "graph.csv"):
@@ -79,9 +77,7 @@ def test_json_is_alone_on_stdout(place, hf_trace, level):
 
 
 def test_json_of_training(place, hf_trace, tiny_config):
-    code, out, _ = hf_trace(
-        "train", "plain.txt", "--out", "new", "--model", tiny_config, "--epochs", 1, "--json"
-    )
+    code, out, _ = hf_trace("train", "plain.txt", "--out", "new", "--model", tiny_config, "--epochs", 1, "--json")
     assert code == 0
     document = strict_json(out)
     assert document["run"] == "new"
@@ -122,9 +118,7 @@ def test_rare_events_are_unknown_at_discovery_too(place, hf_trace, tiny_config):
 
 def test_names_are_shown_as_they_are(place, refused):
     (place / "odd.txt").write_text(":fire: [bold]A[/bold] C\\ B\n")
-    assert "':fire:', '[bold]A[/bold]', 'C\\\\' (first at position 0)" in refused(
-        "discover", "run", "odd.txt"
-    )
+    assert "':fire:', '[bold]A[/bold]', 'C\\\\' (first at position 0)" in refused("discover", "run", "odd.txt")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], [], ["train", "--help"], ["discover", "-h"]])
@@ -138,17 +132,13 @@ def test_interruption(place, hf_trace, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hf_trace.hub.training.train", interrupted)
+    monkeypatch.setattr("hf_trace.training.log_training.train", interrupted)
     code, out, err = hf_trace("train", "plain.txt", "--out", "new")
     assert (code, out, err.splitlines()[-1]) == (130, "", "error: Interrupted.")
 
 
 BAD_LOGS = {
-    "missing file": (
-        "absent.csv",
-        [],
-        "There is no file 'absent.csv'. '.' holds ",
-    ),
+    "missing file": ("absent.csv", [], "There is no file 'absent.csv'. '.' holds "),
     "misnamed column": (
         "log.csv",
         ["--event-column", "evnt"],
@@ -172,11 +162,7 @@ BAD_LOGS = {
         ["--time-column", "when"],
         "`time_column='when'` is not one of the 3 columns 'case', 'event', 'time'. Name one of them.",
     ),
-    "no times in plain text": (
-        "plain.txt",
-        ["--time-column", "time"],
-        "'plain.txt' is read as plain text, which has",
-    ),
+    "no times in plain text": ("plain.txt", ["--time-column", "time"], "'plain.txt' is read as plain text, which has"),
     "unparsable times": (("times.csv", "case,event,time\nx,a,noon\nx,b,2\n"), ["--time-column", "time"], ""),
     "one-event sequences": (
         ("short.csv", "case,event\n1,a\n2,b\n3,a\n"),
@@ -200,39 +186,19 @@ BAD_LOGS = {
     "xes without traces": (("log.xes", "<log/>"), [], "'log.xes' is XML without a <trace> element"),
     "bad query": ("log.csv", ["--query", "evnt == 'A'"], "`query=\"evnt == 'A'\"` cannot be evaluated"),
     "bad unit": ("log.csv", ["--time-unit", "fortnights"], ""),
-    "bad window length": (
-        "plain.txt",
-        ["--window-length", "1"],
-        "window_length is 1, expected at least 2 events.",
-    ),
-    "window gap without times": (
-        "plain.txt",
-        ["--window-gap", "5"],
-        "`gap=5.0` asks for cuts at silences, but the",
-    ),
+    "bad window length": ("plain.txt", ["--window-length", "1"], "window_length is 1, expected at least 2 events."),
+    "window gap without times": ("plain.txt", ["--window-gap", "5"], "`gap=5.0` asks for cuts at silences, but the"),
     "bad epochs": ("plain.txt", ["--epochs", "-1"], "epochs is -1.0, expected a number above 0."),
-    "bad preset": (
-        "plain.txt",
-        ["--preset", "huge"],
-        "preset is 'huge', expected one of: nano, tiny, small, base.",
-    ),
+    "bad preset": ("plain.txt", ["--preset", "huge"], "preset is 'huge', expected one of: nano, tiny, small, base."),
     "merge without lora": ("plain.txt", ["--merge"], "--merge folds in adapters, but none are trained."),
     "learn without dag": ("plain.txt", ["--learn", "a"], "--learn is about a table whose graph is known."),
-    "lora without a model": (
-        "plain.txt",
-        ["--lora"],
-        "--lora adapts a pretrained model, but none was named.",
-    ),
+    "lora without a model": ("plain.txt", ["--lora"], "--lora adapts a pretrained model, but none was named."),
     "no such model": (
         "plain.txt",
         ["--model", "nonsense"],
         "No causal language model could be loaded from 'nonsense', which is no folder here: ",
     ),
-    "model that is not causal": (
-        "plain.txt",
-        ["--model", "t5"],
-        "'t5' cannot be made a causal language model: ",
-    ),
+    "model that is not causal": ("plain.txt", ["--model", "t5"], "'t5' cannot be made a causal language model: "),
     "rare types only": ("plain.txt", ["--min-count", "1000000"], ""),
 }
 
@@ -272,18 +238,12 @@ BAD_DISCOVERIES = {
         ["--threshold", "big"],
         "threshold is 'big', expected a kind and a value >= 0 such as 'margin:0.05' (nats) or 'fixed:3e-5'; kinds: ",
     ),
-    "bad level": (
-        ["--level", "global"],
-        "level is 'global', expected one of: instance, summary, population.",
-    ),
+    "bad level": (["--level", "global"], "level is 'global', expected one of: instance, summary, population."),
     "bad proposal": (["--proposal", "dice"], "proposal is 'dice', expected one of: "),
     "bad unknown": (["--unknown", "skip"], "unknown is 'skip', expected 'error' or 'map'."),
     "bad batch size": (["--batch-size", "-1"], "batch_size is -1, expected a whole number of at least 1."),
     "bad sample": (["--sample", "0"], "sample is 0, expected at least 1 sequence."),
-    "bad frequency": (
-        ["--min-frequency", "7"],
-        "min_frequency is '7', expected a number from 0 to 1, or 'adaptive'.",
-    ),
+    "bad frequency": (["--min-frequency", "7"], "min_frequency is '7', expected a number from 0 to 1, or 'adaptive'."),
     "bad dtype": (["--dtype", "float8"], "dtype is 'float8', expected one of: float32, bfloat16."),
     "bad memory": (
         ["--memory", "lots"],
@@ -295,10 +255,7 @@ BAD_DISCOVERIES = {
         ["--out", "graph.xyz"],
         "Cannot write 'graph.xyz': expected a name that ends in .json, .jsonl, .parquet, .graphml, .dot, .gv, .csv.",
     ),
-    "suffix of --plot": (
-        ["--plot", "g.doc"],
-        "Cannot write 'g.doc': expected a name that ends in .png, .svg, .pdf.",
-    ),
+    "suffix of --plot": (["--plot", "g.doc"], "Cannot write 'g.doc': expected a name that ends in .png, .svg, .pdf."),
     "folder of --out": (
         ["--out", "no/graph.json"],
         "Cannot write 'no/graph.json': there is no folder 'no'. Create it first.",
@@ -346,11 +303,7 @@ BAD_PAIRS = {
         "A\nB\n",
         "None of the 2 windows has 2 events, expected at least one. Allow longer ones, or lower `min_length`.",
     ),
-    "no run": (
-        "absent",
-        "A B\n",
-        "No causal language model could be loaded from 'absent', which is no folder here: ",
-    ),
+    "no run": ("absent", "A B\n", "No causal language model could be loaded from 'absent', which is no folder here: "),
     "folder without a model": (
         "nothing",
         "A B\n",
@@ -396,9 +349,7 @@ def test_a_model_of_nan(broken, refused):
     weights = load_file(broken / "model.safetensors")
     weights["lm_head.weight"][0] = torch.nan
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
-    assert refused("discover", "broken", "plain.txt").startswith(
-        "The model returns NaN or infinite logits, expected"
-    )
+    assert refused("discover", "broken", "plain.txt").startswith("The model returns NaN or infinite logits, expected")
 
 
 def test_a_model_that_sees_the_future(broken, refused):
@@ -420,9 +371,7 @@ def test_a_broken_checkpoint(broken, refused):
     assert refused("discover", "broken", "plain.txt").startswith(message)
     (broken / "model.safetensors").write_bytes(weights)
     (broken / "tokenizer.json").write_text('{"added_tokens": []}')
-    assert refused("discover", "broken", "plain.txt").startswith(
-        "No tokenizer could be loaded from 'broken': "
-    )
+    assert refused("discover", "broken", "plain.txt").startswith("No tokenizer could be loaded from 'broken': ")
 
 
 def test_bad_graphs(place, refused):
@@ -446,8 +395,6 @@ def test_bad_commands(refused, arguments, message):
 
 
 def test_as_a_module():
-    done = subprocess.run(
-        [sys.executable, "-m", "hf_trace", "--help"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "hf_trace", "--help"], capture_output=True, text=True, check=True)
     assert "Usage: hf-trace" in done.stdout
     assert done.stderr == ""

@@ -37,9 +37,7 @@ except SystemExit as exited:
 
 def test_import_warns_of_nothing():
     code = "import hf_trace, hf_trace.cli"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

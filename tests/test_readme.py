@@ -44,7 +44,7 @@ def test_its_commands_have_the_options_it_names():
 
 
 def test_its_background_knowledge_is_understood():
-    from hf_trace.causal.knowledge import BackgroundKnowledge
+    from hf_trace.graphs.knowledge import BackgroundKnowledge
 
     (document,) = blocks("json")
     known = BackgroundKnowledge.from_dict(json.loads(document))
@@ -55,12 +55,11 @@ def test_its_background_knowledge_is_understood():
 
 @pytest.mark.slow
 def test_the_demo_gives_the_figures_of_its_recipe(tmp_path):
-    from hf_trace.console import progress, say
-    from hf_trace.hub.demo import run_demo
+    from hf_trace.cli.demo import run_demo
 
     expected = json.loads((ROOT / "recipes/demo/expected.json").read_text())["metrics"]
-    result = run_demo(tmp_path / "demo", say=say, progress=progress)
-    found = result.comparison.to_dict()
-    found["validation_loss"] = result.graph.metadata["oracle"]["loss"]
+    graph, comparison = run_demo(tmp_path / "demo", seed=0)
+    found = comparison.to_dict()
+    found["validation_loss"] = graph.metadata["oracle"]["loss"]
     for name in ("validation_loss", "f1", "auroc", "auprc", "base_rate", "predict_all_f1"):
         assert found[name] == pytest.approx(expected[name]["value"], abs=expected[name]["tolerance"]), name

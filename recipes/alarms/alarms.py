@@ -19,18 +19,18 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import numpy as np
 
-from hf_trace.causal.baselines import BASELINES
-from hf_trace.causal.metrics import score_graph
-from hf_trace.causal.settings import DiscoverySettings
-from hf_trace.causal.thresholds import parse_threshold
-from hf_trace.causal.total import averaged
-from hf_trace.causal.total_graphs import TOTAL_STATISTICS, total_graph
-from hf_trace.data.graph import CausalGraph
-from hf_trace.data.log import EventLog
-from hf_trace.data.samples import alarms_log, alarms_truth
-from hf_trace.hub.discovery_run import load_pipeline, population_run, sampled, windows_for
-from hf_trace.hub.total_effects_run import log_total_effects
-from hf_trace.hub.training import TrainingSettings, train
+from hf_trace.discovery.settings import DiscoverySettings
+from hf_trace.discovery.thresholds import parse_threshold
+from hf_trace.discovery.total_effects import TOTAL_STATISTICS, averaged, total_graph
+from hf_trace.discovery.total_run import log_total_effects
+from hf_trace.graphs.counting import BASELINES
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.metrics import score_graph
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.samples import alarms_log, alarms_truth
+from hf_trace.logs.windows import sampled
+from hf_trace.pipelines.discovery_run import load_pipeline, population_run, windows_for
+from hf_trace.training.log_training import TrainingSettings, train
 
 # What makes a pair an edge: an effect of some size, the same on every log.
 OWN_THRESHOLDS = {
@@ -75,9 +75,7 @@ def alarms_task() -> Task:
     truth = CausalGraph.from_edges(alarms_truth(), events=log.event_types).adjacency()
     direct = {"proposal": "exhaustive", "max_lag": 8}
     training = TrainingSettings(window_length=64)
-    return Task(
-        "alarms", log, truth, lambda scores: scores, training, 200, direct, ("16", "16,5m", "16,1h"), 3600.0
-    )
+    return Task("alarms", log, truth, lambda scores: scores, training, 200, direct, ("16", "16,5m", "16,1h"), 3600.0)
 
 
 def measure(task: Task, out: Path, *, oracles: int, contexts: int) -> list[dict]:
@@ -164,9 +162,7 @@ def total_rows(task: Task, pipes: list, windows: EventLog, settings: DiscoverySe
         spread = {}
         if len(found) > 1:
             names = ("auroc", "auprc", "f1")
-            spread = {
-                f"{name}_sd": float(np.std([each[name] for each in judged[:-1]], ddof=1)) for name in names
-            }
+            spread = {f"{name}_sd": float(np.std([each[name] for each in judged[:-1]], ddof=1)) for name in names}
         rows.append(judged[-1] | spread)
     return rows
 
@@ -226,9 +222,7 @@ def draw(rows: list[dict], title: str, path: Path) -> None:
 
 def arguments(default: str, description: str | None) -> argparse.Namespace:
     """Options of this recipe and of those like it."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(default))
     parser.add_argument("--data", type=Path, help="folder of the data set, where it is not packaged")
     parser.add_argument("--oracles", type=int, default=5)

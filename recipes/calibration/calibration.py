@@ -16,27 +16,24 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from surrogates import benjamini_hochberg, frequency_bands, p_values, shuffled
 
-from hf_trace.causal.confidence import largest_set
-from hf_trace.causal.discovery import score_pairs
-from hf_trace.causal.ensembles import pooled
-from hf_trace.causal.pairs import PairScores
-from hf_trace.causal.settings import DiscoverySettings
-from hf_trace.causal.surrogates import benjamini_hochberg, frequency_bands, p_values, shuffled
-from hf_trace.causal.thresholds import Fdr
-from hf_trace.data.log import EventLog
-from hf_trace.data.worlds.simulate import Simulation, simulate
-from hf_trace.data.worlds.spec import WORLDS
-from hf_trace.data.worlds.truth import DELTA, replacement_scores
-from hf_trace.data.worlds.world import World
-from hf_trace.hub.bagging import member_folders, member_seed
-from hf_trace.hub.oracle_quality import event_log_probs
-from hf_trace.hub.runs import load_model
-from hf_trace.hub.training import TrainingSettings, train
-from hf_trace.hub.world_model import WorldModel, world_tokenizer
-from hf_trace.scoring.oracle import Oracle
-from hf_trace.scoring.proposals import Alphabet
-from hf_trace.tokenization.event_tokenizer import EventTokenizer
+from hf_trace.discovery.confidence import largest_set, pooled
+from hf_trace.discovery.constructions import score_pairs
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.settings import DiscoverySettings
+from hf_trace.discovery.thresholds import Fdr
+from hf_trace.logs.log import EventLog
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.proposals import Alphabet
+from hf_trace.oracle.quality import event_log_probs
+from hf_trace.runs.folders import load_model
+from hf_trace.runs.members import member_folders, member_seed
+from hf_trace.runs.simulated_worlds import WorldModel, world_tokenizer
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+from hf_trace.training.log_training import TrainingSettings, train
+from hf_trace.worlds.simulator import DELTA, Simulation, replacement_scores, simulate
+from hf_trace.worlds.world import WORLDS, World
 
 EXACT = ("steep", "medium", "flat", "small")
 # Sequences trained on, tokens each oracle reads, oracles.
@@ -114,18 +111,14 @@ def trained(name: str, out: Path, count: int) -> list[dict]:
     log = simulate(world, sequences, seed=0).log
     settings = TrainingSettings(gaps=False, max_tokens=tokens, ensemble=ensemble)
     run, null_run = out / name, out / f"{name}-surrogate"
-    for folder, data, how in (
-        (run, log, settings),
-        (null_run, shuffled(log, 0), replace(settings, ensemble=1)),
-    ):
+    for folder, data, how in ((run, log, settings), (null_run, shuffled(log, 0), replace(settings, ensemble=1))):
         if not (folder / "metrics.json").exists():
             train(data, folder, how)
     tokenizer = EventTokenizer.from_pretrained(run)
     simulation = simulate(world, count, seed=SCORED_SEED)
     oracles = [Oracle(load_model(folder)) for folder in (run, *member_folders(run))]
     by_oracle = [
-        score(oracle, tokenizer, simulation.log, member_seed(0, number))
-        for number, oracle in enumerate(oracles)
+        score(oracle, tokenizer, simulation.log, member_seed(0, number)) for number, oracle in enumerate(oracles)
     ]
     truth = true_scores(world, simulation, by_oracle[0])
     together = [pooled(each) for each in zip(*by_oracle, strict=True)]
@@ -161,9 +154,7 @@ def surrogate(
 
     def strata(sequences: EventLog, pairs: list[PairScores]) -> list[np.ndarray]:
         bands = [np.array([band_of[event] for event in sequence.events]) for sequence in sequences]
-        return [
-            band[each.effect_position] * MAX_LAG + each.lag for band, each in zip(bands, pairs, strict=True)
-        ]
+        return [band[each.effect_position] * MAX_LAG + each.lag for band, each in zip(bands, pairs, strict=True)]
 
     null_scores = np.concatenate([pairs.cmi for pairs in null])
     null_strata = np.concatenate(strata(null_log, null))
@@ -174,8 +165,7 @@ def surrogate(
     # One family of hypotheses: all pairs of all sequences.
     cuts = np.cumsum([len(each) for each in p])[:-1]
     rules = {
-        f"bh:{rate:g}": counted(np.split(benjamini_hochberg(np.concatenate(p), rate), cuts), truth)
-        for rate in RATES
+        f"bh:{rate:g}": counted(np.split(benjamini_hochberg(np.concatenate(p), rate), cuts), truth) for rate in RATES
     }
     known = np.concatenate(truth)
     return {
@@ -190,10 +180,7 @@ def table_of(rows: list[dict]) -> list[dict]:
     for world, oracle in dict.fromkeys((row["world"], row["oracle"]) for row in rows):
         mine = [row for row in rows if (row["world"], row["oracle"]) == (world, oracle)]
         for rule in mine[0]["rules"]:
-            sums = {
-                what: np.concatenate([row["rules"][rule][what] for row in mine])
-                for what in mine[0]["rules"][rule]
-            }
+            sums = {what: np.concatenate([row["rules"][rule][what] for row in mine]) for what in mine[0]["rules"][rule]}
             low, high = interval(sums["false"], sums["found"])
             table.append({
                 "world": world, "oracle": oracle, "rule": rule,
@@ -244,9 +231,7 @@ def draw(rows: list[dict], table: list[dict], path: Path) -> None:
         what = "null_fdr" if oracle == "surrogate" else "fdr"
         lines = {row["rule"]: row[what] for row in table if (row["world"], row["oracle"]) == (world, oracle)}
         rates.plot(RATES, [lines[f"{prefix}{rate:g}"] for rate in RATES], style, ms=4, lw=1, label=label)
-        points = pooled_curve(
-            [row["curve"] for row in rows if (row["world"], row["oracle"]) == (world, oracle)]
-        )
+        points = pooled_curve([row["curve"] for row in rows if (row["world"], row["oracle"]) == (world, oracle)])
         curves.plot(*points, style, ms=4, lw=1, label=label)
     rates.set(xlabel="false discovery rate asked for", ylabel="realised (surrogate: no effect at all)")
     curves.set(xlabel="confidence", ylabel="share of pairs that are true")
@@ -271,9 +256,7 @@ def pooled_curve(curves: list[list[dict]]) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     """Measure and write JSON, Markdown and a figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/calibration"))
     parser.add_argument("--world", choices=list(WORLDS), action="append")
     parser.add_argument("--part", choices=["exact", "trained"], action="append")
@@ -292,9 +275,7 @@ def main() -> None:
             (options.out / f"{part}-{world}.json").write_text(json.dumps(rows) + "\n", encoding="utf-8")
             print(markdown(table_of(rows)), flush=True)
     rows = [
-        row
-        for path in sorted(options.out.glob("*-*.json"))
-        for row in json.loads(path.read_text(encoding="utf-8"))
+        row for path in sorted(options.out.glob("*-*.json")) for row in json.loads(path.read_text(encoding="utf-8"))
     ]
     table = table_of(rows)
     (options.out / "calibration.json").write_text(

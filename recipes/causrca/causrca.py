@@ -15,16 +15,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "alarms"))
 import numpy as np
 from alarms import Task, arguments, measure, write
 
-from hf_trace.data.reading import read_log
 from hf_trace.errors import HfTraceError
-from hf_trace.hub.training import TrainingSettings
+from hf_trace.logs.sources import read_log
+from hf_trace.training.log_training import TrainingSettings
 
 
 def causrca_task(data: Path) -> Task:
     """The recordings of normal operation."""
-    log = read_log(
-        data / "real_op", event_column=["node", "value"], query="type in ['Binary', 'Alarm'] and time_s > 0"
-    )
+    log = read_log(data / "real_op", event_column=["node", "value"], query="type in ['Binary', 'Alarm'] and time_s > 0")
     node_of_type = [name.rpartition("=")[0] for name in log.event_types]
     nodes = sorted(set(node_of_type))
     places = np.array([nodes.index(name) for name in node_of_type])
@@ -49,9 +47,7 @@ def main() -> None:
     """Measure and write."""
     options = arguments("runs/causrca", __doc__)
     if options.data is None:
-        sys.exit(
-            "Name the folder of the data set: --data PATH/TO/causrca (Apache-2.0, from causalgraph/causRCA)."
-        )
+        sys.exit("Name the folder of the data set: --data PATH/TO/causrca (Apache-2.0, from causalgraph/causRCA).")
     try:
         task = causrca_task(options.data)
     except (HfTraceError, OSError) as error:

@@ -22,9 +22,9 @@ import numpy as np
 from alarms import Task, by_type, oracle, row
 from causrca import causrca_task
 
-from hf_trace.causal.frequencies import wilson_interval
-from hf_trace.data.graph import CausalGraph
+from hf_trace.discovery.population.frequencies import wilson_interval
 from hf_trace.errors import HfTraceError
+from hf_trace.graphs.graph import CausalGraph
 
 DISCOVER = [
     "--event-column", "node,value", "--query", "type in ['Binary', 'Alarm'] and time_s > 0",
@@ -109,10 +109,7 @@ def markdown(result: dict) -> str:
         f"{own['edges']} | {own['base_rate']:.4f} | {own['predict_all_f1']:.3f} |",
     ]  # fmt: skip
     for level, bins in result["reliability"].items():
-        lines += [
-            "",
-            f"| share of resamples | edges of {level} | in the expert graph | share, 95 % interval |",
-        ]
+        lines += ["", f"| share of resamples | edges of {level} | in the expert graph | share, 95 % interval |"]
         lines += ["|---|---|---|---|"]
         for each in bins:
             share = "–"
@@ -141,12 +138,7 @@ def draw(result: dict, path: Path) -> None:
             middle, share, np.abs(ends - share), fmt="o-", color=colour, capsize=3, label=f"edges of {level}"
         )
     panel.axhline(result["agreement"]["base_rate"], color="0.4", ls="--", lw=1, label="any pair of nodes")
-    panel.set(
-        xlabel="share of resamples with the edge",
-        ylabel="share in the expert graph",
-        ylim=(0, 1),
-        xlim=(0, 1),
-    )
+    panel.set(xlabel="share of resamples with the edge", ylabel="share in the expert graph", ylim=(0, 1), xlim=(0, 1))
     panel.legend(fontsize=7, frameon=False)
     figure.savefig(path, dpi=110)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pump_station import rows
 
-from hf_trace.data.dags.encoding import encode_table
-from hf_trace.data.samples import alarms_log
-from hf_trace.hub.cards import model_card
-from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
-from hf_trace.hub.training import TrainingSettings, train
-from hf_trace.tokenization.build import pump_schema
+from hf_trace.logs.samples import alarms_log
+from hf_trace.publishing.model_card import model_card
+from hf_trace.tables.encoding import encode_table
+from hf_trace.tokenizers.ready import pump_schema
+from hf_trace.training.log_training import TrainingSettings, train
+from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
 WINDOW_LENGTH = 64
 ROWS = 20_000

@@ -43,7 +43,7 @@ from legality import illegal_mass
 from notation import START, row, schema, start_row, table
 from transformers import pipeline
 
-from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
+from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,7 @@ def examine(
         "outcome": {name: each.outcome.tolist() for name, each in outlooks.items()},
         "plies": {name: each.plies for name, each in outlooks.items()},
         "total_variation": {
-            name: total_variation(each.outcome, true.outcome)
-            for name, each in outlooks.items()
-            if name != "truth"
+            name: total_variation(each.outcome, true.outcome) for name, each in outlooks.items() if name != "truth"
         },
         "games": float(weights[agreeing(frame, question.given)].sum()),
         "standard_error": max(answer["standard_error"].values()),
@@ -134,17 +132,11 @@ def beginnings(question: Question, size: Size, rng: np.random.Generator) -> dict
 
 def main() -> None:
     """Play, train, ask, compare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/chess-endgame"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--smoke", action="store_true", help="a run that proves nothing but that everything runs"
-    )
-    parser.add_argument(
-        "--again", action="store_true", help="ask the model that an earlier run left in --out again"
-    )
+    parser.add_argument("--smoke", action="store_true", help="a run that proves nothing but that everything runs")
+    parser.add_argument("--again", action="store_true", help="ask the model that an earlier run left in --out again")
     options = parser.parse_args()
     if options.again and not (options.out / "training_seconds.json").exists():
         parser.error(f"No run has left a model in {str(options.out)!r} yet. Leave out --again.")
@@ -184,9 +176,7 @@ def run(out: Path, size: Size, seed: int, *, train: bool = True) -> dict[str, An
     shares = counts(frame)
     results = [examine(question, effect, frame, shares, size, seed) for question in QUESTIONS]
     rng = np.random.default_rng([seed, 99])
-    unforced = illegal_mass(
-        effect.conditionals, effect.reader, beginnings(Question("nothing"), size, rng), {}, rng
-    )
+    unforced = illegal_mass(effect.conditionals, effect.reader, beginnings(Question("nothing"), size, rng), {}, rng)
     trained = effect.metrics
     to_ask = time.process_time() - asked
     report = {
@@ -283,11 +273,7 @@ def figure(report: Mapping[str, Any], path: Path) -> None:
     for number, (name, label) in enumerate(METHODS.items()):
         heights = [result["total_variation"][name] for result in results]
         left.barh(places + 0.2 * (number - 1.5), heights, 0.2, label=label)
-    left.set(
-        yticks=places,
-        yticklabels=[result["name"] for result in results],
-        xlabel="total variation to the truth",
-    )
+    left.set(yticks=places, yticklabels=[result["name"] for result in results], xlabel="total variation to the truth")
     left.invert_yaxis()
     left.legend(fontsize=7)
     for number, (outcome, marker) in enumerate(zip(OUTCOMES, "osD^", strict=True)):

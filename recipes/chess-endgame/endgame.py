@@ -16,9 +16,7 @@ import numpy as np
 try:
     import chess
 except ModuleNotFoundError as error:
-    raise SystemExit(
-        "This recipe needs python-chess, which is not installed. Run `pip install chess`."
-    ) from error
+    raise SystemExit("This recipe needs python-chess, which is not installed. Run `pip install chess`.") from error
 
 PLIES = 6
 OVER = "-"
@@ -248,10 +246,7 @@ def draw(shares: np.ndarray, rng: np.random.Generator) -> int:
 
 
 def play(
-    start: Position,
-    skill: str,
-    rng: np.random.Generator,
-    forced: Mapping[int, str | Player] | None = None,
+    start: Position, skill: str, rng: np.random.Generator, forced: Mapping[int, str | Player] | None = None
 ) -> Game:
     """Play a game.
 

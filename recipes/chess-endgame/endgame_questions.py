@@ -187,9 +187,7 @@ def naive(frame: pd.DataFrame, weights: np.ndarray, question: Question) -> Outlo
 
 def agreeing(frame: pd.DataFrame, given: Mapping[str, str]) -> np.ndarray:
     """Games with these values, ``[game]``."""
-    return np.logical_and.reduce(
-        [np.ones(len(frame), bool), *(frame[name] == value for name, value in given.items())]
-    )
+    return np.logical_and.reduce([np.ones(len(frame), bool), *(frame[name] == value for name, value in given.items())])
 
 
 def adjusted(frame: pd.DataFrame, weights: np.ndarray, question: Question) -> Outlook:
@@ -207,9 +205,7 @@ def adjusted(frame: pd.DataFrame, weights: np.ndarray, question: Question) -> Ou
 def _weighed(frame: pd.DataFrame, weights: np.ndarray) -> Outlook:
     if not weights.any():
         weights = np.ones(len(frame))
-    sums = (
-        pd.Series(weights).groupby([frame["outcome"].to_numpy(), frame["plies"].astype(int).to_numpy()]).sum()
-    )
+    sums = pd.Series(weights).groupby([frame["outcome"].to_numpy(), frame["plies"].astype(int).to_numpy()]).sum()
     return outlook(sums.to_dict())
 
 

@@ -7,10 +7,9 @@ import numpy as np
 from endgame import OVER, PLIES, Position, ending, moves
 from notation import GOES_ON, SQUARES, START, Stand, position_of, stands
 
-from hf_trace.causal.conditionals import Conditionals
-from hf_trace.causal.queries import Follow, Force
-from hf_trace.causal.values import inverted
-from hf_trace.hub.effect_records import Reader
+from hf_trace.effects.conditionals import Conditionals, inverted
+from hf_trace.effects.queries import Follow, Force
+from hf_trace.effects.question_records import QuestionReader
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Legality:
 
 def illegal_mass(
     conditionals: Conditionals,
-    reader: Reader,
+    reader: QuestionReader,
     starts: Mapping[str, Sequence[str]],
     do: Mapping[str, object],
     rng: np.random.Generator,
@@ -84,7 +83,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def played(
     conditionals: Conditionals,
-    reader: Reader,
+    reader: QuestionReader,
     starts: Mapping[str, Sequence[str]],
     do: Mapping[str, object],
     rng: np.random.Generator,
@@ -110,9 +109,7 @@ def played(
                 if name.startswith("move"):
                     shares[name] = np.exp(log_probs)
         history.append(name, codes[name])
-    written = {
-        name: [conditionals.schema[name].values[code] for code in each] for name, each in codes.items()
-    }
+    written = {name: [conditionals.schema[name].values[code] for code in each] for name, each in codes.items()}
     return written, shares
 
 

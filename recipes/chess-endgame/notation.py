@@ -12,24 +12,11 @@ from typing import NamedTuple
 
 import chess
 import pandas as pd
-from endgame import (
-    MATERIALS,
-    OUTCOMES,
-    OVER,
-    PLIES,
-    SKILLS,
-    Game,
-    Position,
-    ending,
-    moves,
-    played,
-    reachable,
-)
+from endgame import MATERIALS, OUTCOMES, OVER, PLIES, SKILLS, Game, Position, ending, moves, played, reachable
 
-from hf_trace.data.dags.encoding import encode_table
-from hf_trace.data.dags.schema import DagSchema
-from hf_trace.data.dags.table import DagTable
-from hf_trace.data.dags.variables import Variable
+from hf_trace.tables.encoding import DagTable, encode_table
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import Variable
 
 SQUARES = tuple(chess.SQUARE_NAMES)
 GOES_ON = "goes on"

@@ -19,17 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from hf_trace.causal.group_comparison import GroupComparison
-from hf_trace.causal.population import PopulationPool
-from hf_trace.causal.thresholds import parse_threshold
-from hf_trace.data.contexts import with_derived
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import WorldSpec
-from hf_trace.data.worlds.world import World
-from hf_trace.hub.discovery_run import load_pipeline
-from hf_trace.hub.pipelines import CausalDiscoveryPipeline
-from hf_trace.hub.training import TrainingSettings, train
-from hf_trace.hub.world_model import save_oracle
+from hf_trace.discovery.population.group_comparison import GroupComparison
+from hf_trace.discovery.population.pool import PopulationPool
+from hf_trace.discovery.thresholds import parse_threshold
+from hf_trace.logs.contexts import with_derived
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.runs.simulated_worlds import save_oracle
+from hf_trace.training.log_training import TrainingSettings, train
+from hf_trace.worlds.simulator import simulate
+from hf_trace.worlds.world import World, WorldSpec
 
 WORLD = WorldSpec(types=16, memory=3, decay=0.7, weight=3.0, sparsity=0.9, length=48)
 PARTS = "@parts:4"
@@ -59,9 +58,7 @@ SMALL = Size(training=100, tested=48, epochs=1.0, seeds=1)
 def trained_pool(spec: WorldSpec, size: Size, folder: Path) -> tuple[PopulationPool, float]:
     """A pool of fresh sequences of a world, scored by an oracle that is told their part."""
     learned = with_derived(simulate(World(spec), size.training, seed=1).log, [PARTS])
-    settings = TrainingSettings(
-        gaps=False, epochs=size.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True
-    )
+    settings = TrainingSettings(gaps=False, epochs=size.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True)
     quality = train(learned, folder, settings).quality
     return pooled([load_pipeline(folder)], spec, size), quality.loss
 
@@ -110,9 +107,7 @@ def judged(found: GroupComparison, exact: GroupComparison) -> dict[str, Any]:
 
 def added_up(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Counts of several seeds."""
-    return {
-        kind: {name: sum(part[kind][name] for part in parts) for name in parts[0][kind]} for kind in parts[0]
-    }
+    return {kind: {name: sum(part[kind][name] for part in parts) for name in parts[0][kind]} for kind in parts[0]}
 
 
 def measure(size: Size, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -148,9 +143,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure all worlds and write JSON and Markdown."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/drift"))
     parser.add_argument("--smoke", action="store_true", help="everything in small, to see that it runs")
     parser.add_argument("--case", choices=list(CASES), action="append", help="only this one")

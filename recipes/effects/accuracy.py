@@ -12,10 +12,10 @@ from ours import distributions, total_variation, trained
 from peers import run_peer
 from transformers import pipeline
 
-from hf_trace.data.dags.bif import read_bif
-from hf_trace.data.dags.network import Network
-from hf_trace.data.dags.schema import DagSchema
 from hf_trace.errors import DagFormatError
+from hf_trace.tables.bif import read_bif
+from hf_trace.tables.network import Network
+from hf_trace.tables.schema import DagSchema
 
 ROWS = 10_000
 QUESTIONS = 1_000
@@ -136,9 +136,7 @@ def misspecified(options: Any) -> list[dict]:
     frame, schema = network.sample(ROWS, seed=0), network.schema
     edges = list(schema.graph.edges)
     generator = np.random.default_rng(0)
-    absent = [
-        pair for pair in permutations(schema.by_name, 2) if pair not in edges and pair[::-1] not in edges
-    ]
+    absent = [pair for pair in permutations(schema.by_name, 2) if pair not in edges and pair[::-1] not in edges]
     added = [absent[index] for index in generator.permutation(len(absent))]
     lines, counts = [], {"none": 0, "dropped": 0, "turned": 0, "added": 0}
     wanted = [("none", None), *(("dropped", edge) for edge in edges), *(("turned", edge) for edge in edges)]

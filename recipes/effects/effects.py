@@ -58,10 +58,7 @@ def grouped(lines: list[dict], keys: Sequence[str], values: Sequence[str]) -> li
         groups.setdefault(tuple(line[key] for key in keys), []).append(line)
     rows = []
     for key, members in groups.items():
-        means = [
-            float(np.mean([line[value] for line in members])) if value in members[0] else None
-            for value in values
-        ]
+        means = [float(np.mean([line[value] for line in members])) if value in members[0] else None for value in values]
         rows.append([*key, len(members), *means])
     return rows
 
@@ -88,9 +85,7 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     if "doses" in results:
         keys = ("do", "history", "exact", "ours", "standard_error", "seen")
         rows = [[line[key] for key in keys] for line in results["doses"]]
-        found["doses"] = markdown(
-            ("doses", "history", "exact", "hf_trace", "Monte Carlo error", "seen"), rows
-        )
+        found["doses"] = markdown(("doses", "history", "exact", "hf_trace", "Monte Carlo error", "seen"), rows)
     if "refusals" in results:
         rows = [[line["mistake"], line["message"]] for line in results["refusals"]]
         found["refusals"] = markdown(("mistake", "what is said"), rows)
@@ -118,22 +113,12 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
             "query_seconds",
         )
         rows = [[line[key] for key in keys] for line in results["histories"]]
-        columns = (
-            "rows",
-            "history",
-            "order",
-            "mean TV",
-            "largest TV",
-            "Monte Carlo error",
-            "fit, s",
-            "66 queries, s",
-        )
+        columns = ("rows", "history", "order", "mean TV", "largest TV", "Monte Carlo error", "fit, s", "66 queries, s")
         found["histories"] = markdown(columns, rows)
     if "misspecified" in results:
         rows = grouped(results["misspecified"], ("change",), ("mean_tv", "largest_tv"))
         worst = {
-            row[0]: max(line["mean_tv"] for line in results["misspecified"] if line["change"] == row[0])
-            for row in rows
+            row[0]: max(line["mean_tv"] for line in results["misspecified"] if line["change"] == row[0]) for row in rows
         }
         columns = ("one edge", "graphs", "mean TV", "mean largest TV", "worst mean TV")
         found["misspecified"] = markdown(columns, [[*row, worst[row[0]]] for row in rows])
@@ -175,26 +160,14 @@ def draw(results: dict[str, Any], path: Path) -> None:
     methods = list(dict.fromkeys(line["method"] for line in lines))
     for place, method in enumerate(methods):
         values = [line["mean_tv"] for line in lines if line["method"] == method]
-        left.plot(
-            values, [place] * len(values), "o", ms=5, alpha=0.7, color="#0072B2" if place == 0 else "#555555"
-        )
+        left.plot(values, [place] * len(values), "o", ms=5, alpha=0.7, color="#0072B2" if place == 0 else "#555555")
     left.set_yticks(range(len(methods)), [method.replace(", ", ",\n") for method in methods])
     left.invert_yaxis()
     left.set(xlabel="mean total variation from exact, sachs", xscale="log")
-    for history, colour in (
-        ("parents fixed", "#0072B2"),
-        ("full fixed", "#D55E00"),
-        ("full random", "#009E73"),
-    ):
-        mine = [
-            line for line in results.get("histories", []) if f"{line['history']} {line['order']}" == history
-        ]
+    for history, colour in (("parents fixed", "#0072B2"), ("full fixed", "#D55E00"), ("full random", "#009E73")):
+        mine = [line for line in results.get("histories", []) if f"{line['history']} {line['order']}" == history]
         right.plot(
-            [line["rows"] for line in mine],
-            [line["mean_tv"] for line in mine],
-            "o-",
-            color=colour,
-            label=history,
+            [line["rows"] for line in mine], [line["mean_tv"] for line in mine], "o-", color=colour, label=history
         )
     right.set(xlabel="rows", xscale="log", yscale="log", ylabel="mean total variation")
     right.legend()
@@ -203,16 +176,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     """Run parts, or join what was run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/effects"))
     parser.add_argument("--data", type=Path, help="folder with the networks and their exact answers")
     parser.add_argument("--part", choices=list(PARTS), action="append")
     parser.add_argument("--seeds", type=int, default=5, help="tables per network")
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="rows of histories"
-    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="rows of histories")
     parser.add_argument("--pgmpy-python", help="interpreter of an environment with pgmpy")
     parser.add_argument("--dowhy-python", help="interpreter of an environment with dowhy")
     parser.add_argument("--report", action="store_true", help="only join what was run")

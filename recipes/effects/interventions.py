@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from ours import trained
 
-from hf_trace.data.dags.schema import DagSchema
-from hf_trace.data.dags.variables import Variable
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import Variable
 
 ROWS = 10_000
 LONGEST = 4
@@ -19,8 +19,7 @@ def schema_of(net: nets.Net) -> DagSchema:
     """The graph and values of a network."""
     return DagSchema(
         tuple(
-            Variable(name, values=tuple(each["values"]), parents=tuple(each["parents"]))
-            for name, each in net.items()
+            Variable(name, values=tuple(each["values"]), parents=tuple(each["parents"])) for name, each in net.items()
         )
     )
 
@@ -38,10 +37,7 @@ def mistakes(options: Any) -> list[dict]:
             line = {"network": name, **query, "value": value, "exact": exact[value]}
             try:
                 answer = model.effect(query)
-                line |= {
-                    "ours": answer["distribution"][value],
-                    "standard_error": answer["standard_error"][value],
-                }
+                line |= {"ours": answer["distribution"][value], "standard_error": answer["standard_error"][value]}
             except ValueError as error:
                 line |= {"ours": None, "refused": str(error)}
             lines.append(line)
@@ -60,11 +56,7 @@ def confounded(options: Any) -> list[dict]:
                 ("ate", {}, nets.ate(net, "drug", target, value)),
                 ("att", {}, nets.att(net, "drug", target, value)),
                 *(
-                    (
-                        "cate",
-                        {"severity": severity},
-                        nets.ate(net, "drug", target, value, {"severity": severity}),
-                    )
+                    ("cate", {"severity": severity}, nets.ate(net, "drug", target, value, {"severity": severity}))
                     for severity in net["severity"]["values"]
                 ),
             ]
@@ -138,13 +130,9 @@ def dose_truth(prefix: tuple[str, ...], length: int | None, *, whole: bool) -> f
         for size in range(len(prefix), LONGEST + 1) if length is None else [length]:
             for rest in product(("low", "high"), repeat=size - len(prefix)):
                 doses = prefix + rest
-                chance = np.prod(
-                    [P_HIGH[severity] if dose == "high" else 1 - P_HIGH[severity] for dose in rest]
-                )
+                chance = np.prod([P_HIGH[severity] if dose == "high" else 1 - P_HIGH[severity] for dose in rest])
                 if length is None:
-                    chance *= (1 - P_STOP[severity]) ** len(rest) * (
-                        P_STOP[severity] if size < LONGEST else 1.0
-                    )
+                    chance *= (1 - P_STOP[severity]) ** len(rest) * (P_STOP[severity] if size < LONGEST else 1.0)
                 total += share * chance * recovery(severity, doses)
     return float(total)
 
@@ -167,9 +155,7 @@ def doses(options: Any) -> list[dict]:
             done = list(prefix) if whole else {"prefix": list(prefix), "length": length}
             answer = model.effect({"target": "recovered", "do": {"doses": done}}, num_samples=2000)
             alike = [
-                tuple(row) == prefix
-                if whole
-                else tuple(row[: len(prefix)]) == prefix and length in (None, len(row))
+                tuple(row) == prefix if whole else tuple(row[: len(prefix)]) == prefix and length in (None, len(row))
                 for row in frame["doses"]
             ]
             lines.append(
@@ -193,10 +179,7 @@ def policies(options: Any) -> list[dict]:
     model = trained(frame, schema_of(net), options.out / "runs" / "drug-policy")
     rules = {
         "to everybody with one half": {"yes": 0.5, "no": 0.5},
-        "to the severe alone": [
-            {"when": {"severity": "severe"}, "then": {"yes": 1.0}},
-            {"then": {"no": 1.0}},
-        ],
+        "to the severe alone": [{"when": {"severity": "severe"}, "then": {"yes": 1.0}}, {"then": {"no": 1.0}}],
         "to the mild alone": [{"when": {"severity": "mild"}, "then": {"yes": 1.0}}, {"then": {"no": 1.0}}],
     }
     shares = {
@@ -211,8 +194,7 @@ def policies(options: Any) -> list[dict]:
             nets.distribution(net, "severity", {}, {})[severity]
             * (
                 share * nets.distribution(net, "recovered", {"drug": "yes"}, {"severity": severity})["yes"]
-                + (1 - share)
-                * nets.distribution(net, "recovered", {"drug": "no"}, {"severity": severity})["yes"]
+                + (1 - share) * nets.distribution(net, "recovered", {"drug": "no"}, {"severity": severity})["yes"]
             )
             for severity, share in zip(net["severity"]["values"], shares[label], strict=True)
         )

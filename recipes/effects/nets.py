@@ -112,10 +112,7 @@ def worlds(net: Net, do: Mapping[str, str]) -> Iterator[tuple[dict[str, str], fl
     for chosen in product(*choices):
         world = dict(zip(net, chosen, strict=True))
         free = (name for name in net if name not in do)
-        yield (
-            world,
-            math.prod(row_of(net, name, world)[net[name]["values"].index(world[name])] for name in free),
-        )
+        yield (world, math.prod(row_of(net, name, world)[net[name]["values"].index(world[name])] for name in free))
 
 
 def distribution(
@@ -188,8 +185,7 @@ def sample(net: Net, rows: int, seed: int) -> list[dict[str, str]]:
 def truth() -> dict:
     """Exact answers to ``QUERIES`` and the effects of the drug."""
     answers = {
-        name: [{**query, "exact": distribution(net, **query)} for query in QUERIES[name]]
-        for name, net in NETS.items()
+        name: [{**query, "exact": distribution(net, **query)} for query in QUERIES[name]] for name, net in NETS.items()
     }
     effects = {}
     for outcome, value in (("recovered", "yes"), ("days", None)):
@@ -198,8 +194,7 @@ def truth() -> dict:
             "ate": ate(DRUG, "drug", outcome, value),
             "att": att(DRUG, "drug", outcome, value),
             "cate": {
-                each: ate(DRUG, "drug", outcome, value, {"severity": each})
-                for each in DRUG["severity"]["values"]
+                each: ate(DRUG, "drug", outcome, value, {"severity": each}) for each in DRUG["severity"]["values"]
             },
         }
     return {"answers": answers, "drug": effects}

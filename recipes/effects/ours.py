@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from transformers import pipeline
 
-from hf_trace.data.dags.encoding import encode_table
-from hf_trace.data.dags.schema import DagSchema
-from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
+from hf_trace.tables.encoding import encode_table
+from hf_trace.tables.schema import DagSchema
+from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,7 @@ def trained(frame: pd.DataFrame, schema: DagSchema, out: Path, **settings: Any) 
     return Model(pipeline("causal-effect", model=str(out)), seconds, run.metrics)
 
 
-def distributions(
-    model: Model, queries: list[dict], **parameters: Any
-) -> tuple[np.ndarray, float, list[dict]]:
+def distributions(model: Model, queries: list[dict], **parameters: Any) -> tuple[np.ndarray, float, list[dict]]:
     """Answers of all queries in one call, ``[query, value]``, processor seconds, and the answers whole."""
     started = time.process_time()
     answers = model.effect(queries, **parameters)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hf_trace.data.dags.network import Network
+from hf_trace.tables.network import Network
 
 HERE = Path(__file__).parent
 DRAWS = 10_000
@@ -33,8 +33,7 @@ def run_peer(
         schema = network.schema
         document = {
             "variables": {
-                each.name: {"values": list(each.values), "parents": list(each.parents)}
-                for each in schema.variables
+                each.name: {"values": list(each.values), "parents": list(each.parents)} for each in schema.variables
             },
             "rows": f"{name}.csv",
             "queries": [{"given": {}, **query} for query in queries],

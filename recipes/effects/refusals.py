@@ -9,11 +9,11 @@ from interventions import ROWS, schema_of
 from ours import trained
 from transformers import pipeline
 
-from hf_trace.data.dags.encoding import encode_table
-from hf_trace.data.dags.inference import infer_schema
-from hf_trace.data.dags.schema import DagSchema
-from hf_trace.data.dags.variables import Variable
 from hf_trace.errors import HfTraceError
+from hf_trace.tables.encoding import encode_table
+from hf_trace.tables.inference import infer_schema
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import Variable
 
 EDGES = [("sick", "drug"), ("drug", "well")]
 FRAME = pd.DataFrame({"sick": ["no", "yes"] * 5, "drug": ["no", "yes"] * 5, "well": ["yes", "no"] * 5})
@@ -30,22 +30,15 @@ HIDDEN = DagSchema(
 def refusals(options: Any) -> list[dict]:
     """Every mistake and what is said about it."""
     net = nets.DRUG
-    model = trained(
-        pd.DataFrame(nets.sample(net, ROWS, 0)), schema_of(net), options.out / "runs" / "drug-policy"
-    )
+    model = trained(pd.DataFrame(nets.sample(net, ROWS, 0)), schema_of(net), options.out / "runs" / "drug-policy")
     rows = pd.DataFrame([{"drug": "no", "well": "yes"}, {"drug": "yes", "well": "no"}] * 50)
-    hidden = trained(
-        rows, HIDDEN, options.out / "runs" / "hidden", history="full", order="random", epochs=1.0
-    )
+    hidden = trained(rows, HIDDEN, options.out / "runs" / "hidden", history="full", order="random", epochs=1.0)
     wide = FRAME.assign(days=["1", "2", "12a", "4", "5", "6", "7", "8", "9", "10"])
     tables: list[tuple[str, Callable[[], Any]]] = [
         ("a cycle", lambda: infer_schema([*EDGES, ("well", "sick")], FRAME)),
         ("a variable without a column", lambda: infer_schema([*EDGES, ("drug", "wel")], FRAME)),
         ("a column with nothing in it", lambda: infer_schema(EDGES, FRAME.assign(drug=None))),
-        (
-            "text among numbers",
-            lambda: infer_schema([*EDGES, ("drug", "days")], wide, kinds={"days": "numeric"}),
-        ),
+        ("text among numbers", lambda: infer_schema([*EDGES, ("drug", "days")], wide, kinds={"days": "numeric"})),
         ("a value never seen", lambda: encode_table(infer_schema(EDGES, FRAME), FRAME.replace("yes", "Yes"))),
         ("an empty table", lambda: infer_schema(EDGES, FRAME[:0])),
         ("a run made for events", lambda: pipeline("causal-effect", model=str(events_run(options)))),
@@ -61,9 +54,7 @@ def refusals(options: Any) -> list[dict]:
         ),
         ("probabilities that do not add up", {"target": "days", "do": {"drug": {"yes": 0.4}}}),
     ]
-    lamp = trained(
-        pd.DataFrame(nets.sample(nets.LAMP, ROWS, 0)), schema_of(nets.LAMP), options.out / "runs" / "lamp"
-    )
+    lamp = trained(pd.DataFrame(nets.sample(nets.LAMP, ROWS, 0)), schema_of(nets.LAMP), options.out / "runs" / "lamp")
     cases = [*tables, *((name, lambda asked=asked: model.effect(asked)) for name, asked in questions)]
     impossible = {"target": "relay", "do": {"main": "off"}, "given": {"lamp": "lit"}}
     cases.append(("evidence that never happens", lambda: lamp.effect(impossible)))
@@ -86,7 +77,7 @@ def events_run(options: Any) -> Any:
     """A folder with a tokenizer of events and a model."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from hf_trace.tokenization.event_tokenizer import EventTokenizer
+    from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
     folder = options.out / "runs" / "events"
     tokenizer = EventTokenizer.from_event_types(["a", "b"])

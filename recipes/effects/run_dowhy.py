@@ -25,9 +25,7 @@ PACKAGES = ("dowhy", "scikit-learn", "numpy", "pandas", "networkx")
 
 def main() -> None:
     """Read a job and write its answer, both JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", type=Path)
     parser.add_argument("answer", type=Path)
     parser.add_argument(
@@ -50,15 +48,11 @@ def main() -> None:
     fit_seconds = time.process_time() - started
     draws = job.get("num_samples", 10_000)
     started = time.process_time()
-    answers = [
-        answered(model, query, job["variables"][query["target"]]["values"], draws) for query in job["queries"]
-    ]
+    answers = [answered(model, query, job["variables"][query["target"]]["values"], draws) for query in job["queries"]]
     result = {
         "fit_seconds": fit_seconds,
         "rows": len(rows),
-        "mechanisms": {
-            name: " ".join(str(model.causal_mechanism(name)).split()) for name in job["variables"]
-        },
+        "mechanisms": {name: " ".join(str(model.causal_mechanism(name)).split()) for name in job["variables"]},
         "num_samples": draws,
         "seconds": {"frequency": time.process_time() - started},
         "answers": answers,

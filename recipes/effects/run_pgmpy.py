@@ -31,9 +31,7 @@ PACKAGES = ("pgmpy", "numpy", "pandas", "networkx")
 
 def main() -> None:
     """Read a job and write its answer, both JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", type=Path)
     parser.add_argument("answer", type=Path)
     arguments = parser.parse_args()
@@ -51,9 +49,7 @@ def main() -> None:
     methods: dict[str, Callable[[Query], dict]] = {
         "exact": lambda query: on_mutilated(model, query),
         "causal_inference": lambda query: as_dict(
-            public.query(
-                [query["target"]], do=query["do"], evidence=query["given"] or None, show_progress=False
-            ),
+            public.query([query["target"]], do=query["do"], evidence=query["given"] or None, show_progress=False),
             query["target"],
         ),
     }

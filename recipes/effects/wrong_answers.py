@@ -18,9 +18,7 @@ METHODS = ("exact", "causal_inference")
 
 def main() -> None:
     """Write every question with its answers and print the ones that differ."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pgmpy-python", required=True, help="interpreter of an environment with pgmpy")
     parser.add_argument("--out", type=Path, help="JSON file for all answers")
     arguments = parser.parse_args()
@@ -60,10 +58,7 @@ def compared(name: str, answer: dict) -> dict:
 
 def table(answers: list[dict]) -> list[str]:
     """Questions on which the public interface is off, or silent, as rows of a Markdown table."""
-    lines = [
-        "| network | question | truth | `CausalInference.query` | by hand |",
-        "|---|---|---|---|---|",
-    ]
+    lines = ["| network | question | truth | `CausalInference.query` | by hand |", "|---|---|---|---|---|"]
     for each in answers:
         if each["causal_inference_tv"] is not None and each["causal_inference_tv"] < 1e-9:
             continue

@@ -17,12 +17,10 @@ import numpy as np
 from gates import DRAWS, MAX_LAG, PREFIX, encoded_sequences, score_with_exact_oracle
 
 import hf_trace
-from hf_trace.causal.pairs import PairScores
-from hf_trace.causal.sequence_metrics import LabelledPairs, best_threshold, mean_f1
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import WORLDS
-from hf_trace.data.worlds.truth import DELTA, replacement_scores
-from hf_trace.data.worlds.world import World
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.threshold_choice import LabelledPairs, best_threshold, mean_f1
+from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
+from hf_trace.worlds.world import WORLDS, World
 
 
 def measure(seed: int, peer: str, validation: int, test: int) -> list[dict]:
@@ -53,12 +51,7 @@ def measure(seed: int, peer: str, validation: int, test: int) -> list[dict]:
         near = [pairs(matrix, MAX_LAG) for matrix in matrices]
         rows += [
             row(f"seq2cause {strategy}", "its own, all lags", [pairs(each, None) for each in kept], 0.5),
-            row(
-                f"seq2cause {strategy}",
-                f"its own, lags to {MAX_LAG}",
-                [pairs(each, MAX_LAG) for each in kept],
-                0.5,
-            ),
+            row(f"seq2cause {strategy}", f"its own, lags to {MAX_LAG}", [pairs(each, MAX_LAG) for each in kept], 0.5),
             row(f"seq2cause {strategy}", "tuned on validation", near, None),
             row(f"seq2cause {strategy}", "margin .05", near, DELTA),
         ]
@@ -68,9 +61,7 @@ def measure(seed: int, peer: str, validation: int, test: int) -> list[dict]:
     return rows
 
 
-def ask(
-    peer: str, world: World, codes: np.ndarray, seed: int, strategy: str
-) -> tuple[np.ndarray, np.ndarray]:
+def ask(peer: str, world: World, codes: np.ndarray, seed: int, strategy: str) -> tuple[np.ndarray, np.ndarray]:
     """Matrices of scores and of kept pairs ``[sequence, cause, effect]`` after the prefix."""
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/answer.npz"
@@ -97,9 +88,7 @@ def pairs(matrix: np.ndarray, max_lag: int | None) -> PairScores:
 
 def main() -> None:
     """Measure, average over seeds and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/gates-peer"))
     parser.add_argument("--seeds", type=int, default=5)

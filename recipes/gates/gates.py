@@ -17,19 +17,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 
-from hf_trace.causal.baselines import bigram_adjacency
-from hf_trace.causal.discovery import score_pairs
-from hf_trace.causal.pairs import PairScores
-from hf_trace.causal.sequence_metrics import LabelledPairs, best_threshold, mean_f1, recall_by_lag
-from hf_trace.causal.settings import DiscoverySettings
-from hf_trace.data.sequence import EncodedSequence
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import WORLDS
-from hf_trace.data.worlds.truth import DELTA, replacement_scores
-from hf_trace.data.worlds.world import World
-from hf_trace.hub.world_model import WorldModel, world_tokenizer
-from hf_trace.scoring.oracle import Oracle
-from hf_trace.scoring.proposals import Alphabet
+from hf_trace.discovery.constructions import score_pairs
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.settings import DiscoverySettings
+from hf_trace.discovery.threshold_choice import LabelledPairs, best_threshold, mean_f1, recall_by_lag
+from hf_trace.graphs.counting import bigram_adjacency
+from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.proposals import Alphabet
+from hf_trace.runs.simulated_worlds import WorldModel, world_tokenizer
+from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
+from hf_trace.worlds.world import WORLDS, World
 
 PREFIX, MAX_LAG, DRAWS = 6, 6, 32
 PUBLISHED_TAU = 3e-5
@@ -52,8 +50,7 @@ def measure(name: str, seed: int, validation: int, test: int, methods: list[str]
     codes = simulation.codes
     truths = {
         draws: [
-            replacement_scores(world, each, num_samples=draws, seed=10_000 * draws + i)
-            for i, each in enumerate(codes)
+            replacement_scores(world, each, num_samples=draws, seed=10_000 * draws + i) for i, each in enumerate(codes)
         ]
         for draws in (10, 200)
     }
@@ -69,8 +66,7 @@ def measure(name: str, seed: int, validation: int, test: int, methods: list[str]
     for method, found in scores.items():
         labelled = {
             draws: [
-                LabelledPairs.of(each, one, truth > DELTA)
-                for each, one, truth in zip(codes, found, known, strict=True)
+                LabelledPairs.of(each, one, truth > DELTA) for each, one, truth in zip(codes, found, known, strict=True)
             ]
             for draws, known in truths.items()
         }
@@ -102,9 +98,7 @@ def score_with_exact_oracle(
 ) -> list[PairScores]:
     """Scores of all sequences, the world itself being the oracle."""
     ids = torch.from_numpy(world_tokenizer(world.spec).event_ids)
-    settings = DiscoverySettings(
-        max_lag=MAX_LAG, num_samples=num_samples, prefix_length=PREFIX, seed=seed, **options
-    )
+    settings = DiscoverySettings(max_lag=MAX_LAG, num_samples=num_samples, prefix_length=PREFIX, seed=seed, **options)
     return score_pairs(Oracle(WorldModel.of(world)), encoded, Alphabet(ids, torch.ones(len(ids))), settings)
 
 
@@ -118,9 +112,7 @@ def counted(world: World, like: list[PairScores], codes: np.ndarray, seed: int) 
     ]
 
 
-def row(
-    world: str, seed: int, method: str, rule: str, threshold: float, labelled: dict, validation: int
-) -> dict:
+def row(world: str, seed: int, method: str, rule: str, threshold: float, labelled: dict, validation: int) -> dict:
     """One line of the table."""
     test = {draws: pairs[validation:] for draws, pairs in labelled.items()}
     return {
@@ -146,11 +138,7 @@ def pooled(rows: list[dict]) -> list[dict]:
     keys = dict.fromkeys((each["world"], each["method"], each["threshold"]) for each in rows)
     table = []
     for world, method, rule in keys:
-        mine = [
-            each
-            for each in rows
-            if (each["world"], each["method"], each["threshold"]) == (world, method, rule)
-        ]
+        mine = [each for each in rows if (each["world"], each["method"], each["threshold"]) == (world, method, rule)]
         line = {"world": world, "method": method, "threshold": rule}
         for name in ("f1_10", "f1_200"):
             values = [each[name] for each in mine]
@@ -206,9 +194,7 @@ def draw(table: list[dict], path: Path) -> None:
 
 def main() -> None:
     """Measure the worlds asked for and write JSON, Markdown and a figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/gates"))
     parser.add_argument("--world", choices=list(WORLDS), action="append")
     parser.add_argument("--method", choices=[*METHODS, "bigram"], action="append", help="all by default")
@@ -219,9 +205,7 @@ def main() -> None:
     rows = []
     for world in options.world or ["steep", "medium", "flat", "small"]:
         for seed in range(options.seeds):
-            rows += measure(
-                world, seed, options.validation, options.test, options.method or [*METHODS, "bigram"]
-            )
+            rows += measure(world, seed, options.validation, options.test, options.method or [*METHODS, "bigram"])
             print(markdown(pooled([each for each in rows if each["world"] == world])), flush=True)
     table = pooled(rows)
     options.out.mkdir(parents=True, exist_ok=True)

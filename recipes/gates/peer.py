@@ -10,8 +10,7 @@ from seq2cause.adapters import HFModelAdapter
 from seq2cause.diagnostics import compute_cmi_matrix
 from seq2cause.threshold import AdaptiveThreshold
 
-from hf_trace.data.worlds.spec import WorldSpec
-from hf_trace.data.worlds.world import World, pasts
+from hf_trace.worlds.world import World, WorldSpec, pasts
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Digests of what the commands write on fixed inputs, to be compared before and after a change that must change nothing.
+"""Digests of what the commands write on fixed inputs: a change that must change nothing leaves them as they are.
 
 python recipes/house/fingerprints.py > after.txt    # PYTHONPATH=OTHER/src runs another version of the package
 """
@@ -28,28 +28,29 @@ COMMANDS = {
     "population, staircase": f"discover {ALARMS} {LOG} --sample 6 --max-lag 3 --construction staircase --out OUT.json",
     "population, fdr": f"discover {ALARMS} {LOG} --sample 12 --max-lag 3 --threshold fdr:0.1 --out OUT.json",
     "population, refined": f"discover {ALARMS} {LOG} --sample 12 --max-lag 3 --refine --out OUT.json",
-    "population, by stream": f"discover {ALARMS} {LOG} --stream --sample 12 --max-lag 3 --out OUT.json",
+    "population, by stream": f"discover {ALARMS} sorted.csv {COLUMNS} --stream --sample 12 --max-lag 3 --out OUT.json",
     "total": f"discover {ALARMS} {LOG} --effect total --horizon 4 --num-contexts 12 --out OUT.json",
     "total, in time": f"discover {ALARMS} {LOG} --effect total --horizon 8,1h --num-contexts 6 --out OUT.json",
     "rank": f"rank {ALARMS} {LOG} --outcome 7 --id 28 --num-samples 8 --out OUT.json",
     "rank, removed": f"rank {ALARMS} {LOG} --outcome 7 --id 28 --proposal removed --within 8,2h --out OUT.json",
     "rank, with reference": f"rank {ALARMS} {LOG} --outcome 7 --id 28 --reference {ALARMS} --out OUT.json",
     "what if": f"effect {ALARMS} {LOG} --id 28 --do 5=7 --target 14 --num-samples 200 --json",
-    "what if, removed": f"effect {ALARMS} {LOG} --id 28 --do 5=removed --target 14 --within 1h --num-samples 200 --json",
+    "what if, removed": f"effect {ALARMS} {LOG} --id 28 --do 5=removed --target 14 --within 1h --json",
     "outcomes": f"outcomes {ALARMS} {LOG} --outcome 7 --outcome 14 --sample 3 --num-samples 4 --out OUT.json",
     "outcomes, each": f"outcomes {ALARMS} {LOG} --outcome 7 --level instance --id 28 --num-samples 4 --out OUT.json",
     "effect": f"effect {PUMP} --target overflow --do pump=fast --json",
     "effect, given": f"effect {PUMP} --target overflow --do pump=off --given weather=rain --json",
     "effect, contrast": f"effect {PUMP} --target overflow --do pump=off --contrast ate --versus pump=fast --json",
     "effect, aipw": f"effect {PUMP} --target overflow --do pump=off --contrast ate --versus pump=fast --estimator aipw"
-    " --data pump.csv --json",
+    " --data pump.parquet --json",
     "effect, many": f"effect {PUMP} --queries questions.jsonl --out OUT.jsonl",
     "train": f"train few.csv {COLUMNS} --preset nano --window-length 16 --epochs 2 --out OUT/",
     "train, ensemble": f"train few.csv {COLUMNS} --preset nano --window-length 16 --epochs 1 --ensemble 2 --out OUT/",
-    "train, stream": f"train few.csv {COLUMNS} --preset nano --window-length 16 --stream --out OUT/",
-    "train, adapters": f"train few.csv {COLUMNS} --model {ALARMS} --lora --merge --window-length 16 --epochs 1 --out OUT/",
-    "train, table": f"train pump.csv --dag {PUMP}/dag.json --epochs 2 --folds 2 --out OUT/",
-    "train, table in full": f"train few_rows.csv --dag {PUMP}/dag.json --history full --epochs 1 --out OUT/",
+    "train, stream": f"train sorted.csv {COLUMNS} --preset nano --window-length 16 --stream --out OUT/",
+    "train, adapters": f"train few.csv {COLUMNS} --model {ALARMS} --lora --merge --epochs 1 --window-length 16"
+    " --out OUT/",
+    "train, table": f"train pump.parquet --dag {PUMP}/dag.json --epochs 2 --folds 2 --out OUT/",
+    "train, table in full": f"train few_rows.parquet --dag {PUMP}/dag.json --history full --epochs 1 --out OUT/",
     "simulate": "simulate small --sequences 20 --out OUT/",
 }
 QUESTIONS = [
@@ -66,10 +67,14 @@ def prepare(folder: Path) -> None:
     found = next(ROOT.glob("src/hf_trace/*/files/alarms.csv.gz"))
     text = gzip.decompress(found.read_bytes()).decode()
     (folder / "alarms.csv").write_text(text)
-    (folder / "few.csv").write_text("\n".join(text.splitlines()[:1500]) + "\n")
+    head, *lines = text.splitlines()
+    (folder / "few.csv").write_text("\n".join([head, *lines[:1500]]) + "\n")
+    (folder / "sorted.csv").write_text(
+        "\n".join([head, *sorted(lines[:6000], key=lambda line: line.split(",")[0])]) + "\n"
+    )
     table = rows(2000, seed=5)
-    table.to_csv(folder / "pump.csv", index=False)
-    table[:300].to_csv(folder / "few_rows.csv", index=False)
+    table.to_parquet(folder / "pump.parquet")
+    table[:300].to_parquet(folder / "few_rows.parquet")
     (folder / "questions.jsonl").write_text("\n".join(QUESTIONS) + "\n")
     (folder / "checkpoints").symlink_to(ROOT / "checkpoints")
 

@@ -39,10 +39,7 @@ class Boosting:
 
     def __init__(self, seed: int = 0) -> None:
         options = {"max_iter": 200, "early_stopping": True, "random_state": seed}
-        self.reached, self.steps = (
-            HistGradientBoostingClassifier(**options),
-            HistGradientBoostingRegressor(**options),
-        )
+        self.reached, self.steps = (HistGradientBoostingClassifier(**options), HistGradientBoostingRegressor(**options))
         self.share: float | None = None
 
     def fit(self, features: Floats, rows: "Outcomes", weights: Floats | None = None) -> "Boosting":
@@ -58,9 +55,7 @@ class Boosting:
     def predict(self, features: Floats, goal: Codes) -> Floats:
         """Reached, steps, and nothing said of the final cell, ``[row, 2 + cell]``."""
         reached = (
-            self.reached.predict_proba(features)[:, 1]
-            if self.share is None
-            else np.full(len(features), self.share)
+            self.reached.predict_proba(features)[:, 1] if self.share is None else np.full(len(features), self.share)
         )
         unsaid = np.full((len(features), len(CELLS)), np.nan)
         return np.column_stack([reached, self.steps.predict(features), unsaid])
@@ -70,12 +65,7 @@ class Network:
     """A multi-layer perceptron for the final cell, from which "reached" is read, and one for the steps."""
 
     def __init__(self, seed: int = 0) -> None:
-        options = {
-            "hidden_layer_sizes": (128, 64),
-            "early_stopping": True,
-            "max_iter": 40,
-            "random_state": seed,
-        }
+        options = {"hidden_layer_sizes": (128, 64), "early_stopping": True, "max_iter": 40, "random_state": seed}
         self.final, self.steps = MLPClassifier(**options), MLPRegressor(**options)
 
     def fit(self, features: Floats, rows: "Outcomes", weights: Floats | None = None) -> "Network":
@@ -233,9 +223,7 @@ class Regression(Method):
                 found[group] += by_floor.reshape(-1, 4)[:, place, None] * predicted
         return found
 
-    def predicted(
-        self, first: int | None, program: Codes, people: Codes, features: Floats, goal: Codes
-    ) -> Floats:
+    def predicted(self, first: int | None, program: Codes, people: Codes, features: Floats, goal: Codes) -> Floats:
         """What the model, or that of the arm, says of rows."""
         arms = self.arms(first, program, people)
         found = np.zeros((len(features), 2 + len(CELLS)))
@@ -291,9 +279,7 @@ class Weighted(Method):
         if policy:
             by_floor = prior.reshape(-1, 2, 2)
             called = by_floor / by_floor.sum(2, keepdims=True)
-            weights = (
-                POLICIES[policy][rows.floor[kept], rows.skill[kept]] / called.reshape(-1, 4)[every, place]
-            )
+            weights = POLICIES[policy][rows.floor[kept], rows.skill[kept]] / called.reshape(-1, 4)[every, place]
         else:
             # p(treatment | maze) / p(treatment | maze, people), by Bayes' rule.
             guess = HistGradientBoostingClassifier(max_iter=100, early_stopping=True, random_state=0)
@@ -311,9 +297,7 @@ class Weighted(Method):
             alike = (self.rows.program == padded([question.commands])).all(1)
             weights = np.exp(-log_shares[alike])
             seen = alike.any()
-            found.append(
-                np.average(self.rows.reached[alike], weights=weights) if seen else self.rows.reached.mean()
-            )
+            found.append(np.average(self.rows.reached[alike], weights=weights) if seen else self.rows.reached.mean())
         unsaid = np.full((len(found), len(CELLS)), np.nan)
         return Answers(np.array(found), np.full(len(found), np.nan), unsaid)
 
@@ -324,21 +308,15 @@ class Weighted(Method):
         context = np.column_stack([rows.walls, one_hot(rows.goal, len(CELLS)), people])
         owner, features, written = [], [], []
         for place in range(LONGEST):
-            before = np.flatnonzero(
-                rows.program[:, place - 1] >= 0 if place else np.ones(len(rows), dtype=bool)
-            )
+            before = np.flatnonzero(rows.program[:, place - 1] >= 0 if place else np.ones(len(rows), dtype=bool))
             past = np.where(np.arange(LONGEST) < place, rows.program[before], -1)
             where = np.full((len(before), 1), place)
-            features.append(
-                np.column_stack([commands_of(past, None), one_hot(where, LONGEST), context[before]])
-            )
+            features.append(np.column_stack([commands_of(past, None), one_hot(where, LONGEST), context[before]]))
             owner.append(before)
             written.append(np.where(rows.program[before, place] >= 0, rows.program[before, place], END))
         every, chosen = np.concatenate(features).astype(np.float32), np.concatenate(written)
         model = MLPClassifier((128, 64), early_stopping=True, max_iter=15, random_state=0).fit(every, chosen)
-        log_shares = model.predict_log_proba(every)[
-            np.arange(len(chosen)), np.searchsorted(model.classes_, chosen)
-        ]
+        log_shares = model.predict_log_proba(every)[np.arange(len(chosen)), np.searchsorted(model.classes_, chosen)]
         return np.bincount(np.concatenate(owner), log_shares, minlength=len(rows))
 
 

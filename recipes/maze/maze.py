@@ -27,9 +27,9 @@ from sklearn.exceptions import ConvergenceWarning
 from transformers import LlamaConfig, pipeline
 
 import hf_trace  # noqa: F401  (teaches transformers the task)
-from hf_trace.causal.effects import AnswerSettings, answers
-from hf_trace.data.dags.encoding import encode_table
-from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
+from hf_trace.effects.answers import AnswerSettings, answers
+from hf_trace.tables.encoding import encode_table
+from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
 ENGINE = "this package"
 HARDWARE = "2 CPU cores shared with other work, one thread"
@@ -93,17 +93,13 @@ def ask(run: Path, questions: list[Question], draws: int) -> tuple[Answers, floa
     def distributions(target: str) -> tuple[Floats, Floats]:
         asked = [effect.reader.query(question.record(target)) for question in questions]
         found = answers(effect.conditionals, asked, settings)
-        return np.stack([each.probabilities for each in found]), np.stack(
-            [each.standard_error for each in found]
-        )
+        return np.stack([each.probabilities for each in found]), np.stack([each.standard_error for each in found])
 
     every = np.arange(len(questions))
     if questions[0].kind == "average":
         reached, error = distributions("reached")
         unsaid = np.full((len(questions), len(CELLS)), np.nan)
-        return Answers(reached[:, 1], np.full(len(questions), np.nan), unsaid), float(
-            (error[:, 1] ** 2).mean()
-        )
+        return Answers(reached[:, 1], np.full(len(questions), np.nan), unsaid), float((error[:, 1] ** 2).mean())
     final, error = distributions("final")
     goal = np.array([question.goal for question in questions])
     steps = distributions("steps")[0] @ np.arange(LONGEST + 1)
@@ -132,9 +128,7 @@ def measure(scale: Scale, out: Path) -> None:
         rows = first(table, count)
         if not (run / "config.json").exists():
             metrics = train(rows, tokens, scale, run)
-            (out / f"training-{count}.json").write_text(
-                json.dumps(metrics, indent=1) + "\n", encoding="utf-8"
-            )
+            (out / f"training-{count}.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         document = {"rows": count, "seconds": {}, "monte_carlo": {}, "errors": {kind: {} for kind in KINDS}}
         document["training"] = json.loads((out / f"training-{count}.json").read_text(encoding="utf-8"))
         document["spread"] = {kind: float(true[kind].reached.var()) for kind in KINDS}
@@ -216,11 +210,7 @@ def _cell(errors: dict, name: str) -> str:
 def _metrics(document: dict, kind: str) -> dict:
     """What ``expected.json`` holds of one kind of question and one size."""
     errors, size = document["errors"][kind], f"{document['rows']:,} rows"
-    others = {
-        name: float(np.mean(each["reached"]))
-        for name, each in errors.items()
-        if name not in (ENGINE, CONFUSED)
-    }
+    others = {name: float(np.mean(each["reached"])) for name, each in errors.items() if name not in (ENGINE, CONFUSED)}
     best = min(others, key=lambda name: others[name])
     own = np.array(errors[ENGINE]["reached"])
     apart = interval(np.array(errors[best]["reached"]) - own)
@@ -244,9 +234,7 @@ def draw(documents: list[dict], path: Path) -> None:
     names = list(documents[0]["errors"]["complete"])
     for panel, kind in zip(figure.subplots(1, len(KINDS), sharex=True), KINDS, strict=True):
         for name in documents[0]["errors"][kind]:
-            values = np.array(
-                [interval(np.array(each["errors"][kind][name]["reached"])) for each in documents]
-            )
+            values = np.array([interval(np.array(each["errors"][kind][name]["reached"])) for each in documents])
             style = {"color": f"C{names.index(name)}", "lw": 1}
             if name == ENGINE:
                 style = {"color": "black", "lw": 2, "marker": "o"}
@@ -263,13 +251,9 @@ def draw(documents: list[dict], path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, answer, compare, report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/maze"))
-    parser.add_argument(
-        "--seed", type=int, default=1, help="of the tables and the training; questions stay the same"
-    )
+    parser.add_argument("--seed", type=int, default=1, help="of the tables and the training; questions stay the same")
     parser.add_argument("--smoke", action="store_true", help="everything, in small")
     parser.add_argument("--report", action="store_true", help="only join what was measured")
     options = parser.parse_args(arguments)

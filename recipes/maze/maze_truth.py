@@ -57,12 +57,7 @@ def complete(walls: Bools, goal: int, program: tuple[int, ...], *, observed: boo
 
 
 def partial(
-    walls: Bools,
-    goal: int,
-    prefix: tuple[int, ...] = (),
-    *,
-    called: Floats = CALLED,
-    observed: bool = False,
+    walls: Bools, goal: int, prefix: tuple[int, ...] = (), *, called: Floats = CALLED, observed: bool = False
 ) -> Outcome:
     """Of forcing how a program begins; the writer goes on as those do who began so.
 
@@ -127,10 +122,7 @@ def _shares(goal: int, place: int, skill: int) -> Floats:
     """What is written at a place, ``[floor, plan, 5]``."""
     planned = PLANNED[goal, :, place] if place < LONGEST else np.full(PLANNED.shape[1], END)
     return np.stack(
-        [
-            command_shares(planned, np.full(len(planned), floor), np.full(len(planned), skill))
-            for floor in _FLOORS
-        ]
+        [command_shares(planned, np.full(len(planned), floor), np.full(len(planned), skill)) for floor in _FLOORS]
     )
 
 

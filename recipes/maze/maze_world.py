@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_trace.data.dags.schema import DagSchema
-from hf_trace.data.dags.variables import Variable
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import Variable
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -133,9 +133,7 @@ def plan_shares(leads: Codes, floor: Codes, skill: Codes, goal: Codes) -> Floats
     first_up = np.where(upwards == sideways, 0.5, np.where(upwards, looks, 1 - looks))
     spare = SPARE[floor]
     shares = [
-        (first_up if plan[0] else 1 - first_up)
-        * (spare if plan[1] else 1 - spare)
-        * (spare if plan[2] else 1 - spare)
+        (first_up if plan[0] else 1 - first_up) * (spare if plan[1] else 1 - spare) * (spare if plan[2] else 1 - spare)
         for plan in PLANS
     ]
     return np.stack(shares, axis=1)

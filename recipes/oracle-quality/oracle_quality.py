@@ -23,18 +23,16 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, set_seed
 
-from hf_trace.causal.discovery import score_pairs
-from hf_trace.causal.sequence_metrics import LabelledPairs, mean_f1, recall_by_lag
-from hf_trace.causal.settings import DiscoverySettings
-from hf_trace.data.sequence import EncodedSequence
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import WORLDS
-from hf_trace.data.worlds.truth import DELTA, replacement_scores
-from hf_trace.data.worlds.world import World, pasts
-from hf_trace.hub.architectures import build_model
-from hf_trace.hub.world_model import WorldModel, world_tokenizer
-from hf_trace.scoring.oracle import Oracle
-from hf_trace.scoring.proposals import Alphabet
+from hf_trace.discovery.constructions import score_pairs
+from hf_trace.discovery.settings import DiscoverySettings
+from hf_trace.discovery.threshold_choice import LabelledPairs, mean_f1, recall_by_lag
+from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.proposals import Alphabet
+from hf_trace.runs.simulated_worlds import WorldModel, world_tokenizer
+from hf_trace.training.architectures import build_model
+from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
+from hf_trace.worlds.world import WORLDS, World, pasts
 
 PREFIX, MAX_LAG, DRAWS = 6, 6, 32
 TESTED, SCORED = 24, 256
@@ -71,9 +69,7 @@ class Examination:
         """(loss - H) / (ln types - H): 0 for the world itself, 1 for a model that knows nothing."""
         parts = [model(input_ids=part[:, :-1]).logits.float() for part in self.rows.split(64)]
         log_probs = torch.cat(parts).log_softmax(-1)[..., self.tokenizer.event_ids].flatten(0, 1).double()
-        return (self.cross_entropy(log_probs) - self.entropy) / (
-            math.log(self.world.spec.types) - self.entropy
-        )
+        return (self.cross_entropy(log_probs) - self.entropy) / (math.log(self.world.spec.types) - self.entropy)
 
     def measure(self, model: PreTrainedModel) -> dict:
         """Oracle score, summary F1 and recall by lag."""
@@ -117,13 +113,9 @@ def trained(world: World, seed: int, options: argparse.Namespace) -> Iterator[tu
     """Train and give the averaged weights after some steps, ever further apart."""
     set_seed(seed)
     steps = options.sequences // options.batch
-    model = build_model(
-        world_tokenizer(world.spec), context_length=world.spec.length + 2, preset=options.preset
-    )
+    model = build_model(world_tokenizer(world.spec), context_length=world.spec.length + 2, preset=options.preset)
     averaged = copy.deepcopy(model).eval()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=options.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     stops = set(np.geomspace(min(60, steps), steps, options.checkpoints).round().astype(int).tolist())
     for step, ids in enumerate(batches(world, seed, options.batch, steps), 1):
         share = min(1, step / 50) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
@@ -156,27 +148,18 @@ def study(name: str, seed: int, options: argparse.Namespace) -> None:
     print(name, seed, "exact", {key: document["exact"][key] for key in ("f1_10", "f1_200")}, flush=True)
     started = time.process_time()
     for step, model in trained(world, seed, options):
-        line = {
-            "steps": step,
-            "sequences": step * options.batch,
-            "cpu_seconds": time.process_time() - started,
-        }
+        line = {"steps": step, "sequences": step * options.batch, "cpu_seconds": time.process_time() - started}
         line |= examination.measure(model)
         document["checkpoints"].append(line)
         path = options.out / f"{name}-{seed}-{options.sequences}.json"
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        print(
-            {key: value if isinstance(value, list) else round(value, 4) for key, value in line.items()},
-            flush=True,
-        )
+        print({key: value if isinstance(value, list) else round(value, 4) for key, value in line.items()}, flush=True)
 
 
 def report(out: Path) -> None:
     """Join what was measured: every checkpoint, and the final models by world."""
     documents = [json.loads(path.read_text()) for path in sorted(out.glob("*-*-*.json"))]
-    lines = [
-        "| world | seed | sequences | oracle score | F1, 10-draw truth | F1, 200-draw truth | recall by lag 1-6 |"
-    ]
+    lines = ["| world | seed | sequences | oracle score | F1, 10-draw truth | F1, 200-draw truth | recall by lag 1-6 |"]
     lines.append("|---|---|---|---|---|---|---|")
     for document in documents:
         for each in [*document["checkpoints"], {"sequences": "exact", **document["exact"]}]:
@@ -200,9 +183,7 @@ def draw(documents: list[dict], path: Path) -> None:
 
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    colours = dict(
-        zip(dict.fromkeys(each["world"] for each in documents), ("#0072B2", "#D55E00"), strict=False)
-    )
+    colours = dict(zip(dict.fromkeys(each["world"] for each in documents), ("#0072B2", "#D55E00"), strict=False))
     for document in documents:
         points = document["checkpoints"]
         f1 = [each["f1_200"] for each in points]
@@ -214,12 +195,7 @@ def draw(documents: list[dict], path: Path) -> None:
             for panel in (left, right):
                 panel.axhline(document["exact"]["f1_200"], color=style["color"], ls=":", lw=1)
     left.axvline(0.1, color="grey", lw=0.8)
-    left.set(
-        xscale="log",
-        xlabel="oracle score (lower is better)",
-        ylabel="summary F1, 200-draw truth",
-        ylim=(0.7, 1),
-    )
+    left.set(xscale="log", xlabel="oracle score (lower is better)", ylabel="summary F1, 200-draw truth", ylim=(0.7, 1))
     right.set(xscale="log", xlabel="sequences read, each once")
     for panel in (left, right):
         panel.xaxis.set_minor_formatter(NullFormatter())
@@ -229,9 +205,7 @@ def draw(documents: list[dict], path: Path) -> None:
 
 def main() -> None:
     """Train and measure, or report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/oracle-quality"))
     parser.add_argument("--world", choices=["small", "small-medium"], action="append")
     parser.add_argument("--seed", type=int, action="append")

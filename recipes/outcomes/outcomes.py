@@ -16,18 +16,17 @@ from scipy.stats import chi2_contingency
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from hf_trace.data.log import EventLog
-from hf_trace.data.outcomes import outcome_event
-from hf_trace.data.sequence import EventSequence
-from hf_trace.data.worlds.outcomes import OutcomeRule
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import WorldSpec
-from hf_trace.data.worlds.world import World
 from hf_trace.errors import HfTraceError
-from hf_trace.hub.discovery_run import load_pipeline
-from hf_trace.hub.outcome_predictions import binary_measures
-from hf_trace.hub.pipelines import CausalDiscoveryPipeline
-from hf_trace.hub.training import TrainingSettings, train
+from hf_trace.logs.contexts import outcome_event
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.questions.outcome_scores import binary_measures
+from hf_trace.training.log_training import TrainingSettings, train
+from hf_trace.worlds.outcome_rules import OutcomeRule
+from hf_trace.worlds.simulator import simulate
+from hf_trace.worlds.world import World, WorldSpec
 
 # e00 and e01 act alone, e02 only before e03. e04 follows e00, e05 precedes e02, and neither does anything.
 SPEC = WorldSpec(types=12, memory=1, edges=((0, 4, 2.5), (5, 2, 2.5), (6, 7, 2.0)), length=10)
@@ -73,9 +72,7 @@ def counts(log: EventLog) -> np.ndarray:
     return table
 
 
-def by_counting(
-    table: np.ndarray, labels: np.ndarray, tested: np.ndarray, truth: np.ndarray
-) -> dict[str, Any]:
+def by_counting(table: np.ndarray, labels: np.ndarray, tested: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """Logistic regression on counts, out of sample."""
     scaler = StandardScaler().fit(table)
     model = LogisticRegression(max_iter=5000).fit(scaler.transform(table), labels)
@@ -150,14 +147,7 @@ def instances(found: list[dict[str, Any]], codes: np.ndarray) -> dict[str, Any]:
         for cause in record["outcomes"][0]["causes"]:
             place = cause["position"]
             rows.append(
-                (
-                    cause["carries"],
-                    truth[place],
-                    gain[place],
-                    cause["gain"],
-                    cause["gain_low"],
-                    cause["gain_high"],
-                )
+                (cause["carries"], truth[place], gain[place], cause["gain"], cause["gain_low"], cause["gain_high"])
             )
     carries, truth, gain, estimate, low, high = (np.array(column) for column in zip(*rows, strict=True))
     inside = (low <= gain) & (gain <= high)
@@ -178,8 +168,7 @@ def hdfs(data: Path, out: Path, sequences: int) -> dict[str, Any]:
     lines = [(events, label) for events, label in lines if len(events) <= 100]
     order = np.random.default_rng(0).permutation(len(lines))[: 2 * sequences]
     log = EventLog.from_sequences(
-        EventSequence(tuple(f"{key} {KEYS[key]}" for key in lines[index][0]), None, str(index))
-        for index in order
+        EventSequence(tuple(f"{key} {KEYS[key]}" for key in lines[index][0]), None, str(index)) for index in order
     )
     labels = [lines[index][1] for index in order]
     whole = labelled(log, labels)
@@ -224,9 +213,7 @@ def report(found: dict[str, Any]) -> str:
     lines += ["", "| causes in the world | precision | recall | F1 |", "|---|---|---|---|"]
     for name in ("types", "chi-square", "predict all", "instances"):
         row = found["world"][name]
-        lines.append(
-            f"| {name} | " + " | ".join(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")) + " |"
-        )
+        lines.append(f"| {name} | " + " | ".join(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")) + " |")
     single = found["world"]["instances"]
     lines += [
         "",
@@ -258,12 +245,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with hdfs_train and hdfs_test_abnormal"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with hdfs_train and hdfs_test_abnormal")
     parser.add_argument("--out", type=Path, default=Path("runs/outcomes"))
     parser.add_argument("--sequences", type=int, default=TRAINED, help="to train on, in the world")
     parser.add_argument("--blocks", type=int, default=3000, help="to train on, and as many to test on")
@@ -273,9 +256,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         found = {"world": world(options.out, options.sequences, options.ensemble)}
-        print(
-            json.dumps({key: value for key, value in found["world"].items() if key != "instances"}, indent=1)
-        )
+        print(json.dumps({key: value for key, value in found["world"].items() if key != "instances"}, indent=1))
         found["hdfs"] = hdfs(options.data, options.out, options.blocks)
     except (HfTraceError, OSError) as error:
         sys.exit(f"The data set cannot be read: {error}")

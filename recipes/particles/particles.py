@@ -14,11 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "gates"))
 import numpy as np
 from gates import encoded_sequences, score_with_exact_oracle
 
-from hf_trace.causal.sequence_metrics import LabelledPairs, mean_f1
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import WORLDS
-from hf_trace.data.worlds.truth import DELTA, replacement_scores
-from hf_trace.data.worlds.world import World
+from hf_trace.discovery.threshold_choice import LabelledPairs, mean_f1
+from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
+from hf_trace.worlds.world import WORLDS, World
 
 DRAWS = [1, 2, 4, 8, 16, 32, 64, 128]
 
@@ -42,27 +40,20 @@ def measure(name: str, seed: int, sequences: int) -> list[dict]:
 
 def main() -> None:
     """Measure and write JSON, Markdown and a figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/particles"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sequences", type=int, default=16)
     options = parser.parse_args()
     worlds = ["small", "flat"]
-    rows = [
-        r for name in worlds for seed in range(options.seeds) for r in measure(name, seed, options.sequences)
-    ]
+    rows = [r for name in worlds for seed in range(options.seeds) for r in measure(name, seed, options.sequences)]
     values = {
         name: [[r["f1_200"] for r in rows if (r["world"], r["draws"]) == (name, draws)] for draws in DRAWS]
         for name in worlds
     }
     lines = ["| draws | " + " | ".join(worlds) + " |", "|---|" + "---|" * len(worlds)]
     for place, draws in enumerate(DRAWS):
-        cells = [
-            f"{np.mean(values[name][place]):.3f} ± {np.std(values[name][place], ddof=1):.3f}"
-            for name in worlds
-        ]
+        cells = [f"{np.mean(values[name][place]):.3f} ± {np.std(values[name][place], ddof=1):.3f}" for name in worlds]
         lines.append(f"| {draws} | " + " | ".join(cells) + " |")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "particles.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

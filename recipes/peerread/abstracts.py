@@ -54,9 +54,7 @@ class Outcomes:
 
 def of_texts(texts: list[str]) -> Abstracts:
     """Which texts are buzzy is read off their words."""
-    return Abstracts(
-        tuple(texts), np.array([BUZZY.search(text) is not None for text in texts], dtype=np.int64)
-    )
+    return Abstracts(tuple(texts), np.array([BUZZY.search(text) is not None for text in texts], dtype=np.int64))
 
 
 def read_abstracts(path: str) -> Abstracts:
@@ -103,9 +101,5 @@ def table(abstracts: Abstracts, outcomes: Outcomes) -> pd.DataFrame:
     """Rows as a training table."""
     words = np.array(["no", "yes"])
     return pd.DataFrame(
-        {
-            "abstract": abstracts.texts,
-            "treated": words[outcomes.treated],
-            "accepted": words[outcomes.accepted],
-        }
+        {"abstract": abstracts.texts, "treated": words[outcomes.treated], "accepted": words[outcomes.accepted]}
     )

@@ -8,7 +8,7 @@ from abstracts import Abstracts, Codes, Floats, Outcomes
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from hf_trace.causal.doubly_robust import aipw_att, plug_in_ate
+from hf_trace.effects.doubly_robust import aipw_att, plug_in_ate
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ def read_out(found: Predictions, outcomes: Outcomes) -> Predictions:
     columns = [np.column_stack([said, np.full(len(said), arm)]) for arm in (0, 1)]
     propensity = LogisticRegression(C=np.inf).fit(said, treated)
     outcome = LogisticRegression(C=np.inf).fit(np.column_stack([said, treated]), outcomes.accepted)
-    return Predictions(
-        propensity.predict_proba(said)[:, 1], *(outcome.predict_proba(each)[:, 1] for each in columns)
-    )
+    return Predictions(propensity.predict_proba(said)[:, 1], *(outcome.predict_proba(each)[:, 1] for each in columns))
 
 
 def _log_odds(chance: Floats) -> Floats:
@@ -92,10 +90,7 @@ class Buzzy:
     def predict(self, outcomes: Outcomes, fold: Codes, seed: int) -> Predictions:
         """Shares by confounder and treatment, of all abstracts; four numbers need no cross-fitting."""
         shares = np.array(
-            [
-                [outcomes.accepted[(self.buzzy == b) & (outcomes.treated == t)].mean() for t in (0, 1)]
-                for b in (0, 1)
-            ]
+            [[outcomes.accepted[(self.buzzy == b) & (outcomes.treated == t)].mean() for t in (0, 1)] for b in (0, 1)]
         )
         treated = np.array([outcomes.treated[self.buzzy == b].mean() for b in (0, 1)])
         return Predictions(treated[self.buzzy], shares[self.buzzy, 0], shares[self.buzzy, 1])
@@ -135,7 +130,5 @@ class Linear:
 
 def words(abstracts: Abstracts):
     """TF-IDF of the words of each abstract, sparse ``[abstract, word]``."""
-    vectors = TfidfVectorizer(
-        min_df=min(5, len(abstracts) // 20 + 1), stop_words="english", sublinear_tf=True
-    )
+    vectors = TfidfVectorizer(min_df=min(5, len(abstracts) // 20 + 1), stop_words="english", sublinear_tf=True)
     return vectors.fit_transform(abstracts.texts)

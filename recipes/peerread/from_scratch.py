@@ -16,17 +16,16 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hf_trace.causal.contrasts import Contrast
-from hf_trace.causal.effects import AnswerSettings
-from hf_trace.causal.queries import Force, Query
-from hf_trace.data.dags.encoding import encode_table
-from hf_trace.data.dags.schema import DagSchema
-from hf_trace.data.dags.variables import Variable
-from hf_trace.hub.dag_folds import Folds
-from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
-from hf_trace.hub.effect_estimates import row_columns
-from hf_trace.hub.effect_pipeline import CausalEffectPipeline
-from hf_trace.hub.runs import load_model
+from hf_trace.effects.answers import AnswerSettings
+from hf_trace.effects.contrasts import Contrast, row_columns
+from hf_trace.effects.queries import Force, Query
+from hf_trace.pipelines.effect_pipeline import CausalEffectPipeline
+from hf_trace.runs.folders import load_model
+from hf_trace.runs.members import Folds
+from hf_trace.tables.encoding import encode_table
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import Variable
+from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
 LONGEST = 96
 SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}

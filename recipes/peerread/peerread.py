@@ -28,14 +28,12 @@ from from_scratch import Scratch
 from top_layer import Adapted, Written, kept, load, write
 from transformers.utils import logging
 
-from hf_trace.data.writing import atomic_path
 from hf_trace.errors import first_line
+from hf_trace.logs.writing import atomic_path
 
 SEEDS = 20
 COUNTING = ("TF-IDF", "TF-IDF, sparse (L1)")
-LARGE = (
-    100_000_000  # weights from which on a model reads the abstracts in bfloat16, which takes half the time
-)
+LARGE = 100_000_000  # weights from which on a model reads the abstracts in bfloat16, which takes half the time
 
 
 def predictors(abstracts: Abstracts, options: argparse.Namespace) -> dict[str, Callable[[], Predictor]]:
@@ -120,11 +118,7 @@ def measure(name: str, make: Callable[[], Predictor], abstracts: Abstracts, seed
             said = predictor.predict(outcomes, folds_of(len(abstracts), predictor.folds, seed), seed)
             seconds = time.process_time() - started
             with atomic_path(path) as temporary, open(temporary, "wb") as file:
-                np.savez(
-                    file,
-                    seconds=seconds,
-                    **{key: value.astype(np.float32) for key, value in vars(said).items()},
-                )
+                np.savez(file, seconds=seconds, **{key: value.astype(np.float32) for key, value in vars(said).items()})
         print(f"{name}: seed {seed}", flush=True)
 
 
@@ -200,9 +194,7 @@ def compared(found: dict[str, list[dict]]) -> list[str]:
             cells = []
             for level in LEVELS:
                 ours, theirs = (by_seed(each, level) for each in (rows, found[other]))
-                cells.append(
-                    averaged(np.array([theirs[seed] - ours[seed] for seed in ours if seed in theirs]), "+")
-                )
+                cells.append(averaged(np.array([theirs[seed] - ours[seed] for seed in ours if seed in theirs]), "+"))
             lines.append(f"| {name}: {other} | " + " | ".join(cells) + " |")
     return lines
 
@@ -245,9 +237,7 @@ def draw(series: list, path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Draw, train, estimate, compare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="JSON lines with `abstract`, or a Hub id")
     parser.add_argument("--smollm2", help="causal language model: folder, .gguf file or Hub id")
     parser.add_argument("--minilm", help="BERT-like encoder: folder or Hub id")

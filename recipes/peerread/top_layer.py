@@ -107,8 +107,7 @@ def write(abstracts: Abstracts, model: PreTrainedModel, tokenizer, *, at_once: i
     """Read all abstracts, those of equal length together."""
     row = Row.of(tokenizer)
     texts = [
-        [*row.before, *tokenizer(text, add_special_tokens=False)["input_ids"][:LONGEST]]
-        for text in abstracts.texts
+        [*row.before, *tokenizer(text, add_special_tokens=False)["input_ids"][:LONGEST]] for text in abstracts.texts
     ]
     lengths = np.array([len(text) for text in texts])
     begins = np.concatenate([[0], np.cumsum(lengths)])

@@ -27,11 +27,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from hf_trace.causal.baselines import BASELINES
-from hf_trace.causal.metrics import precision_recall_f1, score_graph
-from hf_trace.data.log import EventLog
-from hf_trace.data.reading import read_log
-from hf_trace.data.samples import alarms_log, alarms_truth
+from hf_trace.graphs.counting import BASELINES
+from hf_trace.graphs.metrics import precision_recall_f1, score_graph
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.samples import alarms_log, alarms_truth
+from hf_trace.logs.sources import read_log
 
 LEVEL = 0.05  # of the test of every pair, after Bonferroni's correction
 WINDOWED = ("cooccurrence", "lift", "confidence")
@@ -141,16 +141,10 @@ def following(log: EventLog, *, events: int | None = None, seconds: float | None
             at = np.searchsorted(places, here, side="right")
             known = at < len(places)
             following_place = places[np.minimum(at, len(places) - 1)]
-            near = (
-                following_place - here <= events
-                if seconds is None
-                else times[following_place] - times <= seconds
-            )
+            near = following_place - here <= events if seconds is None else times[following_place] - times <= seconds
             counts[:, effect] += np.bincount(codes[known & near], minlength=n_types)
     occurrences = np.bincount(log.codes, minlength=n_types)
-    return Counts(
-        counts / np.maximum(occurrences, 1)[:, None], counts.sum(axis=0) / len(log.codes), occurrences
-    )
+    return Counts(counts / np.maximum(occurrences, 1)[:, None], counts.sum(axis=0) / len(log.codes), occurrences)
 
 
 def significant(counts: Counts, expected: np.ndarray) -> np.ndarray:
@@ -212,8 +206,7 @@ def counting_in_time(case: Case, window: float) -> dict[str, Found]:
         "confidence": counts.after_cause,
     }
     return {
-        name: Found(pooled(case, values), edges, seconds, {"window_seconds": window})
-        for name, values in scores.items()
+        name: Found(pooled(case, values), edges, seconds, {"window_seconds": window}) for name, values in scores.items()
     }
 
 
@@ -226,9 +219,7 @@ def ratio(counts: Counts) -> np.ndarray:
 # -- methods in other environments -----------------------------------------------------------------------------
 
 
-def elsewhere(
-    python: str, script: str, log: EventLog, options: Sequence[str], out: Path, limit: int
-) -> Found | str:
+def elsewhere(python: str, script: str, log: EventLog, options: Sequence[str], out: Path, limit: int) -> Found | str:
     """Run a script of this folder on a log; the reason as text when there is no result."""
     out.parent.mkdir(parents=True, exist_ok=True)
     failed = out.with_suffix(".failed")
@@ -236,14 +227,10 @@ def elsewhere(
         return failed.read_text(encoding="utf-8")
     if not out.exists():
         job = out.with_suffix(".job.npz")
-        np.savez(
-            job, codes=log.codes, times=log.timestamps, offsets=log.offsets, n_types=len(log.event_types)
-        )
+        np.savez(job, codes=log.codes, times=log.timestamps, offsets=log.offsets, n_types=len(log.event_types))
         command = [python, str(Path(__file__).with_name(script)), str(job), str(out), *options]
         print("running", *command[1:], file=sys.stderr, flush=True)
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, preexec_fn=lambda: allow(limit)
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=lambda: allow(limit))
         job.unlink()
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1] if done.returncode else ""
         if done.returncode == -signal.SIGXCPU:
@@ -402,10 +389,7 @@ def study(case: Case, arguments: argparse.Namespace, out: Path) -> dict:
 
 def markdown(name: str, tables: dict) -> str:
     """The tables as text."""
-    text = [
-        f"## {name}: {tables['nodes']} nodes, {tables['edges']} edges, base rate {tables['base_rate']:.4f}",
-        "",
-    ]
+    text = [f"## {name}: {tables['nodes']} nodes, {tables['edges']} edges, base rate {tables['base_rate']:.4f}", ""]
     titles = {
         "main": "Default settings",
         "settings": "Other settings of the peers",
@@ -433,9 +417,7 @@ def table(rows: list[dict]) -> list[str]:
 
 def main() -> None:
     """Run what can be run and write ``tables.json`` and ``tables.md``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="folder that holds causrca")
     parser.add_argument("--gcastle-python", help="interpreter of an environment with gcastle")

@@ -19,18 +19,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 
-from hf_trace.causal.baselines import bigram_adjacency, windowed_cooccurrence
-from hf_trace.causal.population import PopulationPool
-from hf_trace.causal.thresholds import parse_threshold
-from hf_trace.data.log import EventLog
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import WorldSpec
-from hf_trace.data.worlds.truth import DELTA, replacement_scores
-from hf_trace.data.worlds.world import World
-from hf_trace.hub.pipelines import CausalDiscoveryPipeline
-from hf_trace.hub.runs import load_model
-from hf_trace.hub.training import TrainingSettings, train
-from hf_trace.hub.world_model import save_oracle
+from hf_trace.discovery.population.pool import PopulationPool
+from hf_trace.discovery.thresholds import parse_threshold
+from hf_trace.graphs.counting import bigram_adjacency, windowed_cooccurrence
+from hf_trace.logs.log import EventLog
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+from hf_trace.runs.folders import load_model
+from hf_trace.runs.simulated_worlds import save_oracle
+from hf_trace.training.log_training import TrainingSettings, train
+from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
+from hf_trace.worlds.world import World, WorldSpec
 
 MAX_LAG = 6
 Pairs = frozenset[tuple[int, int]]
@@ -104,9 +102,7 @@ def measure(name: str, options: argparse.Namespace) -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        settings = TrainingSettings(
-            gaps=False, epochs=options.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True
-        )
+        settings = TrainingSettings(gaps=False, epochs=options.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True)
         quality = train(simulated.log, Path(folder) / "trained", settings).quality
         seconds = time.monotonic() - started
         sources = {"trained": Path(folder) / "trained"}
@@ -127,9 +123,7 @@ def measure(name: str, options: argparse.Namespace) -> list[dict]:
     for method, score in (("bigram", bigram_adjacency), ("co-occurrence", windowed_cooccurrence)):
         log = simulated.log
         table = score(log.codes, log.offsets, case.spec.types, max_lag=case.max_lag)
-        rows.append(
-            {"case": name, "method": method, **judged(best(table, len(required)), required, allowed, wrong)}
-        )
+        rows.append({"case": name, "method": method, **judged(best(table, len(required)), required, allowed, wrong)})
     return rows
 
 
@@ -209,9 +203,7 @@ def markdown(rows: list[dict]) -> str:
 
 def main() -> None:
     """Measure the cases asked for and write JSON and Markdown, case after case."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/robustness"))
     parser.add_argument("--case", choices=list(CASES), action="append")
     parser.add_argument("--sequences", type=int, default=5000, help="sequences to train on")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hf_trace.data.log import EventLog
-from hf_trace.data.sequence import EventSequence
-from hf_trace.hub.training import TrainingSettings, train
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.training.log_training import TrainingSettings, train
 
 GROUPS = ("coolant", "hydraulics")
 FOLDS = 5
@@ -105,9 +105,7 @@ def recording(path: Path, ranges: dict[str, tuple[float, float]]) -> EventSequen
     return EventSequence(tuple(events), tuple(times), path.stem)
 
 
-def oracle(
-    out: Path, normal: list[EventSequence], faults: list[Incident], fold: int | None, *, seed: int = 0
-) -> Path:
+def oracle(out: Path, normal: list[EventSequence], faults: list[Incident], fold: int | None, *, seed: int = 0) -> Path:
     """The run folder of an oracle that has seen normal operation and the faults of all folds but one.
 
     With ``fold`` None it has seen no fault at all. Causes are never shown. A folder that exists is used as it is.

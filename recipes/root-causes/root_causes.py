@@ -17,17 +17,16 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from rankings import CountingRanks, ranking_scores
 from recordings import FOLDS, GROUPS, Incident, incidents, normal_ranges, normal_recordings, oracle
 
-from hf_trace.causal.ranking_baselines import CountingRanks
-from hf_trace.causal.ranking_metrics import ranking_scores
-from hf_trace.causal.root_causes import reciprocal_ranks
-from hf_trace.data.log import EventLog
-from hf_trace.data.sequence import EventSequence
 from hf_trace.errors import HfTraceError
-from hf_trace.hub.discovery_run import load_pipeline
-from hf_trace.hub.pipelines import CausalDiscoveryPipeline
-from hf_trace.hub.rank_run import earliest_first, surprises_to
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.questions.ranking import earliest_first, surprises_to
+from hf_trace.questions.root_causes import reciprocal_ranks
 
 ALARMS = "*_A_[0-9]*"
 WITHIN = 32
@@ -91,9 +90,7 @@ def rankings(alarms: list, counts: CountingRanks) -> dict[str, list[str]]:
     for alarm in alarms:
         rows = alarm["events"]
         events = [row["event"] for row in rows]
-        effect, pagerank, own = (
-            np.array([row[key] for row in rows]) for key in ("effect", "pagerank", "own_surprise")
-        )
+        effect, pagerank, own = (np.array([row[key] for row in rows]) for key in ("effect", "pagerank", "own_surprise"))
         unseen = [np.inf if row["surprise"] is None else row["surprise"] for row in rows]
         novelty = earliest_first(np.array(unseen))
         scores = {
@@ -170,8 +167,7 @@ def table(found: dict) -> str:
     for method, groups in found["scores"].items():
         for group in GROUPS:
             cells = [
-                f"{each['value']:.2f} ({each['low']:.2f} to {each['high']:.2f})"
-                for each in groups[group].values()
+                f"{each['value']:.2f} ({each['low']:.2f} to {each['high']:.2f})" for each in groups[group].values()
             ]
             lines.append(f"| {method} | {group} | " + " | ".join(cells) + " |")
     for method, values in PUBLISHED.items():
@@ -187,10 +183,7 @@ def draw(found: dict, path: Path) -> None:
     for shift, (group, colour) in enumerate(zip(GROUPS, ("#2c6fbb", "#d1702d"), strict=True)):
         values = [found["scores"][method][group]["MAP@3"] for method in methods]
         places = [number + 0.36 * (shift - 0.5) for number in range(len(methods))]
-        error = [
-            [each["value"] - each["low"] for each in values],
-            [each["high"] - each["value"] for each in values],
-        ]
+        error = [[each["value"] - each["low"] for each in values], [each["high"] - each["value"] for each in values]]
         axes.barh(places, [each["value"] for each in values], 0.34, xerr=error, label=group, color=colour,
                   error_kw={"linewidth": 0.8})  # fmt: skip
         axes.axvline(PUBLISHED["PC graph (published)"][shift], color=colour, linestyle=":", linewidth=1)
@@ -205,9 +198,7 @@ def draw(found: dict, path: Path) -> None:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--out", type=Path, default=Path("runs/root-causes"))
     parser.add_argument("--samples", type=int, default=8, help="futures of each event")

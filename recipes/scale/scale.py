@@ -17,9 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import LlamaConfig
 
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import load_spec
-from hf_trace.data.worlds.world import World
+from hf_trace.worlds.simulator import simulate
+from hf_trace.worlds.world import World, load_spec
 
 WORLD, LENGTH, SEQUENCES_PER_FILE = "small", 64, 4096
 SAMPLE, DRAWS, LAG = 1000, 16, 6

@@ -36,17 +36,13 @@ VOCABULARIES = [100, 300, 1000, 3000, 10000, 29100]
 COUNTS = [1, 3, 10, 30, 100, 300, 1000]
 
 
-def make_model(
-    folder: str, types: int, context: int, *, layers: int = 4, width: int = 256, heads: int = 4
-) -> None:
+def make_model(folder: str, types: int, context: int, *, layers: int = 4, width: int = 256, heads: int = 4) -> None:
     """A random Llama; the widest token count it must read is ``context``."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     shape = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers}
-    config = LlamaConfig(
-        vocab_size=types, num_attention_heads=heads, max_position_embeddings=max(context, 16), **shape
-    )
+    config = LlamaConfig(vocab_size=types, num_attention_heads=heads, max_position_embeddings=max(context, 16), **shape)
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
@@ -60,12 +56,12 @@ def worker(job: dict) -> dict:
     """Time discovery on ``job["sequences"]`` in this process."""
     from transformers import AutoModelForCausalLM
 
-    from hf_trace.causal.discovery import score_pairs
-    from hf_trace.causal.settings import DiscoverySettings
-    from hf_trace.causal.sliding import sliding_windows
-    from hf_trace.data.sequence import EncodedSequence
-    from hf_trace.scoring.oracle import Oracle
-    from hf_trace.scoring.proposals import Alphabet
+    from hf_trace.discovery.constructions import score_pairs
+    from hf_trace.discovery.settings import DiscoverySettings
+    from hf_trace.discovery.sliding import sliding_windows
+    from hf_trace.logs.sequence import EncodedSequence
+    from hf_trace.oracle.engine import Oracle
+    from hf_trace.oracle.proposals import Alphabet
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=getattr(torch, job["dtype"]))
@@ -111,12 +107,8 @@ def matrix_rate(dtype: str, types: int) -> float:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     shapes = [(256, 256, 4), (256, 1024, 2), (1024, 256, 1), (256, types, 0.25)]
     for inner, outer, times in shapes:
-        left, right = (
-            torch.randn(*size, dtype=kind, device=device) for size in ((2048, inner), (outer, inner))
-        )
-        best = min(
-            timed(lambda left=left, right=right: torch.nn.functional.linear(left, right)) for _ in range(5)
-        )
+        left, right = (torch.randn(*size, dtype=kind, device=device) for size in ((2048, inner), (outer, inner)))
+        best = min(timed(lambda left=left, right=right: torch.nn.functional.linear(left, right)) for _ in range(5))
         total += times * 2 * 2048 * inner * outer
         spent += times * best
     return total / spent
@@ -181,9 +173,9 @@ def agreement(folder: str, model: str, sequence: list[int], peer: str) -> dict:
     """Largest difference of log-probabilities between the peer's forward and this engine on the same rows."""
     from transformers import AutoModelForCausalLM
 
-    from hf_trace.scoring.interventions import atomic
-    from hf_trace.scoring.oracle import Oracle
-    from hf_trace.scoring.proposals import merge_draws
+    from hf_trace.oracle.engine import Oracle
+    from hf_trace.oracle.proposals import merge_draws
+    from hf_trace.oracle.rows import atomic
 
     ids = torch.tensor([sequence])
     position = torch.arange(PREFIX, len(sequence) - 1)
@@ -199,12 +191,7 @@ def agreement(folder: str, model: str, sequence: list[int], peer: str) -> dict:
     oracle = Oracle(AutoModelForCausalLM.from_pretrained(model))
     end = torch.full_like(position, len(sequence) - 1)
     branches = atomic(
-        ids,
-        torch.ones_like(ids) > 0,
-        torch.zeros_like(position),
-        position,
-        end,
-        merge_draws(drawn, ids[0, position]),
+        ids, torch.ones_like(ids) > 0, torch.zeros_like(position), position, end, merge_draws(drawn, ids[0, position])
     )
     largest = 0.0
     for groups, found in oracle.branch_log_probs(oracle.read(ids), branches):
@@ -219,12 +206,7 @@ def against_machine(folder: str) -> list[dict]:
     make_model(f"{folder}/rate", 1000, 64)
     table = []
     for dtype in ("float32", "bfloat16"):
-        job = {
-            "model": f"{folder}/rate",
-            "sequences": [make_sequence(1000, 64)],
-            "draws": 32,
-            "max_lag": None,
-        }
+        job = {"model": f"{folder}/rate", "sequences": [make_sequence(1000, 64)], "draws": 32, "max_lag": None}
         found, rate = ours(**job, dtype=dtype), matrix_rate(dtype, 1000)
         table.append({"dtype": dtype, "matrix_rate": rate, **found, "share": found["flop_per_second"] / rate})
     return table
@@ -237,9 +219,7 @@ def growth(folder: str) -> list[dict]:
         context = min(length, CONTEXT)
         model = f"{folder}/length-{context}"
         make_model(model, 1000, context, **SMALL)
-        found = ours(
-            model=model, sequences=[make_sequence(1000, length)], draws=4, max_lag=16, runs=runs(length)
-        )
+        found = ours(model=model, sequences=[make_sequence(1000, length)], draws=4, max_lag=16, runs=runs(length))
         table.append(grown("length", length, found))
     for types in VOCABULARIES:
         model = f"{folder}/types-{types}"
@@ -257,10 +237,10 @@ def growth(folder: str) -> list[dict]:
 
 def alarms(folder: str) -> list[dict]:
     """1,000 sequences of real alarms, every alarm a cause, on a model of the preset users train."""
-    from hf_trace.data.samples import alarms_log
-    from hf_trace.data.windows import cut_windows
-    from hf_trace.hub.architectures import build_model
-    from hf_trace.tokenization.event_tokenizer import EventTokenizer
+    from hf_trace.logs.samples import alarms_log
+    from hf_trace.logs.windows import cut_windows
+    from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+    from hf_trace.training.architectures import build_model
 
     log = alarms_log()
     tokenizer = EventTokenizer.from_log(log, gaps=False)
@@ -275,10 +255,10 @@ def alarms(folder: str) -> list[dict]:
 
 def truncation(folder: str) -> list[dict]:
     """Scores with a cut-off past against scores with the whole past, on a trained model."""
-    from hf_trace.data.samples import alarms_log
-    from hf_trace.data.windows import cut_windows
-    from hf_trace.hub.discovery_run import load_pipeline
-    from hf_trace.hub.training import TrainingSettings, train
+    from hf_trace.logs.samples import alarms_log
+    from hf_trace.logs.windows import cut_windows
+    from hf_trace.pipelines.discovery_run import load_pipeline
+    from hf_trace.training.log_training import TrainingSettings, train
 
     log = alarms_log()
     train(log, f"{folder}/long", TrainingSettings(window_length=256, epochs=12))
@@ -358,14 +338,10 @@ def shown(value: object) -> str:
 def main() -> None:
     """Measure the parts asked for and write JSON, Markdown and a figure."""
     global RUNS
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/speed"))
     parser.add_argument("--peer-python", help="Python of an environment that has seq2cause")
-    parser.add_argument(
-        "--part", choices=["peer", "machine", "growth", "alarms", "truncation"], action="append"
-    )
+    parser.add_argument("--part", choices=["peer", "machine", "growth", "alarms", "truncation"], action="append")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=RUNS, help="timed runs after the warm-up")
     options = parser.parse_args()

@@ -30,9 +30,7 @@ def timing(model: HFModelAdapter, sequence: torch.Tensor, job: dict) -> dict:
     seconds = []
     for _ in range(job["runs"] + 1):
         started = time.perf_counter()
-        compute_cmi_matrix(
-            model, sequence, job["prefix"], n_particles=job["draws"], strategy="atomic", max_pairs=None
-        )
+        compute_cmi_matrix(model, sequence, job["prefix"], n_particles=job["draws"], strategy="atomic", max_pairs=None)
         seconds.append(time.perf_counter() - started)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"seconds": statistics.median(seconds[1:]), "peak_bytes": peak}

@@ -14,11 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "gates"))
 import numpy as np
 from gates import encoded_sequences, score_with_exact_oracle
 
-from hf_trace.causal.sequence_metrics import LabelledPairs, mean_f1
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import WORLDS
-from hf_trace.data.worlds.truth import DELTA, replacement_scores
-from hf_trace.data.worlds.world import World
+from hf_trace.discovery.threshold_choice import LabelledPairs, mean_f1
+from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
+from hf_trace.worlds.world import WORLDS, World
 
 TAUS = [float(f"{tau:.2g}") for tau in np.geomspace(1e-5, 1, 21)] + [DELTA]
 METHODS = {"atomic": {}, "staircase library": {"construction": "staircase", "statistic": "library"}}
@@ -39,17 +37,14 @@ def measure(name: str, sequences: int) -> list[dict]:
         scores = score_with_exact_oracle(world, encoded, 0, **options)
         labelled = [LabelledPairs.of(*each) for each in zip(codes, scores, truth, strict=True)]
         rows += [
-            {"world": name, "method": method, "tau": tau, "f1_200": mean_f1(labelled, tau)}
-            for tau in sorted(TAUS)
+            {"world": name, "method": method, "tau": tau, "f1_200": mean_f1(labelled, tau)} for tau in sorted(TAUS)
         ]
     return rows
 
 
 def main() -> None:
     """Measure and write JSON, Markdown and a figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/threshold"))
     parser.add_argument("--sequences", type=int, default=16)
     options = parser.parse_args()
@@ -58,9 +53,7 @@ def main() -> None:
     for method in METHODS:
         for tau in sorted(TAUS):
             found = {r["world"]: r["f1_200"] for r in rows if (r["method"], r["tau"]) == (method, tau)}
-            lines.append(
-                f"| {method} | {tau:g} | " + " | ".join(f"{found[name]:.3f}" for name in NAMES) + " |"
-            )
+            lines.append(f"| {method} | {tau:g} | " + " | ".join(f"{found[name]:.3f}" for name in NAMES) + " |")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "threshold.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     (options.out / "threshold.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from hf_trace.data.graph import CausalGraph
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import WorldSpec
-from hf_trace.data.worlds.world import World
-from hf_trace.hub.discovery_run import load_pipeline
-from hf_trace.hub.training import TrainingSettings, train
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.training.log_training import TrainingSettings, train
+from hf_trace.worlds.simulator import simulate
+from hf_trace.worlds.world import World, WorldSpec
 
 CHAIN = ((0, 1), (1, 2), (3, 4), (3, 5), (6, 7), (8, 7), (9, 10), (10, 11), (12, 13))
 # The hand-written world of recipes/robustness.
@@ -52,9 +51,7 @@ def measure(size: Size) -> list[dict[str, Any]]:
         started, world = time.monotonic(), World(replace(WORLD, ties=ties))
         log = simulate(world, size.training, seed=1).log
         fresh = simulate(world, size.tested, seed=2).log
-        settings = TrainingSettings(
-            gaps=False, epochs=size.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True
-        )
+        settings = TrainingSettings(gaps=False, epochs=size.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True)
         with tempfile.TemporaryDirectory() as folder:
             train(log, Path(folder) / "run", settings)
             discover = load_pipeline(Path(folder) / "run")
@@ -116,9 +113,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure ties of two and three events and write JSON and Markdown."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/ties"))
     parser.add_argument("--smoke", action="store_true", help="everything in small, to see that it runs")
     options = parser.parse_args(arguments)

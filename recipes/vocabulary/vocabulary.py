@@ -28,11 +28,9 @@ def measure(types: int, sequences: int) -> dict:
     """One size, in this process."""
     from gates import MAX_LAG, PREFIX, encoded_sequences, score_with_exact_oracle
 
-    from hf_trace.causal.sequence_metrics import LabelledPairs, mean_f1, recall_by_lag
-    from hf_trace.data.worlds.simulate import simulate
-    from hf_trace.data.worlds.spec import WORLDS
-    from hf_trace.data.worlds.truth import DELTA, replacement_scores
-    from hf_trace.data.worlds.world import World
+    from hf_trace.discovery.threshold_choice import LabelledPairs, mean_f1, recall_by_lag
+    from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
+    from hf_trace.worlds.world import WORLDS, World
 
     spec = replace(WORLDS["steep"], types=types)
     world = World(spec)
@@ -109,9 +107,7 @@ def draw(table: list[dict], path: Path) -> None:
 
 def main() -> None:
     """Run every size in a process of its own."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/vocabulary"))
     parser.add_argument("--sequences", type=int, default=8)
     parser.add_argument("--types", type=int, action="append")

@@ -11,50 +11,50 @@ from typing import TYPE_CHECKING, Any
 from wrapt import register_post_import_hook
 
 if TYPE_CHECKING:
-    from hf_trace.causal.settings import DiscoverySettings
-    from hf_trace.data.dags.encoding import encode_table
-    from hf_trace.data.dags.inference import infer_schema
-    from hf_trace.data.dags.schema import DagSchema
-    from hf_trace.data.dags.variables import Variable
-    from hf_trace.data.graph import CausalGraph
-    from hf_trace.data.log import EventLog
-    from hf_trace.data.reading import read_log
-    from hf_trace.data.sequence import EventSequence
-    from hf_trace.data.windows import cut_windows
+    from hf_trace.discovery.settings import DiscoverySettings
     from hf_trace.errors import HfTraceError
-    from hf_trace.hub.dag_training import DagTrainingSettings, train_dag
-    from hf_trace.hub.data_publication import push_log
-    from hf_trace.hub.effect_pipeline import CausalEffectPipeline
-    from hf_trace.hub.pipelines import CausalDiscoveryPipeline
-    from hf_trace.hub.training import TrainingSettings, train
+    from hf_trace.graphs.graph import CausalGraph
+    from hf_trace.logs.log import EventLog
+    from hf_trace.logs.sequence import EventSequence
+    from hf_trace.logs.sources import read_log
+    from hf_trace.logs.windows import cut_windows
+    from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+    from hf_trace.pipelines.effect_pipeline import CausalEffectPipeline
+    from hf_trace.publishing.data_sets import push_log
     from hf_trace.report.figure import draw_graph
-    from hf_trace.tokenization.dag_tokenizer import DagTokenizer
-    from hf_trace.tokenization.event_tokenizer import EventTokenizer
+    from hf_trace.tables.encoding import encode_table
+    from hf_trace.tables.inference import infer_schema
+    from hf_trace.tables.schema import DagSchema
+    from hf_trace.tables.variables import Variable
+    from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+    from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+    from hf_trace.training.log_training import TrainingSettings, train
+    from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CausalDiscoveryPipeline": "hub.pipelines",
-    "CausalEffectPipeline": "hub.effect_pipeline",
-    "CausalGraph": "data.graph",
-    "DagSchema": "data.dags.schema",
-    "DagTokenizer": "tokenization.dag_tokenizer",
-    "DagTrainingSettings": "hub.dag_training",
-    "DiscoverySettings": "causal.settings",
-    "EventLog": "data.log",
-    "EventSequence": "data.sequence",
-    "EventTokenizer": "tokenization.event_tokenizer",
+    "CausalDiscoveryPipeline": "pipelines.discovery_pipeline",
+    "CausalEffectPipeline": "pipelines.effect_pipeline",
+    "CausalGraph": "graphs.graph",
+    "DagSchema": "tables.schema",
+    "DagTokenizer": "tokenizers.dag_tokenizer",
+    "DagTrainingSettings": "training.table_training",
+    "DiscoverySettings": "discovery.settings",
+    "EventLog": "logs.log",
+    "EventSequence": "logs.sequence",
+    "EventTokenizer": "tokenizers.event_tokenizer",
     "HfTraceError": "errors",
-    "TrainingSettings": "hub.training",
-    "Variable": "data.dags.variables",
-    "cut_windows": "data.windows",
+    "TrainingSettings": "training.log_training",
+    "Variable": "tables.variables",
+    "cut_windows": "logs.windows",
     "draw_graph": "report.figure",
-    "encode_table": "data.dags.encoding",
-    "infer_schema": "data.dags.inference",
-    "push_log": "hub.data_publication",
-    "read_log": "data.reading",
-    "train": "hub.training",
-    "train_dag": "hub.dag_training",
+    "encode_table": "tables.encoding",
+    "infer_schema": "tables.inference",
+    "push_log": "publishing.data_sets",
+    "read_log": "logs.sources",
+    "train": "training.log_training",
+    "train_dag": "training.table_training",
 }
 __all__ = [
     "CausalDiscoveryPipeline",
@@ -95,8 +95,8 @@ def __dir__() -> list[str]:
 
 # What registers itself on import, by the module of Transformers that it extends.
 _EXTENSIONS = {
-    "transformers.pipelines": ("hf_trace.hub.pipelines", "hf_trace.hub.effect_pipeline"),
-    "transformers.models.auto.modeling_auto": ("hf_trace.hub.world_model", "hf_trace.hub.adapter_model"),
+    "transformers.pipelines": ("hf_trace.pipelines.discovery_pipeline", "hf_trace.pipelines.effect_pipeline"),
+    "transformers.models.auto.modeling_auto": ("hf_trace.runs.simulated_worlds", "hf_trace.runs.adapters"),
 }
 
 

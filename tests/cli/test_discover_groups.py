@@ -6,7 +6,7 @@ import json
 import pytest
 from tests.hub.test_contexts_in_runs import run, sites  # noqa: F401
 
-from hf_trace.data.graph import CausalGraph
+from hf_trace.graphs.graph import CausalGraph
 
 
 @pytest.fixture
@@ -45,20 +45,7 @@ def test_trained_with_a_context_and_compared_by_it(place, hf_trace, sites_log, t
     ]
     assert float(rows[0]["cmi"]) > float(rows[1]["cmi"])
     # Other questions to the same run read the context too.
-    asked = [
-        "effect",
-        "new",
-        sites_log,
-        "--id",
-        "s0",
-        "--do",
-        "2=A",
-        "--target",
-        "B",
-        "--within",
-        2,
-        "--json",
-    ]
+    asked = ["effect", "new", sites_log, "--id", "s0", "--do", "2=A", "--target", "B", "--within", 2, "--json"]
     assert hf_trace(*asked)[0] == 0
 
 
@@ -75,14 +62,8 @@ def test_groups_of_a_run_without_contexts(place, hf_trace):
     [
         (["--context-column", "plant"], "`context_column='plant'` is not one of the 3 columns"),
         (["--context-column", "@decade"], "`--context-column @decade` is not understood"),
-        (
-            ["--groups", "groups.csv"],
-            "`--groups` is the table of edges in groups of sequences, and nothing makes",
-        ),
-        (
-            ["--groups", "groups.txt", "--context-column", "@month"],
-            "Cannot write 'groups.txt': expected a name",
-        ),
+        (["--groups", "groups.csv"], "`--groups` is the table of edges in groups of sequences, and nothing makes"),
+        (["--groups", "groups.txt", "--context-column", "@month"], "Cannot write 'groups.txt': expected a name"),
     ],
 )
 def test_mistakes(place, refused, arguments, message):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hf_trace.data.graph import CausalGraph
+from hf_trace.graphs.graph import CausalGraph
 
 RULES = {"forbidden": [["A", "B"]], "required": [["D", "C"]], "tiers": [["A"], ["D"]]}
 

@@ -19,12 +19,9 @@ def test_population(place, hf_trace):
     assert "Wrote report.html (" in err
     document = embedded(place / "report.html")
     names, edges = document["names"], document["edges"]
-    number = [(names[c], names[e]) for c, e in zip(edges["cause"], edges["effect"], strict=True)].index(
-        ("A", "B")
-    )
+    number = [(names[c], names[e]) for c, e in zip(edges["cause"], edges["effect"], strict=True)].index(("A", "B"))
     assert (
-        document["command"]
-        == "hf-trace discover run plain.txt --proposal exhaustive --html report.html --self-loops"
+        document["command"] == "hf-trace discover run plain.txt --proposal exhaustive --html report.html --self-loops"
     )
     assert document["level"] == "population"
     assert len(document["incidents"]) == 8

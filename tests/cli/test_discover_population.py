@@ -4,15 +4,13 @@ import json
 
 import pytest
 
-from hf_trace.data.graph import CausalGraph
+from hf_trace.graphs.graph import CausalGraph
 
 DISCOVER = ["discover", "run", "plain.txt", "--proposal", "exhaustive", "--max-lag", 3]
 
 
 def test_bootstrap_and_adaptive_frequency(place, hf_trace):
-    code, out, err = hf_trace(
-        *DISCOVER, "--bootstrap", 50, "--min-frequency", "adaptive", "--out", "graph.csv"
-    )
+    code, out, err = hf_trace(*DISCOVER, "--bootstrap", 50, "--min-frequency", "adaptive", "--out", "graph.csv")
     assert code == 0
     assert "Stability: halves of the sequences share " in err
     assert "in resamples" in out
@@ -59,22 +57,10 @@ def test_ties_in_both_orders(place, hf_trace):
     ("arguments", "message"),
     [
         (["--bootstrap", "-1"], "bootstrap is -1, expected a whole number of at least 0."),
-        (
-            ["--bootstrap", "9", "--level", "summary"],
-            "bootstrap is 9 with level 'summary' and direct effects, expec",
-        ),
-        (
-            ["--update", "absent/pool.zip"],
-            "Cannot write 'absent/pool.zip': expected the name of a file in a folder",
-        ),
-        (
-            ["--update", "pool.zip", "--level", "instance", "--id", "1"],
-            "`--update` is given with level 'instance'",
-        ),
-        (
-            ["--update", "plain.txt"],
-            "'plain.txt' cannot be read as a population pool (File is not a zip file), expe",
-        ),
+        (["--bootstrap", "9", "--level", "summary"], "bootstrap is 9 with level 'summary' and direct effects, expec"),
+        (["--update", "absent/pool.zip"], "Cannot write 'absent/pool.zip': expected the name of a file in a folder"),
+        (["--update", "pool.zip", "--level", "instance", "--id", "1"], "`--update` is given with level 'instance'"),
+        (["--update", "plain.txt"], "'plain.txt' cannot be read as a population pool (File is not a zip file), expe"),
     ],
 )
 def test_mistakes(place, refused, arguments, message):

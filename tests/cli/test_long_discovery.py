@@ -56,9 +56,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_byte(long_log, hf_trace, opt
     out.unlink()
 
     process = started(*options)
-    kill_in_the_middle(
-        process, Path(f".{out.name}-shards"), lambda process: process.send_signal(signal.SIGKILL)
-    )
+    kill_in_the_middle(process, Path(f".{out.name}-shards"), lambda process: process.send_signal(signal.SIGKILL))
     assert process.returncode == -signal.SIGKILL
     assert not out.exists()
 
@@ -95,9 +93,7 @@ def test_a_killed_process_ends_the_run_and_resume_finishes_it(long_log, hf_trace
     messages = []
 
     def kill(process):
-        second = [
-            each for each in psutil.Process(process.pid).children() if each.environ().get("RANK") == "1"
-        ]
+        second = [each for each in psutil.Process(process.pid).children() if each.environ().get("RANK") == "1"]
         second[0].kill()
         messages.append(process.communicate(timeout=60)[1])
 
@@ -123,9 +119,7 @@ def test_a_mistake_is_told_once(long_log):
 def test_parts_of_a_log(long_log, hf_trace):
     def ids(*options):
         assert (
-            hf_trace(
-                "discover", "run", "long.jsonl", *OPTIONS, "--level", "summary", "--out", "x.jsonl", *options
-            )[0]
+            hf_trace("discover", "run", "long.jsonl", *OPTIONS, "--level", "summary", "--out", "x.jsonl", *options)[0]
             == 0
         )
         return [json.loads(line)["id"] for line in Path("x.jsonl").read_text().splitlines()]
@@ -146,9 +140,7 @@ def test_edges_of_many_sequences_in_one_table(long_log, hf_trace):
         for record in map(json.loads, Path("x.jsonl").read_text().splitlines())
         for edge in record["graph"]["edges"]
     ]
-    found = [
-        {k: v for k, v in row.items() if v is not None} for row in pq.read_table("x.parquet").to_pylist()
-    ]
+    found = [{k: v for k, v in row.items() if v is not None} for row in pq.read_table("x.parquet").to_pylist()]
     assert found == expected
 
 
@@ -156,10 +148,7 @@ def test_edges_of_many_sequences_in_one_table(long_log, hf_trace):
     ("options", "message"),
     [
         (("--resume",), "`--resume` goes on with what lies beside the output file, and none is named."),
-        (
-            ("--resume", "--out", OUT, "--effect", "total", "--statistic", "tv"),
-            "`--resume` is for direct effects",
-        ),
+        (("--resume", "--out", OUT, "--effect", "total", "--statistic", "tv"), "`--resume` is for direct effects"),
         (("--sample", "some"), "sample is 'some', expected a number of sequences such as 1000"),
         (("--sample", "1.5"), "sample is 1.5, expected a share above 0 and at most 1."),
         (("--sample", "0"), "sample is 0, expected at least 1 sequence."),

@@ -15,12 +15,12 @@ from tests.processes import ended, start
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from hf_trace.cli.launching import _watched
-from hf_trace.data.reading import read_log
 from hf_trace.errors import ProcessError
-from hf_trace.hub.oracle_quality import measure
-from hf_trace.hub.runs import load_model
-from hf_trace.scoring.oracle import Oracle
-from hf_trace.tokenization.event_tokenizer import EventTokenizer
+from hf_trace.logs.sources import read_log
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.quality import measure
+from hf_trace.runs.folders import load_model
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -128,9 +128,7 @@ def test_what_is_not_shared_out_is_done_by_one(tmp_path, monkeypatch):
     training = ("train", "table.csv", "--dag", "dag.csv", "--out", "run", "--epochs", "1")
     code, _, err = ended(start(*training, "--processes", "2"))
     assert (code, err.count("warning: A table is trained on by one process")) == (0, 1), err
-    code, out, err = ended(
-        start("effect", "run", "--target", "Y", "--do", "X=1", "--processes", "2", "--json")
-    )
+    code, out, err = ended(start("effect", "run", "--target", "Y", "--do", "X=1", "--processes", "2", "--json"))
     assert (code, err.count("warning: One question is answered by one process")) == (0, 1), err
     assert json.loads(out)["target"] == "Y"
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "hf_trace")

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from hf_trace.data.graph import CausalGraph
-from hf_trace.data.reading import read_log
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.sources import read_log
 
 WORLD = {"types": 8, "memory": 2, "length": 10, "weight": 3.0, "sparsity": 0.5, "seed": 1}
 SIZE = ["--sequences", 20, "--truth-samples", 20]
@@ -73,12 +73,7 @@ BAD_WORLDS = {
 @pytest.mark.parametrize("case", BAD_WORLDS)
 def test_bad_worlds(world, refused, tmp_path, case):
     name, options, message = BAD_WORLDS[case]
-    for file, text in (
-        ("text", "not json"),
-        ("list", "[]"),
-        ("typo", '{"tpyes": 3}'),
-        ("one", '{"types": 1}'),
-    ):
+    for file, text in (("text", "not json"), ("list", "[]"), ("typo", '{"tpyes": 3}'), ("one", '{"types": 1}')):
         (tmp_path / f"{file}.json").write_text(text)
     before = sorted(tmp_path.rglob("*"))
     assert refused("simulate", name, "--out", "data", *options).startswith(message)

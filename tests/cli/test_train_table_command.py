@@ -102,9 +102,7 @@ def test_mistakes_are_one_line(table, dag, rows, extra, message, monkeypatch, ca
 
 def test_a_missing_graph_is_one_line(table, monkeypatch, capsys):
     code, _, err = call(
-        ["train", table / "rows.csv", "--dag", table / "none.json", "--out", table / "run"],
-        monkeypatch,
-        capsys,
+        ["train", table / "rows.csv", "--dag", table / "none.json", "--out", table / "run"], monkeypatch, capsys
     )
     assert code == 1
     assert "none.json" in " ".join(err.split())

@@ -34,9 +34,7 @@ def test_a_page_can_be_followed(page, tmp_path, monkeypatch):
     assert reader.run == sum(block.is_run for block in blocks_of(page))
 
 
-@pytest.mark.parametrize(
-    "block", [each for each in BLOCKS if each.language in (*RUN, "bash", "json")], ids=str
-)
+@pytest.mark.parametrize("block", [each for each in BLOCKS if each.language in (*RUN, "bash", "json")], ids=str)
 def test_a_block_is_well_formed_even_where_it_is_not_run(block):
     if block.language == "python":
         compile(block.text, block.page, "exec")
@@ -54,9 +52,7 @@ def commands_of_ours(block: Block) -> list[tuple[str, list[str]]]:
     lines = block.commands if block.language == "console" else re.sub(r"\\\n", "", block.text).splitlines()
     found = [re.search(r"(?:hf-trace|-m hf_trace) ([a-z]+)(.*)", line) for line in lines]
     return [
-        (each[1], re.findall(r"(?<=\s)--[a-z0-9-]+", each[2]))
-        for each in found
-        if each and block.language != "python"
+        (each[1], re.findall(r"(?<=\s)--[a-z0-9-]+", each[2])) for each in found if each and block.language != "python"
     ]
 
 
@@ -135,16 +131,7 @@ def test_the_readme_can_be_followed(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("material", reason="needs the extra `docs`")
-    command = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--strict",
-        "--quiet",
-        "--site-dir",
-        str(tmp_path / "site"),
-    ]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site/index.html").exists()
@@ -156,13 +143,8 @@ def test_the_notebook_runs(tmp_path):
     nbclient = pytest.importorskip("nbclient", reason="needs the extra `docs`")
     for path in sorted((ROOT / "docs/notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        nbclient.NotebookClient(
-            notebook, timeout=280, resources={"metadata": {"path": str(tmp_path)}}
-        ).execute()
+        nbclient.NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(tmp_path)}}).execute()
         errors = [
-            output
-            for cell in notebook.cells
-            for output in cell.get("outputs", [])
-            if output["output_type"] == "error"
+            output for cell in notebook.cells for output in cell.get("outputs", []) if output["output_type"] == "error"
         ]
         assert errors == []

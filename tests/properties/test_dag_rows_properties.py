@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, set_seed
 
-from hf_trace.data.dags.schema import DagSchema
-from hf_trace.data.dags.table import DagTable
-from hf_trace.data.dags.variables import Variable
-from hf_trace.hub.dag_loss import all_losses, allowed_tokens, variable_losses
-from hf_trace.hub.dag_rows import FullRows, ParentRows, write_table
-from hf_trace.tokenization.dag_tokenizer import DagTokenizer
+from hf_trace.tables.encoding import DagTable
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import Variable
+from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+from hf_trace.training.table_fitting import all_losses, allowed_tokens, variable_losses
+from hf_trace.training.table_rows import FullRows, ParentRows, write_table
 
 NAMES = "abcd"
 

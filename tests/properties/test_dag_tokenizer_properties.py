@@ -7,12 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from hf_trace.data.dags.schema import DagSchema
-from hf_trace.data.dags.variables import Variable
-from hf_trace.tokenization.dag_names import end_token, start_token, value_tokens
-from hf_trace.tokenization.dag_tokenizer import DagTokenizer
-from hf_trace.tokenization.event_tokenizer import SPECIAL_TOKENS
-from hf_trace.tokenization.orders import random_order, random_ranks, required_edges
+from hf_trace.tables.schema import DagSchema, random_order, random_ranks, required_edges
+from hf_trace.tables.variables import Variable
+from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+from hf_trace.tokenizers.dag_vocabulary import end_token, start_token, value_tokens
+from hf_trace.tokenizers.event_tokenizer import SPECIAL_TOKENS
 
 MARKS = st.text(st.sampled_from("\\=:<>ab"), min_size=1, max_size=5)
 ANY = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=5)
@@ -28,9 +27,7 @@ PLAIN = st.lists(st.tuples(NAME, KIND, VALUES), min_size=1, max_size=6, unique_b
 def variables(parts, edges=()):
     names = [name for name, _, _ in parts]
     parents = {name: tuple(names[i] for i, j in edges if names[j] == name) for name in names}
-    return tuple(
-        Variable(name, kind, parents[name], tuple(values), max_length=5) for name, kind, values in parts
-    )
+    return tuple(Variable(name, kind, parents[name], tuple(values), max_length=5) for name, kind, values in parts)
 
 
 @st.composite
@@ -46,11 +43,7 @@ def graphs(draw):
 def test_no_two_tokens_have_one_name(parts, bracketed):
     words = []
     for variable in variables(parts):
-        words += [
-            start_token(variable.name),
-            end_token(variable.name),
-            *value_tokens(variable, bracketed=bracketed),
-        ]
+        words += [start_token(variable.name), end_token(variable.name), *value_tokens(variable, bracketed=bracketed)]
     assert len(set(words)) == len(words)
     assert not set(words) & set(SPECIAL_TOKENS)
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_trace.causal.baselines import BASELINES
-from hf_trace.causal.metrics import compare_graphs, structural_hamming_distance
-from hf_trace.data.graph import CausalGraph
+from hf_trace.graphs.counting import BASELINES
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.metrics import compare_graphs, structural_hamming_distance
 
 NAMES = st.text(max_size=8) | st.text(alphabet="\\u0041\r\n\t\x00\x01\x85,\"' ;&<", max_size=8)
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | NAMES
@@ -26,9 +26,7 @@ EXTRAS = st.fixed_dictionaries(
 
 @st.composite
 def graph_parts(draw, min_name=0):
-    names = draw(
-        st.lists(NAMES.filter(lambda name: len(name) >= min_name), min_size=1, max_size=5, unique=True)
-    )
+    names = draw(st.lists(NAMES.filter(lambda name: len(name) >= min_name), min_size=1, max_size=5, unique=True))
     pairs = draw(st.lists(st.tuples(st.sampled_from(names), st.sampled_from(names)), max_size=6, unique=True))
     edges = tuple({"cause": cause, "effect": effect, **draw(EXTRAS)} for cause, effect in pairs)
     level = draw(st.sampled_from(["summary", "population"]))
@@ -83,9 +81,7 @@ def test_structural_hamming_distance_is_a_metric(one, two, three):
 @given(ADJACENCY, ADJACENCY, st.permutations(["x", "y", "z"]))
 def test_renaming_types_changes_no_score(truth, predicted, new):
     def named(adjacency, names):
-        return CausalGraph.from_edges(
-            [(names[i], names[j]) for i, j in np.argwhere(adjacency)], sorted(names)
-        )
+        return CausalGraph.from_edges([(names[i], names[j]) for i, j in np.argwhere(adjacency)], sorted(names))
 
     old = ["x", "y", "z"]
     before = compare_graphs(named(predicted, old), named(truth, old)).to_dict()

@@ -2,8 +2,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_trace.causal.allowed_pairs import AllowedPairs
-from hf_trace.causal.knowledge import BackgroundKnowledge
+from hf_trace.discovery.blocks import AllowedPairs
+from hf_trace.graphs.knowledge import BackgroundKnowledge
 
 TYPES = tuple("abcdefg")
 NAMES = st.sampled_from(TYPES)

@@ -10,17 +10,15 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_trace.data.log import EventLog
-from hf_trace.data.reading import read_log
-from hf_trace.data.sequence import EventSequence
-from hf_trace.data.windows import cut_windows
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.logs.sources import read_log
+from hf_trace.logs.windows import cut_windows
 
 TEXT = st.characters(exclude_categories=("Cs",))
 NAMES = st.lists(st.text(TEXT, min_size=1), min_size=1, max_size=20)
 CSV_NAMES = st.lists(
-    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1),
-    min_size=1,
-    max_size=20,
+    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1), min_size=1, max_size=20
 )
 TIMES = st.floats(allow_nan=False, allow_infinity=False, width=32)
 STAMPED = st.lists(st.lists(st.tuples(st.sampled_from("abc"), TIMES), max_size=12), min_size=1, max_size=6)
@@ -64,9 +62,7 @@ def test_codes_are_ranks(names):
 
 @given(STAMPED)
 def test_sorting_is_stable(sequences):
-    log = EventLog.from_sequences(
-        EventSequence(tuple(e for e, _ in s), tuple(t for _, t in s)) for s in sequences
-    )
+    log = EventLog.from_sequences(EventSequence(tuple(e for e, _ in s), tuple(t for _, t in s)) for s in sequences)
     for found, given_events in zip(log, sequences, strict=True):
         expected = sorted(given_events, key=lambda pair: pair[1])
         assert list(zip(found.events, found.timestamps, strict=True)) == expected

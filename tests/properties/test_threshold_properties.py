@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_trace.causal.pairs import PairScores
-from hf_trace.causal.thresholds import Bound, PerLag, Quantile, parse_threshold
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.thresholds import Bound, PerLag, Quantile, parse_threshold
 
 SCORES = st.floats(0, 20, allow_nan=False)
 BOUNDS = st.floats(0, 1e6, allow_nan=False)

@@ -7,15 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from hf_trace.data.sequence import EventSequence
-from hf_trace.tokenization.event_tokenizer import SPECIAL_TOKENS, EventTokenizer
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.tokenizers.event_tokenizer import SPECIAL_TOKENS, EventTokenizer
 
 # Anything UTF-8 can write, but for the names that are taken.
 NAME = st.one_of(
     st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12),
-    st.sampled_from(
-        ["[PAD] ", "pre[BOS]post", "[unk]", "[UNK][UNK]", "<gap:0>x", " ", "\x1f", "e\u0301", "é"]
-    ),
+    st.sampled_from(["[PAD] ", "pre[BOS]post", "[unk]", "[UNK][UNK]", "<gap:0>x", " ", "\x1f", "e\u0301", "é"]),
 ).filter(lambda name: name not in SPECIAL_TOKENS and not name.startswith("<gap:"))
 VOCABULARY = st.lists(NAME, min_size=1, max_size=12, unique=True)
 EDGES = st.lists(st.floats(1e-6, 1e9), max_size=6, unique=True).map(lambda edges: [0.0, *sorted(edges)])

@@ -7,11 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_trace.data.worlds import world as world_module
-from hf_trace.data.worlds.simulate import simulate
-from hf_trace.data.worlds.spec import NONLINEARITIES, WorldSpec
-from hf_trace.data.worlds.world import World
-from hf_trace.scoring.rows import few_lengths
+from hf_trace.oracle.rows import few_lengths
+from hf_trace.worlds import world as world_module
+from hf_trace.worlds.simulator import simulate
+from hf_trace.worlds.world import NONLINEARITIES, World, WorldSpec
 
 SHARES = st.floats(0, 1)
 WORLDS = st.fixed_dictionaries({

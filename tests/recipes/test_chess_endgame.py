@@ -139,8 +139,7 @@ def test_players_give_probabilities_of_legal_moves(endgame, positions):
 def test_skill_and_position_matter(endgame):
     games = endgame.observe(3000, np.random.default_rng(2))
     mates = {
-        skill: np.mean([game.outcome == "mate" for game in games if game.skill == skill])
-        for skill in endgame.SKILLS
+        skill: np.mean([game.outcome == "mate" for game in games if game.skill == skill]) for skill in endgame.SKILLS
     }
     assert mates["expert"] > mates["careless"] > mates["beginner"]
     far = np.mean([endgame.distance(game.start) > 2 for game in games if game.skill == "expert"])
@@ -190,10 +189,7 @@ def test_where_nothing_confounds_all_ways_of_counting_agree(asking, endgame):
     token = frame["move_1"].mode()[0]
     question = asking.Question("", notation.start_row(start), {"move_1": token})
     weights = asking.matches(frame, question)
-    naive, adjusted = (
-        asking.naive(frame, weights, question),
-        asking.adjusted(frame, weights, question),
-    )
+    naive, adjusted = (asking.naive(frame, weights, question), asking.adjusted(frame, weights, question))
     assert naive.outcome == pytest.approx(adjusted.outcome)
     true = asking.outlook(endgame.outcomes(start, "careless", {1: token}))
     assert asking.total_variation(naive.outcome, true.outcome) < 0.05

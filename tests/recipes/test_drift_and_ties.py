@@ -26,9 +26,7 @@ def test_drift_in_small(recipe, tmp_path):
     drift.main(["--out", str(tmp_path), "--smoke", "--case", "half of the weights drift"])
     (row,) = json.loads((tmp_path / "drift.json").read_text())
     # Nearly all pairs of 16 types are in reach of each other somewhere.
-    assert (
-        200 < sum(row[kind]["pairs"] for kind in ("clear", "slight", "none")) <= 16 * 15 * drift.SMALL.seeds
-    )
+    assert 200 < sum(row[kind]["pairs"] for kind in ("clear", "slight", "none")) <= 16 * 15 * drift.SMALL.seeds
     assert row["clear"]["pairs"] > 0
     assert "half of the weights drift" in (tmp_path / "drift.md").read_text()
 
@@ -38,9 +36,7 @@ def test_exact_parts_of_a_world_without_drift_do_not_differ(recipe, tmp_path):
     from dataclasses import replace
 
     size = drift.Size(training=0, tested=80, epochs=1.0, seeds=1)
-    found = drift.exact_pool(replace(drift.WORLD, drift=0.0, seed=1), size, tmp_path).compared([drift.PARTS])[
-        0
-    ]
+    found = drift.exact_pool(replace(drift.WORLD, drift=0.0, seed=1), size, tmp_path).compared([drift.PARTS])[0]
     assert found.groups == ("1", "2", "3", "4")
     assert not found.differs.any()
     assert np.nansum(found.p_value < 0.05) <= 0.1 * (~np.isnan(found.p_value)).sum()
@@ -48,7 +44,7 @@ def test_exact_parts_of_a_world_without_drift_do_not_differ(recipe, tmp_path):
 
 def test_ties_are_judged_by_what_is_true(recipe):
     ties = recipe("ties")
-    from hf_trace.data.graph import CausalGraph
+    from hf_trace.graphs.graph import CausalGraph
 
     names = tuple(f"e{number:02d}" for number in range(16))
     order = {"order_difference": 0.4, "order_error": 0.1}
@@ -70,9 +66,4 @@ def test_ties_are_judged_by_what_is_true(recipe):
 def test_ties_in_small(recipe, tmp_path):
     recipe("ties").main(["--out", str(tmp_path), "--smoke"])
     rows = json.loads((tmp_path / "ties.json").read_text())
-    assert [(row["ties"], row["orders"]) for row in rows] == [
-        (2, "listed"),
-        (2, "both"),
-        (3, "listed"),
-        (3, "both"),
-    ]
+    assert [(row["ties"], row["orders"]) for row in rows] == [(2, "listed"), (2, "both"), (3, "listed"), (3, "both")]

@@ -98,8 +98,8 @@ def test_averages_over_mazes_are_means_of_single_mazes(recipe):
 
 
 def test_questions_are_about_new_mazes_and_can_be_read(recipe):
-    from hf_trace.data.dags.encoding import encode_table
-    from hf_trace.tokenization.dag_tokenizer import DagTokenizer
+    from hf_trace.tables.encoding import encode_table
+    from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
     world, _, asking = recipe
     rows = world.observe(50, seed=1)

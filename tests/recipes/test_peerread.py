@@ -113,13 +113,9 @@ def test_kept_layers_say_what_the_whole_model_says(recipe, pretrained):
             found = top(*written.batch(rows, np.full(4, arm)))
             for number, text in enumerate(texts.texts):
                 ids = [*row.before, *tokenizer(text)["input_ids"], *row.tail(arm)]
-                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[
-                    0, -len(row.tail(arm)) :
-                ]
+                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -len(row.tail(arm)) :]
                 wanted = logits[:, row.values[1]] - logits[:, row.values[0]]
-                torch.testing.assert_close(
-                    found[number], wanted, atol=5e-3, rtol=5e-3
-                )  # kept in half precision
+                torch.testing.assert_close(found[number], wanted, atol=5e-3, rtol=5e-3)  # kept in half precision
 
 
 def test_adapters_learn(recipe, pretrained):
@@ -171,9 +167,7 @@ def test_a_new_head_finds_the_confounder(recipe):
         assert np.median(found.untreated[mine]) == pytest.approx(accepted, abs=0.08)
         assert np.median(found.propensity[mine]) == pytest.approx(treated, abs=0.08)
     adjusted = estimators.estimates(found, drawn)["AIPW"]
-    known = estimators.estimates(estimators.Buzzy(texts).predict(drawn, np.zeros(0, dtype=int), 0), drawn)[
-        "AIPW"
-    ]
+    known = estimators.estimates(estimators.Buzzy(texts).predict(drawn, np.zeros(0, dtype=int), 0), drawn)["AIPW"]
     # Nearer than halfway from what is seen to what those who know the confounder find.
     assert abs(adjusted - known) < abs(estimators.unadjusted(drawn) - known) / 2
 
@@ -218,10 +212,7 @@ def test_one_predictor_alone(recipe, tmp_path):
     ("arguments", "message"),
     [
         (["--data", "absent.jsonl"], "'absent.jsonl' cannot be read, expected JSON lines with `abstract`"),
-        (
-            ["--data", "other.jsonl"],
-            "'other.jsonl' cannot be read, expected JSON lines with `abstract`: 'abstract'",
-        ),
+        (["--data", "other.jsonl"], "'other.jsonl' cannot be read, expected JSON lines with `abstract`: 'abstract'"),
         (["--smoke", "--only", "GPT"], "--only is 'GPT', expected one of: confounder known, TF-IDF, "),
         (["--smoke", "--report"], "Nothing was measured in 'out' yet. Leave out --report."),
         (["--smoke", "--minilm", "absent", "--only", "MiniLM, frozen"], "MiniLM, frozen was not measured: "),

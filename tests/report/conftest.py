@@ -21,11 +21,7 @@ def browser(tmp_path_factory):
         pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    for switch in (
-        *SWITCHES,
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-        "--window-size=1280,800",
-    ):
+    for switch in (*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=1280,800"):
         options.add_argument(switch)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))

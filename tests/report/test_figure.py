@@ -6,24 +6,17 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from hf_trace.data.graph import CausalGraph
 from hf_trace.errors import OutputError, SettingsError
+from hf_trace.graphs.graph import CausalGraph
 from hf_trace.report.edge_style import COLOURS, drawn_edges, legend_lines, shortened
 from hf_trace.report.figure import draw_graph
-from hf_trace.report.graph_layout import place_nodes
-from hf_trace.report.label_places import LabelPlacer
+from hf_trace.report.layout import LabelPlacer, place_nodes
 
 SMALL = CausalGraph(
     "summary",
     ("disk full", "re$boot$", "用户 😀 <&>", "tab\there"),
     (
-        {
-            "cause": "disk full",
-            "effect": "re$boot$",
-            "cmi": 0.5,
-            "direction": "excites",
-            "lags": [1, 2, 3, 4],
-        },
+        {"cause": "disk full", "effect": "re$boot$", "cmi": 0.5, "direction": "excites", "lags": [1, 2, 3, 4]},
         {"cause": "re$boot$", "effect": "disk full", "cmi": 0.1, "direction": "inhibits", "lag": 2},
         {"cause": "re$boot$", "effect": "re$boot$", "cmi": 0.1},
     ),
@@ -66,9 +59,7 @@ def test_formats_hold_odd_names_and_are_deterministic(tmp_path, suffix, magic):
 def test_shows_names_lags_title_and_legend(tmp_path, monkeypatch):
     names = []
     draw_text = Axes.text
-    monkeypatch.setattr(
-        Axes, "text", lambda *args, **kwargs: names.append(args[3]) or draw_text(*args, **kwargs)
-    )
+    monkeypatch.setattr(Axes, "text", lambda *args, **kwargs: names.append(args[3]) or draw_text(*args, **kwargs))
     draw_graph(SMALL, tmp_path / "g.svg", title="at $host$")
     assert set(names) == {"disk full", "re$boot$", "用户 😀 <&>", "tab here", "1, 2, 3…", "2", "at $host$"}
     # Comments of the SVG hold texts as they are, so `$` was not read as a formula.
@@ -176,9 +167,7 @@ def test_labels_do_not_cover_each_other_and_stay_inside():
 def test_unknown_suffix(tmp_path):
     with pytest.raises(OutputError) as caught:
         draw_graph(SMALL, tmp_path / "g.bmp")
-    assert str(caught.value) == (
-        f"Cannot draw to '{tmp_path}/g.bmp'. Expected a name that ends in .png, .svg, .pdf."
-    )
+    assert str(caught.value) == (f"Cannot draw to '{tmp_path}/g.bmp'. Expected a name that ends in .png, .svg, .pdf.")
 
 
 def test_negative_number_of_edges(tmp_path):

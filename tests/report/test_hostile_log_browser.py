@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from hf_trace.data.reading import read_log
-from hf_trace.hub.training import train
+from hf_trace.logs.sources import read_log
+from hf_trace.training.log_training import train
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,9 +70,7 @@ def test_the_names_would_run_as_markup(browser):
 def test_none_of_a_hostile_log_runs_and_all_of_it_is_shown(page):
     page.set("slider", 0)
     shown = set()
-    for edge in page.run(
-        "return Array.from(document.querySelectorAll('#edges tbody tr'), (r) => r.dataset.edge)"
-    ):
+    for edge in page.run("return Array.from(document.querySelectorAll('#edges tbody tr'), (r) => r.dataset.edge)"):
         page.click(f"#edges tr[data-edge='{edge}']")
         shown |= {tuple(pair) for pair in page.run(_HEADING)}
         assert page.run(_FOREIGN) == []
@@ -86,9 +84,7 @@ def test_none_of_a_hostile_log_runs_and_all_of_it_is_shown(page):
     assert page.run("return document.getElementById('incident').selectedOptions[0].textContent").startswith(
         "<details open"
     )
-    titles = page.run(
-        "return Array.from(document.querySelectorAll('#timeline circle title'), (t) => t.textContent)"
-    )
+    titles = page.run("return Array.from(document.querySelectorAll('#timeline circle title'), (t) => t.textContent)")
     assert {title.rpartition(", position")[0] for title in titles} <= {
         name.translate(_HIDDEN)[:2_000] for name in NAMES
     }

@@ -5,17 +5,15 @@ import numpy as np
 import pytest
 from tests.pages import HOSTILE, document, scores_of, sequences
 
-from hf_trace.causal.thresholds import parse_threshold
-from hf_trace.data.graph import CausalGraph
-from hf_trace.data.log import EventLog
-from hf_trace.data.sequence import EventSequence
+from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.errors import OutputError
-from hf_trace.report import page_document as documents
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.report import page as documents
 from hf_trace.report.evidence import LAG_SECONDS, EvidenceCollector
-from hf_trace.report.page import page_text, write_page
-from hf_trace.report.page_document import page_document
-from hf_trace.report.page_log import log_facts
-from hf_trace.report.page_words import assumptions, not_tested
+from hf_trace.report.page import page_document, page_text, write_page
+from hf_trace.report.page_texts import assumptions, log_facts, not_tested
 
 NAMES = [f"type {i}" for i in range(12)]
 
@@ -162,10 +160,7 @@ def test_examples_are_places_that_carry_the_edge(collected):
         sequence = by_id[example.sequence]
         assert sequence.events[example.link.cause] == "type 0"
         assert sequence.events[example.link.effect] == "type 1"
-        assert example.times == (
-            sequence.timestamps[example.link.cause],
-            sequence.timestamps[example.link.effect],
-        )
+        assert example.times == (sequence.timestamps[example.link.cause], sequence.timestamps[example.link.effect])
         if example.events:
             assert example.events == sequence.events[example.start : example.start + len(example.events)]
     assert collector.examples(("type 0", "nothing")) == []
@@ -206,11 +201,7 @@ def test_a_long_sequence_is_cut_to_where_its_edges_are():
     graph = instance(400)
     quiet = EventSequence(("a",) * 200 + graph.events + ("a",) * 100, id="long")
     moved = tuple(
-        {
-            **edge,
-            "cause_position": edge["cause_position"] + 200,
-            "effect_position": edge["effect_position"] + 200,
-        }
+        {**edge, "cause_position": edge["cause_position"] + 200, "effect_position": edge["effect_position"] + 200}
         for edge in graph.edges
     )
     collector = EvidenceCollector()
@@ -259,8 +250,6 @@ def test_assumptions_follow_the_settings(settings, said):
 
 def test_what_was_not_tested_follows_the_settings():
     graph = CausalGraph("population", ())
-    said = " ".join(
-        not_tested(graph, {"max_lag": 8, "prefix_length": 3, "min_support": 2, "knowledge": {"x": 1}})
-    )
+    said = " ".join(not_tested(graph, {"max_lag": 8, "prefix_length": 3, "min_support": 2, "knowledge": {"x": 1}}))
     assert all(part in said for part in ("more than 8 events", "first 3 events", "fewer than 2", "rules out"))
     assert "horizon of 1h" in not_tested(graph, {"effect": "total", "horizon": "1h"})[0]

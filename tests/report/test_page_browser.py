@@ -8,7 +8,7 @@ import time
 import pytest
 from tests.pages import HOSTILE, document
 
-from hf_trace.data.graph import CausalGraph
+from hf_trace.graphs.graph import CausalGraph
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,7 +76,7 @@ def test_a_click_on_an_edge_shows_its_evidence(shown):
 
 
 def test_a_probability_is_shown_as_one_whatever_its_estimate(shown):
-    from hf_trace.report.page_document import page_document
+    from hf_trace.report.page import page_document
 
     edge = {"cause": "a", "effect": "b", "cmi": 0.4, "risk": 1.12, "baseline_risk": 0.25, "support": 64}
     page = shown(page_document(CausalGraph("population", ("a", "b"), (edge,), {"contexts": 64})))
@@ -87,22 +87,13 @@ def test_a_probability_is_shown_as_one_whatever_its_estimate(shown):
 
 
 def test_what_resampling_and_ties_say_is_shown(shown):
-    from hf_trace.report.page_document import page_document
+    from hf_trace.report.page import page_document
 
-    sure = {
-        "cause": "a",
-        "effect": "b",
-        "cmi": 0.4,
-        "resampled_share": 0.875,
-        "cmi_low": 0.3,
-        "cmi_high": 0.5,
-    }
+    sure = {"cause": "a", "effect": "b", "cmi": 0.4, "resampled_share": 0.875, "cmi_low": 0.3, "cmi_high": 0.5}
     tied = {"cause": "b", "effect": "c", "cmi": 0.2, "undirected": True, "direction": "excites"}
     page = shown(page_document(CausalGraph("population", ("a", "b", "c"), (sure, tied))))
     page.click("#edges tr[data-edge='0']")
-    assert "0.400 nats (resampled: 0.300 to 0.500)Found againin 88 % of the resamples" in page.text(
-        "evidence"
-    )
+    assert "0.400 nats (resampled: 0.300 to 0.500)Found againin 88 % of the resamples" in page.text("evidence")
     page.click("#edges tr[data-edge='1']")
     assert "Each makes the other more likely." in page.text("evidence")
     assert "which of them is the cause is not known" in page.text("evidence")
@@ -131,16 +122,11 @@ def test_the_table_sorts(shown):
     page = shown(document(NAMES, 60))
     for key, column in (("support", None), ("cause", 0)):
         page.click(f"#edges th button[data-key='{key}']")
-        heads = page.run(
-            "return Array.from(document.querySelectorAll('#edges th button'), (b) => b.dataset.key)"
-        )
+        heads = page.run("return Array.from(document.querySelectorAll('#edges th button'), (b) => b.dataset.key)")
         cells = [row[heads.index(key)] for row in page.rows()]
         values = list(map(int, cells)) if column is None else cells
         assert values == sorted(values, reverse=column is None)
-        assert (
-            page.run("return document.querySelector('#edges th[aria-sort$=ending] button').dataset.key")
-            == key
-        )
+        assert page.run("return document.querySelector('#edges th[aria-sort$=ending] button').dataset.key") == key
     page.click("#edges th button[data-key='cause']")
     cells = [row[0] for row in page.rows()]
     assert cells == sorted(cells, reverse=True)
@@ -151,9 +137,7 @@ def test_incidents_can_be_changed(shown):
     page = shown(made)
     page.set("incident", "3")
     incident = made["incidents"][3]
-    assert incident["sequence"] in page.run(
-        "return document.getElementById('timeline').getAttribute('aria-label')"
-    )
+    assert incident["sequence"] in page.run("return document.getElementById('timeline').getAttribute('aria-label')")
     assert page.run("return document.querySelectorAll('#timeline circle').length") == len(incident["events"])
     page.set("arcs", "0")
     arcs = page.run("return document.querySelectorAll('#timeline .arc').length")
@@ -187,8 +171,7 @@ def test_hostile_names_break_nothing(shown, width):
     made = document(HOSTILE, 200)
     page = shown(made)
     page.browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False},
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     )
     page.set("slider", 0)
     for number in range(0, 200, 20):
@@ -218,7 +201,7 @@ def test_a_large_page_opens_at_once(shown):
 
 @pytest.mark.parametrize("level", ["instance", "population"])
 def test_a_page_without_edges_says_so(shown, level):
-    from hf_trace.report.page_document import page_document
+    from hf_trace.report.page import page_document
 
     page = shown(page_document(CausalGraph(level, ("a", "b"))))
     assert "No pair of event types was found" in page.text("evidence")

@@ -4,17 +4,17 @@ import sys
 
 import typer
 
-from hf_trace.cli.demonstration import demo
-from hf_trace.cli.discovery import discover
-from hf_trace.cli.effects import effect
-from hf_trace.cli.evaluation import evaluate
+from hf_trace.cli.console import hush, run
+from hf_trace.cli.demo import demo
+from hf_trace.cli.discover import discover
+from hf_trace.cli.effect import effect
+from hf_trace.cli.evaluate import evaluate
 from hf_trace.cli.launching import forget_launch, is_helping, processes_not_started, start_processes
 from hf_trace.cli.outcomes import outcomes
-from hf_trace.cli.publishing import push
-from hf_trace.cli.ranking import rank
-from hf_trace.cli.simulation import simulate
-from hf_trace.cli.training import train
-from hf_trace.console import hush, run
+from hf_trace.cli.push import push
+from hf_trace.cli.rank import rank
+from hf_trace.cli.simulate import simulate
+from hf_trace.cli.train import train
 
 app = typer.Typer(
     name="hf-trace",

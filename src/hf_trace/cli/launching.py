@@ -13,10 +13,10 @@ from typing import NoReturn
 
 import typer
 
-from hf_trace.console import warn
+from hf_trace.cli.console import warn
 from hf_trace.errors import ProcessError, SettingsError
 
-# What else speaks to a launched process: how it knows that it is one, see ``hf_trace.hub.processes``.
+# What else speaks to a launched process: how it knows that it is one, see ``hf_trace.runs.processes``.
 LAUNCHED = "HF_TRACE_LAUNCHED"
 _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0
@@ -107,9 +107,7 @@ def start_processes(count: int) -> int:
     try:
         for number in range(count):
             place = {"RANK": str(number), "LOCAL_RANK": str(number)}
-            children.append(
-                subprocess.Popen([sys.executable, "-m", "hf_trace", *sys.argv[1:]], env=shared | place)
-            )
+            children.append(subprocess.Popen([sys.executable, "-m", "hf_trace", *sys.argv[1:]], env=shared | place))
         return _watched(children)
     finally:
         _ended(children)
@@ -168,6 +166,4 @@ def _free_port() -> int:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    raise ProcessError(
-        "The run was stopped. What is finished is kept: start the same command again with `--resume`."
-    )
+    raise ProcessError("The run was stopped. What is finished is kept: start the same command again with `--resume`.")

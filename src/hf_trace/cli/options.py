@@ -6,9 +6,7 @@ import typer
 
 from hf_trace.cli.launching import launch_when_asked
 
-Log = Annotated[
-    str, typer.Argument(help="CSV, TSV, Parquet, JSONL, XES(.gz) or plain text: a file, folder or glob.")
-]
+Log = Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL, XES(.gz) or plain text: a file, folder or glob.")]
 Case = Annotated[
     str | None, typer.Option("--case-column", help="Column that names the sequence (case, device, session).")
 ]
@@ -21,9 +19,7 @@ TimeUnit = Annotated[str, typer.Option("--time-unit", help="Unit of numeric time
 Length = Annotated[
     int | None, typer.Option("--window-length", help="Cut longer sequences into windows of so many events.")
 ]
-Gap = Annotated[
-    float | None, typer.Option("--window-gap", help="Also cut where nothing happened for so many seconds.")
-]
+Gap = Annotated[float | None, typer.Option("--window-gap", help="Also cut where nothing happened for so many seconds.")]
 Contexts = Annotated[
     list[str] | None,
     typer.Option(
@@ -34,9 +30,7 @@ Contexts = Annotated[
 ]
 Outcome = Annotated[
     str | None,
-    typer.Option(
-        "--outcome-column", help="Column with a label of the whole sequence; it becomes its last event."
-    ),
+    typer.Option("--outcome-column", help="Column with a label of the whole sequence; it becomes its last event."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]

@@ -7,26 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hf_trace.cli.console import print_json, print_table, progress, say, warn
 from hf_trace.cli.inputs import known_contexts, quieten_host, read_events
-from hf_trace.cli.options import (
-    Case,
-    Event,
-    Json,
-    Log,
-    Outcome,
-    Proposal,
-    Query,
-    Samples,
-    Seed,
-    Time,
-    TimeUnit,
-)
-from hf_trace.cli.ranking import check_suffix
-from hf_trace.console import print_json, print_table, progress, say, warn
+from hf_trace.cli.options import Case, Event, Json, Log, Outcome, Proposal, Query, Samples, Seed, Time, TimeUnit
+from hf_trace.cli.rank import check_suffix
 from hf_trace.errors import ColumnError
 
 if TYPE_CHECKING:
-    from hf_trace.data.log import EventLog
+    from hf_trace.logs.log import EventLog
 
 _POPULATION = {"event": "cause", "direction": "acts", "frequency": "frequency", "cmi": "cmi (nats)",
                "gain": "gain", "gain_low": "from", "gain_high": "to", "support": "sequences"}  # fmt: skip
@@ -45,9 +33,7 @@ def outcomes(
     ] = None,
     level: Annotated[str, typer.Option(help="population (all sequences) or instance (each).")] = "population",
     out: Annotated[Path | None, typer.Option("--out", help="Result file: .json, .jsonl or .csv.")] = None,
-    only: Annotated[
-        list[str] | None, typer.Option("--id", help="Only this sequence; can be repeated.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option("--id", help="Only this sequence; can be repeated.")] = None,
     sample: Annotated[int | None, typer.Option("--sample", help="Only so many sequences, at random.")] = None,
     case_column: Case = None,
     event_column: Event = None,
@@ -57,15 +43,11 @@ def outcomes(
     time_unit: TimeUnit = "s",
     num_samples: Samples = 32,
     proposal: Proposal = "uniform",
-    bound: Annotated[
-        float, typer.Option(help="Least cmi of an event that carries an outcome, in nats.")
-    ] = 0.05,
+    bound: Annotated[float, typer.Option(help="Least cmi of an event that carries an outcome, in nats.")] = 0.05,
     min_frequency: Annotated[
         float, typer.Option(help="Least share of sequences in which a cause carries the outcome.")
     ] = 0.05,
-    unknown: Annotated[
-        str | None, typer.Option(help="Events the model does not know: error, or map.")
-    ] = None,
+    unknown: Annotated[str | None, typer.Option(help="Events the model does not know: error, or map.")] = None,
     seed: Seed = 0,
     json_output: Json = False,
 ) -> None:
@@ -74,8 +56,9 @@ def outcomes(
     columns = (case_column, event_column, time_column, query, time_unit)
     table = _read(run_folder, log, columns, outcome_column)
     quieten_host()
-    from hf_trace.hub.discovery_run import chosen, load_pipeline, sampled
-    from hf_trace.hub.runs import recipe_of
+    from hf_trace.logs.windows import chosen, sampled
+    from hf_trace.pipelines.discovery_run import load_pipeline
+    from hf_trace.runs.folders import recipe_of
 
     table = sampled(chosen(table, only) if only else table, sample, seed)
     discover = load_pipeline(run_folder)
@@ -98,7 +81,7 @@ def outcomes(
 
 def _read(run: str, log: str, columns: _Columns, outcome_column: str | None) -> "EventLog":
     """The log with its labels, by the column named or by that of the run where the log has it."""
-    from hf_trace.hub.runs import recipe_of
+    from hf_trace.runs.folders import recipe_of
 
     known, contexts = recipe_of(run).get("outcome_column"), known_contexts(run)
     if outcome_column is not None or known is None:
@@ -112,7 +95,7 @@ def _read(run: str, log: str, columns: _Columns, outcome_column: str | None) -> 
 
 
 def _write(out: Path, found: Any) -> None:
-    from hf_trace.data.writing import atomic_path, write_json_lines
+    from hf_trace.logs.writing import atomic_path, write_json_lines
 
     if out.suffix.lower() == ".jsonl":
         write_json_lines(out, found if isinstance(found, list) else [found])
@@ -147,9 +130,7 @@ def _show_population(found: dict[str, Any]) -> None:
     for named in found["outcomes"][:5]:
         causes = named["causes"]
         title = f"causes of {named['outcome']} in {named['sequences']:,} sequences: {len(causes)}"
-        print_table(
-            title, list(_POPULATION.values()), [[row[key] for key in _POPULATION] for row in causes[:_SHOWN]]
-        )
+        print_table(title, list(_POPULATION.values()), [[row[key] for key in _POPULATION] for row in causes[:_SHOWN]])
     prediction = found["prediction"]
     if prediction is None:
         return
@@ -157,19 +138,13 @@ def _show_population(found: dict[str, Any]) -> None:
         f"how well {prediction['sequences']:,} labels are predicted",
         ["label", "base rate", "AUROC", "AUPRC"],
         [
-            [
-                name,
-                each["base_rate"],
-                *(float("nan") if each[key] is None else each[key] for key in ("auroc", "auprc")),
-            ]
+            [name, each["base_rate"], *(float("nan") if each[key] is None else each[key] for key in ("auroc", "auprc"))]
             for name, each in prediction["labels"].items()
         ],
     )
     say(f"log loss {prediction['log_loss']:.3f} nats, by base rates {prediction['base_rate_log_loss']:.3f}.")
     if prediction["log_loss"] > prediction["base_rate_log_loss"]:
-        warn(
-            "The model predicts the labels worse than their base rates: do not believe these causes. Train longer."
-        )
+        warn("The model predicts the labels worse than their base rates: do not believe these causes. Train longer.")
 
 
 def _show_instances(found: list[dict[str, Any]]) -> None:

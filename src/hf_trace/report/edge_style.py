@@ -1,7 +1,4 @@
-"""How an edge looks: width, colour and line say its strength, its direction and whether it is true.
-
-Where edges and nodes are placed is decided in ``node_link`` and ``timeline``.
-"""
+"""How an edge looks: width, colour and line say its strength, its direction and whether it is true."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -9,7 +6,7 @@ from typing import Any
 
 from matplotlib.lines import Line2D
 
-from hf_trace.data.graph import CausalGraph
+from hf_trace.graphs.graph import CausalGraph
 
 # Blue and vermilion of Okabe and Ito stay apart for every kind of colour blindness, and in grey.
 COLOURS = {"excites": "#0072B2", "inhibits": "#D55E00"}
@@ -91,11 +88,7 @@ def _missed(graph: CausalGraph, truth: CausalGraph | None) -> list[DrawnEdge]:
         return []
     found, nodes = _identities(graph, truth), set(graph.nodes)
     ends = [truth.ends(edge) for edge in truth.edges]
-    return [
-        DrawnEdge(pair, 1.2, FAINT, _MISSED_LINE, "")
-        for pair in ends
-        if pair not in found and set(pair) <= nodes
-    ]
+    return [DrawnEdge(pair, 1.2, FAINT, _MISSED_LINE, "") for pair in ends if pair not in found and set(pair) <= nodes]
 
 
 def _identities(graph: CausalGraph, other: CausalGraph) -> set[Hashable]:

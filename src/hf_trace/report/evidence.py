@@ -1,7 +1,4 @@
-"""What stands behind the edges of a graph over event types: examples, times between cause and effect, incidents.
-
-Collected while sequences are scored, in bounded memory. What a page makes of it is in ``page_document``.
-"""
+"""What stands behind the edges of a graph over event types: examples, times between cause and effect, incidents."""
 
 import heapq
 from collections import Counter
@@ -10,30 +7,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hf_trace.causal.graphs import direction
-from hf_trace.causal.pairs import PairScores
-from hf_trace.causal.thresholds import Threshold
-from hf_trace.data.graph import CausalGraph
-from hf_trace.data.sequence import EventSequence
+from hf_trace.discovery.pair_graphs import direction
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.thresholds import Threshold
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.sequence import EventSequence
 
 Pair = tuple[str, str]
-
 # Upper ends of the bins of the time from cause to effect, in seconds; the first bin holds ties alone.
-LAG_SECONDS = (
-    0.0,
-    1e-3,
-    0.01,
-    0.1,
-    1.0,
-    10.0,
-    60.0,
-    600.0,
-    3600.0,
-    21_600.0,
-    86_400.0,
-    604_800.0,
-    2_592_000.0,
-)
+LAG_SECONDS = (0.0, 1e-3, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0)
 _EXAMPLES = 3
 _AROUND = 2
 _LONGEST_EXCERPT = 14
@@ -135,10 +117,7 @@ class EvidenceCollector:
 
     def add_graph(self, sequence: EventSequence, graph: CausalGraph) -> None:
         """Add the instance graph of one sequence."""
-        self._add(
-            sequence,
-            [Link(*graph.ends(edge), edge.get("cmi"), edge.get("direction")) for edge in graph.edges],
-        )
+        self._add(sequence, [Link(*graph.ends(edge), edge.get("cmi"), edge.get("direction")) for edge in graph.edges])
 
     def examples(self, pair: Pair) -> list[Example]:
         """The strongest examples of a pair, at most three, each from a sequence of its own."""
@@ -148,11 +127,7 @@ class EvidenceCollector:
     def seconds(self, pair: Pair) -> list[int]:
         """How often the pair carried an edge over a time of each bin of ``LAG_SECONDS``; the last bin is open."""
         found = self._pairs.get(pair)
-        return (
-            []
-            if found is None or not found.seconds
-            else [found.seconds[i] for i in range(len(LAG_SECONDS) + 1)]
-        )
+        return [] if found is None or not found.seconds else [found.seconds[i] for i in range(len(LAG_SECONDS) + 1)]
 
     @property
     def incidents(self) -> list[Incident]:

@@ -1,7 +1,4 @@
-"""A causal graph as a picture file.
-
-Draws what the graph says and computes nothing: arrows, widths and colours come from its edge records.
-"""
+"""A causal graph as a picture file."""
 
 import logging
 import os
@@ -13,12 +10,11 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hf_trace.data.graph import CausalGraph
-from hf_trace.data.writing import atomic_path
 from hf_trace.errors import OutputError, SettingsError
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.writing import atomic_path
+from hf_trace.report.drawing import Scale, draw_timeline, draw_types, drawn_nodes, timeline_size
 from hf_trace.report.edge_style import INK, drawn_edges, legend_lines
-from hf_trace.report.node_link import Scale, draw_types, drawn_nodes
-from hf_trace.report.timeline import draw_timeline, timeline_size
 
 _FOOT = 0.5
 _MOST_EDGES = 300
@@ -66,9 +62,7 @@ def draw_graph(
     if max_edges is not None and max_edges < 0:
         raise SettingsError(f"Got `max_edges` {max_edges}. Expected 0 or more.")
     with mpl.rc_context({"svg.hashsalt": "hf_trace", "text.usetex": False, "font.family": ["sans-serif"]}):
-        figure = _figure(
-            graph, graph.strongest(_MOST_EDGES if max_edges is None else max_edges), title, truth
-        )
+        figure = _figure(graph, graph.strongest(_MOST_EDGES if max_edges is None else max_edges), title, truth)
         with atomic_path(path) as unfinished:
             _write(figure, unfinished, suffix)
 
@@ -85,9 +79,7 @@ def _figure(whole: CausalGraph, graph: CausalGraph, title: str | None, truth: Ca
         draw_timeline(axes, nodes, edges, size, _FOOT)
     else:
         draw_types(axes, nodes, edges, scale, _FOOT)
-    _draw_margins(
-        axes, size, title, _note(whole, graph, len(nodes)), legend_lines(graph, truth) if edges else []
-    )
+    _draw_margins(axes, size, title, _note(whole, graph, len(nodes)), legend_lines(graph, truth) if edges else [])
     return figure
 
 
@@ -121,13 +113,9 @@ def _note(whole: CausalGraph, graph: CausalGraph, nodes: int) -> str:
     return "; ".join(parts)
 
 
-def _draw_margins(
-    axes: Any, size: tuple[float, float], title: str | None, note: str, legend: list[Any]
-) -> None:
+def _draw_margins(axes: Any, size: tuple[float, float], title: str | None, note: str, legend: list[Any]) -> None:
     if title:
-        axes.text(
-            0.25, size[1] - 0.2, title, fontsize=14, weight="bold", color=INK, va="top", parse_math=False
-        )
+        axes.text(0.25, size[1] - 0.2, title, fontsize=14, weight="bold", color=INK, va="top", parse_math=False)
     if note:
         axes.text(size[0] - 0.2, size[1] - 0.2, note, fontsize=9.5, color=INK, ha="right", va="top")
     if legend:

@@ -1,21 +1,215 @@
-"""A report as one HTML file that needs no network.
-
-What the page shows comes from ``page_document``; how it looks and behaves is in ``page_files``. Names of events are
-data: they travel as JSON and become text in the page, never markup.
-"""
+"""A causal graph with all that stands behind it as one HTML file that needs no network."""
 
 import base64
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from hf_trace.data.writing import atomic_path
+import networkx as nx
+
+from hf_trace.discovery.pair_graphs import summary_graph
 from hf_trace.errors import OutputError
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.graph_files import FORMAT, VERSION
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.logs.writing import atomic_path
+from hf_trace.report.evidence import EvidenceCollector, Example, Incident
+from hf_trace.report.layout import place_nodes
+from hf_trace.report.page_texts import assumptions, has_dates, log_facts, not_tested, type_counts
+
+_MOST_EDGES = 20_000
+_MOST_PLACED = 600
+_MOST_WITH_EXAMPLES = 1_000
+_SHAPE = (1.6, 1.0)
+_TIMES = ["same time", "to 1 ms", "to 10 ms", "to 0.1 s", "to 1 s", "to 10 s", "to 1 min", "to 10 min", "to 1 h",
+          "to 6 h", "to 1 day", "to 7 days", "to 30 days", "longer"]  # fmt: skip
+# Tables over all pairs of types, which a page does not show.
+_TABLES = ("scores", "baselines")
+
+
+def page_document(
+    graph: CausalGraph,
+    *,
+    log: EventLog | None = None,
+    analysed: EventLog | None = None,
+    evidence: EvidenceCollector | None = None,
+    command: str = "",
+    title: str = "Causal graph",
+) -> dict[str, Any]:
+    """Collect what a page shows of a graph.
+
+    Args:
+        graph: Any level. An instance graph is shown as a timeline and as the summary of its event types.
+        log: The log it was found in, for the summary and the counts of event types.
+        analysed: The sequences that were looked at, where those are others.
+        evidence: Examples, times and incidents; those of an instance graph are taken from it when left out.
+        command: How to make the page again.
+        title: Heading of the page.
+
+    Example:
+        >>> document = page_document(CausalGraph.from_edges([("disk full", "reboot")]))
+        >>> document["names"], document["edges"]["cause"]
+        (['disk full', 'reboot'], [0])
+    """
+    if evidence is None:
+        evidence = EvidenceCollector()
+        if graph.level == "instance":
+            evidence.add_graph(EventSequence(graph.events), graph)
+    typed = (_projected(graph) if graph.level == "instance" else graph).strongest(_MOST_EDGES)
+    names = list(typed.events) if len(typed.events) <= _MOST_EDGES else _joined(typed)
+    incidents = evidence.incidents
+    index = _index(names, incidents, evidence, typed.edges)
+    metadata = {key: value for key, value in graph.metadata.items() if key not in _TABLES}
+    settings = metadata.get("settings", {})
+    counts = {} if log is None else type_counts(log)
+    return {
+        "format": "hf_trace.page",
+        "graph_format": [FORMAT, VERSION],
+        "title": title,
+        "level": graph.level,
+        "names": list(index),
+        "types": len(names),
+        "counts": [counts.get(name) for name in index] if counts else None,
+        "places": _places(typed, index),
+        "found": len(graph) if graph.level != "instance" else len(typed),
+        "edges": _columns(typed.edges, index),
+        "times": _TIMES,
+        "time_lags": {str(number): bins for number, bins in _time_lags(typed, evidence).items()},
+        "examples": {str(number): found for number, found in _examples(typed, evidence, index).items()},
+        "incidents": [_incident(each, index) for each in incidents],
+        "dates": log is not None and has_dates(log),
+        "log": [] if log is None else log_facts(log, analysed),
+        "oracle": metadata.get("oracle", {}),
+        "assumptions": assumptions(graph, settings),
+        "not_tested": not_tested(graph, settings),
+        "metadata": metadata,
+        "command": command,
+    }
+
+
+def _projected(graph: CausalGraph) -> CausalGraph:
+    """Put an instance graph on event types, whatever its edges leave out."""
+    defaults = [{"cmi": 0.0, "lag": edge["effect_position"] - edge["cause_position"]} for edge in graph.edges]
+    signs = [{"gain": -1.0 if edge.get("direction") == "inhibits" else 1.0} for edge in graph.edges]
+    filled = tuple({**d, **s, **edge} for d, s, edge in zip(defaults, signs, graph.edges, strict=True))
+    return summary_graph(replace(graph, edges=filled), self_loops=True)
+
+
+def _joined(graph: CausalGraph) -> list[str]:
+    return list(dict.fromkeys(name for edge in graph.edges for name in graph.ends(edge)))
+
+
+def _index(
+    names: Sequence[str], incidents: Sequence[Incident], evidence: EvidenceCollector, edges: Sequence[Mapping[str, Any]]
+) -> dict[str, int]:
+    """Number the event types: those of the graph first, then those that only sequences show."""
+    seen = dict.fromkeys(names)
+    for incident in incidents:
+        seen.update(dict.fromkeys(incident.events))
+    for edge in edges[:_MOST_WITH_EXAMPLES]:
+        for example in evidence.examples((edge["cause"], edge["effect"])):
+            seen.update(dict.fromkeys(example.events))
+    return {name: number for number, name in enumerate(seen)}
+
+
+def _strongest_first(graph: CausalGraph) -> list[dict[str, Any]]:
+    return sorted(graph.edges, key=lambda edge: -abs(edge.get("cmi") or 0.0))
+
+
+def _columns(edges: Sequence[Mapping[str, Any]], index: Mapping[str, int]) -> dict[str, list[Any]]:
+    """One list per key of the edge records, which is far shorter than one record per edge."""
+    keys = dict.fromkeys(key for edge in edges for key in edge)
+    columns = {key: [_rounded(edge.get(key)) for edge in edges] for key in keys if key not in ("cause", "effect")}
+    return {end: [index[edge[end]] for edge in edges] for end in ("cause", "effect")} | columns
+
+
+def _rounded(value: Any) -> Any:
+    """Six digits of a number; nothing for one that JSON cannot hold."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if isfinite(value) else None
+
+
+def _places(graph: CausalGraph, index: Mapping[str, int]) -> list[list[float] | None]:
+    """Where event types stand, from 0 to 1 on both axes; None for those that are in the table only."""
+    backbone = _backbone(graph)
+    degrees = {node: len(set(nx.all_neighbors(backbone, node))) for node in backbone}
+    kept = sorted(backbone, key=lambda node: (degrees[node] == 0, -degrees[node]))[:_MOST_PLACED]
+    drawn: nx.DiGraph[Any] = nx.DiGraph()
+    drawn.add_nodes_from(sorted(kept, key=lambda node: index[str(node)]))
+    chosen = set(kept)
+    drawn.add_edges_from(ends for ends in backbone.edges if chosen.issuperset(ends))
+    width, height = _SHAPE
+    found = place_nodes(drawn, width * 10, height * 10)
+    places = {name: [round(x / width / 10, 4), round(1 - y / height / 10, 4)] for name, (x, y) in found.items()}
+    return [places.get(name) for name in index]
+
+
+def _backbone(graph: CausalGraph) -> Any:
+    """The edges that decide the places: the strongest, and of every event type the strongest in and out."""
+    backbone: nx.DiGraph[Any] = nx.DiGraph()
+    backbone.add_nodes_from(graph.events)
+    most = 2 * len(graph.events)
+    met: set[tuple[str, str]] = set()
+    for number, edge in enumerate(_strongest_first(graph)):
+        ends = {("out", edge["cause"]), ("in", edge["effect"])}
+        if number < most or not ends <= met:
+            backbone.add_edge(edge["cause"], edge["effect"])
+        met |= ends
+    return backbone
+
+
+def _time_lags(graph: CausalGraph, evidence: EvidenceCollector) -> dict[int, list[int]]:
+    found = {n: evidence.seconds((edge["cause"], edge["effect"])) for n, edge in enumerate(graph.edges)}
+    return {number: bins for number, bins in found.items() if any(bins)}
+
+
+def _examples(
+    graph: CausalGraph, evidence: EvidenceCollector, index: Mapping[str, int]
+) -> dict[int, list[dict[str, Any]]]:
+    strongest = sorted(range(len(graph)), key=lambda n: -abs(graph.edges[n].get("cmi") or 0.0))
+    found = {}
+    for number in sorted(strongest[:_MOST_WITH_EXAMPLES]):
+        edge = graph.edges[number]
+        examples = evidence.examples((edge["cause"], edge["effect"]))
+        if examples:
+            found[number] = [_example(each, index) for each in examples]
+    return found
+
+
+def _example(example: Example, index: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "sequence": example.sequence,
+        "positions": [example.link.cause, example.link.effect],
+        "times": example.times,
+        "cmi": _rounded(example.link.cmi),
+        "start": example.start,
+        "events": [index[name] for name in example.events],
+    }
+
+
+def _incident(incident: Incident, index: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "sequence": incident.sequence,
+        "start": incident.start,
+        "length": incident.length,
+        "events": [index[name] for name in incident.events],
+        "times": incident.timestamps,
+        "found": incident.found,
+        "links": [
+            [link.cause - incident.start, link.effect - incident.start, _rounded(link.cmi), link.direction]
+            for link in incident.links
+        ],
+    }
+
 
 SUFFIXES = (".html", ".htm")
 # In the order in which they are joined to one script.
@@ -34,9 +228,7 @@ def write_page(path: str | os.PathLike[str], document: Mapping[str, Any]) -> Non
         OutputError: If the suffix is another or the place cannot be written.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
-        raise OutputError(
-            f"Cannot write a page to '{path}'. Expected a name that ends in {', '.join(SUFFIXES)}."
-        )
+        raise OutputError(f"Cannot write a page to '{path}'. Expected a name that ends in {', '.join(SUFFIXES)}.")
     text = page_text(document)
     with atomic_path(path) as unfinished:
         # A name with half a surrogate pair becomes the JSON escape of it.
@@ -52,12 +244,7 @@ def page_text(document: Mapping[str, Any]) -> str:
     """
     style = _file("page.css")
     script = '(() => {\n"use strict";\n' + "\n".join(_file(f"{name}.js") for name in _SCRIPTS) + "})();\n"
-    parts = {
-        "policy": _policy(style, script),
-        "style": style,
-        "script": script,
-        "document": _embedded(document),
-    }
+    parts = {"policy": _policy(style, script), "style": style, "script": script, "document": _embedded(document)}
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("page.html"))
 
 
@@ -73,9 +260,7 @@ def _embedded(document: Mapping[str, Any]) -> str:
 
 def _policy(style: str, script: str) -> str:
     """Allow this style and this script, and nothing from elsewhere."""
-    return (
-        f"default-src 'none'; img-src data: blob:; style-src {_digest(style)}; script-src {_digest(script)}"
-    )
+    return f"default-src 'none'; img-src data: blob:; style-src {_digest(style)}; script-src {_digest(script)}"
 
 
 def _digest(text: str) -> str:

@@ -1,1 +1,0 @@
-"""Estimators, graphs and the numbers that judge them. No models, no tokenizers."""

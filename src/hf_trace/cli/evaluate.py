@@ -1,0 +1,26 @@
+"""``hf-trace evaluate``: a graph beside a known one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hf_trace.cli.console import print_comparison, print_json
+from hf_trace.cli.options import Json, Seed
+
+
+def evaluate(
+    graph: Annotated[Path, typer.Argument(help="A graph written by `discover`.")],
+    truth: Annotated[Path, typer.Argument(help="JSON, GraphML, GML, edge-list CSV or .npy adjacency.")],
+    seed: Seed = 0,
+    json_output: Json = False,
+) -> None:
+    """Compare a graph with a known one, beside the base rate and trivial baselines."""
+    from hf_trace.graphs.graph import CausalGraph
+    from hf_trace.graphs.metrics import evaluate_graph
+
+    comparison = evaluate_graph(CausalGraph.load(graph), CausalGraph.load(truth))
+    if json_output:
+        print_json(comparison.to_dict())
+    else:
+        print_comparison(comparison)

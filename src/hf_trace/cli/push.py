@@ -1,0 +1,94 @@
+"""``hf-trace push``: a run, a simulated world or an event log to the Hub."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hf_trace.cli.console import print_json, print_table, say
+from hf_trace.cli.inputs import quieten_host, read_events
+from hf_trace.cli.options import Case, Contexts, Event, Json, Query, Time, TimeUnit
+
+if TYPE_CHECKING:
+    from hf_trace.publishing.publication import Publication
+
+_TRUTH = "truth.json"
+
+
+def push(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, simulated world, or with --dataset a log.")],
+    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="ORG/NAME on the Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Only its owners see a new repository.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go where; nothing is sent.")] = False,
+    dataset: Annotated[bool, typer.Option("--dataset", help="RUN is an event log: publish its events.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Replace what is in a repository of yours that exists.")
+    ] = False,
+    graph: Annotated[
+        Path | None, typer.Option("--graph", help="Graph to publish with it: discovered, or of a log the known one.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Licence for the card, as the Hub spells it (mit, apache-2.0).")
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", help="For the card: where the data are from.")] = None,
+    case_column: Case = None,
+    event_column: Event = None,
+    time_column: Time = None,
+    context_column: Contexts = None,
+    query: Query = None,
+    time_unit: TimeUnit = "s",
+    json_output: Json = False,
+) -> None:
+    """Publish a run on the Hub as a model, or a simulated world or event log as a data set, with its card."""
+    quieten_host()
+    from hf_trace.publishing.data_sets import is_world, log_publication, world_publication
+    from hf_trace.publishing.publication import run_publication
+    from hf_trace.publishing.upload import check_repo_id, publish
+
+    check_repo_id(repo_id)
+    if is_world(run):
+        publication = world_publication(run, repo_id, licence=licence)
+    elif dataset:
+        columns = (case_column, event_column, time_column, query, time_unit)
+        log = read_events(run, *columns, contexts=context_column or ())
+        truth = graph or (Path(run) / _TRUTH if (Path(run) / _TRUTH).exists() else None)
+        publication = log_publication(log, repo_id, truth=truth, licence=licence, data=data)
+    else:
+        publication = run_publication(run, repo_id, graph=graph, licence=licence, data=data)
+    if not json_output:
+        _say_what(publication, private=private)
+    if dry_run and not json_output:
+        _list(publication)
+    address = None if dry_run else publish(publication, private=private, update=update)
+    if json_output:
+        print_json({
+            "repo_id": repo_id, "kind": publication.kind, "private": private, "files": publication.sizes(),
+            "left_out": list(publication.left_out), "address": address,
+        })  # fmt: skip
+    elif address is None:
+        say("Nothing was sent (--dry-run).")
+    else:
+        say(f"Published: {address}")
+
+
+def _say_what(publication: "Publication", *, private: bool) -> None:
+    kind = "data set" if publication.kind == "dataset" else publication.kind
+    sizes = publication.sizes().values()
+    who = "private" if private else "public"
+    say(f"{publication.repo_id}: a {who} {kind}, {len(sizes)} files, {_size(sum(sizes))}")
+
+
+def _list(publication: "Publication") -> None:
+    rows = [[name, _size(size)] for name, size in publication.sizes().items()]
+    print_table(publication.repo_id, ["file", "size"], rows)
+    if left := publication.left_out:
+        shown = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        say(f"Stays here: {shown}")
+
+
+def _size(count: int | float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

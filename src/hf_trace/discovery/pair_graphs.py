@@ -1,0 +1,118 @@
+"""From scored pairs of one sequence to its instance graph and its summary graph."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.thresholds import Threshold
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.knowledge import Pair
+from hf_trace.logs.sequence import EventSequence
+
+
+def strongest_scores(sequence: EventSequence, scores: PairScores, pairs: Iterable[Pair]) -> dict[Pair, float]:
+    """Largest ``cmi`` over the tested positions of each pair of types; pairs without any are left out."""
+    events = np.array(sequence.events, dtype=object)
+    cause, effect = events[scores.cause_position], events[scores.effect_position]
+    tested = {pair: scores.cmi[(cause == pair[0]) & (effect == pair[1])] for pair in pairs}
+    return {pair: float(values.max()) for pair, values in tested.items() if len(values)}
+
+
+def direction(gain: float) -> str:
+    """How a cause acts: it ``excites`` an effect that it makes more likely, else it ``inhibits``.
+
+    Example:
+        >>> direction(-0.2)
+        'inhibits'
+    """
+    return "excites" if gain >= 0 else "inhibits"
+
+
+def instance_graph(sequence: EventSequence, scores: PairScores, threshold: Threshold) -> CausalGraph:
+    """Which events of one sequence caused which.
+
+    Args:
+        sequence: The events, with timestamps if lags in seconds are wanted.
+        scores: Its tested pairs.
+        threshold: What makes a pair an edge.
+
+    Returns:
+        A graph over positions, edges in the order of their causes. Between events at the same time that were scored
+        in both orders an edge is ``undirected``, with ``order_difference`` (nats) and its ``order_error``.
+    """
+    kept = threshold.keep(scores).nonzero()[0]
+    edges = tuple(_edge(sequence, scores, int(index)) for index in kept)
+    confidence = threshold.confidence(scores)
+    if confidence is not None:
+        sure = confidence[kept].tolist()
+        edges = tuple({**edge, "confidence": each} for edge, each in zip(edges, sure, strict=True))
+    return CausalGraph("instance", sequence.events, edges)
+
+
+def _edge(sequence: EventSequence, scores: PairScores, index: int) -> dict[str, Any]:
+    cause, effect = int(scores.cause_position[index]), int(scores.effect_position[index])
+    edge: dict[str, Any] = {
+        "cause": sequence.events[cause],
+        "effect": sequence.events[effect],
+        "cause_position": cause,
+        "effect_position": effect,
+        "lag": effect - cause,
+        "cmi": float(scores.cmi[index]),
+        "standard_error": float(scores.standard_error[index]),
+        "gain": float(scores.gain[index]),
+        "direction": direction(scores.gain[index]),
+    }
+    if sequence.timestamps is not None:
+        edge["lag_seconds"] = sequence.timestamps[effect] - sequence.timestamps[cause]
+    if scores.order_difference is not None and scores.order_error is not None and scores.tied[index]:
+        edge["undirected"] = True
+        edge["order_difference"] = float(scores.order_difference[index])
+        edge["order_error"] = float(scores.order_error[index])
+    return edge
+
+
+def summary_graph(instance: CausalGraph, *, self_loops: bool = False) -> CausalGraph:
+    """Project an instance graph on event types: an edge wherever some pair of positions carries it.
+
+    Args:
+        instance: A graph over positions.
+        self_loops: Whether to keep edges from a type to itself.
+
+    Returns:
+        A graph over the event types of the sequence. ``cmi`` is the largest over the carrying pairs, as is
+        ``confidence`` where there is one; ``lags`` are theirs (events), ``support`` counts them.
+
+    Example:
+        >>> edge = {"cause": "a", "effect": "b", "cause_position": 0, "effect_position": 1}
+        >>> edge |= {"lag": 1, "cmi": 0.3, "gain": 0.2}
+        >>> summary_graph(CausalGraph("instance", ("a", "b"), (edge,))).edges[0]["support"]
+        1
+    """
+    pairs = sorted((edge for edge in instance.edges if self_loops or edge["cause"] != edge["effect"]), key=_names)
+    edges = tuple(_merged(list(group)) for _, group in groupby(pairs, key=_names))
+    return CausalGraph("summary", tuple(dict.fromkeys(instance.events)), edges)
+
+
+def _names(edge: dict[str, Any]) -> tuple[str, str]:
+    return edge["cause"], edge["effect"]
+
+
+def _merged(edges: list[dict[str, Any]]) -> dict[str, Any]:
+    sure = [edge["confidence"] for edge in edges if "confidence" in edge]
+    return {
+        "cause": edges[0]["cause"],
+        "effect": edges[0]["effect"],
+        "cmi": max(edge["cmi"] for edge in edges),
+        **({"confidence": max(sure)} if sure else {}),
+        **({"undirected": True} if all(edge.get("undirected") for edge in edges) else {}),
+        "direction": direction(_total(edge["gain"] for edge in edges)),
+        "lags": sorted({edge["lag"] for edge in edges}),
+        "support": len(edges),
+    }
+
+
+def _total(values: Iterable[float]) -> float:
+    return float(sum(values))

@@ -1,0 +1,209 @@
+"""Population pools in files, to which new sequences are added: a zip archive of Parquet tables."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_trace.discovery.population.pool import PoolState, PopulationPool
+from hf_trace.discovery.population.sums import COLUMNS as TIES
+from hf_trace.discovery.population.sums import PAIR, SUMS
+from hf_trace.discovery.thresholds import parse_threshold
+from hf_trace.errors import GraphFormatError, SettingsError, first_line, preview
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.writing import atomic_path
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+
+FORMAT = "hf_trace.population_pool"
+VERSION = 1
+_COLUMNS = {
+    "sequences": ["id", "events", "context"],
+    "sums": SUMS,
+    "lags": [*PAIR, "lag", "size"],
+    "seconds": [*PAIR, "seconds", "size"],
+    "ties": TIES,
+}
+
+
+def save_pool(state: PoolState, made_by: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a pool, the whole file or nothing.
+
+    Args:
+        state: The pool.
+        made_by: Whatever must be the same when it goes on, as JSON can hold it.
+        path: Name of the file.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    document = {"format": FORMAT, "version": VERSION, "event_types": list(state.event_types), "made_by": made_by}
+    contexts = [json.dumps(context, ensure_ascii=False) for context in state.contexts]
+    sequences = pd.DataFrame({"id": list(state.ids), "events": list(state.events), "context": contexts})
+    tables = {
+        "sequences": sequences,
+        "sums": state.by_sequence,
+        "lags": state.lags,
+        "seconds": state.seconds,
+        "ties": state.ties,
+    }
+    with atomic_path(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
+        archive.writestr("pool.json", json.dumps(document, ensure_ascii=False, indent=1))
+        for name, table in tables.items():
+            written = table if len(table.columns) else pd.DataFrame(columns=_COLUMNS[name])
+            buffer = io.BytesIO()
+            pq.write_table(pa.Table.from_pandas(written, preserve_index=False), buffer)
+            archive.writestr(f"{name}.parquet", buffer.getvalue())
+
+
+def load_pool(path: str | os.PathLike[str]) -> tuple[PoolState, dict[str, Any]]:
+    """Read what ``save_pool`` wrote: the pool, and how it was made.
+
+    Raises:
+        GraphFormatError: If the file is something else, or was written by a newer version.
+    """
+    try:
+        with zipfile.ZipFile(Path(path)) as archive:
+            document = json.loads(archive.read("pool.json"))
+            version = document["version"] if document["format"] == FORMAT else None
+            if version != VERSION:
+                raise GraphFormatError(
+                    f"{str(path)!r} holds a {document['format']!r} of version {document['version']}, expected "
+                    f"{FORMAT!r} of version {VERSION}. Update hf_trace, or start a new pool."
+                )
+            tables = {name: _table(archive, name) for name in _COLUMNS}
+            sequences = tables["sequences"]
+            state = PoolState(
+                tuple(document["event_types"]),
+                tuple(sequences["id"]),
+                tuple(np.asarray(codes, dtype=np.int32) for codes in sequences["events"]),
+                tuple(tuple(map(tuple, json.loads(text))) for text in sequences["context"]),
+                tables["sums"],
+                tables["lags"],
+                tables["seconds"],
+                tables["ties"],
+            )
+            return state, document["made_by"]
+    except GraphFormatError:
+        raise
+    except (OSError, zipfile.BadZipFile, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise GraphFormatError(
+            f"{str(path)!r} cannot be read as a population pool ({first_line(error)}), expected a file that "
+            "`hf-trace discover --update` wrote. Name another file to start a new pool."
+        ) from error
+
+
+def _table(archive: zipfile.ZipFile, name: str) -> pd.DataFrame:
+    table: pd.DataFrame = pq.read_table(io.BytesIO(archive.read(f"{name}.parquet"))).to_pandas()
+    return table[_COLUMNS[name]]
+
+
+@dataclass(frozen=True)
+class StoredPool:
+    """A pool and the sequences that are still to be added to it.
+
+    Attributes:
+        path: Its file.
+        pool: What was pooled so far.
+        new: Sequences of the log that are not in it.
+        known: How many of the log are.
+        made_by: What must be the same for the pool to go on: settings, and a digest of the model.
+    """
+
+    path: Path
+    pool: PopulationPool
+    new: EventLog
+    known: int
+    made_by: dict[str, Any]
+
+    def save(self) -> None:
+        """Write the pool with all that was added.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        save_pool(self.pool.state(), self.made_by, self.path)
+
+
+def open_pool(
+    discover: CausalDiscoveryPipeline, log: EventLog, path: str | PathLike[str], **parameters: Any
+) -> StoredPool:
+    """Read the pool of a file, or start one where there is none.
+
+    Args:
+        discover: The pipeline that scores the new sequences.
+        log: Sequences; those that are in the pool already are left out.
+        path: The file.
+        parameters: Call parameters of the pipeline.
+
+    Raises:
+        GraphFormatError: If the file is no pool.
+        SettingsError: If its sequences were scored by another model or with other settings, or a sequence of the log
+            has the name of one in the pool but other events.
+    """
+    path = Path(path)
+    preprocess, forward, _ = discover._merged_parameters({**parameters, "level": "population"})
+    settings = forward["settings"]
+    digests = [_digest(discover.model)]
+    if parse_threshold(settings.threshold).has_confidence:
+        digests += [_digest(member.model) for member in discover.members]
+    made_by = {**settings.to_dict(), **preprocess, "model": " ".join(digests)}
+    threshold = parse_threshold(settings.threshold)
+    if not path.exists():
+        pool = PopulationPool(threshold, self_loops=settings.self_loops, keep_sequences=True)
+        return StoredPool(path, pool, log, 0, made_by)
+    state, earlier = load_pool(path)
+    _refuse_other(path, earlier, made_by)
+    pool = PopulationPool.from_state(threshold, state, self_loops=settings.self_loops)
+    new = _new_sequences(state, log)
+    return StoredPool(path, pool, log.select(new), len(log) - len(new), made_by)
+
+
+def _new_sequences(state: PoolState, log: EventLog) -> list[int]:
+    """Indices of the sequences that are not in the pool."""
+    code = {name: number for number, name in enumerate(state.event_types)}
+    codes = np.array([code.get(name, -1) for name in log.event_types], dtype=np.int64)
+    known = dict(zip(state.ids, state.events, strict=True))
+    new, changed = [], []
+    for index, name in enumerate(log.ids):
+        if name not in known:
+            new.append(index)
+        elif not np.array_equal(known[name], codes[log.codes[log.offsets[index] : log.offsets[index + 1]]]):
+            changed.append(name)
+    if changed:
+        noun = "sequence has" if len(changed) == 1 else "sequences have"
+        raise SettingsError(
+            f"{len(changed)} {noun} the name of one in the pool but other events: {preview(changed)}. A pool adds "
+            "sequences and cannot replace them: start a new one, or give new sequences names of their own."
+        )
+    return new
+
+
+def _refuse_other(path: Path, earlier: Mapping[str, Any], made_by: Mapping[str, Any]) -> None:
+    for name in dict.fromkeys([*made_by, *earlier]):
+        was, now = earlier.get(name), made_by.get(name)
+        if was != now:
+            found = f"another {name}" if name in ("model", "knowledge") else f"{name} {was!r}, not {now!r}"
+            raise SettingsError(
+                f"The pool {str(path)!r} was made with {found}, expected the same to add to it. Give the settings it "
+                "had, or start a new pool."
+            )
+
+
+def _digest(model: Any) -> str:
+    """A text that differs for other weights."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, values in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(values.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,237 @@
+"""What a population graph keeps of its sequences: sums over pairs of event types, and over pairs within ties."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_trace.discovery.pair_graphs import direction
+from hf_trace.discovery.population.frequencies import FrequencyRule, wilson_interval
+
+PAIR = ["cause", "effect"]
+COUNTS = ["tested", "edges", "timed_edges"]
+MEASURES = ["cmi", "edge_cmi", "edge_gain", "edge_confidence", "edge_seconds"]
+SUMS = ["sequence", *PAIR, *COUNTS, *MEASURES]
+# Of whole sequences: how many were tested, how many carry an edge.
+SEQUENCES = ["support", "edge_sequences"]
+_TYPES_BITS = 32
+
+
+def sums_by_sequence(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Sums of each pair of types in each sequence, one row each, ordered by sequence.
+
+    Args:
+        pairs: Tested pairs of positions: ``cause``, ``effect``, ``sequence``, ``cmi``, ``gain``, ``confidence``,
+            ``edge`` and ``seconds``.
+
+    Example:
+        >>> row = {"cause": 0, "effect": 1, "sequence": 7, "cmi": 0.5, "gain": 0.1, "confidence": np.nan}
+        >>> pairs = pd.DataFrame([row | {"edge": True, "seconds": 2.0}, row | {"edge": False, "seconds": 1.0}])
+        >>> sums_by_sequence(pairs)[["tested", "edges", "cmi", "edge_seconds"]].values.tolist()
+        [[2.0, 1.0, 1.0, 2.0]]
+    """
+    edge = pairs["edge"]
+    table = pairs[["sequence", *PAIR]].assign(
+        tested=1,
+        edges=edge.astype(np.int64),
+        timed_edges=(edge & pairs["seconds"].notna()).astype(np.int64),
+        cmi=pairs["cmi"],
+        edge_cmi=pairs["cmi"].where(edge, 0.0),
+        edge_gain=pairs["gain"].where(edge, 0.0),
+        edge_confidence=pairs["confidence"].where(edge, 0.0),
+        edge_seconds=pairs["seconds"].where(edge, 0.0),
+    )
+    return table.groupby(["sequence", *PAIR], as_index=False)[[*COUNTS, *MEASURES]].sum()
+
+
+def added(total: pd.DataFrame, by_sequence: pd.DataFrame) -> pd.DataFrame:
+    """Totals of each pair of types with those of more sequences, ordered by cause and effect.
+
+    Args:
+        total: What this function returned before, or an empty frame.
+        by_sequence: What ``sums_by_sequence`` returned.
+    """
+    more = by_sequence.drop(columns="sequence").assign(
+        support=1, edge_sequences=(by_sequence["edges"] > 0).astype(np.int64)
+    )
+    # The totals stand first: a fold goes on from them.
+    rows = pd.concat([total, more], ignore_index=True) if len(total) else more
+    keys, place = np.unique(pair_keys(rows), return_inverse=True)
+    sums = {name: np.bincount(place, rows[name], len(keys)).astype(np.int64) for name in [*COUNTS, *SEQUENCES]}
+    measures = {name: np.bincount(place, rows[name], len(keys)) for name in MEASURES}
+    ends = {"cause": keys >> _TYPES_BITS, "effect": keys & ((1 << _TYPES_BITS) - 1)}
+    return pd.DataFrame({**ends, **sums, **measures})
+
+
+def pair_keys(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """One number for cause and effect, ordered as the two."""
+    cause, effect = (rows[end].to_numpy(dtype=np.int64) for end in PAIR)
+    return np.asarray((cause << _TYPES_BITS) | effect)
+
+
+def counted_up(total: pd.DataFrame, more: pd.DataFrame, key: str) -> pd.DataFrame:
+    """How many edges of each pair of types have each value of ``key``, with those of ``more``.
+
+    Args:
+        total: What this function returned before, or an empty frame.
+        more: One row per pair of positions that carries an edge.
+        key: A column of ``more``.
+    """
+    sizes = more.groupby([*PAIR, key], as_index=False).size()
+    if total.empty:
+        return sizes
+    return pd.concat([total, sizes]).groupby([*PAIR, key], as_index=False).sum()
+
+
+class PairRows:
+    """The rows of each pair of types in a table that ``counted`` gave.
+
+    Example:
+        >>> rows = pd.DataFrame({"cause": [0, 0, 2], "effect": [1, 1, 0], "lag": [1, 3, 1], "size": [5, 1, 2]})
+        >>> PairRows(rows).of(0, 1)["lag"].tolist(), len(PairRows(rows).of(1, 0))
+        ([1, 3], 0)
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
+        self._keys = pair_keys(table) if len(table) else np.empty(0, dtype=np.int64)
+
+    def of(self, cause: int, effect: int) -> pd.DataFrame:
+        """Rows of one pair; none where there are none."""
+        key = (cause << _TYPES_BITS) | effect
+        start, stop = np.searchsorted(self._keys, [key, key + 1]).tolist()
+        return self._table.iloc[start:stop]
+
+
+def two_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers rounded to two significant digits, so that few different ones remain.
+
+    Example:
+        >>> two_digits(np.array([0.0, 47.0, 1234.0, 0.00567, np.nan])).tolist()
+        [0.0, 47.0, 1200.0, 0.0057, nan]
+    """
+    size = np.abs(values)
+    known = np.isfinite(size) & (size > 0)
+    texts = np.char.mod("%.1e", values[known])
+    rounded = np.where(np.isfinite(values), 0.0, np.nan)
+    rounded[known] = texts.astype(np.float64)
+    return rounded
+
+
+def quantile(values: NDArray[np.float64], counts: NDArray[np.int64], level: float) -> float:
+    """The least value that a share ``level`` of all does not exceed; ``values`` ascend.
+
+    Example:
+        >>> quantile(np.array([1.0, 2.0, 9.0]), np.array([5, 4, 1]), 0.9)
+        2.0
+    """
+    reached = np.cumsum(counts) >= level * np.sum(counts) - 1e-9
+    return float(values[int(np.argmax(reached))])
+
+
+# `first` and `second` are numbers of types, the smaller one first; `difference` is the cmi with that one first, less
+# the cmi of the other order.
+COLUMNS = ["sequence", "first", "second", "tested", "edges", "cmi", "gain", "difference"]
+
+
+def tie_sums(tied: pd.DataFrame) -> pd.DataFrame:
+    """Sums of each pair of types within ties in each sequence.
+
+    Args:
+        tied: One row per pair of positions: ``sequence``, ``cause``, ``effect``, ``cmi``, ``gain``, ``edge`` and
+            ``difference`` (of the order listed to the other).
+    """
+    turned = (tied["cause"] > tied["effect"]).to_numpy()
+    table = pd.DataFrame(
+        {
+            "sequence": tied["sequence"],
+            "first": np.minimum(tied["cause"], tied["effect"]),
+            "second": np.maximum(tied["cause"], tied["effect"]),
+            "tested": 1,
+            "edges": tied["edge"].astype(np.int64),
+            "cmi": tied["cmi"],
+            "gain": tied["gain"],
+            "difference": tied["difference"].where(~turned, -tied["difference"]),
+        }
+    )
+    return table.groupby(["sequence", "first", "second"], as_index=False).sum()[COLUMNS]
+
+
+def tie_edges(
+    sums: pd.DataFrame, edges: Sequence[dict[str, Any]], names: Sequence[str], rule: FrequencyRule, min_support: int
+) -> list[dict[str, Any]]:
+    """The edges of a population with what ties say.
+
+    Args:
+        sums: All rows that ``tie_sums`` gave.
+        edges: Edges between events at different times.
+        names: Names of the types.
+        rule: What makes a pair an edge.
+        min_support: Least number of sequences in which a pair must have shared a time.
+
+    Returns:
+        All edges; those that ties carry too have ``tied_share`` (of the pairs of positions that carry them). Pairs that
+        are carried within ties alone follow, marked ``undirected``. ``order_difference`` is by how much the cmi is
+        larger with the cause listed first, in nats, ``order_error`` its standard error over sequences.
+    """
+    if sums.empty:
+        return list(edges)
+    totals = _totals(sums)
+    support, carried = (totals[name].to_numpy(dtype=np.int64) for name in ("support", "carried"))
+    kept = rule.keep(carried, support, np.zeros_like(support)) & (support >= min_support)
+    found = {(names[row["first"]], names[row["second"]]): row for row in totals[kept].to_dict("records")}
+    marked = [_marked(edge, found) for edge in edges]
+    directed = {frozenset((edge["cause"], edge["effect"])) for edge in edges}
+    return marked + [_undirected(pair, row) for pair, row in found.items() if frozenset(pair) not in directed]
+
+
+def _totals(sums: pd.DataFrame) -> pd.DataFrame:
+    rows = sums.assign(
+        support=1, carried=(sums["edges"] > 0).astype(np.int64), mean=sums["difference"] / sums["tested"]
+    )
+    grouped = rows.groupby(["first", "second"], as_index=False)
+    totals = grouped[["tested", "edges", "cmi", "gain", "support", "carried"]].sum()
+    low, high = wilson_interval(totals["carried"], totals["support"])
+    return totals.assign(
+        order_difference=grouped["mean"].mean()["mean"],
+        order_error=grouped["mean"].std()["mean"] / np.sqrt(totals["support"]),
+        frequency_low=low,
+        frequency_high=high,
+    )
+
+
+def _marked(edge: dict[str, Any], found: Mapping[tuple[str, str], Mapping[Any, Any]]) -> dict[str, Any]:
+    forward, backward = found.get((edge["cause"], edge["effect"])), found.get((edge["effect"], edge["cause"]))
+    row = forward or backward
+    if row is None:
+        return edge
+    apart = sum(edge.get("lag_counts", {}).values())
+    return {**edge, "tied_share": row["edges"] / max(1, row["edges"] + apart), **_order(row, 1.0 if forward else -1.0)}
+
+
+def _undirected(pair: tuple[str, str], row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        "cause": pair[0],
+        "effect": pair[1],
+        "undirected": True,
+        "cmi": row["cmi"] / row["tested"],
+        "direction": direction(row["gain"]),
+        "frequency": row["carried"] / row["support"],
+        "frequency_low": row["frequency_low"],
+        "frequency_high": row["frequency_high"],
+        "support": row["support"],
+        "lags": [],
+        "tied_share": 1.0,
+        **_order(row, 1.0),
+    }
+
+
+def _order(row: Mapping[Any, Any], sign: float) -> dict[str, float]:
+    return {"order_difference": sign * row["order_difference"], "order_error": row["order_error"]}
+
+
+def no_ties() -> pd.DataFrame:
+    """The sums of sequences without ties."""
+    return pd.DataFrame(columns=COLUMNS)

@@ -1,0 +1,313 @@
+"""Scores of a whole log, shard by shard, by one process or many, so that a run that is killed goes on where it was."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from hf_trace import __version__
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.errors import HfTraceError, ProcessError, SettingsError
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.logs.writing import atomic_path
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+from hf_trace.runs.folders import read_json, write_json
+from hf_trace.runs.processes import Processes, shared_out
+
+# Enough to share out among many processes, and few enough to be files.
+MOST_SHARDS = 1024
+_SEQUENCES = b"sequences"
+
+
+def sequence_costs(lengths: NDArray[np.int64], max_lag: int | None) -> NDArray[np.int64]:
+    """What scoring each sequence costs, about, in events read: itself once, and the tail of every replaced event.
+
+    Example:
+        >>> sequence_costs(np.array([1, 5, 5]), 2).tolist(), sequence_costs(np.array([5]), None).tolist()
+        ([1, 12, 12], [15])
+    """
+    reach = np.maximum(lengths - 1, 0) if max_lag is None else np.minimum(max_lag, np.maximum(lengths - 1, 0))
+    # Events with a full reach after them, and the last ones, of which each has one event less.
+    tails = (lengths - 1 - reach).clip(0) * reach + reach * (reach + 1) // 2
+    costs: NDArray[np.int64] = lengths + tails
+    return costs
+
+
+def cut_shards(costs: NDArray[np.int64], batch_size: int, most: int = MOST_SHARDS) -> list[range]:
+    """Consecutive sequences of about equal cost, in whole batches.
+
+    How a log is cut depends on the log alone, never on the number of processes: sequences are read together in the
+    same batches, and come out the same to the last bit, however many there are.
+
+    Args:
+        costs: Cost of every sequence.
+        batch_size: Sequences read together.
+        most: Shards at most, about.
+
+    Example:
+        >>> cut_shards(np.array([5, 5, 1, 1, 1, 1]), 2, most=4)
+        [range(0, 2), range(2, 6)]
+    """
+    starts = np.arange(0, len(costs), batch_size)
+    if not len(starts):
+        return []
+    before = np.cumsum(np.add.reduceat(costs, starts))
+    share = max(int(before[-1]) / most, 1.0)
+    # A batch belongs to the shard in which its last event lies.
+    number = np.ceil(before / share - 1e-9).astype(np.int64)
+    first = starts[np.flatnonzero(np.diff(number, prepend=-1))]
+    return [range(start, stop) for start, stop in zip(first, [*first[1:], len(costs)], strict=True)]
+
+
+def shard_file(folder: Path, number: int) -> Path:
+    """Where the scores of a shard lie."""
+    return folder / f"shard-{number:05d}.arrow"
+
+
+def write_scores(path: Path, scores: Sequence[PairScores]) -> None:
+    """Write the scores of some sequences, whole or not at all; every number is kept to the last bit."""
+    lengths = np.array([len(each) for each in scores], dtype=np.int64)
+    columns = {"": np.repeat(np.arange(len(scores)), lengths)}
+    oracles = max((len(each.by_oracle) for each in scores), default=0)
+    columns |= _columns(scores, "")
+    for number in range(oracles):
+        columns |= _columns([each.by_oracle[number] for each in scores], f"{number}.")
+    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    table = table.replace_schema_metadata({_SEQUENCES: json.dumps(len(scores)).encode()})
+    with atomic_path(path) as unfinished, pa.OSFile(str(unfinished), "wb") as sink:
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+            writer.write_table(table)
+
+
+def read_scores(path: Path) -> list[PairScores]:
+    """Read what ``write_scores`` wrote."""
+    with pa.OSFile(str(path), "rb") as source:
+        table = pa.ipc.open_file(source).read_all()
+    count = json.loads(table.schema.metadata[_SEQUENCES])
+    cuts = np.searchsorted(table[""].to_numpy(), np.arange(count + 1))
+    columns = {name: table[name].to_numpy() for name in table.column_names if name}
+    return [_scores(columns, slice(start, stop)) for start, stop in pairwise(cuts.tolist())]
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a shard was written and can be read."""
+    try:
+        with pa.OSFile(str(path), "rb") as source:
+            return _SEQUENCES in (pa.ipc.open_file(source).schema.metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _columns(scores: Sequence[PairScores], prefix: str) -> dict[str, NDArray[Any]]:
+    """All arrays of the scores, end to end."""
+    return {
+        prefix + name: np.concatenate([getattr(each, name) for each in scores])
+        for name in _arrays()
+        if scores and all(getattr(each, name) is not None for each in scores)
+    }
+
+
+def _arrays() -> Iterator[str]:
+    return (field.name for field in fields(PairScores) if field.name != "by_oracle")
+
+
+def _scores(columns: dict[str, NDArray[Any]], span: slice) -> PairScores:
+    own: dict[str, Any] = {name: values[span] for name, values in columns.items() if "." not in name}
+    oracles = sorted({int(name.partition(".")[0]) for name in columns if "." in name})
+    each: list[dict[str, Any]] = [
+        {name: columns[f"{number}.{name}"][span] for name in own if f"{number}.{name}" in columns} for number in oracles
+    ]
+    return PairScores(**own, by_oracle=tuple(PairScores(**arrays) for arrays in each))
+
+
+MANIFEST = "settings.json"
+# Where the work is done, which may change results in the last bits: kept from the start of a run to its end.
+_SURROUNDINGS = "surroundings"
+_SAMPLED_VALUES = 4096
+Advance = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class LongRun:
+    """Discovery over a log in shards that outlive the process.
+
+    Attributes:
+        discover: The pipeline.
+        log: The sequences.
+        folder: Where shards are kept.
+        parameters: Call parameters of the pipeline.
+        processes: Who works on it.
+    """
+
+    discover: CausalDiscoveryPipeline
+    log: EventLog
+    folder: Path
+    parameters: dict[str, Any]
+    processes: Processes = field(default_factory=Processes)
+
+    @cached_property
+    def shards(self) -> list[range]:
+        """Which sequences are scored together."""
+        _, forward, _ = self.discover._merged_parameters(self.parameters)
+        return cut_shards(self._sequence_costs, forward["batch_size"])
+
+    @cached_property
+    def costs(self) -> list[int]:
+        """What each shard costs, about."""
+        return [int(self._sequence_costs[shard.start : shard.stop].sum()) for shard in self.shards]
+
+    @cached_property
+    def _sequence_costs(self) -> NDArray[np.int64]:
+        return sequence_costs(self.log.sequence_lengths, self.discover.settings(**self.parameters).max_lag)
+
+    @property
+    def finished(self) -> int:
+        """How many shards have their scores on disk."""
+        return sum(map(self._is_done, range(len(self.shards))))
+
+    def prepare(self, *, resume: bool) -> None:
+        """Make the folder, or check what lies in it; every process calls this.
+
+        Args:
+            resume: Go on with what an interrupted run of the same settings has left, where there is something.
+
+        Raises:
+            SettingsError: If the interrupted run had other settings.
+        """
+        here = self._settings()
+        if self.processes.is_main:
+            earlier = read_json(self.folder, MANIFEST)
+            if resume and earlier:
+                _refuse_other(earlier["settings"], here)
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir(parents=True)
+                write_json(self.folder / MANIFEST, {"settings": here, _SURROUNDINGS: self._surroundings()})
+        self.processes.wait()
+        kept = read_json(self.folder, MANIFEST)[_SURROUNDINGS]
+        oracles = [self.discover.oracle, *(self.discover.members if "members" in vars(self.discover) else [])]
+        for oracle in oracles:
+            oracle.budget = kept["memory_bytes"]
+        self.processes.wait()
+
+    def compute(self, advance: Advance = lambda _: None) -> None:
+        """Score what is not scored yet; every process calls this, and all leave it together.
+
+        Args:
+            advance: Called with the share of the work done by all processes, 0 to 1.
+
+        Raises:
+            ProcessError: If another process has ended, or this one fails beside others.
+        """
+        left = [number for number in range(len(self.shards)) if not self._is_done(number)]
+        self.processes.wait()  # all have seen the same shards before any writes another
+        mine = shared_out([self.costs[number] for number in left], self.processes.count)[self.processes.index]
+        total = max(1, sum(self.costs[number] for number in left))
+        waiting = dict.fromkeys(left)
+
+        def show(extra: float = 0.0) -> None:
+            for number in [number for number in waiting if shard_file(self.folder, number).exists()]:
+                del waiting[number]
+            if self.processes.is_main:
+                advance((total - sum(self.costs[number] for number in waiting) + extra) / total)
+
+        try:
+            for place in mine:
+                self._score(left[place], show)
+        except HfTraceError as error:
+            if self.processes.count == 1 or isinstance(error, ProcessError):
+                raise
+            raise ProcessError(f"Process {self.processes.index + 1} of {self.processes.count}: {error}") from error
+        self.processes.wait(show)
+
+    def __iter__(self) -> Iterator[tuple[EventSequence, PairScores]]:
+        """Every sequence with its scores, in the order of the log."""
+        for number, shard in enumerate(self.shards):
+            scores = read_scores(shard_file(self.folder, number))
+            yield from zip((self.log[index] for index in shard), scores, strict=True)
+
+    def _is_done(self, number: int) -> bool:
+        return is_whole(shard_file(self.folder, number))
+
+    def _score(self, number: int, show: Callable[[float], None]) -> None:
+        shard = self.shards[number]
+        lengths = self.log.sequence_lengths[shard.start : shard.stop]
+        done, scores = 0, []
+        for sequence, found in self.discover.scored(iter(self.log.select(list(shard))), **self.parameters):
+            scores.append(found)
+            done += len(sequence)
+            show(self.costs[number] * done / lengths.sum())
+        write_scores(shard_file(self.folder, number), scores)
+        show(0.0)
+
+    def _settings(self) -> dict[str, Any]:
+        """Everything that decides the result."""
+        preprocess, forward, options = self.discover._merged_parameters(self.parameters)
+        settings = {**preprocess, **options["settings"].to_dict(), **options, "batch_size": forward["batch_size"]}
+        del settings["settings"]
+        models = [self.discover.oracle.model]
+        if self.discover._oracles_asked(forward["settings"]) > 1:
+            models += [member.model for member in self.discover.members]
+        return settings | {
+            "log": log_digest(self.log),
+            "model": " ".join(map(model_digest, models)),
+            "dtype": str(self.discover.model.dtype),
+            "version of hf-trace": __version__,
+            "version of torch": torch.__version__,
+            "kind of device": self.discover.oracle.device.type,
+        }
+
+    def _surroundings(self) -> dict[str, Any]:
+        return {"memory_bytes": self.discover.oracle.budget}
+
+
+def _refuse_other(earlier: dict[str, Any], here: dict[str, Any]) -> None:
+    for name in [*here, *(name for name in earlier if name not in here)]:
+        was, now = earlier.get(name), here.get(name)
+        if was == now:
+            continue
+        found = f"another {name}" if name in ("log", "model", "knowledge") else f"{name} {was!r}, now it is {now!r}"
+        raise SettingsError(
+            f"The interrupted run had {found}, expected the same to go on with it. Give the settings it had, or leave "
+            "out `--resume` to start over."
+        )
+
+
+def log_digest(log: EventLog) -> str:
+    """A short text that differs wherever two logs do.
+
+    Example:
+        >>> log = EventLog.from_sequences([EventSequence(("a",))])
+        >>> log_digest(log) == log_digest(log.select([0]))
+        True
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (log.codes, log.offsets, *([] if log.timestamps is None else [log.timestamps])):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    for names in (log.event_types, log.ids, [repr(context) for context in log.contexts]):
+        digest.update("\0".join(f"{len(name)}:{name}" for name in names).encode())
+    return digest.hexdigest()
+
+
+def model_digest(model: PreTrainedModel) -> str:
+    """A short text that differs for models of other shapes or weights; of large weights some values are looked at."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, parameter in sorted(model.state_dict().items()):
+        values = parameter.flatten()
+        some = values[:: max(1, values.numel() // _SAMPLED_VALUES)]
+        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+        digest.update(some.float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

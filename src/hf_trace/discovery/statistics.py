@@ -1,0 +1,137 @@
+"""How much the probability of an event moves when an earlier event is replaced."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Observed = Float[Tensor, "cause effect"]
+Replaced = Float[Tensor, "cause sample effect"]
+LogWeights = Float[Tensor, "cause sample"]
+# A log-probability in float32 is no closer to 0 than this; below it 1 - p is rounding.
+_CLOSEST_TO_ONE = -1e-12
+
+
+def bernoulli_kl(log_p: Float[Tensor, "*shape"], log_r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Kullback-Leibler divergence of two Bernoulli variables, in nats, from log-probabilities.
+
+    .. math:: p \ln\frac{p}{r} + (1-p) \ln\frac{1-p}{1-r}
+
+    Example:
+        >>> p, r = torch.tensor([0.5]), torch.tensor([0.25])
+        >>> round(bernoulli_kl(p.log(), r.log()).item(), 6)  # 0.5 ln 2 + 0.5 ln (2/3)
+        0.143841
+    """
+    log_p = log_p.double().clamp(max=_CLOSEST_TO_ONE)
+    log_r = log_r.double().clamp(max=_CLOSEST_TO_ONE)
+    happens = log_p.exp() * (log_p - log_r)
+    fails = -torch.expm1(log_p) * (log1m_exp(log_p) - log1m_exp(log_r))
+    return (happens + fails).clamp(min=0)
+
+
+def log1m_exp(log_p: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log(1 - p) from log p, exact near 0 and near 1."""
+    return torch.where(log_p > -0.693, torch.log(-torch.expm1(log_p)), torch.log1p(-log_p.exp()))
+
+
+def log_mixture(replaced: Replaced, log_weights: LogWeights) -> Observed:
+    """Log of the weighted mean probability over replacements; unused slots may hold NaN."""
+    used = log_weights[..., None].double().isfinite()
+    terms = (replaced.double() + log_weights[..., None].double()).masked_fill(~used, -torch.inf)
+    return terms.logsumexp(dim=1)
+
+
+def kl_to_mixture(observed: Observed, replaced: Replaced, log_weights: LogWeights) -> Observed:
+    r"""KL of the event given its past to the event after replacement, averaged over replacements first.
+
+    .. math:: KL_B(p_q \,\|\, \textstyle\sum_n w_n r_q^n)
+
+    The functional by which TRACE (arXiv 2602.01135, App. E.1) defines a true edge. ``[c, e]`` reads "cause c
+    informs effect e by so many nats".
+    """
+    return bernoulli_kl(observed, log_mixture(replaced, log_weights))
+
+
+def mean_of_kl(observed: Observed, replaced: Replaced, log_weights: LogWeights) -> Observed:
+    r"""Mean over replacements of their KL from the event given its past, :math:`\sum_n w_n KL_B(r_q^n \| p_q)`."""
+    used = log_weights[..., None].isfinite()
+    divergence = bernoulli_kl(replaced, observed[:, None].expand_as(replaced))
+    return (divergence * log_weights[..., None].double().exp()).masked_fill(~used, 0).sum(1)
+
+
+def probability_gain(observed: Observed, replaced: Replaced, log_weights: LogWeights) -> Observed:
+    """P minus the mean r: positive where the cause makes the effect more likely (excites)."""
+    return observed.double().exp() - log_mixture(replaced, log_weights).exp()
+
+
+def log_ratio(observed: Observed, replaced: Replaced, log_weights: LogWeights) -> Observed:
+    """Ln p - ln of the mean r, in nats: positive where the cause excites; the Granger reading."""
+    return observed.double() - log_mixture(replaced, log_weights)
+
+
+Statistic = Callable[[Observed, Replaced, LogWeights], Observed]
+STATISTICS: dict[str, Statistic] = {
+    "kl_to_mixture": kl_to_mixture,
+    "mean_of_kl": mean_of_kl,
+    "probability_gain": probability_gain,
+    "log_ratio": log_ratio,
+}
+
+
+def kl_to_mixture_error(observed: Observed, replaced: Replaced, log_weights: LogWeights, num_samples: int) -> Observed:
+    r"""Monte Carlo standard error of ``kl_to_mixture`` over independent draws, by the delta method.
+
+    .. math:: \left|\frac{\bar r - p}{\bar r (1 - \bar r)}\right| \sqrt{\frac{\mathrm{Var}(r)}{N - 1}}
+
+    Args:
+        observed: See the module.
+        replaced: See the module.
+        log_weights: See the module.
+        num_samples: Independent draws behind the weights; 0 (enumerated) gives 0, 1 gives NaN.
+    """
+    if num_samples == 0:
+        return torch.zeros_like(observed, dtype=torch.float64)
+    mean = log_mixture(replaced, log_weights).exp()
+    weights = log_weights[..., None].double().exp()
+    squares = ((replaced.double().exp() - mean[:, None]) ** 2 * weights).masked_fill(weights == 0, 0)
+    error = (squares.sum(1) / max(num_samples - 1, 0)).sqrt() if num_samples > 1 else mean * torch.nan
+    slope = (mean - observed.double().exp()) / (mean * (1 - mean)).clamp(min=1e-300)
+    return slope.abs() * error
+
+
+# The staircase: probabilities of one event under each draw, with the cause observed and with it replaced.
+Draws = Float[Tensor, "pair sample"]
+
+
+def library(with_cause: Draws, without: Draws) -> Float[Tensor, " pair"]:
+    r"""Mean over draws of :math:`KL_B(q_n \| p_n)`, as the authors' library computes it."""
+    return bernoulli_kl(with_cause, without).mean(1)
+
+
+def paper(with_cause: Draws, without: Draws) -> Float[Tensor, " pair"]:
+    r""":math:`KL_B(\bar p \| \bar q)` of the means over draws, row j - 1 first, as the paper prints it."""
+    return bernoulli_kl(_log_mean(without), _log_mean(with_cause))
+
+
+def _log_mean(rows: Draws) -> Float[Tensor, " pair"]:
+    return rows.double().logsumexp(1) - math.log(rows.shape[1])
+
+
+STAIRCASE_STATISTICS: dict[str, Callable[[Draws, Draws], Float[Tensor, " pair"]]] = {"library": library, "paper": paper}
+# Attributions: what a cause contributes to the log-probability of an effect, by gradient or by Shapley value.
+Contribution = Float[Tensor, " pair"]
+
+
+def absolute(contribution: Contribution) -> Contribution:
+    """Size of a contribution, whatever its direction."""
+    return contribution.abs()
+
+
+def signed(contribution: Contribution) -> Contribution:
+    """The contribution itself: positive where the cause makes the effect more likely."""
+    return contribution
+
+
+ATTRIBUTION_STATISTICS: dict[str, Callable[[Contribution], Contribution]] = {"absolute": absolute, "signed": signed}

@@ -1,0 +1,295 @@
+"""Total effects: how an event changes what happens later, with everything in between free to follow."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hf_trace.discovery.pair_graphs import direction
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import bernoulli_kl
+from hf_trace.discovery.thresholds import Threshold
+from hf_trace.errors import SettingsError
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.walks import Slots, sample_futures
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_EVENTS_PER_TIME = 16
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """The next so many events, and of those only the ones soon enough.
+
+    Attributes:
+        events: Most events ahead.
+        seconds: Longest times ahead; an effect counts by the share of them it is within. Empty for any time.
+    """
+
+    events: int
+    seconds: tuple[float, ...] = ()
+
+    def weight(self, elapsed: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
+        """Share of the horizons in time that have not passed after so many seconds."""
+        if not self.seconds:
+            return torch.ones_like(elapsed)
+        return (elapsed[:, None] <= torch.tensor(self.seconds)).float().mean(1)
+
+
+def parse_horizon(spec: str) -> Horizon:
+    """Read a horizon: ``16`` (events), ``1h`` (time, within 16 events), ``20,1h`` (both).
+
+    Raises:
+        SettingsError: If it is neither.
+
+    Example:
+        >>> parse_horizon("20,90s")
+        Horizon(events=20, seconds=(90.0,))
+    """
+    events: list[int] = []
+    seconds: list[float] = []
+    for part in str(spec).split(","):
+        found = re.fullmatch(r"(\d+\.?\d*)([smhd]?)", part.strip())
+        if not found or not float(found[1]) or (not found[2] and ("." in found[1] or events)):
+            raise SettingsError(
+                f"horizon is {spec!r}, expected a number of events such as '16', a time such as '90s', '10m', '1h' "
+                "or '2d', or both: '20,1h'."
+            )
+        if found[2]:
+            seconds.append(float(found[1]) * _SECONDS[found[2]])
+        else:
+            events.append(int(found[1]))
+    return Horizon(events[0] if events else _EVENTS_PER_TIME, tuple(seconds))
+
+
+_ROW_ENTRIES = 2**24
+_MOST_ROWS = 2048
+Context = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TotalEffects:
+    """Probabilities of every effect within the horizon after forcing every cause, averaged over contexts.
+
+    Attributes:
+        risk: ``risk[u, v]`` = P(v within the horizon | do(u)).
+        baseline: The same, averaged over what else could have been forced (v itself left out).
+        gain_error: Standard error of ``risk - baseline`` over contexts; NaN with one context.
+        contexts: How many.
+    """
+
+    risk: Float[np.ndarray, "cause effect"]
+    baseline: Float[np.ndarray, "cause effect"]
+    gain_error: Float[np.ndarray, "cause effect"]
+    contexts: int
+
+    @property
+    def gain(self) -> Float[np.ndarray, "cause effect"]:
+        """How much more probable the effect is; below 0 where the cause makes it rarer."""
+        difference: Float[np.ndarray, "cause effect"] = self.risk - self.baseline
+        return difference
+
+
+def total_effects(
+    oracle: Oracle,
+    contexts: Sequence[Context],
+    slots: Slots,
+    horizon: Horizon,
+    *,
+    seed: int = 0,
+    advance: Callable[[float], None] = lambda _: None,
+) -> TotalEffects:
+    """Force every event type after every context and let the oracle go on.
+
+    All types of a context are continued with the same uniform numbers, so that what differs between them is not luck.
+
+    Args:
+        oracle: The frozen model.
+        contexts: Tokens up to the place where an event is forced, its gap token included where gaps are written.
+        slots: What may stand where.
+        horizon: How far ahead to look.
+        seed: Seed of the continuations; a context gets the same numbers wherever it stands in the list.
+        advance: Called with the number of contexts done.
+    """
+    types = len(slots.events)
+    risk, baseline, squares = (np.zeros((types, types)) for _ in range(3))
+    done = 0
+    for some, uniforms in _groups(contexts, seed, horizon.events * slots.tokens_per_event, types):
+        found = _first_occurrences(oracle, some, slots, horizon, uniforms).numpy()
+        others = _mean_of_others(found)
+        risk += found.sum(0)
+        baseline += others.sum(0)
+        squares += ((found - others) ** 2).sum(0)
+        done += len(found)
+        advance(float(done))
+    gain = (risk - baseline) / done
+    spread = np.maximum(squares / done - gain**2, 0)
+    error = np.sqrt(spread / (done - 1)) if done > 1 else np.full_like(gain, np.nan)
+    return TotalEffects(risk / done, baseline / done, error, done)
+
+
+def _mean_of_others(found: Float[np.ndarray, "context cause effect"]) -> Float[np.ndarray, "context cause effect"]:
+    """For each effect v the mean over all forced types but the cause itself and v."""
+    types = found.shape[1]
+    own = found[:, np.arange(types), np.arange(types)][:, None, :]
+    counted = np.full((types, types), max(types - 2, 1))
+    counted[np.arange(types), np.arange(types)] = max(types - 1, 1)
+    rest = found.sum(1, keepdims=True) - found - own
+    rest[:, np.arange(types), np.arange(types)] += found[:, np.arange(types), np.arange(types)]
+    mean: Float[np.ndarray, "context cause effect"] = rest / counted
+    return mean
+
+
+def _groups(
+    contexts: Sequence[Context], seed: int, numbers: int, types: int
+) -> Iterator[tuple[Int[Tensor, "context pos"], Float[Tensor, "context slot"]]]:
+    """Contexts of equal length with their random numbers, as many as fit."""
+    at_once = max(1, min(_MOST_ROWS // types, _ROW_ENTRIES // types**2))
+    generators = [np.random.default_rng([seed, index]) for index in range(len(contexts))]
+    order = sorted(range(len(contexts)), key=lambda index: len(contexts[index]))
+    for _, same in groupby(order, key=lambda index: len(contexts[index])):
+        indices = list(same)
+        for start in range(0, len(indices), at_once):
+            part = indices[start : start + at_once]
+            ids = torch.from_numpy(np.stack([contexts[index] for index in part]))
+            yield ids, torch.from_numpy(np.stack([generators[index].random(numbers) for index in part]))
+
+
+def _first_occurrences(
+    oracle: Oracle,
+    context: Int[Tensor, "context pos"],
+    slots: Slots,
+    horizon: Horizon,
+    uniforms: Float[Tensor, "context slot"],
+) -> Float[Tensor, "context cause effect"]:
+    """P(v within the horizon) on each sampled future of each forced type."""
+    count, types = len(context), len(slots.events)
+    forced = slots.events.expand(count, -1)
+    numbers = uniforms[:, None].expand(-1, types, -1)
+    total = torch.zeros((count * types, types), dtype=torch.float64)
+    not_yet = torch.ones_like(total)
+    for step in sample_futures(oracle, context, forced, slots, numbers):
+        weight = horizon.weight(step.seconds)[:, None]
+        total += step.probabilities * not_yet * weight
+        not_yet[torch.arange(len(total)), step.event] = 0
+    return total.view(count, types, types)
+
+
+def averaged(found: Sequence[TotalEffects]) -> TotalEffects:
+    """Mean over oracles; its standard error is of the contexts and, with several oracles, of their disagreement."""
+    gains = np.stack([each.gain for each in found])
+    within = np.mean([each.gain_error**2 for each in found], axis=0)
+    between = gains.var(0, ddof=1) / len(found) if len(found) > 1 else 0.0
+    return TotalEffects(
+        risk=np.mean([each.risk for each in found], axis=0),
+        baseline=np.mean([each.baseline for each in found], axis=0),
+        gain_error=np.sqrt(within + between),
+        contexts=found[0].contexts,
+    )
+
+
+Table = Float[np.ndarray, "cause effect"]
+# A score for every pair travels with the graph only where the table stays small.
+_MOST_SCORED_TYPES = 1_000
+
+
+def divergence(effects: TotalEffects) -> Table:
+    """Bernoulli information of the risk against the baseline, in nats: the default, as for direct effects."""
+    risk, baseline = (torch.from_numpy(table).log() for table in (effects.risk, effects.baseline))
+    found: Table = bernoulli_kl(risk, baseline).numpy()
+    return found
+
+
+def gain(effects: TotalEffects) -> Table:
+    """Risk minus baseline: positive where the cause excites."""
+    return effects.gain
+
+
+def total_log_ratio(effects: TotalEffects) -> Table:
+    """Log of risk over baseline, in nats."""
+    found: Table = np.log(effects.risk) - np.log(effects.baseline)
+    return found
+
+
+def risk(effects: TotalEffects) -> Table:
+    """P(effect within the horizon | do(cause)): what follows what, common effects first. No contrast, so no sign."""
+    return effects.risk
+
+
+TOTAL_STATISTICS: dict[str, Callable[[TotalEffects], Table]] = {
+    "kl_to_mixture": divergence,
+    "probability_gain": gain,
+    "log_ratio": total_log_ratio,
+    "risk": risk,
+}
+
+
+def divergence_error(effects: TotalEffects) -> Table:
+    """Standard error of ``divergence`` over contexts, by the delta method, in nats."""
+    inner = effects.baseline * (1 - effects.baseline)
+    found: Table = np.abs(effects.gain) / np.maximum(inner, 1e-300) * effects.gain_error
+    return found
+
+
+def total_graph(
+    effects: TotalEffects,
+    names: Sequence[str],
+    threshold: Threshold,
+    *,
+    statistic: str = "kl_to_mixture",
+    self_loops: bool = False,
+) -> CausalGraph:
+    """The population graph of total effects.
+
+    Args:
+        effects: Risks of all pairs of types.
+        names: The types, in the order of the tables.
+        threshold: What makes a pair an edge.
+        statistic: Name of a function of ``TOTAL_STATISTICS``.
+        self_loops: Whether a type may cause itself.
+
+    Returns:
+        Edges with ``cmi`` (the statistic), ``risk``, ``baseline_risk``, ``gain`` with ``gain_error``, ``direction``
+        and ``support`` (contexts). ``metadata["scores"]`` holds the statistic of every pair.
+    """
+    scores = TOTAL_STATISTICS[statistic](effects)
+    errors = divergence_error(effects) if statistic == "kl_to_mixture" else np.full_like(scores, np.nan)
+    kept = _kept(scores, errors, effects, threshold)
+    if not self_loops:
+        np.fill_diagonal(kept, False)
+    edges = tuple(
+        {
+            "cause": names[cause],
+            "effect": names[effect],
+            "cmi": float(scores[cause, effect]),
+            "standard_error": float(errors[cause, effect]),
+            "risk": float(effects.risk[cause, effect]),
+            "baseline_risk": float(effects.baseline[cause, effect]),
+            "gain": float(effects.gain[cause, effect]),
+            "gain_error": float(effects.gain_error[cause, effect]),
+            "direction": direction(float(effects.gain[cause, effect])),
+            "support": effects.contexts,
+        }
+        for cause, effect in zip(*kept.nonzero(), strict=True)
+    )
+    metadata: dict[str, Any] = {"contexts": effects.contexts}
+    if len(names) <= _MOST_SCORED_TYPES:
+        metadata["scores"] = {"events": list(names), "matrix": scores.tolist()}
+    return CausalGraph("population", tuple(names), edges, metadata)
+
+
+def _kept(scores: Table, errors: Table, effects: TotalEffects, threshold: Threshold) -> np.ndarray:
+    """Ask the threshold about all pairs of types at once, as if of one sequence and one lag."""
+    cause = np.indices(scores.shape)[0].ravel()
+    pairs = PairScores(
+        cause, cause + 1, scores.ravel(), effects.gain.ravel(), errors.ravel()
+    )  # fmt: skip
+    return threshold.keep(pairs).reshape(scores.shape)

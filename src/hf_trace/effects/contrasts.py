@@ -1,0 +1,315 @@
+"""Differences between two interventions, and how sure they are: over models, and over the rows of a table."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_trace.effects.answers import Answer, AnswerSettings, answers
+from hf_trace.effects.conditionals import Conditionals
+from hf_trace.effects.doubly_robust import Estimate, aipw_ate, aipw_att, jackknife, plug_in_ate
+from hf_trace.effects.queries import Force, Query, query_plan
+from hf_trace.errors import QueryError, TableError
+from hf_trace.runs.members import Folds
+from hf_trace.tables.encoding import DagTable, encode_table, read_table
+from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+
+KINDS = ("ate", "att", "cate")
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One intervention against another.
+
+    Attributes:
+        kind: ``"ate"``: everybody; ``"cate"``: those with what is given; ``"att"``: those who were treated.
+        query: The question under treatment.
+        control: Values of the treated variables to compare with.
+    """
+
+    kind: str
+    query: Query
+    control: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise QueryError(f"contrast is {self.kind!r}, expected one of: {', '.join(KINDS)}.")
+        if set(self.control) != set(self.query.do) or not self.query.do:
+            raise QueryError(
+                f"The contrast compares {sorted(self.query.do)} with {sorted(self.control)}, expected values of the "
+                "same variables, at least one."
+            )
+        if loose := [name for name, each in self.query.do.items() if not isinstance(each, Force)]:
+            raise QueryError(f"{loose[0]!r} is not forced to a value, expected one to compare with another.")
+        same = [name for name, each in self.query.do.items() if each == Force(self.control[name])]
+        if len(same) == len(self.control):
+            raise QueryError("Both interventions are the same, expected two that differ.")
+        if self.kind == "cate" and not self.query.given:
+            raise QueryError("The effect in a subgroup (cate) needs one: expected values given (`--given Z=z`).")
+
+    @property
+    def pair(self) -> tuple[Query, Query]:
+        """The questions under treatment and under control."""
+        query = self.query
+        if self.kind == "att":
+            treated = {name: each.code for name, each in query.do.items() if isinstance(each, Force)}
+            query = replace(query, treated=treated)
+        return query, replace(query, do={name: Force(code) for name, code in self.control.items()})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much an intervention changes a mean.
+
+    Attributes:
+        value: Mean of the scores under treatment minus that under control, in the unit of the scores.
+        standard_error: Its Monte Carlo error; what training got wrong is not in it.
+        means: Under treatment and under control.
+        answers: The two answers.
+    """
+
+    value: float
+    standard_error: float
+    means: tuple[float, float]
+    answers: tuple[Answer, Answer]
+
+
+def differences(
+    conditionals: Conditionals,
+    contrasts: Sequence[Contrast],
+    scores: Sequence[Floats],
+    settings: AnswerSettings | None = None,
+) -> list[Difference]:
+    """Plug-in estimates: what the model says under treatment minus what it says under control.
+
+    Args:
+        conditionals: The model.
+        contrasts: What is compared.
+        scores: For each, what every value of its target counts as, ``[value]``; NaN leaves a value out.
+        settings: See ``AnswerSettings``.
+    """
+    queries = [query for contrast in contrasts for query in contrast.pair]
+    found = answers(conditionals, queries, settings)
+    pairs = zip(found[::2], found[1::2], scores, strict=True)
+    return [_difference(treated, control, score) for treated, control, score in pairs]
+
+
+def _difference(treated: Answer, control: Answer, scores: Floats) -> Difference:
+    means, parts = [], []
+    for answer in (treated, control):
+        mean, _ = answer.expectation(scores)
+        means.append(mean)
+        parts.append(answer.deviations(scores))
+    errors = [answer.expectation(scores)[1] for answer in (treated, control)]
+    error = math.hypot(*errors)
+    if parts[0].shape == parts[1].shape and len(parts[0]) > 1:  # the same draws: what they share cancels
+        apart = parts[0] - parts[1]
+        error = float(np.sqrt((apart**2).sum() / (len(apart) * (len(apart) - 1))))
+    return Difference(means[0] - means[1], error, (means[0], means[1]), (treated, control))
+
+
+@dataclass(frozen=True)
+class RowPredictions:
+    """What a model says of every row of a table; what doubly robust estimators are made of.
+
+    Attributes:
+        propensity: Probability of the treatment and of the control, given what precedes them, ``[row, 2]``.
+        mean: Mean score of the target under each, given the same, ``[row, 2]``.
+    """
+
+    propensity: Floats
+    mean: Floats
+
+
+def row_predictions(
+    conditionals: Conditionals,
+    columns: Mapping[str, Codes],
+    contrast: Contrast,
+    scores: Floats,
+    settings: AnswerSettings | None = None,
+) -> RowPredictions:
+    """Propensities and outcome means of rows; rows that agree in what is adjusted for are asked once.
+
+    Args:
+        conditionals: The model; for cross-fitting one that has not seen the rows.
+        columns: Codes of the variables that precede the treatment, ``[row]`` each; see ``adjusted_for``.
+        contrast: Of one treatment variable.
+        scores: What every value of the target counts as, ``[value]``.
+        settings: See ``AnswerSettings``.
+    """
+    names = list(columns)
+    rows = np.stack([columns[name] for name in names], axis=1) if names else np.zeros((1, 0), dtype=np.int64)
+    kinds, place = np.unique(rows, axis=0, return_inverse=True)
+    (treatment,) = contrast.query.do
+    arms = [contrast.query.do[treatment], Force(contrast.control[treatment])]
+    queries = [
+        Query(contrast.query.target, {treatment: arm}, dict(zip(names, row.tolist(), strict=True)))
+        for arm in arms
+        for row in kinds
+    ]
+    # A row's own circumstances may be rare; what that does to the estimate is the estimator's business.
+    settings = replace(settings or AnswerSettings(), training_rows=None)
+    found = answers(conditionals, queries, settings)
+    mean = np.array([answer.expectation(scores)[0] for answer in found]).reshape(2, len(kinds)).T
+    propensity = np.array([answer.overlap[treatment].mean for answer in found]).reshape(2, len(kinds)).T
+    return RowPredictions(propensity[place.reshape(-1)], mean[place.reshape(-1)])
+
+
+def adjusted_for(conditionals: Conditionals, contrast: Contrast) -> tuple[str, ...]:
+    """What stands before the treatment in the order in which its effect is walked.
+
+    Raises:
+        QueryError: If there are several treatments.
+    """
+    if len(contrast.query.do) != 1:
+        raise QueryError(
+            f"There are {len(contrast.query.do)} treatments, expected one: doubly robust estimates are of a single one."
+        )
+    (treatment,) = contrast.query.do
+    order = query_plan(conditionals, Query(contrast.query.target, contrast.query.do)).order
+    return order[: order.index(treatment)]
+
+
+def with_jackknife(
+    members: Sequence[Conditionals], contrast: Contrast, scores: Floats, whole: float, settings: AnswerSettings
+) -> Estimate | None:
+    """The plug-in estimate with an interval; None where the run has fewer than two members."""
+    if len(members) < 2:
+        return None
+    left_out = [differences(member, [contrast], [scores], settings)[0].value for member in members]
+    return jackknife(np.array(left_out), whole, rows=settings.training_rows or 0, method="plug-in")
+
+
+@dataclass(frozen=True)
+class RowColumns:
+    """What is known and predicted of the rows of a table, one number per row.
+
+    Attributes:
+        contrast: What is compared.
+        treated: Whether the row got the treatment.
+        control: Whether it got the control.
+        outcome: The score of its target.
+        propensity: Probability of the treatment and of the control, ``[row, 2]``.
+        mean: Mean score under each, ``[row, 2]``.
+        weights: How much the row counts.
+        is_cross_fitted: Whether every row was predicted by a model that has not seen it.
+    """
+
+    contrast: Contrast
+    treated: NDArray[np.bool_]
+    control: NDArray[np.bool_]
+    outcome: Floats
+    propensity: Floats
+    mean: Floats
+    weights: Floats
+    is_cross_fitted: bool
+
+    @property
+    def counted(self) -> Floats:
+        """How much each row counts in an average: for effects on the treated only they do."""
+        return self.weights * self.treated if self.contrast.kind == "att" else self.weights
+
+    def means(self) -> tuple[float, float]:
+        """The outcome model's means under treatment and under control."""
+        treated, control = np.average(self.mean, axis=0, weights=self.counted).tolist()
+        return treated, control
+
+    def plug_in(self) -> Estimate:
+        """The outcome model alone, averaged over the rows, or over the treated ones."""
+        return plug_in_ate(self.mean[:, 0], self.mean[:, 1], self.counted)
+
+    def aipw(self) -> Estimate:
+        """Right if either propensities or outcome means are."""
+        shared = (self.treated, self.control, self.outcome, self.propensity[:, 0], self.propensity[:, 1])
+        if self.contrast.kind == "att":
+            return aipw_att(*shared, self.mean[:, 1], self.weights)
+        return aipw_ate(*shared, self.mean[:, 0], self.mean[:, 1], self.weights)
+
+
+def row_columns(
+    tokenizer: DagTokenizer,
+    models: Sequence[Conditionals],
+    folds: Folds | None,
+    contrast: Contrast,
+    scores: Floats,
+    data: pd.DataFrame | str | PathLike[str],
+    settings: AnswerSettings,
+) -> RowColumns:
+    """What models say of the rows of a table.
+
+    Args:
+        tokenizer: How values are written.
+        models: One per fold, or the run's own model alone.
+        folds: Which rows each model has not seen; None where one model has seen all.
+        contrast: Of one treatment; with ``cate`` the rows are those with what is given.
+        scores: What every value of the target counts as; rows where that is NaN are left out.
+        data: The training table.
+        settings: See ``AnswerSettings``.
+
+    Raises:
+        TableError: If the table is not the one the run was trained on, or no row has what is given.
+    """
+    frame = data if isinstance(data, pd.DataFrame) else read_table(data)
+    table = encode_table(tokenizer.schema, frame)
+    fold = np.zeros(len(table), dtype=np.int64) if folds is None else folds.of_rows(len(table))
+    kept = _rows_that_count(table, tokenizer, models[0], contrast, scores)
+    table, fold = table.select(kept), fold[kept]
+    (treatment,) = contrast.query.do
+    propensity, mean = np.empty((len(table), 2)), np.empty((len(table), 2))
+    for number, model in enumerate(models):
+        mine = fold == number
+        if mine.any():
+            names = adjusted_for(model, contrast)
+            columns = {name: coded(tokenizer, model, table.select(mine), name) for name in names}
+            found = row_predictions(model, columns, contrast, scores, settings)
+            propensity[mine], mean[mine] = found.propensity, found.mean
+    received = np.asarray(table.columns[treatment])
+    arm = contrast.query.do[treatment]
+    return RowColumns(
+        contrast,
+        treated=received == (arm.code if isinstance(arm, Force) else -1),
+        control=received == contrast.control[treatment],
+        outcome=scores[np.asarray(table.columns[contrast.query.target])],
+        propensity=propensity,
+        mean=mean,
+        weights=table.weights,
+        is_cross_fitted=folds is not None,
+    )
+
+
+def coded(tokenizer: DagTokenizer, conditionals: Conditionals, table: DagTable, name: str) -> Codes:
+    """Codes of a column as a model counts its values."""
+    if tokenizer.variables[name].is_finite:
+        return np.asarray(table.columns[name])
+    contents = tokenizer.contents(table, name)
+    return np.array([conditionals.code(name, tuple(content)) for content in contents], dtype=np.int64)
+
+
+def _rows_that_count(
+    table: DagTable, tokenizer: DagTokenizer, model: Conditionals, contrast: Contrast, scores: Floats
+) -> NDArray[np.bool_]:
+    """Rows with an outcome and, for subgroups, with what is given."""
+    kept = ~np.isnan(scores[np.asarray(table.columns[contrast.query.target])])
+    before = set(adjusted_for(model, contrast))
+    for name, code in contrast.query.given.items():
+        if name not in before:
+            raise QueryError(
+                f"{name!r} does not come before the treatment, so it defines no subgroup for a doubly robust estimate. "
+                "Expected a variable before it, or estimator 'plug-in'."
+            )
+        kept &= coded(tokenizer, model, table, name) == code
+    if not kept.any():
+        raise TableError("No row of the table has what is given. Expected at least one; give less.")
+    return np.asarray(kept)
+
+
+def shown_estimate(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as a mapping; what is not known is left out."""
+    return {name: value for name, value in asdict(estimate).items() if value is not None}

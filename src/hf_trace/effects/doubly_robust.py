@@ -1,0 +1,351 @@
+"""Effects of a discrete treatment from a table, robust to one of two wrong models."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+from scipy.stats import norm, t
+
+from hf_trace.errors import NonFiniteError, OverlapError, QueryError
+
+LEVEL = 0.95
+FLOOR = 0.01
+Numbers = Float[np.ndarray, " row"]
+Flags = Bool[np.ndarray, " row"]
+
+
+class PropensityOverlap(NamedTuple):
+    """How well both values of the treatment are represented everywhere.
+
+    Attributes:
+        smallest: The smallest propensity that an estimate divides by, before any clipping.
+        below_floor: Share of rows with one below ``FLOOR``; it counts as ``FLOOR``.
+    """
+
+    smallest: float
+    below_floor: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval.
+
+    Attributes:
+        value: In the unit of the outcome.
+        standard_error: Of the value, in the same unit.
+        low: Lower end of the interval.
+        high: Upper end.
+        rows: Rows behind it.
+        method: How it was computed, for example ``"aipw"``.
+        effective_rows: How many rows of equal weight they are worth: (sum w)² / sum w².
+        overlap: Propensities met; None if the method uses none.
+    """
+
+    value: float
+    standard_error: float
+    low: float
+    high: float
+    rows: int
+    method: str
+    effective_rows: float
+    overlap: PropensityOverlap | None = None
+
+
+def aipw_ate(
+    treated: Flags,
+    control: Flags,
+    outcome: Numbers,
+    propensity_treated: Numbers,
+    propensity_control: Numbers,
+    mean_treated: Numbers,
+    mean_control: Numbers,
+    weights: Numbers | None = None,
+) -> Estimate:
+    r"""Average treatment effect E[Y | do(a1)] - E[Y | do(a0)] over all rows.
+
+    .. math:: \hat\tau = \mathbb{E}_n\Big[m_1 - m_0 + \frac{1\{A = a_1\}}{e_1} (Y - m_1)
+        - \frac{1\{A = a_0\}}{e_0} (Y - m_0)\Big]
+
+    Args:
+        treated: Whether the row got a1.
+        control: Whether it got a0; rows with neither are of other values of the treatment.
+        outcome: Y.
+        propensity_treated: p(a1 | x), from a model fitted on other rows.
+        propensity_control: p(a0 | x).
+        mean_treated: E[Y | a1, x], from a model fitted on other rows.
+        mean_control: E[Y | a0, x].
+        weights: How much each row counts; equally by default.
+
+    Raises:
+        OverlapError: If a group is empty or a propensity is 0.
+        NonFiniteError: If a number is NaN or infinite.
+        QueryError: If the columns do not fit together.
+
+    Example:
+        >>> half, treated = np.full(4, 0.5), np.array([True, True, False, False])
+        >>> outcome = np.array([3.0, 5.0, 1.0, 1.0])
+        >>> found = aipw_ate(treated, ~treated, outcome, half, half, np.full(4, 4.0), np.full(4, 1.0))
+        >>> found.value, found.overlap  # both means are right: 4 - 1
+        (3.0, PropensityOverlap(smallest=0.5, below_floor=0.0))
+    """
+    columns = (outcome, propensity_treated, propensity_control, mean_treated, mean_control)
+    counted = _counted(treated, control, columns, weights)
+    scores = aipw_scores(treated, outcome, propensity_treated, mean_treated)
+    scores = scores - aipw_scores(control, outcome, propensity_control, mean_control)
+    return _mean(scores, counted, "aipw", _overlap(counted, propensity_treated, propensity_control))
+
+
+def aipw_scores(received: Flags, outcome: Numbers, propensity: Numbers, mean: Numbers) -> Numbers:
+    r"""What every row contributes to E[Y | do(a)]: :math:`m_a + 1\{A = a\} (Y - m_a) / e_a`.
+
+    Args:
+        received: Whether the row got a.
+        outcome: Y.
+        propensity: p(a | x); below ``FLOOR`` it counts as ``FLOOR``.
+        mean: E[Y | a, x].
+
+    Example:
+        >>> half, received = np.full(2, 0.5), np.array([True, False])
+        >>> aipw_scores(received, np.array([3.0, 9.0]), half, np.ones(2)).tolist()  # 1 + (3 - 1) / 0.5
+        [5.0, 1.0]
+    """
+    scores: Numbers = mean + np.where(received, outcome - mean, 0.0) / np.maximum(propensity, FLOOR)
+    return scores
+
+
+def aipw_att(
+    treated: Flags,
+    control: Flags,
+    outcome: Numbers,
+    propensity_treated: Numbers,
+    propensity_control: Numbers,
+    mean_control: Numbers,
+    weights: Numbers | None = None,
+) -> Estimate:
+    r"""Average effect on the treated, E[Y(a1) - Y(a0) | A = a1]; ``aipw_ate`` says what the columns are.
+
+    .. math:: \hat\tau = \mathbb{E}_n\Big[\Big(1\{A = a_1\} - 1\{A = a_0\} \frac{e_1}{e_0}\Big)
+        (Y - m_0)\Big] \Big/ \mathbb{E}_n[1\{A = a_1\}]
+
+    Raises:
+        OverlapError: If a group is empty or a propensity of a0 is 0.
+        NonFiniteError: If a number is NaN or infinite.
+        QueryError: If the columns do not fit together.
+
+    Example:
+        >>> half, treated = np.full(4, 0.5), np.array([True, True, False, False])
+        >>> outcome = np.array([3.0, 5.0, 1.0, 1.0])
+        >>> aipw_att(treated, ~treated, outcome, half, half, np.full(4, 1.0)).value  # (2 + 4) / 2
+        3.0
+    """
+    columns = (outcome, propensity_treated, propensity_control, mean_control)
+    counted = _counted(treated, control, columns, weights)
+    overlap = _overlap(counted, propensity_control)
+    odds = propensity_treated / np.maximum(propensity_control, FLOOR)
+    scores = (treated - np.where(control, odds, 0.0)) * (outcome - mean_control)
+    share = np.average(treated, weights=counted)
+    value = np.average(scores, weights=counted) / share
+    return _estimate(value, (scores - treated * value) / share, counted, "aipw att", overlap)
+
+
+def aipw_cate(  # noqa: PLR0913 (the columns of ``aipw_ate`` and the groups)
+    groups: Integer[np.ndarray, " row"],
+    treated: Flags,
+    control: Flags,
+    outcome: Numbers,
+    propensity_treated: Numbers,
+    propensity_control: Numbers,
+    mean_treated: Numbers,
+    mean_control: Numbers,
+    weights: Numbers | None = None,
+) -> dict[int, Estimate]:
+    """Average treatment effect within every group of rows, as ``aipw_ate`` of the group alone.
+
+    Args:
+        groups: Number of each row's group; groups must be defined by what comes before the treatment.
+        treated: As in ``aipw_ate``, like all other columns.
+        control: See there.
+        outcome: See there.
+        propensity_treated: See there.
+        propensity_control: See there.
+        mean_treated: See there.
+        mean_control: See there.
+        weights: See there.
+
+    Returns:
+        An estimate per group, in ascending order of their numbers.
+
+    Raises:
+        OverlapError: If a group has no treated or no control row, or a propensity is 0; the message names it.
+        NonFiniteError: If a number is NaN or infinite.
+        QueryError: If the columns do not fit together.
+
+    Example:
+        >>> half, treated = np.full(4, 0.5), np.array([True, False, True, False])
+        >>> outcome = np.array([3.0, 1.0, 2.0, 2.0])
+        >>> found = aipw_cate(np.array([0, 0, 1, 1]), treated, ~treated, outcome, half, half, outcome, outcome)
+        >>> sorted(found), found[0].rows
+        ([0, 1], 2)
+    """
+    columns = (outcome, propensity_treated, propensity_control, mean_treated, mean_control)
+    counted = _counted(treated, control, (*columns, groups.astype(np.float64)), weights)
+    found = {}
+    for group in np.unique(groups).tolist():
+        rows = groups == group
+        y, e1, e0, m1, m0 = (column[rows] for column in columns)
+        try:
+            found[group] = aipw_ate(treated[rows], control[rows], y, e1, e0, m1, m0, counted[rows])
+        except OverlapError as error:
+            raise OverlapError(f"In group {group}: {error}") from error
+    return found
+
+
+def ipw_ate(
+    treated: Flags,
+    control: Flags,
+    outcome: Numbers,
+    propensity_treated: Numbers,
+    propensity_control: Numbers,
+    weights: Numbers | None = None,
+) -> Estimate:
+    r"""Average treatment effect by inverse propensities alone, normalised in each group (Hajek).
+
+    Right only if the propensities are; the interval takes them as known. ``aipw_ate`` says what the columns are.
+
+    Raises:
+        OverlapError: If a group is empty or a propensity is 0.
+        NonFiniteError: If a number is NaN or infinite.
+        QueryError: If the columns do not fit together.
+
+    Example:
+        >>> treated, chances = np.array([True, True, False, False]), np.array([0.25, 0.75, 0.25, 0.75])
+        >>> outcome = np.array([4.0, 8.0, 1.0, 1.0])
+        >>> ipw_ate(treated, ~treated, outcome, chances, 1 - chances).value  # (4·4 + 8·4/3) / (4 + 4/3) - 1
+        4.0
+    """
+    counted = _counted(treated, control, (outcome, propensity_treated, propensity_control), weights)
+    overlap = _overlap(counted, propensity_treated, propensity_control)
+    value, influence = 0.0, np.zeros(len(outcome))
+    for sign, received, propensity in ((1, treated, propensity_treated), (-1, control, propensity_control)):
+        inverse = received / np.maximum(propensity, FLOOR)
+        mean = np.average(outcome, weights=inverse * counted)
+        value += sign * mean
+        influence += sign * inverse * (outcome - mean) / np.average(inverse, weights=counted)
+    return _estimate(value, influence, counted, "ipw", overlap)
+
+
+def plug_in_ate(mean_treated: Numbers, mean_control: Numbers, weights: Numbers | None = None) -> Estimate:
+    """Average treatment effect by the outcome model alone (g-computation).
+
+    Right only if the outcome model is. The interval counts which rows were sampled, not the error of the model:
+    it is too short.
+
+    Raises:
+        NonFiniteError: If a number is NaN or infinite.
+        QueryError: If the columns do not fit together.
+
+    Example:
+        >>> plug_in_ate(np.array([3.0, 5.0]), np.array([1.0, 1.0])).value
+        3.0
+    """
+    counted = _checked_weights((mean_treated, mean_control), weights)
+    return _mean(mean_treated - mean_control, counted, "plug-in", None)
+
+
+def jackknife(
+    estimates: Float[np.ndarray, " fold"], whole: float, *, rows: int = 0, method: str = "jackknife"
+) -> Estimate:
+    r"""Interval of any estimate from its values without each fold (delete-a-group jackknife, Wolter 2007).
+
+    .. math:: \hat v = \frac{k - 1}{k} \sum_j (\hat\theta_{(j)} - \bar\theta)^2
+
+    Args:
+        estimates: The estimate from all rows but those of one fold, per fold; folds of equal size, drawn at random.
+        whole: The estimate from all rows.
+        rows: How many rows that are.
+        method: What the estimate is called.
+
+    Returns:
+        The estimate from all rows; its interval uses Student's t with one degree of freedom fewer than folds.
+
+    Raises:
+        QueryError: If there are fewer than two folds.
+        NonFiniteError: If an estimate is NaN or infinite.
+
+    Example:
+        >>> data = np.array([1.0, 2.0, 6.0])
+        >>> round(jackknife((data.sum() - data) / 2, data.mean()).standard_error ** 2, 6)  # var / n = 7 / 3
+        2.333333
+    """
+    folds = len(estimates)
+    if folds < 2:
+        raise QueryError(f"Got the estimates without each of {folds} folds, expected at least 2. Use more folds.")
+    _check_finite((np.append(estimates, whole),))
+    error = float(np.sqrt((folds - 1) * np.var(estimates)))
+    reach = float(t.ppf((1 + LEVEL) / 2, folds - 1)) * error
+    return Estimate(float(whole), error, float(whole - reach), float(whole + reach), rows, method, float(rows))
+
+
+def _mean(scores: Numbers, weights: Numbers, method: str, overlap: PropensityOverlap | None) -> Estimate:
+    value = float(np.average(scores, weights=weights))
+    return _estimate(value, scores - value, weights, method, overlap)
+
+
+def _estimate(
+    value: float, influence: Numbers, weights: Numbers, method: str, overlap: PropensityOverlap | None
+) -> Estimate:
+    """Normal interval from every row's influence, which averages 0."""
+    shares = weights / weights.sum()
+    effective = float(1 / (shares**2).sum())
+    variance = ((shares * influence) ** 2).sum()
+    # As with the variance of a sample, one degree of freedom goes to the mean; of one row nothing is known.
+    error = float(np.sqrt(variance * effective / (effective - 1))) if effective > 1 + 1e-9 else float("inf")
+    reach = float(norm.ppf((1 + LEVEL) / 2)) * error
+    value, rows = float(value), int((weights > 0).sum())
+    return Estimate(value, error, value - reach, value + reach, rows, method, effective, overlap)
+
+
+def _overlap(weights: Numbers, *propensities: Numbers) -> PropensityOverlap:
+    """Of the rows that count."""
+    smallest = np.minimum.reduce(propensities)[weights > 0]
+    if not smallest.min() > 0:
+        raise OverlapError(
+            f"{int((smallest <= 0).sum())} of {len(smallest)} rows have a propensity of 0, expected more: there the "
+            "treatment never takes a value that is compared. Ask about rows where both values occur."
+        )
+    below = float(np.average(smallest < FLOOR, weights=weights[weights > 0]))
+    return PropensityOverlap(float(smallest.min()), below)
+
+
+def _counted(treated: Flags, control: Flags, columns: tuple[Numbers, ...], weights: Numbers | None) -> Numbers:
+    """The weights, once everything fits together."""
+    counted = _checked_weights((treated.astype(np.float64), control.astype(np.float64), *columns), weights)
+    if (treated & control).any():
+        raise QueryError(
+            f"{int((treated & control).sum())} rows are both treated and control, expected none. "
+            "Compare two different values of the treatment."
+        )
+    for name, received in (("treated", treated), ("control", control)):
+        if not counted[received].sum() > 0:
+            raise OverlapError(
+                f"None of {len(treated)} rows is {name}, expected some of both. "
+                "Compare values of the treatment that occur in the data."
+            )
+    return counted
+
+
+def _checked_weights(columns: tuple[Numbers, ...], weights: Numbers | None) -> Numbers:
+    counted = np.ones(len(columns[0])) if weights is None else weights
+    if len(lengths := {len(column) for column in (*columns, counted)}) > 1:
+        raise QueryError(f"The columns have {' and '.join(map(str, sorted(lengths)))} rows, expected one length.")
+    _check_finite((*columns, counted))
+    if (counted < 0).any() or not counted.sum() > 0:
+        raise QueryError("Weights are negative or all 0, expected at least one above 0 and none below.")
+    return counted
+
+
+def _check_finite(columns: tuple[Numbers, ...]) -> None:
+    wrong = sum(int((~np.isfinite(column)).sum()) for column in columns)
+    if wrong:
+        raise NonFiniteError(f"{wrong} numbers are NaN or infinite, expected none. Leave out rows with missing values.")

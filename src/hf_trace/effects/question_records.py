@@ -1,0 +1,247 @@
+"""What a user asks of variables, as names and values, to questions in codes; files of questions in parts."""
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_trace.effects.conditionals import Conditionals
+from hf_trace.effects.queries import Continue, Follow, Force, Intervention, Query
+from hf_trace.errors import HfTraceError, PipelineInputError, ProcessError, QueryError
+from hf_trace.runs.processes import Processes, shared_out
+from hf_trace.tables.variables import Variable
+from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+
+RECORD_KEYS = ("target", "do", "given", "contrast", "versus")
+REST = "..."
+
+
+class QuestionReader:
+    """Reads records for one model.
+
+    Args:
+        tokenizer: How values are written.
+        conditionals: Where values that are not finite get their numbers.
+    """
+
+    def __init__(self, tokenizer: DagTokenizer, conditionals: Conditionals) -> None:
+        self.tokenizer, self.conditionals = tokenizer, conditionals
+        self.schema = tokenizer.schema
+
+    def query(self, record: Mapping[str, Any]) -> Query:
+        """The question of a record.
+
+        Raises:
+            PipelineInputError: If the record is not a mapping with a target.
+            QueryError: If a variable or value does not exist.
+        """
+        check_record(record)
+        do, given = record.get("do") or {}, record.get("given") or {}
+        return Query(
+            self.schema.observed(record["target"]).name,
+            {name: self.intervention(name, value) for name, value in do.items()},
+            {name: self.code(name, value) for name, value in given.items()},
+        )
+
+    def code(self, name: str, value: Any) -> int:
+        """Number of a value."""
+        self.schema.observed(name)
+        return self.conditionals.code(name, self.tokenizer.content(name, value))
+
+    def intervention(self, name: str, value: Any) -> Intervention:
+        """What is done to a variable: a value, a beginning, or a policy."""
+        variable = self.schema.observed(name)
+        if variable.is_finite:
+            is_policy = callable(value) or isinstance(value, (Mapping, list, tuple))
+            return self._policy(variable, value) if is_policy else Force(self.code(name, value))
+        if isinstance(value, Mapping):
+            return self._beginning(variable, value)
+        items = value.replace(",", " ").split() if isinstance(value, str) and variable.kind == "sequence" else value
+        if isinstance(items, Sequence) and not isinstance(items, str) and items and items[-1] in (REST, ...):
+            return self._beginning(variable, {"prefix": items[:-1]})
+        return Force(self.code(name, items))
+
+    def _beginning(self, variable: Variable, value: Mapping[str, Any]) -> Continue:
+        if wrong := [key for key in value if key not in ("prefix", "length")]:
+            raise QueryError(f"do[{variable.name!r}] has the key {wrong[0]!r}, expected 'prefix' or 'length' or both.")
+        prefix = self.tokenizer.content(variable.name, value.get("prefix") or ("" if variable.kind == "text" else []))
+        length, most = value.get("length"), self.tokenizer.variables[variable.name].max_length
+        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or not 0 <= length <= most):
+            raise QueryError(f"length of {variable.name!r} is {length!r}, expected a whole number from 0 to {most}.")
+        if length is not None and length < len(prefix) - 1:
+            raise QueryError(
+                f"length of {variable.name!r} is {length}, but its prefix has {len(prefix) - 1} items. Expected at "
+                "least as many."
+            )
+        return Continue(prefix[:-1], length)
+
+    def _policy(self, variable: Variable, value: Any) -> Follow:
+        if callable(value):
+            reads = tuple(getattr(value, "reads", self.conditionals.parents(variable.name)))
+            return Follow(reads, self._by_row(variable, reads, value))
+        rules = [value] if isinstance(value, Mapping) else list(value)
+        if not all(isinstance(rule, Mapping) for rule in rules):
+            raise QueryError(
+                f"do[{variable.name!r}] is {value!r}, expected one value, probabilities by value, or rules "
+                '[{"when": {variable: value}, "then": {value: probability}}, …].'
+            )
+        rules = [rule if "then" in rule else {"when": {}, "then": rule} for rule in rules]
+        for rule in rules:
+            _distribution(variable, rule["then"])
+            for name, known in (rule.get("when") or {}).items():
+                self.code(name, known)
+        reads = tuple(dict.fromkeys(name for rule in rules for name in rule.get("when") or {}))
+
+        def first_that_fits(known: Mapping[str, str]) -> Mapping[str, float]:
+            for rule in rules:
+                when = rule.get("when") or {}
+                if all(self.code(name, each) == self.code(name, known[name]) for name, each in when.items()):
+                    return rule["then"]
+            raise QueryError(
+                f"No rule of the policy of {variable.name!r} fits {dict(known)}. Add one without `when` at the end."
+            )
+
+        return Follow(reads, self._by_row(variable, reads, first_that_fits))
+
+    def _by_row(
+        self, variable: Variable, reads: tuple[str, ...], policy: Callable[[dict[str, str]], Any]
+    ) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+        """A function of names to one of codes; asked once for rows that agree."""
+        for name in reads:
+            self.schema.observed(name)
+
+        def probabilities(codes: NDArray[np.int64]) -> NDArray[np.float64]:
+            if not reads:
+                return np.repeat(_distribution(variable, policy({}))[None], len(codes), axis=0)
+            kinds, place = np.unique(codes, axis=0, return_inverse=True)
+            known = [
+                {name: self.shown(name, code) for name, code in zip(reads, row, strict=True)} for row in kinds.tolist()
+            ]
+            return np.stack([_distribution(variable, policy(each)) for each in known])[place.reshape(-1)]
+
+        return probabilities
+
+    def shown(self, name: str, code: int) -> str:
+        """A value as the user wrote it."""
+        if self.schema[name].is_finite:
+            return self.schema[name].values[code]
+        return self.tokenizer.text(name, self.conditionals.contents[name][code])
+
+
+def _distribution(variable: Variable, given: Any) -> NDArray[np.float64]:
+    """Probabilities of all values from a mapping, or certainty from one value."""
+    shares = np.zeros(len(variable.values))
+    if not isinstance(given, Mapping):
+        shares[variable.code(given)] = 1.0
+        return shares
+    for value, share in given.items():
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+            raise QueryError(
+                f"The policy of {variable.name!r} gives {value!r} the probability {share!r}, expected 0 to 1."
+            )
+        shares[variable.code(value)] += share
+    if abs(shares.sum() - 1) > 1e-6:
+        raise QueryError(
+            f"The probabilities of the policy of {variable.name!r} add up to {shares.sum():.6g}, expected 1."
+        )
+    return shares / shares.sum()
+
+
+def check_record(record: Any) -> None:
+    """Refuse what is not a question.
+
+    Raises:
+        PipelineInputError: With what a question looks like.
+    """
+    example = '{"target": "Y", "do": {"A": "a"}, "given": {"Z": "z"}}'
+    if not isinstance(record, Mapping):
+        raise PipelineInputError(f"Got {type(record).__name__}, expected a question such as {example}.")
+    for key in record:
+        if key not in RECORD_KEYS:
+            near = difflib.get_close_matches(str(key), RECORD_KEYS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise PipelineInputError(f"The question has the key {key!r}, expected: {', '.join(RECORD_KEYS)}.{hint}")
+    if not isinstance(record.get("target"), str):
+        raise PipelineInputError(f"The question has no target, expected the name of a variable: {example}.")
+    for key in ("do", "given", "versus"):
+        if not isinstance(record.get(key) or {}, Mapping):
+            raise PipelineInputError(f"{key!r} is {record[key]!r}, expected values by variable: {example}.")
+
+
+def is_question(inputs: Any) -> bool:
+    """Whether the input is one record rather than several."""
+    return isinstance(inputs, Mapping)
+
+
+def questions(inputs: Any) -> list[Mapping[str, Any]]:
+    """All records of an input.
+
+    Raises:
+        PipelineInputError: If it is empty or no list of records.
+    """
+    if is_question(inputs):
+        return [inputs]
+    if isinstance(inputs, str) or not isinstance(inputs, Iterable):
+        check_record(inputs)
+    records = list(inputs)
+    if not records:
+        raise PipelineInputError("Got an empty list, expected at least one question.")
+    return records
+
+
+# Questions that are answered together; more gain little.
+TOGETHER = 256
+Answerer = Callable[[list[Mapping[str, Any]]], list[dict[str, Any]]]
+
+
+def parts_of(records: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Numbers of questions that are answered together: those that ask about the same variables, some at a time.
+
+    The parts depend on the questions alone, never on the number of processes: neither do the answers.
+
+    Example:
+        >>> asked = [{"target": "Y", "do": {"A": value}} for value in "ab"] + [{"target": "Z"}]
+        >>> parts_of(asked)
+        [[0, 1], [2]]
+    """
+    alike: dict[str, list[int]] = {}
+    for number, record in enumerate(records):
+        alike.setdefault(_form(record), []).append(number)
+    return [group[start : start + TOGETHER] for group in alike.values() for start in range(0, len(group), TOGETHER)]
+
+
+def answered(answer: Answerer, records: Sequence[Mapping[str, Any]], processes: Processes) -> list[dict[str, Any]]:
+    """The answers to all questions, in their order, in every process.
+
+    Args:
+        answer: Answers a list of questions.
+        records: The questions.
+        processes: Who answers.
+
+    Raises:
+        ProcessError: If this process fails beside others, or another has ended.
+    """
+    parts = parts_of(records)
+    mine = shared_out([len(part) for part in parts], processes.count)[processes.index]
+    found: list[tuple[int, dict[str, Any]]] = []
+    try:
+        for place in mine:
+            some = [records[number] for number in parts[place]]
+            found += zip(parts[place], answer(some), strict=True)
+    except HfTraceError as error:
+        if processes.count == 1:
+            raise
+        raise ProcessError(f"Process {processes.index + 1} of {processes.count}: {error}") from error
+    together = dict(processes.gathered(found))
+    return [together[number] for number in range(len(records))]
+
+
+def _form(record: Any) -> str:
+    """What a question asks about, without the values."""
+    if not isinstance(record, Mapping):
+        return ""
+    asked = {name: sorted(value) if isinstance(value, Mapping) else value for name, value in record.items()}
+    return json.dumps(asked, sort_keys=True, default=str)

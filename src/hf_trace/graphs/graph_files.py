@@ -1,0 +1,426 @@
+"""Causal graphs in files: JSON, GraphML, GML, DOT, CSV, Parquet and numpy adjacencies."""
+
+import csv
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+from xml.etree.ElementTree import ParseError
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+from hf_trace.errors import GraphFormatError, OutputError, preview
+from hf_trace.logs.writing import atomic_path
+
+Document: TypeAlias = dict[str, Any]
+GRAPH_KEY, MANY_KEY = b"hf_trace.graph", b"hf_trace.graphs"
+ROWS_AT_ONCE = 65_536
+_OTHER = "other"
+_COLUMNS = {
+    **{"cause": pa.string(), "effect": pa.string(), "cause_position": pa.int64(), "effect_position": pa.int64()},
+    **{"lag": pa.int64(), "cmi": pa.float64(), "standard_error": pa.float64(), "gain": pa.float64()},
+    **{"edge_cmi": pa.float64(), "confidence": pa.float64(), "direction": pa.string()},
+    **{"frequency": pa.float64(), "frequency_low": pa.float64(), "frequency_high": pa.float64()},
+    **{"support": pa.int64(), "lags": pa.list_(pa.int64()), "lag_seconds": pa.float64()},
+}
+
+
+class EdgeTable:
+    """A Parquet file that grows by the edges of one sequence after another.
+
+    Args:
+        writer: What writes it.
+    """
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._rows: list[Document] = []
+
+    def add(self, sequence: str | None, edges: list[Document]) -> None:
+        """Add the edges of a sequence; ``sequence`` is its id, None for a graph of all."""
+        self._rows += [_row(sequence, edge) for edge in edges]
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows held as one group."""
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._writer.schema))
+        self._rows = []
+
+
+@contextmanager
+def edge_table(path: str | os.PathLike[str], *, level: str) -> Iterator[EdgeTable]:
+    """Write the edges of many graphs; the file appears when the block has ended well.
+
+    Args:
+        path: The file.
+        level: Level of the graphs, kept with the table.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    schema = pa.schema([("id", pa.string()), *_fields()], metadata={MANY_KEY: level.encode()})
+    with atomic_path(path) as unfinished, pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
+        table = EdgeTable(writer)
+        yield table
+        table.flush()
+
+
+def write_parquet(document: Mapping[str, Any], path: Path) -> None:
+    """Write one graph; everything but its edges goes into the metadata of the file."""
+    rest = {key: value for key, value in document.items() if key != "edges"}
+    schema = pa.schema(_fields(), metadata={GRAPH_KEY: json.dumps(rest, allow_nan=False).encode()})
+    edges = document["edges"]
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, max(1, len(edges)), ROWS_AT_ONCE):
+            rows = [_row(None, edge) for edge in edges[start : start + ROWS_AT_ONCE]]
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def read_parquet(path: Path) -> tuple[Document | None, list[Document]]:
+    """What was kept beside the edges of one graph, None where another program wrote the file, and the rows.
+
+    Raises:
+        GraphFormatError: If the file is no Parquet, or holds the graphs of many sequences.
+    """
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise GraphFormatError(f"it is no Parquet file ({str(error).splitlines()[0][:80]}).") from None
+    metadata = table.schema.metadata or {}
+    if MANY_KEY in metadata:
+        raise GraphFormatError(
+            "it holds the graphs of many sequences, expected one. Read it with `pandas.read_parquet`, a row per edge."
+        )
+    kept = json.loads(metadata[GRAPH_KEY]) if GRAPH_KEY in metadata else None
+    return kept, [_edge(row) for row in table.to_pylist()]
+
+
+def _fields() -> list[pa.Field]:
+    return [pa.field(name, kind) for name, kind in {**_COLUMNS, _OTHER: pa.string()}.items()]
+
+
+def _row(sequence: str | None, edge: Mapping[str, Any]) -> Document:
+    row: Document = {name: edge[name] for name in _COLUMNS if name in edge}
+    other = {name: value for name, value in edge.items() if name not in _COLUMNS}
+    return row | {"id": sequence, _OTHER: json.dumps(other) if other else None}
+
+
+def _edge(row: Mapping[str, Any]) -> Document:
+    other = row.get(_OTHER)
+    return {name: value for name, value in row.items() if value is not None and name != _OTHER} | (
+        json.loads(other) if other else {}
+    )
+
+
+FORMAT = "hf_trace.causal_graph"
+VERSION = 1
+_END_COLUMNS = (("cause", "effect"), ("source", "target"), ("from", "to"))
+_DIRECTION_COLOURS = {"excites": "#0072B2", "inhibits": "#D55E00"}
+# XML allows no control characters, turns some white space into blanks, and has no U+FFFE and U+FFFF. A
+# backslash is escaped only where an escape could be read, so that ordinary names stay as they are.
+_NEEDS_ESCAPE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]|\\\\(?=u)")
+_ESCAPE = re.compile(r"\\u([0-9a-f]{4})")
+
+
+def write_graph(document: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write the mapping of a graph in the format that the suffix of ``path`` names.
+
+    Raises:
+        OutputError: If the suffix is unknown or the place cannot be written.
+    """
+    writer = _WRITERS.get(Path(path).suffix.lower())
+    if writer is None:
+        raise OutputError(f"Cannot write a graph to '{path}'. Expected a name that ends in {', '.join(_WRITERS)}.")
+    with atomic_path(path) as unfinished:
+        writer(document, unfinished)
+
+
+def read_graph(path: str | os.PathLike[str]) -> Document:
+    """Read the mapping of a graph from a file that this package or another program wrote.
+
+    Raises:
+        GraphFormatError: If the file is missing, has an unknown suffix or holds no directed graph.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in (".dot", ".gv"):
+        raise GraphFormatError(
+            f"Cannot read '{path}': DOT files are written for drawing only. Save the graph as .json or .graphml."
+        )
+    reader = _READERS.get(suffix)
+    if reader is None:
+        raise GraphFormatError(
+            f"Cannot read a graph from '{path}'. Expected a name that ends in {', '.join(_READERS)}."
+        )
+    try:
+        return reader(Path(path))
+    except GraphFormatError as error:
+        raise GraphFormatError(f"Cannot read '{path}': {error}") from error
+    except OSError as error:
+        raise GraphFormatError(f"Cannot read '{path}': {(error.strerror or str(error)).lower()}.") from error
+    except (ValueError, KeyError, TypeError, nx.NetworkXException, ParseError, EOFError, RecursionError) as error:
+        # KeyError is what networkx raises for GraphML with undeclared keys.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise GraphFormatError(f"Cannot read '{path}' as {suffix[1:]}: {reason}.") from error
+
+
+# JSON
+
+
+def _write_json(document: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> Document:
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    if isinstance(content, list):
+        return _document(_edge_record(edge) for edge in content)
+    if not isinstance(content, dict) or not isinstance(content.get("edges"), list):
+        raise GraphFormatError('expected {"edges": [...]} or a list of [cause, effect] pairs.')
+    if "level" in content:
+        return content
+    events = content.get("events", content.get("nodes"))
+    return _document((_edge_record(edge) for edge in content["edges"]), events)
+
+
+def _edge_record(edge: Any) -> Document:
+    """Read a pair, or a mapping with any of the usual names for its two ends."""
+    if isinstance(edge, list) and len(edge) == 2:
+        return {"cause": _name(edge[0]), "effect": _name(edge[1])}
+    if isinstance(edge, dict):
+        for cause, effect in _END_COLUMNS:
+            if cause in edge and effect in edge:
+                rest = {key: value for key, value in edge.items() if key not in (cause, effect)}
+                return {"cause": _name(edge[cause]), "effect": _name(edge[effect]), **rest}
+    raise GraphFormatError(f"got the edge {edge!r}. Expected [cause, effect] or a mapping with these keys.")
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return str(value)
+    raise GraphFormatError(f"got {value!r} as the name of an event. Expected text.")
+
+
+def _document(edges: Iterable[Document], events: Iterable[Any] | None = None) -> Document:
+    merged = _merge_repeats(edges)
+    level = "population" if merged and all("frequency" in edge for edge in merged) else "summary"
+    ends = (edge[end] for edge in merged for end in ("cause", "effect"))
+    names = ends if events is None else map(_name, events)
+    return {"level": level, "events": list(dict.fromkeys(names)), "edges": merged, "metadata": {}}
+
+
+def _merge_repeats(edges: Iterable[Document]) -> list[Document]:
+    """Keep the strongest record of every pair, with the lags of all (tables often have a row per lag)."""
+    kept: dict[tuple[str, str], Document] = {}
+    lags: dict[tuple[str, str], list[Any]] = {}
+    for edge in edges:
+        pair = (edge["cause"], edge["effect"])
+        lags.setdefault(pair, []).append(edge.get("lag"))
+        if pair not in kept or _strength(edge) > _strength(kept[pair]):
+            kept[pair] = edge
+    several = {pair: sorted(set(found)) for pair, found in lags.items() if len(found) > 1 and None not in found}
+    return [{**edge, "lags": several[pair]} if pair in several else edge for pair, edge in kept.items()]
+
+
+def _strength(edge: Mapping[str, Any]) -> float:
+    cmi = edge.get("cmi")
+    return abs(cmi) if isinstance(cmi, int | float) else 0.0
+
+
+# CSV
+
+
+def _write_csv(document: Mapping[str, Any], path: Path) -> None:
+    columns = dict.fromkeys(("cause", "effect", *(key for edge in document["edges"] for key in edge)))
+    rows = [
+        {key: value if key in ("cause", "effect") else _as_text(value) for key, value in edge.items()}
+        for edge in document["edges"]
+    ]
+    frame = pd.DataFrame(rows, columns=list(columns), dtype=object)
+    frame.to_csv(path, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+
+
+def _read_csv(path: Path) -> Document:
+    frame = _read_cells(path)
+    lower = {str(column).strip().lower(): column for column in frame.columns}
+    ends = next((pair for pair in _END_COLUMNS if set(pair) <= set(lower)), None)
+    if ends is None:
+        raise GraphFormatError(
+            f"got the columns {preview(frame.columns, limit=6)}. Expected `cause` and `effect` "
+            "(or `source` and `target`, or `from` and `to`)."
+        )
+    names = [lower[end] for end in ends]
+    frame = frame.rename(columns=dict(zip(names, ("cause", "effect"), strict=True)))
+    for end in ("cause", "effect"):
+        empty = np.flatnonzero(frame[end].to_numpy() == "")
+        if empty.size:
+            raise GraphFormatError(f"data row {empty[0] + 1} has no {end}. Expected two names in every row.")
+    return _document(_typed(record) for record in frame.to_dict("records"))
+
+
+def _read_cells(path: Path) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            cells = pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+        except pd.errors.ParserWarning:
+            raise GraphFormatError("a row has more cells than the header. Quote names that hold commas.") from None
+    return cells.fillna("")
+
+
+def _typed(record: Mapping[Any, str]) -> Document:
+    ends = {"cause": record["cause"], "effect": record["effect"]}
+    return ends | {str(key): _from_text(text) for key, text in record.items() if key not in ends and text != ""}
+
+
+def _as_text(value: Any) -> Any:
+    """Write lists as JSON, and text as it is unless it could be taken for JSON."""
+    if isinstance(value, str) and value and _from_text(value) == value:
+        return value
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else json.dumps(value)
+
+
+def _from_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+# GraphML and GML
+
+
+def _write_graphml(document: Mapping[str, Any], path: Path) -> None:
+    instance = document["level"] == "instance"
+    network: nx.DiGraph[Any] = nx.DiGraph(
+        format=FORMAT, level=document["level"], metadata=_escape(json.dumps(document["metadata"]))
+    )
+    for position, event in enumerate(document["events"]):
+        network.add_node(str(position) if instance else _escape(event), event=_escape(event))
+    for edge in document["edges"]:
+        ends = (edge["cause_position"], edge["effect_position"]) if instance else (edge["cause"], edge["effect"])
+        values = {_escape(k): _graphml_value(v) for k, v in edge.items() if k not in ("cause", "effect")}
+        cause, effect = (_escape(str(end)) for end in ends)
+        network.add_edge(cause, effect)
+        network.edges[cause, effect].update(values)
+    nx.write_graphml(network, path)
+
+
+def _graphml_value(value: Any) -> Any:
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    return _escape(_as_text(value) if isinstance(value, str) else json.dumps(value))
+
+
+def _read_graphml(path: Path) -> Document:
+    network = nx.read_graphml(path)
+    if network.graph.get("format") != FORMAT:
+        return _foreign(network)
+    names = {node: _unescape(values.get("event", "")) for node, values in network.nodes(data=True)}
+    edges = [
+        {"cause": names[cause], "effect": names[effect]}
+        | {_unescape(key): _from_graphml(value) for key, value in values.items()}
+        for cause, effect, values in network.edges(data=True)
+    ]
+    metadata = json.loads(_unescape(network.graph["metadata"]))
+    level = network.graph["level"]
+    return {"level": level, "events": list(names.values()), "edges": edges, "metadata": metadata}
+
+
+def _from_graphml(value: Any) -> Any:
+    return _from_text(_unescape(value)) if isinstance(value, str) else value
+
+
+def _read_gml(path: Path) -> Document:
+    try:
+        return _foreign(nx.read_gml(path))
+    except nx.NetworkXError as error:
+        if "label" not in str(error):
+            raise
+        return _foreign(nx.read_gml(path, label="id"))
+
+
+def _foreign(network: Any) -> Document:
+    if not network.is_directed():
+        raise GraphFormatError("the graph is undirected. Expected directed edges, cause -> effect.")
+    edges = ({"cause": str(cause), "effect": str(effect)} for cause, effect in network.edges())
+    return _document(edges, network.nodes)
+
+
+def _escape(text: str) -> str:
+    return _NEEDS_ESCAPE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+# DOT, Parquet and numpy
+
+
+def _write_dot(document: Mapping[str, Any], path: Path) -> None:
+    index = {event: position for position, event in enumerate(document["events"])}
+    largest = max((_strength(edge) for edge in document["edges"]), default=0.0)
+    lines = ["digraph causal {", "  rankdir=LR;", '  node [shape=box, style=rounded, fontname="sans-serif"];']
+    lines += [f"  n{i} [label={_quoted(event)}];" for i, event in enumerate(document["events"])]
+    lines += [_dot_edge(edge, index, largest) for edge in document["edges"]]
+    path.write_text("\n".join([*lines, "}"]) + "\n", encoding="utf-8")
+
+
+def _dot_edge(edge: Mapping[str, Any], index: Mapping[str, int], largest: float) -> str:
+    cause = edge.get("cause_position", index[edge["cause"]])
+    effect = edge.get("effect_position", index[edge["effect"]])
+    width = 1.0 + 4.0 * _strength(edge) / largest if largest else 1.0
+    colour = _DIRECTION_COLOURS.get(edge.get("direction", ""), "#555555")
+    lags = edge.get("lags") or ([edge["lag"]] if edge.get("lag") is not None else [])
+    label = f", label={_quoted('lag ' + ', '.join(map(str, lags)))}" if lags else ""
+    return f'  n{cause} -> n{effect} [penwidth={width:.3g}, color="{colour}"{label}];'
+
+
+def _quoted(text: str) -> str:
+    """Quote for DOT, whose labels know escapes with a backslash and entities with an ampersand."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;").replace("\n", "\\n")
+    return '"' + re.sub("[\x00-\x1f\x7f]", "\ufffd", escaped) + '"'
+
+
+def _read_parquet(path: Path) -> Document:
+    kept, rows = read_parquet(path)
+    if kept is None:
+        return _document(_edge_record(row) for row in rows)
+    return {**kept, "edges": rows}
+
+
+def _read_npy(path: Path) -> Document:
+    adjacency = np.load(path, allow_pickle=False)
+    if not isinstance(adjacency, np.ndarray) or adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
+        raise GraphFormatError(
+            f"got an array of shape {getattr(adjacency, 'shape', None)}. Expected a square one, [cause, effect]."
+        )
+    edges = ({"cause": str(cause), "effect": str(effect)} for cause, effect in np.argwhere(adjacency))
+    return _document(edges, range(len(adjacency)))
+
+
+_WRITERS: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
+    ".json": _write_json,
+    ".graphml": _write_graphml,
+    ".dot": _write_dot,
+    ".gv": _write_dot,
+    ".csv": _write_csv,
+    ".parquet": write_parquet,
+}
+_READERS: dict[str, Callable[[Path], Document]] = {
+    ".json": _read_json,
+    ".graphml": _read_graphml,
+    ".gml": _read_gml,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".npy": _read_npy,
+}

@@ -1,0 +1,294 @@
+"""What is known before any data are seen: which event types may cause which, and which do."""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from hf_trace.errors import SettingsError, UnknownEventError, first_line, preview
+from hf_trace.graphs.graph import CausalGraph
+
+ANY = "*"
+# Stands for every type that the knowledge does not name.
+_ANY_OTHER = "\0"
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class BackgroundKnowledge:
+    """Rules about pairs of event types; a pair is allowed where no rule is against it.
+
+    Attributes:
+        forbidden: ``(cause, effect)`` pairs that are no edges; ``*`` stands for any type.
+        required: ``(cause, effect)`` pairs that are edges, found or not; ``*`` stands for any other type.
+        tiers: Types in the order in which they can act: a type of a later tier never causes one of an earlier tier.
+        groups: Types by group, for example by device: a type causes only types of its own group or of neighbouring
+            ones. Tiers and groups say nothing about types they do not name.
+        neighbours: Pairs of names of groups that act on each other, in both directions.
+
+    Raises:
+        SettingsError: If rules contradict each other.
+
+    Example:
+        >>> known = BackgroundKnowledge(forbidden=(("ticket", "*"),), tiers=(("alarm",), ("repair",)))
+        >>> known.allows("alarm", "repair"), known.allows("repair", "alarm"), known.allows("ticket", "alarm")
+        (True, False, False)
+    """
+
+    forbidden: tuple[Pair, ...] = ()
+    required: tuple[Pair, ...] = ()
+    tiers: tuple[tuple[str, ...], ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    neighbours: tuple[Pair, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_once("tiers", self.tiers)
+        _check_once("groups", self.groups.values())
+        lost = [name for pair in self.neighbours for name in pair if name not in self.groups]
+        if lost:
+            raise SettingsError(
+                f"`neighbours` of the background knowledge names {_suggested(lost, self.groups)}, expected names of "
+                f"`groups`: {preview(self.groups)}."
+            )
+        if (ANY, ANY) in self.required:
+            raise SettingsError(
+                f"The background knowledge requires {ANY!r} -> {ANY!r}, expected a type on one side at least. Name it."
+            )
+        for cause, effect in self._required_of([*self.names, _ANY_OTHER]):
+            reason = self._refusal(cause, effect)
+            if reason:
+                ends = " -> ".join("any type" if end == _ANY_OTHER else repr(end) for end in (cause, effect))
+                raise SettingsError(
+                    f"The background knowledge requires {ends} and forbids it: {reason}. Expected one of the two; "
+                    "remove the other."
+                )
+
+    @classmethod
+    def from_dict(cls, document: Any) -> "BackgroundKnowledge":
+        """Read a mapping with any of the attributes, as JSON gives it.
+
+        Raises:
+            SettingsError: If a key or a value is not understood, or rules contradict each other.
+
+        Example:
+            >>> BackgroundKnowledge.from_dict({"required": [["disk full", "reboot"]]}).required
+            (('disk full', 'reboot'),)
+        """
+        if not isinstance(document, Mapping):
+            raise SettingsError(
+                f"The background knowledge is of type {type(document).__name__}, expected a mapping with {_keys()}."
+            )
+        wrong = [key for key in document if key not in _KEYS]
+        if wrong:
+            raise SettingsError(
+                f"The background knowledge has the key {_suggested(wrong, _KEYS)}, expected some of: {_keys()}."
+            )
+        values: dict[str, Any] = {}
+        for key in ("forbidden", "required", "neighbours"):
+            values[key] = tuple(_pair(key, item) for item in _listed(key, document.get(key, ())))
+        values["tiers"] = tuple(_names("tiers", tier) for tier in _listed("tiers", document.get("tiers", ())))
+        groups = document.get("groups", {})
+        if not isinstance(groups, Mapping):
+            raise SettingsError(
+                f"`groups` of the background knowledge is {groups!r}, expected a mapping from names of groups to lists "
+                "of event types."
+            )
+        values["groups"] = {str(name): _names("groups", types) for name, types in groups.items()}
+        return cls(**values)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "BackgroundKnowledge":
+        """Read a JSON file with what ``from_dict`` reads.
+
+        Raises:
+            SettingsError: If there is no such file or it cannot be read.
+        """
+        file = Path(path)
+        if not file.is_file():
+            raise SettingsError(f"There is no file {str(path)!r} with background knowledge. Write it as JSON: {_SHAPE}")
+        try:
+            return cls.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        except SettingsError:
+            raise
+        except ValueError as error:
+            raise SettingsError(
+                f"{str(path)!r} is not JSON ({first_line(error)}), expected background knowledge such as {_SHAPE}"
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``from_dict`` reads.
+
+        Example:
+            >>> BackgroundKnowledge(tiers=(("a",), ("b",))).to_dict()["tiers"]
+            [['a'], ['b']]
+        """
+        lists = {key: [list(item) for item in getattr(self, key)] for key in _KEYS if key != "groups"}
+        return lists | {"groups": {name: list(types) for name, types in self.groups.items()}}
+
+    def allows(self, cause: str, effect: str) -> bool:
+        """Whether one type may cause another."""
+        return self._refusal(cause, effect) is None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All event types named by a rule."""
+        pairs = (name for pair in (*self.forbidden, *self.required) for name in pair if name != ANY)
+        listed = (name for types in (*self.tiers, *self.groups.values()) for name in types)
+        return tuple(dict.fromkeys((*pairs, *listed)))
+
+    def check_names(self, event_types: Sequence[str]) -> None:
+        """Refuse names that are no event types.
+
+        Raises:
+            UnknownEventError: If there are any; it says which types come closest.
+        """
+        known = set(event_types)
+        wrong = [name for name in self.names if name not in known]
+        if wrong:
+            noun = "name" if len(wrong) == 1 else "names"
+            raise UnknownEventError(
+                f"The background knowledge has {len(wrong)} {noun} that the model does not know: "
+                f"{_suggested(wrong, event_types)}. Expected some of its {len(known)} event types; correct them."
+            )
+
+    def required_among(self, event_types: Sequence[str]) -> set[Pair]:
+        """Required pairs of which both ends are among the given types."""
+        return set(self._required_of(event_types))
+
+    def _required_of(self, event_types: Sequence[str]) -> Iterator[Pair]:
+        known = dict.fromkeys(event_types)
+        for cause, effect in self.required:
+            causes = known if cause == ANY else [cause] if cause in known else []
+            effects = known if effect == ANY else [effect] if effect in known else []
+            is_rule = ANY in (cause, effect)
+            yield from ((one, other) for one in causes for other in effects if not (is_rule and one == other))
+
+    def _refusal(self, cause: str, effect: str) -> str | None:
+        """Why a pair is not allowed; None where it is."""
+        for pair in ((cause, effect), (cause, ANY), (ANY, effect), (ANY, ANY)):
+            if pair in self._forbidden:
+                return f"{pair[0]!r} -> {pair[1]!r} is among `forbidden`"
+        if self._tier.get(cause, -1) > self._tier.get(effect, len(self.tiers)):
+            return f"{cause!r} is in a later tier"
+        one, other = self._group.get(cause), self._group.get(effect)
+        if one is None or other is None or one == other or (one, other) in self._linked:
+            return None
+        return f"their groups {one!r} and {other!r} are no neighbours"
+
+    @cached_property
+    def _forbidden(self) -> frozenset[Pair]:
+        return frozenset(self.forbidden)
+
+    @cached_property
+    def _tier(self) -> dict[str, int]:
+        return {name: number for number, tier in enumerate(self.tiers) for name in tier}
+
+    @cached_property
+    def _group(self) -> dict[str, str]:
+        return {name: group for group, types in self.groups.items() for name in types}
+
+    @cached_property
+    def _linked(self) -> frozenset[Pair]:
+        return frozenset(link for one, other in self.neighbours for link in ((one, other), (other, one)))
+
+
+_KEYS = tuple(field.name for field in fields(BackgroundKnowledge))
+_SHAPE = '{"forbidden": [["ticket", "*"]], "required": [["disk full", "reboot"]]}.'
+
+
+def as_knowledge(value: Any) -> BackgroundKnowledge | None:
+    """Background knowledge from what a caller may pass: nothing, the object, a mapping or a JSON file.
+
+    Raises:
+        SettingsError: If it is anything else, or cannot be read.
+    """
+    if value is None or isinstance(value, BackgroundKnowledge):
+        return value
+    if isinstance(value, (str, PathLike)):
+        return BackgroundKnowledge.load(value)
+    return BackgroundKnowledge.from_dict(value)
+
+
+def _keys() -> str:
+    return ", ".join(_KEYS)
+
+
+def _suggested(wrong: Sequence[str], known: Iterable[str], limit: int = 3) -> str:
+    """The first few wrong names, each with the known one that comes closest."""
+    known = list(known)
+    shown = []
+    for name in wrong[:limit]:
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+        shown.append(f"{name!r} (did you mean {near[0]!r}?)" if near else repr(name))
+    more = f" and {len(wrong) - limit} more" if len(wrong) > limit else ""
+    return ", ".join(shown) + more
+
+
+def _check_once(key: str, parts: Iterable[Sequence[str]]) -> None:
+    """Refuse a type that is in two tiers or in two groups."""
+    seen: set[str] = set()
+    for part in parts:
+        twice = [name for name in part if name in seen]
+        if twice:
+            raise SettingsError(
+                f"`{key}` of the background knowledge has {preview(twice)} more than once, expected each type in one "
+                f"of the {key} at most."
+            )
+        seen.update(part)
+
+
+def _listed(key: str, value: Any) -> Sequence[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise SettingsError(f"`{key}` of the background knowledge is {value!r}, expected a list.")
+    return value
+
+
+def _names(key: str, value: Any) -> tuple[str, ...]:
+    names = tuple(_listed(key, value))
+    wrong = next((name for name in names if not isinstance(name, str)), None)
+    if wrong is not None:
+        raise SettingsError(f"`{key}` of the background knowledge holds {wrong!r}, expected names of event types.")
+    return names
+
+
+def _pair(key: str, value: Any) -> Pair:
+    names = _names(key, value)
+    if len(names) != 2:
+        raise SettingsError(f"`{key}` of the background knowledge holds {list(names)!r}, expected pairs of two names.")
+    return names[0], names[1]
+
+
+def with_required(graph: CausalGraph, knowledge: BackgroundKnowledge, measured: Mapping[Pair, float]) -> CausalGraph:
+    """Mark the required edges of a graph over event types ``"required": true``; add those it lacks.
+
+    Args:
+        graph: A summary or population graph. A required pair is added where both ends are among its types.
+        knowledge: What is required.
+        measured: ``cmi`` of edges to add, in nats; 0 where nothing could be measured.
+
+    Example:
+        >>> known = BackgroundKnowledge(required=(("a", "b"),))
+        >>> with_required(CausalGraph("summary", ("a", "b")), known, {}).edges[0]["support"]
+        0
+    """
+    required = knowledge.required_among(graph.events)
+    found = {(edge["cause"], edge["effect"]) for edge in graph.edges}
+    marked = [
+        {**edge, "required": True} if (edge["cause"], edge["effect"]) in required else edge for edge in graph.edges
+    ]
+    added = [
+        {
+            "cause": cause,
+            "effect": effect,
+            "cmi": measured.get((cause, effect), 0.0),
+            "lags": [],
+            "support": 0,
+            "required": True,
+        }
+        for cause, effect in required - found
+    ]
+    return replace(graph, edges=(*marked, *added))

@@ -1,1 +1,0 @@
-"""Where the package meets the Hugging Face world: pipelines, run folders, training, publishing."""

@@ -1,0 +1,1 @@
+"""Event logs: read from any source, held as a few arrays, cut, sampled and written."""

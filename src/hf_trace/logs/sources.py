@@ -1,0 +1,304 @@
+"""Event logs from files, folders, tables and datasets: which files to read and what to do with them."""
+
+import difflib
+import glob
+import re
+import tokenize
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_trace.errors import ColumnError, EmptyLogError, HfTraceError, LogFormatError, SettingsError, TimestampError
+from hf_trace.logs.columns import ColumnChoice
+from hf_trace.logs.contexts import PREFIX, is_derived, with_derived
+from hf_trace.logs.event_rows import EventRows, dataset_frames, frame_of_mappings, table_rows
+from hf_trace.logs.formats import LOG_SUFFIXES, data_suffix, file_stem, read_file, read_text
+from hf_trace.logs.log import EventLog
+
+_QUERY_ERRORS = (
+    *(ValueError, TypeError, KeyError, AttributeError, NameError, SyntaxError, NotImplementedError),
+    *(IndexError, ArithmeticError, tokenize.TokenError),
+)
+_QUOTED = re.compile(r"`[^`]*`|'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+_QUERY_METHODS = frozenset(
+    {"str", "contains", "startswith", "endswith", "fullmatch", "lower", "upper", "len"}
+    | {"isin", "isna", "notna", "between", "abs"}
+)
+_MAYBE_NUMBERS = frozenset({"string", "empty", "integer", "integer-na", "floating", "mixed-integer-float"})
+
+
+def read_log(  # noqa: PLR0913 - a log needs as many words
+    source: Any,
+    *,
+    case_column: str | None = None,
+    event_column: str | Sequence[str] | None = None,
+    time_column: str | Sequence[str] | None = None,
+    join: str = "=",
+    query: str | None = None,
+    time_unit: str = "s",
+    delimiter: str | None = None,
+    outcome_column: str | None = None,
+    context_columns: Sequence[str] = (),
+) -> EventLog:
+    """Read an event log from wherever it is.
+
+    CSV, TSV, Parquet, JSON Lines and XES are known by their suffix, with ``.gz`` where usual; any other file
+    is plain text with one sequence a line, named by its line number. Tables have one row per event, or one
+    row per sequence with a list in ``events`` (and ``timestamps``, ``id``). Names are kept exactly.
+
+    Args:
+        source: A path, a folder or a glob pattern (files in name order), a list of paths, a
+            `pandas.DataFrame`, a `datasets.Dataset`, streaming or not, or records, one per event or per sequence.
+        case_column: Column that names the sequence; recognised when left out. Without one, every file is
+            one sequence, named after the file.
+        event_column: Column that names the event, or several whose values are joined.
+        time_column: Column with the time, or several (date and clock). Without one, the order of the file
+            counts.
+        join: Text between the values of several event columns.
+        query: Rows to keep, as a `pandas.DataFrame.query` expression; columns of numbers compare as numbers.
+        time_unit: Unit of numeric times: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
+        delimiter: Text between the columns of a CSV file, or between the events of a line of plain text.
+        outcome_column: Column with a label of the whole sequence, such as ``normal`` or ``anomalous``; it becomes
+            the last event of the sequence, ``outcome:COLUMN=LABEL``.
+        context_columns: Columns with what is known of the whole sequence, such as a site or a firmware; or what
+            is computed: ``@year``, ``@month``, ``@week``, ``@day`` of its first event, ``@parts:4`` for the quarter
+            of the log that it is in.
+
+    Returns:
+        The log, sorted by time within every sequence; `EventLog.summary` says what was found.
+
+    Raises:
+        LogFormatError: If a file is absent, or is not what its suffix says.
+        ColumnError: If a column is absent or no event column is recognised.
+        TimestampError: If times cannot be read, or were asked for and are absent.
+        EmptyLogError: If there are no events.
+        SettingsError: If `query` or `time_unit` is not understood.
+
+    Example:
+        >>> frame = pd.DataFrame({"device": ["x", "x"], "alarm": ["fan", "heat"], "level": ["1", "10"]})
+        >>> read_log(frame, query="level > 5")[0].events
+        ('heat',)
+    """
+    read = tuple(name for name in context_columns if not is_derived(name))
+    choice = ColumnChoice(
+        case_column, event_column, time_column, join, time_unit, time_column is not None, outcome_column, read
+    )
+    log = _read(source, choice, query, delimiter)
+    return with_derived(log, context_columns) if context_columns else log
+
+
+def _read(source: Any, choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventLog:
+    if isinstance(source, list | tuple) and source and isinstance(source[0], Mapping):
+        source = _frame_of(source)
+    if isinstance(source, pd.DataFrame):
+        return EventLog.from_table(_kept(_numbered(source), query), choice)
+    if not isinstance(source, str | Path | list | tuple):
+        return _from_dataset(source, choice, query)
+    paths = find_files(source)
+    if len(paths) == 1:
+        return EventLog.from_rows(_file_rows(paths[0], choice, query, delimiter)).without_empty_sequences()
+    return _from_files(paths, choice, query, delimiter)
+
+
+def _frame_of(records: Sequence[Any]) -> pd.DataFrame:
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, Mapping):
+            raise LogFormatError(
+                f"Record {number} is {record!r} ({type(record).__name__}), expected a dict as the first one is."
+            )
+    return pd.DataFrame.from_records(list(records))
+
+
+def find_files(source: Any) -> list[Path]:
+    """List the files that a path, a folder, a glob pattern or a list of them stands for.
+
+    Of a folder, hidden files are left out, and when it holds files with a suffix of a log, so are all others.
+
+    Raises:
+        LogFormatError: If nothing is there.
+
+    Example:
+        >>> find_files("absent.csv")  # doctest: +IGNORE_EXCEPTION_DETAIL
+        Traceback (most recent call last):
+        LogFormatError: There is no file 'absent.csv' ...
+    """
+    if isinstance(source, list | tuple):
+        if not source:
+            raise LogFormatError("The list of paths is empty, expected at least one. Pass a path.")
+        return [path for item in source for path in find_files(item)]
+    if isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        if path.is_dir():
+            return _files_of_folder(path)
+        if path.exists():
+            return [path]
+        return _files_of_pattern(path)
+    raise LogFormatError(f"Got a {type(source).__name__}, expected a path. Pass text or a `pathlib.Path`.")
+
+
+def _files_of_folder(folder: Path) -> list[Path]:
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    files = [path for path in files if data_suffix(path) in LOG_SUFFIXES] or _plain_texts(files)
+    if not files:
+        raise LogFormatError(
+            f"Folder '{folder}' holds no file that can be read as a log, expected one of "
+            f"{', '.join(sorted(LOG_SUFFIXES))} or plain text. Name the files, or a pattern such as "
+            f"'{folder}/*/*.csv'."
+        )
+    return files
+
+
+def _plain_texts(files: Iterable[Path]) -> list[Path]:
+    texts = {"", ".txt", ".log"}
+    about = ("readme", "license", "licence", "citation", "notice")
+    return [p for p in files if data_suffix(p) in texts and not p.name.lower().startswith(about)]
+
+
+def _files_of_pattern(pattern: Path) -> list[Path]:
+    matches = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]
+    files = [path for path in matches if path.is_file() and not path.name.startswith(".")]
+    if files:
+        return files
+    if glob.has_magic(str(pattern)):
+        raise LogFormatError(f"No file matches '{pattern}', expected at least one. Check the pattern.")
+    raise LogFormatError(_no_file(pattern))
+
+
+def _no_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"There is no file '{path}', nor a folder '{path.parent}'. Check the path."
+    names = [p.name for p in path.parent.iterdir()]
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean '{path.parent / near[0]}'?" if near else f"'{path.parent}' holds {len(names)} other files."
+    return f"There is no file '{path}'. {hint}"
+
+
+def _from_files(paths: Sequence[Path], choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventLog:
+    parts = []
+    emptied = 0
+    for path in paths:
+        try:
+            parts.append(_file_rows(path, choice, query, delimiter))
+        except _NothingKeptError:
+            emptied += 1  # the query may well concern only some of the files
+        except HfTraceError as error:
+            raise type(error)(f"{path.name}: {error}") from None
+    if not parts:
+        raise EmptyLogError(f"`query={query!r}` keeps no row of the {emptied} files. Loosen it.")
+    joined = all(part.has_cases for part in parts)
+    log = EventLog.concat([EventLog.from_rows(part) for part in parts], join_ids=joined)
+    if choice.outcome is not None and joined:
+        _refuse_two_outcomes(log)
+    return log.without_empty_sequences()
+
+
+def _refuse_two_outcomes(log: EventLog) -> None:
+    is_outcome = np.array([name.startswith(PREFIX) for name in log.event_types], dtype=np.int64)
+    twice = np.add.reduceat(is_outcome[log.codes], log.offsets[:-1]) > 1
+    if twice.any():
+        name = log.ids[int(np.argmax(twice))]
+        raise ColumnError(
+            f"The sequence {name!r} is spread over several files and has an outcome in each, expected one. Put its "
+            "rows into one file."
+        )
+
+
+def _file_rows(path: Path, choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventRows:
+    if data_suffix(path) in LOG_SUFFIXES or data_suffix(path) == ".json":
+        return table_rows(_kept(read_file(path, delimiter), query), choice, sequence_id=file_stem(path))
+    _refuse_columns(path, choice, query)
+    return read_text(path, delimiter)
+
+
+def _refuse_columns(path: Path, choice: ColumnChoice, query: str | None) -> None:
+    if choice.time is not None:
+        raise TimestampError(
+            f"'{path.name}' is read as plain text, which has no times, but `time_column={choice.time!r}` "
+            "asks for them. Leave it out, or rename the file to .csv if it is a table."
+        )
+    if choice.case is not None or choice.event is not None or choice.outcome is not None or choice.contexts:
+        raise ColumnError(
+            f"'{path.name}' is read as plain text, one sequence a line, which has no columns, but one was "
+            "named. Leave it out, or rename the file to .csv if it is a table."
+        )
+    if query is not None:
+        raise SettingsError(
+            f"'{path.name}' is read as plain text, which has no columns for `query`. Leave it out, or rename "
+            "the file to .csv if it is a table."
+        )
+
+
+def _from_dataset(source: Any, choice: ColumnChoice, query: str | None) -> EventLog:
+    if hasattr(source, "keys"):
+        splits = ", ".join(repr(str(key)) for key in source)
+        raise LogFormatError(f"Got a mapping of {splits}, expected one dataset. Pass one, such as `log['train']`.")
+    if not hasattr(source, "__iter__"):
+        raise LogFormatError(
+            f"Got a {type(source).__name__}, expected a path, a DataFrame or a dataset. Pass one of them."
+        )
+    if query is not None:
+        parts = list(dataset_frames(source)) or [pd.DataFrame()]
+        source = pd.concat(parts, ignore_index=True)
+        return EventLog.from_table(_kept(_numbered(source), query), choice)
+    return EventLog.from_table(frame_of_mappings(source, choice), choice)
+
+
+class _NothingKeptError(EmptyLogError):
+    """A query keeps no row of a table."""
+
+
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis="index")
+
+
+def _kept(frame: pd.DataFrame, query: str | None) -> pd.DataFrame:
+    if query is None or not len(frame):
+        return frame
+    _refuse_code(query)
+    positions = _query_positions(_numbers_as_numbers(frame), query)
+    if not len(positions):
+        raise _NothingKeptError(f"`query={query!r}` keeps none of the {len(frame):,} rows. Loosen it.")
+    return frame.iloc[positions]
+
+
+def _refuse_code(query: str) -> None:
+    """A query may come with a shared recipe: it compares values, it does not call into Python."""
+    bare = _QUOTED.sub("", query)
+    found = [name for name in re.findall(r"\.\s*([^\W\d]\w*)", bare) if name not in _QUERY_METHODS]
+    if found or "@" in bare:
+        raise SettingsError(
+            f"`query={query!r}` uses {found[0] if found else '@'!r}, expected comparisons of columns with "
+            f"values, or one of the methods {', '.join(sorted(_QUERY_METHODS))}. Rewrite it."
+        )
+
+
+def _query_positions(frame: pd.DataFrame, query: str) -> NDArray[np.int64]:
+    table = frame.reset_index(drop=True)
+    try:
+        kept = table.query(query, engine="python", local_dict={}, global_dict={})
+    except _QUERY_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        columns = ", ".join(map(repr, list(frame.columns)[:6]))
+        raise SettingsError(
+            f"`query={query!r}` cannot be evaluated ({reason[:120]}), expected a condition on the columns "
+            f"{columns}. Write for example \"level == 'error'\", with backticks around a column name that "
+            "has spaces."
+        ) from None
+    return kept.index.to_numpy(dtype=np.int64)
+
+
+def _numbers_as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert columns of texts that are numbers throughout, for comparisons only."""
+    return pd.DataFrame({name: _as_numbers(frame[name]) for name in frame.columns}, index=frame.index)
+
+
+def _as_numbers(column: pd.Series) -> pd.Series:
+    if pd.api.types.infer_dtype(column, skipna=True) not in _MAYBE_NUMBERS:
+        return column
+    numbers = pd.to_numeric(column, errors="coerce")
+    given = column.notna() & (column.astype(object) != "")
+    return numbers if bool(numbers[given].notna().all()) and bool(given.any()) else column

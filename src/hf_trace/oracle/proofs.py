@@ -1,0 +1,190 @@
+"""What a model must prove before its scores are believed, and the fastest way to read it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hf_trace.errors import FutureLeakError, NonFiniteError
+from hf_trace.oracle.head import Head, LinearHead, WholeHead, candidate_heads
+from hf_trace.oracle.readers import FullRowReader, MarkovReader, Reader, SharedPastReader
+
+PROBE_LENGTH = 24
+# What an architecture that does not fit an assumption raises; anything else is a bug and passes through.
+_MISFITS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a model is read and scored, and why not faster."""
+
+    reader: Reader
+    head: Head
+    reason: str = ""
+
+
+def proven(model: PreTrainedModel) -> Fit:
+    """Check a model and choose its reader and head by comparing log-probabilities on random tokens.
+
+    Raises:
+        NonFiniteError: If the model returns NaN or infinite logits.
+        FutureLeakError: If early predictions depend on later tokens.
+    """
+    dtype = next(model.parameters(), torch.empty(0)).dtype
+    exact = dtype in (torch.float32, torch.float64) or _parameters(model) > 1e9
+    if not exact:  # rounding would hide a wrong shortcut: probe in float32, then go back without loss
+        model.float()
+    try:
+        return _fit(model, tolerance=2e-5 if dtype != torch.bfloat16 or not exact else 5e-2)
+    finally:
+        if not exact:
+            model.to(dtype)
+
+
+def _parameters(model: PreTrainedModel) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@torch.inference_mode()
+def _fit(model: PreTrainedModel, *, tolerance: float) -> Fit:
+    ids = probe_ids(model)
+    logits = model(input_ids=ids).logits.float()
+    _check_finite(logits)
+    _check_causal(model, ids, logits, tolerance)
+    expected = logits.log_softmax(-1)
+    reference = expected[:, :-1].gather(-1, ids[:, 1:, None])
+    scale = tolerance * max(1.0, float(reference.abs().max()))
+    markov = _markov(model, ids, scale)
+    if markov is not None:
+        return markov
+    head, reason = _matching_head(model, ids, expected, scale)
+    if head is not None:
+        reader, reason = _matching_reader(model, head, ids, scale)
+        if reader is not None:
+            return Fit(reader, head)
+    return Fit(FullRowReader(model), WholeHead(lambda logits: logits, logits.shape[-1]), reason)
+
+
+def _markov(model: PreTrainedModel, ids: Tensor, scale: float) -> Fit | None:
+    """How to read a model that says its predictions depend on few tokens, if that is so."""
+    order, padding = (getattr(model.config, name, None) for name in ("markov_order", "pad_token_id"))
+    if not isinstance(order, int) or not isinstance(padding, int):
+        return None
+    reader = MarkovReader(model, order, padding)
+    head = WholeHead(reader.logits, model.config.vocab_size)
+    return Fit(reader, head) if _branch_difference(model, reader, head, ids) <= scale else None
+
+
+def probe_ids(model: PreTrainedModel) -> Int[Tensor, "sequence pos"]:
+    """Two random sequences, long enough to reach past a short attention window."""
+    config = model.config
+    window = getattr(config, "sliding_window", None) or 0
+    length = max(PROBE_LENGTH, min(window + 8, 128))
+    length = min(length, context_length(model) or length)
+    ids = torch.randint(config.vocab_size, (2, length), generator=torch.Generator().manual_seed(0))
+    pad = getattr(config, "pad_token_id", None)
+    if pad is not None:
+        ids = ids.where(ids != pad, (pad + 1) % config.vocab_size)
+    return ids.to(model.device)
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """Tokens the model can read at once, or None if nothing bounds them."""
+    config = model.config
+    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
+        if isinstance(getattr(config, name, None), int):
+            return int(getattr(config, name)) - _position_offset(model)
+    return None
+
+
+def _position_offset(model: PreTrainedModel) -> int:
+    """RoBERTa-like models count positions from the padding id + 1."""
+    embeddings = getattr(model.base_model, "embeddings", None)
+    padding = getattr(embeddings, "padding_idx", None)
+    created = hasattr(embeddings, "create_position_ids_from_input_ids")
+    return padding + 1 if created and padding is not None else 0
+
+
+def _check_finite(logits: Tensor) -> None:
+    if not torch.isfinite(logits).all():
+        raise NonFiniteError(
+            "The model returns NaN or infinite logits, expected finite ones. Load it with dtype='float32', or "
+            "train it again with a lower learning rate."
+        )
+
+
+def _check_causal(model: PreTrainedModel, ids: Tensor, logits: Tensor, tolerance: float) -> None:
+    changed = ids.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % model.config.vocab_size
+    early = (model(input_ids=changed).logits.float() - logits)[:, :-1].abs().max()
+    if early > tolerance * max(1.0, float(logits.abs().max())):
+        raise FutureLeakError(
+            f"Changing the last token moves earlier predictions by {float(early):.2g}, expected 0: this model sees "
+            "the future. Load BERT-like checkpoints with is_decoder=True, or use a causal language model."
+        )
+
+
+def _matching_head(model: PreTrainedModel, ids: Tensor, expected: Tensor, scale: float) -> tuple[Head | None, str]:
+    if model.base_model is model:
+        return None, "it has no body apart from its output layer"
+    try:
+        features = model.base_model(input_ids=ids)[0][:, :-1].flatten(0, 1)
+    except _MISFITS as misfit:
+        return None, f"its body does not run alone ({_short(misfit)})"
+    targets = ids[:, 1:].flatten()
+    reference = expected[:, :-1].flatten(0, 1).gather(-1, targets[:, None]).squeeze(-1)
+    fitting = [head for head in candidate_heads(model) if _differs(head, features, targets, reference) <= scale]
+    # A soft cap is invisible on small logits: a shortcut must also agree where logits are large.
+    large = features * 50
+    if len(fitting) > 1 and isinstance(fitting[0], LinearHead):
+        capped = _differs(fitting[0], large, targets, fitting[1].log_probs(large, targets))
+        fitting = fitting[1:] if capped > 50 * scale else fitting
+    return (fitting[0], "") if fitting else (None, "its output layer alone does not give its own logits")
+
+
+def _differs(head: Head, features: Tensor, targets: Tensor, reference: Tensor) -> float:
+    try:
+        return float((head.log_probs(features, targets) - reference).abs().max())
+    except _MISFITS:
+        return float("inf")
+
+
+def _matching_reader(model: PreTrainedModel, head: Head, ids: Tensor, scale: float) -> tuple[Reader | None, str]:
+    reason = ""
+    for reader in _candidate_readers(model):
+        try:
+            difference = _branch_difference(model, reader, head, ids)
+        except _MISFITS as misfit:
+            reason = f"its pasts cannot be shared ({_short(misfit)})"
+            continue
+        if difference <= scale:
+            return reader, ""
+        reason = f"sharing pasts would change its log-probabilities by {difference:.1g}"
+    return None, reason
+
+
+def _candidate_readers(model: PreTrainedModel) -> Iterator[Reader]:
+    for offset in sorted({0, _position_offset(model)}):
+        yield SharedPastReader(model, position_offset=offset)
+
+
+def _branch_difference(model: PreTrainedModel, reader: Reader, head: Head, ids: Tensor) -> float:
+    """Largest difference between branched rows and the same rows scored whole, after unequal pasts."""
+    length, tail = ids.shape[1], max(2, ids.shape[1] // 3)
+    shared = torch.tensor([length - tail, 1, length - tail - 1], device=ids.device)
+    sequence = torch.tensor([0, 1, 1], device=ids.device)
+    tails = ids.flip(0)[sequence, -tail:].flip(1)[:, None].repeat(1, 2, 1)
+    tails[:, 1, 0] = tails[:, 1, 0].roll(1)
+    features = reader.branch(reader.read(ids), sequence, shared, tails)
+    targets = tails.flatten(0, 1).roll(-1, 1)
+    scored = head.log_probs(features.flatten(0, 1), targets.flatten()).view(targets.shape)
+    full = FullRowReader(model)
+    whole = full.branch(full.read(ids), sequence, shared, tails).float().log_softmax(-1)
+    return float((whole.gather(-1, targets[..., None]).squeeze(-1) - scored).abs().max())
+
+
+def _short(misfit: BaseException) -> str:
+    return f"{type(misfit).__name__}: {str(misfit).splitlines()[0][:80] if str(misfit) else ''}"

@@ -1,0 +1,99 @@
+"""How good an oracle is: its loss on events it has not seen, beside counting models of the same events."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hf_trace.graphs.counting import bigram_loss, unigram_loss
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.oracle.engine import Oracle
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+
+_SEQUENCES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class OracleQuality:
+    """Losses on held-out events, in nats per event.
+
+    Attributes:
+        loss: Of the language model.
+        unigram: Of event frequencies alone.
+        bigram: Of the event before alone.
+        events: Number of held-out events.
+    """
+
+    loss: float
+    unigram: float
+    bigram: float
+    events: int
+
+    @property
+    def beats_bigram(self) -> bool:
+        """Whether the model knows more than the event before."""
+        return self.loss < self.bigram
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures by name."""
+        return {**asdict(self), "beats_bigram": self.beats_bigram}
+
+    def __str__(self) -> str:
+        return (
+            f"validation loss {self.loss:.3f} nats per event on {self.events:,} events "
+            f"(bigram {self.bigram:.3f}, unigram {self.unigram:.3f})"
+        )
+
+
+def quality_warning(quality: dict[str, Any]) -> str | None:
+    """What to tell a user about an oracle that is not worth believing; None for a good one."""
+    if not quality or quality.get("beats_bigram", True):
+        return None
+    return (
+        f"The model predicts no better than the event before does (loss {quality['loss']:.3f}, bigram "
+        f"{quality['bigram']:.3f} nats per event): its causal graph means little. Train longer or on more data."
+    )
+
+
+def measure(oracle: Oracle, tokenizer: EventTokenizer, train: EventLog, valid: EventLog) -> OracleQuality:
+    """Compare an oracle with counting models on the events of ``valid``.
+
+    Args:
+        oracle: The trained model.
+        tokenizer: Its vocabulary; types outside it count as one unknown type for all models.
+        train: Sequences the counts are taken from.
+        valid: Sequences nobody has seen, over the same event types.
+    """
+    encoded = [tokenizer.encode(sequence, unknown="map") for sequence in valid]
+    codes = [_known_codes(log, tokenizer) for log in (train, valid)]
+    arguments = (codes[0], train.offsets, codes[1], valid.offsets, len(tokenizer.event_types) + 1)
+    return OracleQuality(
+        loss=-float(np.mean(event_log_probs(oracle, encoded))),
+        unigram=unigram_loss(*arguments),
+        bigram=bigram_loss(*arguments),
+        events=len(valid.codes),
+    )
+
+
+def _known_codes(log: EventLog, tokenizer: EventTokenizer) -> NDArray[np.int64]:
+    index = {name: code for code, name in enumerate(tokenizer.event_types)}
+    unknown = len(index)
+    return np.array([index.get(name, unknown) for name in log.event_types], dtype=np.int64)[log.codes]
+
+
+def event_log_probs(oracle: Oracle, encoded: list[EncodedSequence]) -> NDArray[np.float64]:
+    """Log-probability of every event given all before it, in nats, sequence after sequence."""
+    parts = []
+    for start in range(0, len(encoded), _SEQUENCES_AT_ONCE):
+        block = encoded[start : start + _SEQUENCES_AT_ONCE]
+        ids = torch.nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(sequence.input_ids) for sequence in block], batch_first=True
+        )
+        rows = np.repeat(np.arange(len(block)), [len(sequence.event_positions) for sequence in block])
+        positions = np.concatenate([sequence.event_positions for sequence in block])
+        reading = oracle.read(ids)
+        parts.append(oracle.log_probs(reading, torch.from_numpy(rows), torch.from_numpy(positions)).double().numpy())
+    return np.concatenate(parts)

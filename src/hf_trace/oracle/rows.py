@@ -1,0 +1,139 @@
+"""Rows to score: where each leaves its sequence, what follows, and which of its tokens count."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from hf_trace.oracle.proposals import Draws
+
+NO_TARGET = -1
+Tails = Callable[[Tensor, int, int], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Groups of rows that leave sequences already read.
+
+    Attributes:
+        sequence: Index of the sequence each group leaves.
+        shared_length: Tokens of that sequence shared by the rows of the group.
+        samples: Rows in each group.
+        tail_length: Tokens each row still has to read; at least 1.
+        tails: ``tails(groups, samples, width)`` gives the tail tokens and the target after each of them,
+            both ``[group, sample, width]``; ``NO_TARGET`` where nothing is to be scored.
+    """
+
+    sequence: Int[Tensor, " group"]
+    shared_length: Int[Tensor, " group"]
+    samples: Int[Tensor, " group"]
+    tail_length: Int[Tensor, " group"]
+    tails: Tails
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+
+def micro_batches(
+    width: Int[Tensor, " group"], branches: Branches, most_tokens: int
+) -> Iterator[Int[Tensor, " group"]]:
+    """Group indices of micro-batches of about ``most_tokens`` tokens, or of one group where that is more.
+
+    ``width`` is what one row of each group costs, in tokens. The widest come first: neighbours are alike, so
+    little is padded, and the largest batch is tried first, so memory runs out early or not at all.
+    """
+    keys = [part.cpu().numpy() for part in (branches.shared_length, branches.samples, width)]
+    order = torch.from_numpy(np.lexsort(keys)[::-1].copy())
+    most_samples = int(branches.samples.max()) if len(branches) else 1
+    start = 0
+    while start < len(order):
+        size = most_tokens // (int(width[order[start]]) * most_samples)
+        yield order[start : start + max(1, size)]
+        start += max(1, size)
+
+
+def few_lengths(length: int, per_octave: int = 16) -> int:
+    """A length rounded up to one of a few per doubling, a sixteenth longer at most.
+
+    Kernels of a new shape are compiled or planned anew, and kept: with every length its own shape that has cost
+    more time and memory than the padding.
+
+    Example:
+        >>> [few_lengths(length) for length in (7, 31, 60, 61, 251)]
+        [7, 31, 60, 62, 256]
+    """
+    step = 1 << max(0, length.bit_length() - per_octave.bit_length())
+    return -(-length // step) * step
+
+
+def atomic(
+    input_ids: Int[Tensor, "sequence pos"],
+    is_target: Bool[Tensor, "sequence pos"],
+    sequence: Int[Tensor, " cause"],
+    position: Int[Tensor, " cause"],
+    end: Int[Tensor, " cause"],
+    draws: Draws,
+) -> Branches:
+    """Rows that replace one event and keep everything else, mediators included, as observed.
+
+    Args:
+        input_ids: Sequences, padded on the right.
+        is_target: Positions whose tokens are scored.
+        sequence: Sequence of each cause.
+        position: Token that is replaced; everything before it is shared.
+        end: Last token to score, after ``position``; what follows it is never run.
+        draws: Replacements of each cause.
+    """
+
+    def tails(groups: Tensor, samples: int, width: int) -> tuple[Tensor, Tensor]:
+        slots = position[groups, None] + torch.arange(width)
+        row = sequence[groups, None]
+        last = input_ids.shape[1] - 1
+        tail_ids = input_ids[row, slots.clamp(max=last)][:, None].repeat(1, samples, 1)
+        tail_ids[:, :, 0] = draws.token_ids[groups, :samples]
+
+        after = (slots + 1).clamp(max=last)
+        scored = is_target[row, after] & (slots + 1 <= end[groups, None])
+        targets = input_ids[row, after].where(scored, NO_TARGET)[:, None].repeat(1, samples, 1)
+        unused = torch.arange(samples) >= draws.samples[groups, None]
+        return tail_ids, targets.masked_fill(unused[..., None], NO_TARGET)
+
+    return Branches(sequence, position, draws.samples, end - position, tails)
+
+
+def staircase(
+    input_ids: Int[Tensor, "sequence pos"],
+    is_target: Bool[Tensor, "sequence pos"],
+    sequence: Int[Tensor, " row"],
+    position: Int[Tensor, " row"],
+    end: Int[Tensor, " row"],
+    noise: Int[Tensor, "sequence sample pos"],
+) -> Branches:
+    """Rows that keep all tokens up to a position and take every later one from ``noise``.
+
+    Args:
+        input_ids: Sequences, padded on the right.
+        is_target: Positions whose observed tokens are scored.
+        sequence: Sequence of each row.
+        position: Last token that is kept.
+        end: Last token to score.
+        noise: Replacements of all tokens of each sequence, one row per draw.
+    """
+
+    def tails(groups: Tensor, samples: int, width: int) -> tuple[Tensor, Tensor]:
+        slots = position[groups, None] + torch.arange(width)
+        row = sequence[groups, None]
+        last = input_ids.shape[1] - 1
+        tail_ids = noise[row, :, slots.clamp(max=last)].transpose(1, 2).clone()
+        tail_ids[:, :, 0] = input_ids[sequence[groups], position[groups]][:, None]
+
+        after = (slots + 1).clamp(max=last)
+        scored = is_target[row, after] & (slots + 1 <= end[groups, None])
+        targets = input_ids[row, after].where(scored, NO_TARGET)[:, None].repeat(1, samples, 1)
+        return tail_ids, targets
+
+    samples = torch.full_like(position, noise.shape[1])
+    return Branches(sequence, position, samples, end - position, tails)

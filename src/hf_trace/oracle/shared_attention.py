@@ -1,0 +1,207 @@
+"""Attention of many edited tails to pasts that are stored once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+from transformers.cache_utils import Cache
+
+from hf_trace.oracle.rows import few_lengths
+
+IMPLEMENTATION = "hf_trace_shared_past"
+
+
+@dataclass
+class Branching:
+    """Where the rows of one forward pass branch off.
+
+    Attributes:
+        past: Keys and values of the sequences, as the model's own cache holds them.
+        sequence: For each group, the row of ``past`` it was cut from.
+        shared_length: For each group, how many tokens of that sequence its rows share.
+        samples: Rows per group.
+        tail: Tokens per row.
+    """
+
+    past: Cache
+    sequence: Int[Tensor, " group"]
+    shared_length: Int[Tensor, " group"]
+    samples: int
+    tail: int
+    layer: int = 0
+    _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        stored = self.past.layers[0].keys.shape[-2]
+        self.past_length = min(stored, few_lengths(int(self.shared_length.max()), 8))
+
+    def keys_and_values(self) -> tuple[Tensor, Tensor]:
+        """Past keys and values of the layer that is being computed, one copy per group."""
+        stored = self.past.layers[self.layer]
+        cut = slice(0, self.past_length)
+        return stored.keys[self.sequence, :, cut], stored.values[self.sequence, :, cut]
+
+    def mask(self, window: int | None, dtype: torch.dtype) -> Float[Tensor, "group 1 tail key"]:
+        """Additive mask over past and tail; built once per forward pass and window."""
+        if (window, dtype) not in self._masks:
+            self._masks[window, dtype] = self._build_mask(window, dtype)
+        return self._masks[window, dtype]
+
+    def _build_mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        device = self.shared_length.device
+        slots = torch.arange(self.tail, device=device)
+        past = torch.arange(self.past_length, device=device).expand(len(self.sequence), -1)
+        key_position = torch.cat([past, self.shared_length[:, None] + slots], dim=1)[:, None, :]
+        query_position = (self.shared_length[:, None] + slots)[:, :, None]
+        visible = key_position <= query_position
+        visible[:, :, : self.past_length] &= past[:, None, :] < self.shared_length[:, None, None]
+        if window is not None:
+            visible &= query_position - key_position < window
+        mask = torch.zeros(visible.shape, dtype=dtype, device=device)
+        return mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
+
+
+class BranchCache(Cache):
+    """Stands in for a cache during branching: it stores nothing and notes which layer is computed."""
+
+    def __init__(self, branching: Branching) -> None:
+        super().__init__(layers=list(branching.past.layers))
+        self.branching = branching
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Hand the tail's keys and values straight to the attention function."""
+        self.branching.layer = layer_idx
+        return key_states, value_states
+
+
+_branching: ContextVar[Branching | None] = ContextVar("hf_trace_branching", default=None)
+
+
+def _attend(  # noqa: PLR0913 (the signature is the host's)
+    module: torch.nn.Module,
+    query: Float[Tensor, "row head tail dim"],
+    key: Float[Tensor, "row kv_head tail dim"],
+    value: Float[Tensor, "row kv_head tail dim"],
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **kwargs: Any,
+) -> tuple[Float[Tensor, "row tail head dim"], None]:
+    """Attention function of the signature that Transformers models call."""
+    if kwargs.get("s_aux") is not None or kwargs.get("position_bias") is not None:
+        raise ValueError("Attention sinks and position biases cannot share pasts.")
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    branching = _branching.get()
+    if branching is None:
+        return _attend_whole(query, key, value, scaling, sliding_window, softcap), None
+    return _attend_branches(branching, query * scaling, key, value, sliding_window, softcap), None
+
+
+def _attend_whole(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int | None, softcap: float | None
+) -> Tensor:
+    repeats = query.shape[1] // key.shape[1]
+    if repeats > 1:
+        key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+    if window is None and softcap is None:
+        out = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
+        return out.transpose(1, 2).contiguous()
+    positions = torch.arange(query.shape[2], device=query.device)
+    distance = positions[:, None] - positions
+    visible = (distance >= 0) & (distance < (window or len(positions)))
+    scores = _cap((query * scaling) @ key.transpose(-1, -2), softcap)
+    scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
+    return (_softmax(scores) @ value).transpose(1, 2).contiguous()
+
+
+def _attend_branches(
+    at: Branching, query: Tensor, key: Tensor, value: Tensor, window: int | None, softcap: float | None
+) -> Tensor:
+    groups, samples, tail = len(at.sequence), at.samples, at.tail
+    kv_heads, repeats, dim = key.shape[1], query.shape[1] // key.shape[1], query.shape[-1]
+    past_key, past_value = (part.flatten(0, 1) for part in at.keys_and_values())
+    query = query.view(groups, samples, kv_heads, repeats, tail, dim).transpose(1, 2)
+    query = query.reshape(groups * kv_heads * samples, repeats * tail, dim)
+    key, value = (
+        part.view(groups, samples, kv_heads, tail, dim).transpose(1, 2).reshape(-1, tail, dim) for part in (key, value)
+    )
+
+    by_group = (groups * kv_heads, samples * repeats * tail)
+    to_past = torch.bmm(query.view(*by_group, dim), past_key.transpose(1, 2))
+    to_tail = torch.bmm(query, key.transpose(1, 2)).view(*by_group, tail)
+    scores = _cap(torch.cat([to_past, to_tail], dim=-1), softcap)
+    scores.view(groups, kv_heads * samples * repeats, tail, -1).add_(at.mask(window, scores.dtype))
+    weights = _softmax(scores)
+
+    out = torch.bmm(weights[..., : at.past_length], past_value)
+    own = weights[..., at.past_length :].reshape(len(query), repeats * tail, tail)
+    out = out + torch.bmm(own, value).view_as(out)
+    out = out.view(groups, kv_heads, samples, repeats, tail, dim).permute(0, 2, 4, 1, 3, 5)
+    return out.reshape(groups * samples, tail, kv_heads * repeats, dim)
+
+
+def _cap(scores: Tensor, softcap: float | None) -> Tensor:
+    return scores if softcap is None else torch.tanh(scores / softcap) * softcap
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
+
+
+AttentionInterface.register(IMPLEMENTATION, _attend)
+
+
+@contextmanager
+def shared_attention(model: PreTrainedModel, branching: Branching | None = None) -> Iterator[None]:
+    """Let ``model`` attend through this module; its own attention is restored on leaving.
+
+    A name without a mask function of its own makes Transformers build no mask at all: causality, windows
+    and pasts are handled here.
+    """
+    before = model.config._attn_implementation
+    token = _branching.set(branching)
+    model.config._attn_implementation = IMPLEMENTATION
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
+        _branching.reset(token)
+
+
+def read_past(
+    model: PreTrainedModel, input_ids: Int[Tensor, "sequence pos"]
+) -> tuple[Float[Tensor, "sequence pos hidden"], Cache]:
+    """Last hidden states of whole sequences, and the keys and values of all their positions.
+
+    Sequences are padded on the right; causal attention keeps the padding from everything before it.
+    """
+    past = DynamicCache()
+    with shared_attention(model):
+        hidden = model.base_model(input_ids=input_ids, past_key_values=past, use_cache=True)[0]
+    return hidden, past
+
+
+def read_branches(
+    model: PreTrainedModel, branching: Branching, tail_ids: Int[Tensor, "row tail"], *, position_offset: int = 0
+) -> Float[Tensor, "row tail hidden"]:
+    """Last hidden states of every tail token; rows of a group are adjacent."""
+    slots = torch.arange(branching.tail, device=tail_ids.device)
+    positions = branching.shared_length.repeat_interleave(branching.samples)[:, None] + slots
+    with shared_attention(model, branching):
+        return model.base_model(
+            input_ids=tail_ids,
+            position_ids=positions + position_offset,
+            past_key_values=BranchCache(branching),
+            use_cache=True,
+        )[0]

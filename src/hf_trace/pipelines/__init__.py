@@ -1,0 +1,1 @@
+"""The pipelines of Transformers: ``causal-discovery`` and ``causal-effect``."""

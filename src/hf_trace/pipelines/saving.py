@@ -1,0 +1,92 @@
+"""``save_pretrained`` and ``push_to_hub`` of the pipelines: the whole run, not the model alone."""
+
+import shutil
+import tempfile
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+from transformers import Pipeline
+
+from hf_trace.publishing.model_card import DAG_FILE, GRAPH_FILE
+from hf_trace.publishing.publication import run_publication
+from hf_trace.publishing.upload import publish
+from hf_trace.runs.folders import (
+    CUSTOM_PIPELINES,
+    METRICS_FILE,
+    TRAINING_FILE,
+    RunTokenizer,
+    ensure_auto_tokenizer,
+    run_of,
+)
+from hf_trace.runs.members import FOLDS_FILE, MEMBERS
+
+_DOCUMENTS = (TRAINING_FILE, METRICS_FILE, DAG_FILE, FOLDS_FILE, GRAPH_FILE)
+
+
+class Publishable:
+    """What a pipeline writes beside its model."""
+
+    @property
+    def run_tokenizer(self) -> RunTokenizer:
+        """The vocabulary with what is said of it."""
+        raise NotImplementedError
+
+    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
+        """Write a run folder: model, tokenizer, how it was trained, what was measured, further models.
+
+        Nothing in it asks for ``trust_remote_code``.
+
+        Args:
+            save_directory: Where to; made if absent.
+            kwargs: Passed on to the model and the tokenizer.
+        """
+        pipe, folder = cast(Pipeline, self), Path(save_directory)
+        # A model that came with a shim would name it, and have none beside it.
+        if hasattr(pipe.model.config, CUSTOM_PIPELINES):
+            delattr(pipe.model.config, CUSTOM_PIPELINES)
+        Pipeline.save_pretrained(pipe, str(folder), **kwargs)
+        ensure_auto_tokenizer(folder, self.run_tokenizer)
+        run = run_of(pipe.model, members=True)
+        if not run or Path(run).resolve() == folder.resolve():
+            return
+        for name in _DOCUMENTS:
+            if (Path(run) / name).exists():
+                shutil.copyfile(Path(run) / name, folder / name)
+        if (Path(run) / MEMBERS).is_dir():
+            shutil.copytree(Path(run) / MEMBERS, folder / MEMBERS, dirs_exist_ok=True)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        commit_message: str | None = None,
+        revision: str | None = None,
+        licence: str | None = None,
+        data: str | None = None,
+    ) -> str:
+        """Publish the run with a card; a repository of yours that exists is updated.
+
+        Args:
+            repo_id: ``"ORG/NAME"``.
+            private: Whether only its owners see a new repository.
+            token: Of the Hub; by default that of ``hf auth login`` or ``HF_TOKEN``.
+            commit_message: Of the commit.
+            revision: Branch to commit to; by default ``main``.
+            licence: Of the model and what it learned from, as the Hub spells it.
+            data: What it was trained on, in words, for the card.
+
+        Returns:
+            The address of the repository.
+
+        Raises:
+            PublishError: See ``hf_trace.publishing.upload.publish``.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            publication = run_publication(folder, repo_id, licence=licence, data=data)
+            return publish(
+                publication, private=private, update=True, token=token, message=commit_message, revision=revision
+            )

@@ -1,0 +1,1 @@
+"""Cards, repositories and data sets on the Hugging Face Hub."""

@@ -1,0 +1,310 @@
+"""The card of a published run: what it is, how to use it, what was measured, on what, and what must hold.
+
+Every figure comes from the files of the run; what these do not say, the card does not say either.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.report.page_texts import assumptions
+from hf_trace.runs.adapters import AdapterConfig
+from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, read_json
+from hf_trace.tokenizers.event_tokenizer import TOKENIZER_FILE, EventTokenizer
+
+CARD_FILE, DAG_FILE, GRAPH_FILE = "README.md", "dag.json", "graph.json"
+_EVENTS_TASK, _TABLE_TASK = "causal-discovery", "causal-effect"
+_SHOWN_EDGES = 10
+_TABLE_MUST_HOLD = (
+    ("The graph is right", "Answers follow from the arrows that were given; an absent arrow is a strong claim."),
+    (
+        "No hidden common cause but those the graph names as latent",
+        "Where these matter, questions are refused; where another one does, answers are wrong.",
+    ),
+    ("The data show it", "What hardly occurs in the rows cannot be answered; every answer says how much backs it."),
+    ("The model predicts well", "Compare its loss with that of the shares alone, above, variable by variable."),
+)
+_READ_ALOUD = {"log": "the next event of a sequence", "table": "the variables of a table", "model": "the next token"}
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run folder says of itself.
+
+    Attributes:
+        config: ``config.json``.
+        training: ``training.json``; empty where the folder is not from training.
+        metrics: ``metrics.json``.
+        dag: ``dag.json``: the graph of a table.
+        tokenizer: ``tokenizer_config.json``.
+        events: Names of some events, in a run of a log.
+        graph: A discovered graph, where there is one.
+    """
+
+    config: Mapping[str, Any]
+    training: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    dag: Mapping[str, Any]
+    tokenizer: Mapping[str, Any]
+    events: tuple[str, ...]
+    graph: CausalGraph | None = None
+
+    @classmethod
+    def of(cls, folder: str | PathLike[str], graph: CausalGraph | None = None) -> "RunFiles":
+        """Read a folder."""
+        names = ("config.json", TRAINING_FILE, METRICS_FILE, DAG_FILE, "tokenizer_config.json")
+        documents = [read_json(folder, name) for name in names]
+        has_events = not documents[3] and (Path(folder) / TOKENIZER_FILE).exists()
+        events = EventTokenizer.from_pretrained(folder).event_types if has_events else ()
+        config, training, metrics, dag, tokenizer = documents
+        return cls(config, training, metrics, dag, tokenizer, events, graph)
+
+    @property
+    def kind(self) -> str:
+        """``"log"``, ``"table"``, or ``"model"`` where nothing says what it was trained on."""
+        return "table" if self.dag else "log" if "window_length" in self.training else "model"
+
+    @property
+    def task(self) -> str:
+        """The task of its pipeline."""
+        return _TABLE_TASK if self.kind == "table" else _EVENTS_TASK
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it holds adapters alone."""
+        return self.config.get("model_type") == AdapterConfig.model_type
+
+    @property
+    def is_known_to_the_host(self) -> bool:
+        """Whether Transformers loads the model without this package."""
+        return not str(self.config.get("model_type", "")).startswith("hf_trace")
+
+    @property
+    def base(self) -> str | None:
+        """The pretrained model on the Hub that it comes from, where it comes from one."""
+        named = str(self.config.get("base") or self.training.get("model") or "")
+        return named if named.count("/") == 1 and not is_folder(named) else None
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model is named by a folder of this machine, which is nobody else's concern.
+
+    Example:
+        >>> is_folder("/data/base"), is_folder("openai-community/gpt2")
+        (True, False)
+    """
+    return Path(name).is_absolute() or name.startswith(".") or Path(name).exists()
+
+
+def public_recipe(training: Mapping[str, Any]) -> dict[str, Any]:
+    """How a run was trained, with the name of a folder in place of its path.
+
+    Example:
+        >>> public_recipe({"model": "/data/base", "seed": 0})
+        {'model': 'base', 'seed': 0}
+    """
+    model = training.get("model")
+    return {**training, "model": Path(model).name} if model and is_folder(model) else dict(training)
+
+
+def model_card(
+    folder: str | PathLike[str],
+    *,
+    repo_id: str | None = None,
+    data: str | None = None,
+    licence: str | None = None,
+    graph: CausalGraph | None = None,
+    remote: str | None = None,
+) -> str:
+    """The text of the card of a run.
+
+    Args:
+        folder: The run folder.
+        repo_id: Where it is published; by default code names the folder.
+        data: What it was trained on, in words.
+        licence: Of the model and what it learned from, as the Hub spells it.
+        graph: A graph that was discovered with it.
+        remote: Task of the shim beside it, for those who do not import the package.
+    """
+    run = RunFiles.of(folder, graph)
+    name = repo_id or str(folder)
+    title = name.rstrip("/").rpartition("/")[2]
+    header = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="other",
+        license=licence,
+        tags=[run.task, "event-sequences" if run.kind == "log" else "causal-inference", "hf_trace"],
+        model_name=title,
+        base_model=run.base,
+        eval_results=_results(run) or None,
+    )
+    parts = [
+        f"# {title}\n\n{_intro(run)}",
+        f"## How to use\n\n{_use(run, name, remote)}",
+        _section("Measured on data it was not trained on", _measured(run)),
+        _section("Discovered graph", _graph(run)),
+        f"## Data\n\n{data or 'Not described by the author.'} {_sizes(run)}".rstrip(),
+        _section("How it was trained", _training(run)),
+        f"## What must hold\n\n{_must_hold(run)}",
+        f"## Licence\n\n{licence or 'Not stated by the author: ask before you use it.'}",
+    ]
+    return f"---\n{header.to_yaml()}\n---\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(title: str, text: str) -> str:
+    return f"## {title}\n\n{text}" if text else ""
+
+
+def _intro(run: RunFiles) -> str:
+    what = f"A language model ({run.config.get('model_type', 'unknown')}) that predicts {_READ_ALOUD[run.kind]}"
+    size = run.metrics.get("parameters")
+    about = f"{what}, {size:,} parameters." if size else f"{what}."
+    if run.is_adapter:
+        about = f"Adapters of `{run.config.get('base')}` that make it predict {_READ_ALOUD[run.kind]}."
+    if run.kind == "table":
+        return (
+            f"{about} Frozen, it answers what would happen if some of them were set: `hf_trace`, after "
+            "[arXiv 2409.18581](https://arxiv.org/abs/2409.18581)."
+        )
+    return (
+        f"{about} Frozen, it tells which event changed which: `hf_trace`, after TRACE "
+        "([arXiv 2602.01135](https://arxiv.org/abs/2602.01135))."
+    )
+
+
+def _use(run: RunFiles, name: str, remote: str | None) -> str:
+    call = _question(run) if run.kind == "table" else _record(run)
+    lines = [
+        "import hf_trace",
+        "from transformers import pipeline",
+        "",
+        f'pipe = pipeline("{run.task}", model="{name}")',
+    ]
+    text = "Needs the Python package `hf-trace`.\n\n```python\n" + "\n".join([*lines, call]) + "\n```"
+    if remote:
+        text += (
+            f'\n\nWithout the import: `pipeline("{remote}", model="{name}", trust_remote_code=True)`. It runs the one '
+            "line of `hf_trace_pipeline.py`, and needs the package installed."
+        )
+    return text
+
+
+def _record(run: RunFiles) -> str:
+    record: dict[str, Any] = {"events": list((run.events * 3)[:3])}
+    if run.tokenizer.get("gap_edges"):
+        record["timestamps"] = [0.0, 30.0, 95.0]
+    if known := run.tokenizer.get("contexts"):
+        record["context"] = {column: values[0] for column, values in known.items()}
+    return f"out = pipe({json.dumps(record, ensure_ascii=False)}, max_lag=8)"
+
+
+def _question(run: RunFiles) -> str:
+    variables = {each["name"]: each for each in run.dag["variables"] if each.get("values")}
+    simple = [name for name, each in variables.items() if each.get("kind", "categorical") != "text"]
+    effects = [name for name in simple if set(variables[name].get("parents", ())) & set(simple)]
+    target = (effects or simple)[-1]
+    causes = [name for name in variables[target].get("parents", ()) if name in simple] or simple[:1]
+    single = [name for name in causes if variables[name].get("kind", "categorical") != "sequence"] or causes
+    value = variables[single[-1]]["values"][0]
+    question = {"target": target, "do": {single[-1]: value}}
+    return f"out = pipe({json.dumps(question, ensure_ascii=False)})"
+
+
+def _measured(run: RunFiles) -> str:
+    found = run.metrics.get("validation") or {}
+    if run.kind == "table" and "variables" in found:
+        rows = [(name, each["loss"], each["marginal"]) for name, each in found["variables"].items()]
+        rows.append(("**all, on average**", found["loss"], found["marginal"]))
+        lines = "\n".join(f"| {_cell(name)} | {loss:.4f} | {shares:.4f} |" for name, loss, shares in rows)
+        head = "| variable | loss (nats) | shares alone |\n|---|---|---|"
+        return f"{head}\n{lines}\n\n{found['rows']:,.0f} rows held out."
+    if "loss" not in found:
+        return ""
+    lines = "\n".join(
+        f"| {label} | {found[key]:.4f} |"
+        for key, label in (("loss", "this model"), ("bigram", "bigram counts"), ("unigram", "shares of events"))
+        if key in found
+    )
+    verdict = "" if found.get("beats_bigram", True) else " **It does not beat counting pairs: edges mean little.**"
+    return f"| model | nats per event |\n|---|---|\n{lines}\n\n{found['events']:,} events held out.{verdict}"
+
+
+def _results(run: RunFiles) -> list[EvalResult]:
+    found = run.metrics.get("validation") or {}
+    names = {"loss": "loss of the model, nats", "bigram": "loss of bigram counts, nats"}
+    names |= {"unigram": "loss of shares, nats", "marginal": "loss of shares, nats"}
+    return [
+        EvalResult(
+            task_type=run.task,
+            dataset_type="held-out",
+            dataset_name="held-out part of the training data",
+            metric_type=key,
+            metric_name=label,
+            metric_value=round(found[key], 4),
+        )
+        for key, label in names.items()
+        if isinstance(found.get(key), float)
+    ]
+
+
+def _graph(run: RunFiles) -> str:
+    if run.graph is None:
+        return ""
+    graph = run.graph
+    strongest = sorted(graph.edges, key=lambda edge: -float(edge.get("cmi", 0.0)))[:_SHOWN_EDGES]
+    lines = "\n".join(
+        f"| {_cell(edge.get('cause', ''))} | {_cell(edge.get('effect', ''))} | {float(edge.get('cmi', 0.0)):.3f} |"
+        for edge in strongest
+    )
+    more = f"; the {_SHOWN_EDGES} strongest" if len(graph.edges) > _SHOWN_EDGES else ""
+    head = f"`{GRAPH_FILE}`: {graph.level} graph, {len(graph.events)} event types, {len(graph.edges)} edges{more}."
+    return f"{head}\n\n| cause | effect | cmi (nats) |\n|---|---|---|\n{lines}"
+
+
+def _cell(text: Any) -> str:
+    return " ".join(str(text).replace("|", "\\|").split())
+
+
+def _sizes(run: RunFiles) -> str:
+    sequences, rows = run.metrics.get("sequences"), run.metrics.get("rows")
+    if sequences:
+        types = run.metrics.get("event_types", len(run.events))
+        return (
+            f"{sequences['training']:,} windows to learn from, {sequences['validation']:,} held out, {types:,} event "
+            "types."
+        )
+    return f"{rows:,} rows, {len(run.dag['variables'])} variables." if rows and run.dag else ""
+
+
+def _training(run: RunFiles) -> str:
+    told = {name: value for name, value in public_recipe(run.training).items() if value not in (None, [], (), False)}
+    told |= {name: run.metrics[name] for name in ("epochs", "steps", "seconds") if name in run.metrics}
+    if not told:
+        return ""
+    lines = "\n".join(f"| {name} | {_cell(_plain(value))} |" for name, value in told.items())
+    members = " The folder `members` holds further models, which say how sure it is." if _has_members(run) else ""
+    return f"`hf-trace train`; all settings are in `{TRAINING_FILE}`.{members}\n\n| | |\n|---|---|\n{lines}"
+
+
+def _has_members(run: RunFiles) -> bool:
+    return int(run.training.get("ensemble", 1)) > 1 or int(run.training.get("folds", 0)) > 0
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _must_hold(run: RunFiles) -> str:
+    said: list[tuple[str, str]] = list(_TABLE_MUST_HOLD)
+    if run.kind != "table":
+        graph = run.graph or CausalGraph("summary", ())
+        meaning, threshold, *entries = assumptions(graph, graph.metadata.get("settings", {}))
+        entries = [meaning, *([threshold] if run.graph else []), *entries]
+        said = [(each["title"], each["text"]) for each in entries]
+    return "\n".join(f"* **{title}.** {text}" for title, text in said)

@@ -1,0 +1,1 @@
+"""Questions about one sequence: what if, what led to an event, which events bring an outcome about."""

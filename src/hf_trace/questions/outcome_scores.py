@@ -1,0 +1,331 @@
+"""Causes of an outcome of a whole sequence: how its chance moves when one event is replaced (after OSCAR)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from scipy.stats import norm
+from scipy.stats import t as student
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+from torch import Tensor
+
+from hf_trace.discovery.blocks import Block, Causes, Drawing, replacements
+from hf_trace.discovery.pair_graphs import direction
+from hf_trace.discovery.population.frequencies import wilson_interval
+from hf_trace.discovery.statistics import kl_to_mixture, kl_to_mixture_error, probability_gain
+from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.proposals import Alphabet
+from hf_trace.oracle.rows import atomic
+
+_LEVEL = 0.975
+
+
+@dataclass(frozen=True)
+class OutcomeScores:
+    """What each event of one sequence did to the chance of each outcome.
+
+    Attributes:
+        position: Index of each tested event.
+        probability: Of every outcome, given the sequence as observed; they sum to 1.
+        cmi: In nats.
+        gain: Positive where the event made the outcome likelier.
+        standard_error: Of ``gain``: of the draws, and with several oracles of their disagreement.
+        low: Lower end of the 95 % interval of ``gain``.
+        high: Its upper end.
+        cmi_error: Monte Carlo standard error of ``cmi``.
+    """
+
+    position: Int[np.ndarray, " cause"]
+    probability: Float[np.ndarray, " outcome"]
+    cmi: Float[np.ndarray, "cause outcome"]
+    gain: Float[np.ndarray, "cause outcome"]
+    standard_error: Float[np.ndarray, "cause outcome"]
+    low: Float[np.ndarray, "cause outcome"]
+    high: Float[np.ndarray, "cause outcome"]
+    cmi_error: Float[np.ndarray, "cause outcome"]
+
+
+def score_outcomes(
+    oracle: Oracle,
+    sequences: Sequence[EncodedSequence],
+    alphabet: Alphabet,
+    outcomes: Int[Tensor, " outcome"],
+    drawing: Drawing,
+) -> list[OutcomeScores]:
+    """Score what every event of every sequence did to the outcome that comes next.
+
+    Args:
+        oracle: The frozen model.
+        sequences: Tokens up to where the outcome stands, and where their events are.
+        alphabet: Event types that are tested and drawn.
+        outcomes: Tokens of the outcomes; one of them follows.
+        drawing: What events are replaced by.
+    """
+    every = [range(len(each.event_positions)) for each in sequences]
+    block = Block.build(sequences, alphabet, every)
+    reading = oracle.read(block.input_ids)
+    lengths = torch.tensor([len(each.input_ids) for each in sequences])
+    log_p = oracle.next_candidates(reading, torch.arange(len(sequences)), lengths, outcomes)
+    causes = _causes(block, lengths)
+    draws = replacements(oracle, reading, block, causes, alphabet, drawing)
+    branches = atomic(block.input_ids, block.tested, causes.sequence, causes.position, causes.end, draws)
+    found = torch.zeros((4, len(causes.sequence), len(outcomes)), dtype=torch.float64)
+    for groups, log_r in oracle.branch_candidates(reading, branches, outcomes):
+        observed = log_p[causes.sequence[groups]]
+        weights = torch.cat([draws.log_weights[groups, : log_r.shape[1]], draws.observed_log_weight[groups, None]], 1)
+        arguments = (observed, torch.cat([log_r, observed[:, None]], 1), weights)
+        found[0, groups] = kl_to_mixture(*arguments)
+        found[1, groups] = probability_gain(*arguments)
+        found[2, groups] = _gain_error(*arguments[1:], draws.num_samples)
+        found[3, groups] = kl_to_mixture_error(*arguments, draws.num_samples)
+    tables = found.numpy()
+    return [
+        _scores(causes.event[mine].numpy(), log_p[row].exp().numpy(), tables[:, mine.numpy()])
+        for row in range(len(sequences))
+        for mine in [(causes.sequence == row).nonzero()[:, 0]]
+    ]
+
+
+def _causes(block: Block, lengths: Int[Tensor, " sequence"]) -> Causes:
+    """Every tested event that has a token before it; their rows go on to the end of the sequence."""
+    testable = block.replaced.clone()
+    testable[:, 0] = False
+    sequence, position = testable.nonzero(as_tuple=True)
+    return Causes(sequence, position, block.event[sequence, position], lengths[sequence])
+
+
+def _gain_error(
+    log_r: Float[Tensor, "cause sample outcome"], log_weights: Float[Tensor, "cause sample"], num_samples: int
+) -> Float[Tensor, "cause outcome"]:
+    """Standard error of the mean probability over draws; 0 where all types were enumerated."""
+    if num_samples == 0:
+        return torch.zeros(log_r.shape[::2], dtype=torch.float64)
+    weights = log_weights[..., None].double().exp()
+    r = log_r.exp().masked_fill(weights == 0, 0)
+    mean = (r * weights).sum(1, keepdim=True)
+    squares = ((r - mean) ** 2 * weights).sum(1)
+    return (squares / (num_samples - 1)).sqrt() if num_samples > 1 else squares * torch.nan
+
+
+def _scores(
+    position: Int[np.ndarray, " cause"],
+    probability: Float[np.ndarray, " outcome"],
+    tables: Float[np.ndarray, "column cause outcome"],
+) -> OutcomeScores:
+    cmi, gain, error, cmi_error = tables
+    reach = float(norm.ppf(_LEVEL)) * error
+    return OutcomeScores(position, probability, cmi, gain, error, gain - reach, gain + reach, cmi_error)
+
+
+def averaged_outcomes(by_oracle: Sequence[OutcomeScores]) -> OutcomeScores:
+    """Scores of several oracles of one sequence, put together.
+
+    The further oracles of a run were trained on bootstrap samples of the log, so their spread estimates how far one
+    of them errs because the log is finite; it is not divided by their number. The interval is Student's.
+    """
+    if len(by_oracle) == 1:
+        return by_oracle[0]
+    gains, cmis, errors, cmi_errors = (
+        np.stack([getattr(each, name) for each in by_oracle]) for name in ("gain", "cmi", "standard_error", "cmi_error")
+    )
+    count = len(by_oracle)
+    error = np.sqrt(gains.var(0, ddof=1) + (errors**2).mean(0) / count)
+    gain = gains.mean(0)
+    reach = float(student.ppf(_LEVEL, count - 1)) * error
+    return OutcomeScores(
+        position=by_oracle[0].position,
+        probability=np.mean([each.probability for each in by_oracle], axis=0),
+        cmi=cmis.mean(0),
+        gain=gain,
+        standard_error=error,
+        low=gain - reach,
+        high=gain + reach,
+        cmi_error=np.sqrt((cmi_errors**2).mean(0) / count),
+    )
+
+
+_RESAMPLES = 1000
+# Means of more sequences are normal, and need no resampling.
+_MOST_RESAMPLED = 2000
+
+
+class _InSequence(NamedTuple):
+    """What one event type did in one sequence."""
+
+    carries: bool
+    cmi: float
+    gain: float
+
+
+class OutcomePool:
+    """Adds up scored sequences, outcome by outcome.
+
+    Args:
+        outcomes: Names of the outcomes, in the order of the scores.
+        bound: An event carries an outcome when its ``cmi`` is above this, in nats.
+    """
+
+    def __init__(self, outcomes: Sequence[str], *, bound: float = 0.05) -> None:
+        self.outcomes = list(outcomes)
+        self.bound = bound
+        self.sequences = [0] * len(self.outcomes)
+        self._probability = [0.0] * len(self.outcomes)
+        self._found: list[dict[str, list[_InSequence]]] = [defaultdict(list) for _ in self.outcomes]
+
+    def add(self, events: Sequence[str], scores: OutcomeScores, outcomes: Sequence[int]) -> None:
+        """Add one sequence.
+
+        Args:
+            events: Its events.
+            scores: What each did.
+            outcomes: Which outcomes it is to count for, as a rule those it had.
+        """
+        places: dict[str, list[int]] = defaultdict(list)
+        for row, position in enumerate(scores.position.tolist()):
+            places[events[position]].append(row)
+        for outcome in outcomes:
+            self.sequences[outcome] += 1
+            self._probability[outcome] += float(scores.probability[outcome])
+            for event, rows in places.items():
+                cmi, gain = scores.cmi[rows, outcome], scores.gain[rows, outcome]
+                carries = bool((cmi > self.bound).any())
+                self._found[outcome][event].append(_InSequence(carries, float(cmi.mean()), float(gain.mean())))
+
+    def causes(self, *, min_frequency: float = 0.05, min_support: int = 2, seed: int = 0) -> list[dict[str, Any]]:
+        """Every outcome with its causes, the strongest first.
+
+        Args:
+            min_frequency: A type is a cause when the lower end of the Wilson interval of its frequency exceeds this.
+            min_support: Least number of sequences that have the type.
+            seed: Seed of the bootstrap over sequences.
+
+        Returns:
+            For each outcome ``sequences`` pooled, ``probability`` (mean) and ``causes``; for each of those
+            ``support`` (sequences with the type), ``frequency`` (share in which it carries the outcome) with interval,
+            mean ``cmi`` and mean ``gain`` over sequences, each with a bootstrap interval, and ``direction``. ``tested``
+            holds the same of every type, causes or not.
+        """
+        documents = []
+        for number, name in enumerate(self.outcomes):
+            generator = np.random.default_rng([seed, number])
+            tested = [_type(event, found, generator) for event, found in sorted(self._found[number].items())]
+            tested.sort(key=lambda each: -each["cmi"])
+            pooled = self.sequences[number]
+            documents.append(
+                {
+                    "outcome": name,
+                    "sequences": pooled,
+                    "probability": self._probability[number] / pooled if pooled else None,
+                    "causes": [
+                        each
+                        for each in tested
+                        if each["frequency_low"] > min_frequency and each["support"] >= min_support
+                    ],
+                    "tested": tested,
+                }
+            )
+        return documents
+
+
+def _type(event: str, found: list[_InSequence], generator: np.random.Generator) -> dict[str, Any]:
+    carries, cmi, gain = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
+    low, high = wilson_interval(carries.sum(), len(found))
+    (cmi_low, gain_low), (cmi_high, gain_high) = _mean_interval(np.stack([cmi, gain], axis=1), generator)
+    return {
+        "event": event,
+        "direction": direction(float(gain.mean())),
+        "support": len(found),
+        "frequency": float(carries.mean()),
+        "frequency_low": float(low),
+        "frequency_high": float(high),
+        "cmi": float(cmi.mean()),
+        "cmi_low": float(cmi_low),
+        "cmi_high": float(cmi_high),
+        "gain": float(gain.mean()),
+        "gain_low": float(gain_low),
+        "gain_high": float(gain_high),
+    }
+
+
+def _mean_interval(
+    values: NDArray[np.float64], generator: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """95 % interval of the means of columns over resampled rows; normal where there are many, open from one."""
+    count = len(values)
+    if count < 2:
+        return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
+    if count > _MOST_RESAMPLED:
+        reach = norm.ppf(0.975) * values.std(0, ddof=1) / np.sqrt(count)
+        return values.mean(0) - reach, values.mean(0) + reach
+    drawn = generator.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count
+    low, high = np.percentile(drawn @ values, [2.5, 97.5], axis=0)
+    return low, high
+
+
+class Predictions:
+    """Collects labels and the probabilities that were given to them."""
+
+    def __init__(self) -> None:
+        self._observed: list[str] = []
+        self._probabilities: list[dict[str, float]] = []
+
+    def add(self, observed: str, probabilities: dict[str, float]) -> None:
+        """Add a sequence: what it had, and the probability of every label."""
+        self._observed.append(observed)
+        self._probabilities.append(probabilities)
+
+    def summary(self) -> dict[str, Any] | None:
+        """Log loss beside that of the base rates, in nats, and AUROC and AUPRC of every label against all others.
+
+        Returns:
+            None where no label is known. Measures that need two kinds of sequences are None where there is one.
+
+        Example:
+            >>> found = Predictions()
+            >>> found.add("a", {"a": 0.9, "b": 0.1})
+            >>> found.add("b", {"a": 0.2, "b": 0.8})
+            >>> round(found.summary()["log_loss"], 4), found.summary()["labels"]["a"]["auroc"]  # -(ln .9 + ln .8) / 2
+            (0.1643, 1.0)
+        """
+        if not self._observed:
+            return None
+        names = list(self._probabilities[0])
+        table = np.array([[each[name] for name in names] for each in self._probabilities])
+        observed = np.array([names.index(name) for name in self._observed])
+        counts = Counter(self._observed)
+        shares = np.array([counts[name] for name in names]) / len(observed)
+        with np.errstate(divide="ignore"):
+            entropy = -float(sum(share * np.log(share) for share in shares if share > 0))
+        return {
+            "sequences": len(observed),
+            "log_loss": float(-np.log(np.clip(table[np.arange(len(observed)), observed], 1e-300, 1)).mean()),
+            "base_rate_log_loss": entropy,
+            "accuracy": float((table.argmax(1) == observed).mean()),
+            "labels": {
+                name: binary_measures(observed == number, table[:, number]) for number, name in enumerate(names)
+            },
+        }
+
+
+def binary_measures(is_label: Any, probability: Any) -> dict[str, float | None]:
+    """Base rate, AUROC, AUPRC and log loss of one label against all others.
+
+    Example:
+        >>> measures = binary_measures(np.array([True, False]), np.array([0.75, 0.5]))
+        >>> measures["auroc"], round(measures["log_loss"], 4)  # -(ln .75 + ln .5) / 2
+        (1.0, 0.4904)
+    """
+    labels, probabilities = np.asarray(is_label), np.asarray(probability, dtype=np.float64)
+    both = bool(labels.any()) and not bool(labels.all())
+    return {
+        "base_rate": float(labels.mean()),
+        "auroc": float(roc_auc_score(labels, probabilities)) if both else None,
+        "auprc": float(average_precision_score(labels, probabilities)) if both else None,
+        "log_loss": float(log_loss(labels, np.clip(probabilities, 1e-12, 1 - 1e-12), labels=[False, True])),
+    }

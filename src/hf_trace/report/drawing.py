@@ -1,0 +1,225 @@
+"""Event types as dots, or one sequence from left to right; edges as arrows and arcs between them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.patheffects import withStroke
+
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.report.edge_style import FAINT, INK, NODE, DrawnEdge, shortened
+from hf_trace.report.layout import LabelPlacer, Place, place_nodes
+
+_LARGE = 60
+_MARGIN = 0.75
+_HALO = [withStroke(linewidth=2.5, foreground="white")]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes for a number of nodes: picture in inches, dots and text in points, labels in characters."""
+
+    width: float
+    height: float
+    radius: float
+    font: float
+    label: int
+
+    @classmethod
+    def of(cls, nodes: int) -> "Scale":
+        """Choose the sizes for a number of nodes."""
+        if nodes <= 8:
+            return cls(7.5, 5.2, 9.0, 11.0, 28)
+        if nodes <= 25:
+            return cls(11.0, 7.6, 7.0, 10.0, 24)
+        if nodes <= _LARGE:
+            return cls(14.0, 10.0, 6.0, 9.0, 20)
+        return cls(17.0, 12.0, 3.5, 8.0, 20)
+
+
+def drawn_nodes(graph: CausalGraph, edges: Sequence[DrawnEdge]) -> tuple[str, ...]:
+    """Return the types to draw: all of a small graph, those with an arrow of a large one."""
+    joined = set(chain.from_iterable(edge.ends for edge in edges))
+    return graph.events if len(graph.events) <= _LARGE else tuple(e for e in graph.events if e in joined)
+
+
+def draw_types(axes: Any, nodes: Sequence[str], edges: Sequence[DrawnEdge], scale: Scale, foot: float) -> None:
+    """Draw dots, arrows and names on axes whose unit is an inch.
+
+    Args:
+        axes: Matplotlib axes, one unit per inch.
+        nodes: Event types to draw.
+        edges: Arrows, the topmost last.
+        scale: Sizes.
+        foot: Height kept free for the legend, in inches.
+    """
+    network: nx.DiGraph[Any] = nx.DiGraph()
+    network.add_nodes_from(nodes)
+    network.add_edges_from(edge.ends for edge in edges)
+    inner = place_nodes(network, scale.width - 2 * _MARGIN - 0.5, scale.height - 2 * _MARGIN - foot)
+    places = {node: (x + _MARGIN + 0.25, y + _MARGIN + foot) for node, (x, y) in inner.items()}
+    large = len(nodes) > _LARGE
+    for order, edge in enumerate(edges):
+        _draw_arrow(axes, edge, places, network, scale, order=2 + order / len(edges), labelled=not large)
+    _draw_dots(axes, places, scale)
+    _draw_names(axes, places, edges, network, scale)
+
+
+def _draw_arrow(
+    axes: Any, edge: DrawnEdge, places: Mapping[str, Place], network: Any, scale: Scale, *, order: float, labelled: bool
+) -> None:
+    start, end, bend = _path(edge, places, network, scale)
+    shrink = 0.0 if edge.ends[0] == edge.ends[1] else scale.radius + 1.5
+    arrow = FancyArrowPatch(
+        start,
+        end,
+        arrowstyle="-|>",
+        connectionstyle=f"arc3,rad={bend}",
+        mutation_scale=6 + scale.radius * 0.5 + 2.0 * edge.width,
+        shrinkA=shrink,
+        shrinkB=shrink,
+        linewidth=edge.width,
+        linestyle=edge.line,
+        color=edge.colour,
+        alpha=0.85 if labelled else 0.6,
+        zorder=order,
+    )
+    axes.add_patch(arrow)
+    if labelled and edge.label:
+        x, y = _middle(start, end, bend)
+        axes.text(
+            x, y, edge.label, color=edge.colour, fontsize=scale.font - 2, ha="center", va="center",
+            parse_math=False, bbox={"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none"},
+            zorder=4,
+        )  # fmt: skip
+
+
+def _path(edge: DrawnEdge, places: Mapping[str, Place], network: Any, scale: Scale) -> tuple[Place, Place, float]:
+    cause, effect = edge.ends
+    start, end = places[cause], places[effect]
+    if cause == effect:
+        reach = scale.radius / 72
+        return (start[0] - reach, start[1] + reach / 2), (start[0] + reach, start[1] + reach / 2), -4.0
+    if network.has_edge(effect, cause):
+        return start, end, 0.22
+    blocked = any(
+        node not in edge.ends and _near_line(place, start, end, 2.2 * scale.radius / 72)
+        for node, place in places.items()
+    )
+    return start, end, 0.3 if blocked and len(places) <= _LARGE else 0.0
+
+
+def _near_line(place: Place, start: Place, end: Place, distance: float) -> bool:
+    point, origin, along = np.array(place), np.array(start), np.array(end) - np.array(start)
+    share = float((point - origin) @ along / max(along @ along, 1e-12))
+    return 0 < share < 1 and float(np.hypot(*(point - origin - share * along))) < distance
+
+
+def _middle(start: Place, end: Place, bend: float) -> Place:
+    """Middle of the quadratic curve that matplotlib's ``arc3`` draws."""
+    (x0, y0), (x1, y1) = start, end
+    return (x0 + x1) / 2 + bend * (y1 - y0) / 2, (y0 + y1) / 2 - bend * (x1 - x0) / 2
+
+
+def _draw_dots(axes: Any, places: Mapping[str, Place], scale: Scale) -> None:
+    points = np.array(list(places.values())).reshape(-1, 2)
+    area = (2 * scale.radius) ** 2
+    axes.scatter(points[:, 0], points[:, 1], s=area, color=NODE, edgecolors=INK, linewidths=1.0, zorder=3.5)
+
+
+def _draw_names(axes: Any, places: Mapping[str, Place], edges: Sequence[DrawnEdge], network: Any, scale: Scale) -> None:
+    large = len(places) > _LARGE
+    shown = sorted(places, key=lambda node: -network.degree(node))[:_LARGE] if large else list(places)
+    obstacles = [point for edge in edges for point in _curve(*_path(edge, places, network, scale))]
+    # A name over a dot hides more than a name over a line.
+    obstacles += [place for place in places.values() for _ in range(4)]
+    placer = LabelPlacer(obstacles, (scale.width, scale.height), font=scale.font, gap=(scale.radius + 2.5) / 72)
+    names = {places[node]: shortened(node, scale.label) for node in shown}
+    for label in placer.place(names, drop_crowded=large):
+        axes.text(
+            label.x, label.y, label.text, fontsize=scale.font, color=INK, ha="center", va="center",
+            parse_math=False, path_effects=_HALO, zorder=5,
+        )  # fmt: skip
+
+
+def _curve(start: Place, end: Place, bend: float) -> list[Place]:
+    """Points along an arrow, dense enough to see whether a name covers it."""
+    (x0, y0), (x1, y1), (x, y) = start, end, _middle(start, end, bend)
+    control = (2 * x - (x0 + x1) / 2, 2 * y - (y0 + y1) / 2)
+    steps = np.linspace(0, 1, 30)
+    near, turn, far = (1 - steps) ** 2, 2 * steps * (1 - steps), steps**2
+    return list(zip(near * x0 + turn * control[0] + far * x1, near * y0 + turn * control[1] + far * y1, strict=True))
+
+
+_STEP = 0.29
+_NAMES = 1.75
+_MANY = 120
+
+
+def timeline_size(n_events: int) -> tuple[float, float]:
+    """Return width and height of the picture in inches."""
+    return min(max(7.5, 1.4 + _STEP * n_events), 36.0), 6.0
+
+
+def draw_timeline(
+    axes: Any, events: Sequence[str], edges: Sequence[DrawnEdge], size: tuple[float, float], foot: float
+) -> None:
+    """Draw events, arcs and names on axes whose unit is an inch.
+
+    Args:
+        axes: Matplotlib axes, one unit per inch.
+        events: The event at every position.
+        edges: Arrows between positions, the topmost last.
+        size: Width and height of the picture, in inches.
+        foot: Height kept free for the legend, in inches.
+    """
+    width, height = size
+    ground = foot + _NAMES
+    step = (width - 1.4) / max(len(events) - 1, 1)
+    places = [0.7 + step * position for position in range(len(events))]
+    longest = max((abs(edge.ends[1] - edge.ends[0]) for edge in edges), default=1)
+    for order, edge in enumerate(edges):
+        rise = (height - ground - 0.75) * (abs(edge.ends[1] - edge.ends[0]) / longest) ** 0.6
+        _draw_arc(axes, edge, (places[edge.ends[0]], places[edge.ends[1]]), ground, rise, 2 + order / len(edges))
+    axes.scatter(places, [ground] * len(places), s=42, color=NODE, edgecolors=INK, linewidths=0.9, zorder=3.5)
+    joined = set(chain.from_iterable(edge.ends for edge in edges))
+    for position, event in enumerate(events):
+        if position in joined or len(events) <= _MANY:
+            _draw_name(axes, places[position], ground, event, is_joined=position in joined)
+
+
+def _draw_arc(axes: Any, edge: DrawnEdge, ends: tuple[float, float], ground: float, rise: float, order: float) -> None:
+    # The curve of matplotlib's arc3 rises to half of `rad` times its length.
+    bend = 2 * rise / max(ends[1] - ends[0], 1e-6)
+    arrow = FancyArrowPatch(
+        (ends[0], ground),
+        (ends[1], ground),
+        arrowstyle="-|>",
+        connectionstyle=f"arc3,rad={-bend}",
+        mutation_scale=6 + 2 * edge.width,
+        shrinkA=4.5,
+        shrinkB=4.5,
+        linewidth=edge.width,
+        linestyle=edge.line,
+        color=edge.colour,
+        alpha=0.85,
+        zorder=order,
+    )
+    axes.add_patch(arrow)
+    if edge.label:
+        axes.text(
+            sum(ends) / 2, ground + rise, edge.label, color=edge.colour, fontsize=8, ha="center", va="center",
+            parse_math=False, bbox={"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none"},
+            zorder=4,
+        )  # fmt: skip
+
+
+def _draw_name(axes: Any, x: float, ground: float, event: str, *, is_joined: bool) -> None:
+    axes.text(
+        x, ground - 0.12, shortened(event, 22), color=INK if is_joined else FAINT, fontsize=8.5, rotation=90,
+        ha="center", va="top", parse_math=False,
+    )  # fmt: skip

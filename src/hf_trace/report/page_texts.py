@@ -1,0 +1,256 @@
+"""What a page says in words: how much log there is, what a graph assumes and what it leaves out."""
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.summary import RARE_BELOW, count, duration
+
+# Numbers in this range are taken for seconds since 1970: 1990 to 2100.
+_FIRST_DATE, _LAST_DATE = 631_152_000.0, 4_102_444_800.0
+
+
+def log_facts(log: EventLog, analysed: EventLog | None = None) -> list[dict[str, str]]:
+    """Say what is in a log, as short facts with a label, a value and a note.
+
+    Args:
+        log: The log as it was read.
+        analysed: The sequences that were looked at, if those are others.
+
+    Example:
+        >>> from hf_trace.logs.sequence import EventSequence
+        >>> log_facts(EventLog.from_sequences([EventSequence(("a", "b"))]))[1]
+        {'label': 'Events', 'value': '2', 'note': ''}
+    """
+    summary = log.summary()
+    dropped = f"{summary.dropped_rows:,} rows dropped" if summary.dropped_rows else ""
+    lengths = f"longest {summary.longest:,}, median {summary.median_length:g} events"
+    rare = f"{summary.rare_types:,} seen fewer than {RARE_BELOW} times" if summary.rare_types else ""
+    facts = [
+        _fact("Sequences", f"{summary.sequences:,}", lengths),
+        _fact("Events", f"{summary.events:,}", dropped),
+        _fact("Event types", f"{summary.event_types:,}", rare),
+        _fact("Time span", *_span(log)),
+    ]
+    if log.timestamps is not None:
+        facts.append(_gaps(log, summary.tied_events))
+    if analysed is not None:
+        longest = int(analysed.sequence_lengths.max(initial=0))
+        note = f"{count(len(analysed), 'sequence')} of at most {longest:,} events"
+        facts.append(_fact("Looked at", count(len(analysed.codes), "event"), note))
+    return facts
+
+
+def type_counts(log: EventLog) -> dict[str, int]:
+    """How often each event type occurs.
+
+    Example:
+        >>> from hf_trace.logs.sequence import EventSequence
+        >>> type_counts(EventLog.from_sequences([EventSequence(("a", "b", "a"))]))
+        {'a': 2, 'b': 1}
+    """
+    counts = np.bincount(log.codes, minlength=len(log.event_types))
+    return dict(zip(log.event_types, counts.tolist(), strict=True))
+
+
+def has_dates(log: EventLog) -> bool:
+    """Whether the times look like seconds since 1970, and not since some start."""
+    times = log.timestamps
+    return times is not None and len(times) > 0 and bool(times.min() > _FIRST_DATE and times.max() < _LAST_DATE)
+
+
+def _fact(label: str, value: str, note: str = "") -> dict[str, str]:
+    return {"label": label, "value": value, "note": note}
+
+
+def _span(log: EventLog) -> tuple[str, str]:
+    times = log.timestamps
+    if times is None or not len(times):
+        return "unknown", "no times: only the order is known"
+    span = duration(float(times.max() - times.min()))
+    if not has_dates(log):
+        return span, ""
+    first, last = (datetime.fromtimestamp(float(t), tz=timezone.utc) for t in (times.min(), times.max()))
+    return span, f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+
+
+def _gaps(log: EventLog, ties: int) -> dict[str, str]:
+    """The time between an event and the one before it in its sequence."""
+    gaps = _differences(log)
+    if not len(gaps):
+        return _fact("Gap between events", "none", "no sequence has two events")
+    share = ties / len(gaps)
+    notes = [f"90 % below {duration(float(np.quantile(gaps, 0.9)))}", f"longest {duration(float(gaps.max()))}"]
+    if ties:
+        notes.append(f"{share:.1%} at the same time".replace("%", " %"))
+    return _fact("Gap between events", f"median {duration(float(np.median(gaps)))}", ", ".join(notes))
+
+
+def _differences(log: EventLog) -> NDArray[Any]:
+    times = np.asarray(log.timestamps, dtype=np.float64)
+    inside = np.ones(len(times), dtype=np.bool_)
+    inside[log.offsets[:-1][log.sequence_lengths > 0]] = False
+    found: NDArray[Any] = np.diff(times, prepend=np.nan)[inside]
+    return found
+
+
+_REPLACEMENTS = {
+    "uniform": "event types drawn at random, each alike",
+    "unigram": "event types drawn as often as they occur in the log",
+    "model": "event types drawn from what the model itself expects at that place",
+    "exhaustive": "every event type, each weighted alike",
+    "exhaustive:uniform": "every event type, each weighted alike",
+    "exhaustive:unigram": "every event type, weighted by how often it occurs in the log",
+    "exhaustive:model": "every event type, weighted by what the model expects at that place",
+}
+_SAME_TIME = {
+    "listed": "the same time keep the order of the source.",
+    "both": "the same time are read in both orders, and an edge seen only between such events has no direction.",
+}
+
+
+def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Say what an edge means and what must hold for it to be believed, as titles with texts.
+
+    Args:
+        graph: The graph that is shown.
+        settings: Those of its run; what is not known is not mentioned.
+
+    Example:
+        >>> graph = CausalGraph("summary", ())
+        >>> assumptions(graph, {"effect": "total", "horizon": "16"})[0]["title"]
+        'What an edge means: a total effect'
+    """
+    said = [_meaning(settings), _threshold(graph, settings)]
+    said += [
+        _entry(
+            "No hidden common cause",
+            "An event that is not in the log but causes two others looks like an edge between these two.",
+        ),
+        _entry(
+            "Causes come first",
+            "A cause stands before its effect in the log. Late or unordered times turn edges round; events with "
+            + _SAME_TIME.get(str(settings.get("ties")), _SAME_TIME["listed"]),
+        ),
+        _entry(
+            "The same rules throughout",
+            "The process is taken to follow the same rules in all sequences and at all times. After a change, "
+            "such as an upgrade, edges mix what held before and after; split the log there.",
+        ),
+        _entry(
+            "The model predicts well",
+            "Edges are read off a trained model. Where it predicts poorly, they mean little: compare its loss with "
+            "the counting models above.",
+        ),
+    ]
+    if any("resampled_share" in edge for edge in graph.edges):
+        said.append(
+            _entry(
+                "What resampling says",
+                "The sequences were drawn anew many times, and the share of these logs in which a pair is an edge is "
+                "given. A high share says that the edge is no accident of the sequences at hand. It does not say that "
+                "the edge is causal: what misleads the model misleads it in every resample.",
+            )
+        )
+    if settings.get("effect") != "total":
+        said.append(
+            _entry(
+                "No other event tells the same",
+                "Redundant causes, as in bursts, share the credit: each direct effect can be small although the "
+                "cause is real.",
+            )
+        )
+    return said
+
+
+def not_tested(graph: CausalGraph, settings: Mapping[str, Any]) -> list[str]:
+    """Say which pairs cannot be edges because nobody looked.
+
+    Example:
+        >>> not_tested(CausalGraph("summary", ()), {"max_lag": 8})[0]
+        'Causes more than 8 events before their effect. The model still reads them.'
+    """
+    said = []
+    total = settings.get("effect") == "total"
+    if total and settings.get("horizon"):
+        said.append(f"Effects beyond the horizon of {settings['horizon']}.")
+    elif settings.get("max_lag"):
+        said.append(f"Causes more than {settings['max_lag']} events before their effect. The model still reads them.")
+    if settings.get("prefix_length"):
+        said.append(f"The first {settings['prefix_length']} events of each sequence as causes.")
+    if not settings.get("self_loops") and graph.level != "instance":
+        said.append("Events that cause another event of their own type.")
+    if settings.get("knowledge"):
+        said.append("Pairs that the given background knowledge rules out.")
+    if graph.level == "population" and not total:
+        least = settings.get("min_support")
+        said.append(
+            f"Pairs of types within reach of each other in fewer than {least} sequences."
+            if least
+            else "Pairs of types that are never within reach of each other."
+        )
+    said.append("Pairs across the borders of sequences, and of windows where long sequences were cut.")
+    return said
+
+
+def _entry(title: str, text: str) -> dict[str, str]:
+    return {"title": title, "text": text}
+
+
+def _meaning(settings: Mapping[str, Any]) -> dict[str, str]:
+    if settings.get("effect") == "total":
+        return _entry(
+            "What an edge means: a total effect",
+            "The cause is forced at many places of the log and the model goes on by itself. The edge says how much "
+            "more or less likely the effect then occurs within the horizon than after other forced events, whatever "
+            "happens in between. Its probabilities are averages over sampled futures; near certainty they can come out "
+            "above 100 %, shown as ≈ 100 %.",
+        )
+    construction = settings.get("construction", "atomic")
+    if construction in ("saliency", "attention", "shapley"):
+        return _entry(
+            f"What an edge means: attribution by {construction}",
+            "The score says how much the model used an event for its prediction of a later one. It is a baseline, "
+            "not a causal effect.",
+        )
+    if construction == "staircase":
+        return _entry(
+            "What an edge means: the staircase construction",
+            "Everything after the cause is replaced, with and without the cause. The edge says how much the cause "
+            "then adds to the prediction of the effect.",
+        )
+    drawn = _REPLACEMENTS.get(str(settings.get("proposal")), "other event types")
+    return _entry(
+        "What an edge means: a direct effect",
+        f"One event is replaced by {drawn}, and everything between it and the effect stays as it happened. The edge "
+        "says that the effect then becomes less likely (the cause excites it) or more likely (it inhibits it). What "
+        "the cause does by way of events in between is not counted.",
+    )
+
+
+def _threshold(graph: CausalGraph, settings: Mapping[str, Any]) -> dict[str, str]:
+    kind, _, value = str(settings.get("threshold", "")).partition(":")
+    texts = {
+        "margin": f"A pair is an edge where its strength (cmi) is above {value} nats.",
+        "fixed": f"A pair is an edge where its score is above {value}.",
+        "quantile": f"A pair is an edge where its score is above the quantile {value} of its sequence.",
+        "per-lag": f"A pair is an edge where its score is above the value for its lag: {value} (the last for longer).",
+        "fdr": f"The largest set of pairs is kept of which a share {value.split(',')[0]} is expected to be false.",
+    }
+    text = texts.get(kind, "The rule that made pairs into edges is not recorded.")
+    if settings.get("min_frequency") == "adaptive" and graph.level == "population":
+        text += (
+            " Over all sequences, a pair of types is an edge where it is carried too often for the noise level of its "
+            "effect (5 % false edges expected)."
+        )
+    elif graph.level == "population" and settings.get("min_frequency") is not None:
+        text += (
+            " Over all sequences, a pair of types is an edge where the lower end of the 95 % interval of its frequency "
+            f"is above {settings['min_frequency']}."
+        )
+    return _entry("Where the line is drawn", text + " Pairs below are not proven absent; they are weaker or rarer.")

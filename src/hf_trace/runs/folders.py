@@ -1,0 +1,321 @@
+"""Run folders: one ``from_pretrained`` folder with model, tokenizer and what was measured, here or on the Hub."""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, PreTrainedModel
+
+from hf_trace.errors import ModelLoadError, OutputError, SettingsError, VocabularyMismatchError, first_line
+from hf_trace.logs.writing import atomic_path
+from hf_trace.runs.adapters import ADAPTER_FOLDER, adapter_config
+from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+
+_DOCUMENTS = ("*.json", "tokenizer*")
+_MEMBERS = (*_DOCUMENTS, "members/*")
+
+
+def local_run(name_or_path: str | PathLike[str], *, revision: str | None = None, members: bool = False) -> Path:
+    """The folder with the documents of a run.
+
+    Args:
+        name_or_path: A folder, or a Hub id. What is neither is given back as it is.
+        revision: Branch, tag or commit on the Hub.
+        members: Also fetch the further models of the run.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> local_run(folder) == Path(folder)
+        True
+    """
+    path = Path(name_or_path)
+    if path.exists() or path.is_absolute() or len(path.parts) > 2:
+        return path
+    return _fetched(str(name_or_path), revision, _MEMBERS if members else _DOCUMENTS) or path
+
+
+@lru_cache(maxsize=64)
+def _fetched(name: str, revision: str | None, patterns: tuple[str, ...]) -> Path | None:
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
+    except (OSError, ValueError):  # no such repository, no network, no name of one
+        return None
+
+
+def run_of(model: "PreTrainedModel", *, members: bool = False) -> str:
+    """The folder of the run that a model was loaded from, of the very revision; empty where it is from none.
+
+    Args:
+        model: As ``from_pretrained`` gave it.
+        members: Also fetch the further models of the run.
+    """
+    name = str(getattr(model.config, "_name_or_path", "") or "")
+    revision = getattr(model.config, "_commit_hash", None)
+    return str(local_run(name, revision=revision, members=members)) if name else ""
+
+
+CUSTOM_PIPELINES = "custom_pipelines"
+logger = logging.getLogger(__name__)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# What Transformers raises on a folder without a model, with half of one, or with sizes that do not fit together.
+MISFITS = (
+    *(OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError),
+    *(SafetensorError, StrictDataclassError),
+)
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+METRICS_FILE = "metrics.json"
+TRAINING_FILE = "training.json"
+_SHIM = """# Some model types make AutoTokenizer ignore `tokenizer_class`; this names the class once more.
+from transformers import TokenizersBackend
+
+
+class EventTokenizerBackend(TokenizersBackend):
+    pass
+"""
+
+
+@runtime_checkable
+class RunTokenizer(Protocol):
+    """What a run folder keeps beside its model: an ``EventTokenizer`` or a ``DagTokenizer``."""
+
+    vocabulary: dict[str, int]
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+        """Write it into a folder."""
+        ...
+
+    def agrees_with(self, other: Any) -> bool:
+        """Whether a tokenizer that ``AutoTokenizer`` made gives the same ids."""
+        ...
+
+
+class AutoModelForCausalLM(transformers.AutoModelForCausalLM):
+    """Loads what its parent loads and remembers which commit of the Hub it is from.
+
+    Models of Transformers do not know it, and what else a run holds is to be read from the very same commit. It has
+    the name of its parent, by which repositories name their own code.
+    """
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: Any, *model_args: Any, **kwargs: Any
+    ) -> transformers.PreTrainedModel:
+        """Load a model; its ``config._commit_hash`` is the commit or the revision that was asked for."""
+        model = super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+        asked = kwargs.get("revision")
+        found = getattr(asked, "resolved", asked) or getattr(model.config, "_commit_hash", None)
+        if found is not None:
+            model.config._commit_hash = str(found)
+        return model
+
+
+def load_model(
+    name_or_path: str | PathLike[str],
+    *,
+    dtype: str = "float32",
+    device: str | torch.device | None = None,
+    device_map: str | dict[str, Any] | None = None,
+) -> PreTrainedModel:
+    """Load any causal language model, in float32 unless asked otherwise.
+
+    Args:
+        name_or_path: A run folder, any checkpoint folder, or a Hub id.
+        dtype: ``float32`` or ``bfloat16``; scores in bfloat16 are off by up to 0.016 nats per token.
+        device: Where to put it; the first accelerator, else the CPU.
+        device_map: Instead, how to spread it over several accelerators, and over memory and disk where these are full:
+            ``"auto"``, or what else Transformers knows.
+
+    Raises:
+        SettingsError: If ``dtype`` is neither, or there is no such map.
+        ModelLoadError: If there is no model, or only one in another format than safetensors.
+    """
+    if dtype not in DTYPES:
+        raise SettingsError(f"dtype is {dtype!r}, expected one of: {', '.join(DTYPES)}.")
+    if isinstance(device_map, str) and device_map not in DEVICE_MAPS:
+        raise SettingsError(f"device_map is {device_map!r}, expected one of: {', '.join(DEVICE_MAPS)}.")
+    path = Path(name_or_path)
+    known = ("config.json", "adapter_config.json")
+    if path.is_dir() and not any((path / name).exists() for name in known):
+        raise ModelLoadError(
+            f"The folder {str(path)!r} holds no config.json. Expected a run folder written by `hf-trace train`, or "
+            "any folder of a causal language model."
+        )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(name_or_path), dtype=DTYPES[dtype], use_safetensors=True, device_map=device_map
+        )
+    except MISFITS as error:
+        raise not_loaded(name_or_path, error) from error
+    if device_map is not None:  # it has been put where it belongs
+        return model
+    return model.to(device or default_device())
+
+
+def not_loaded(name_or_path: str | PathLike[str], error: BaseException) -> ModelLoadError:
+    """The error of a name that is neither a folder with a model nor one on the Hub."""
+    where = "" if Path(name_or_path).exists() else ", which is no folder here"
+    return ModelLoadError(
+        f"No causal language model could be loaded from {str(name_or_path)!r}{where}: {first_line(error)}."
+    )
+
+
+def default_device() -> torch.device:
+    """The first accelerator, else the CPU."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
+def check_vocabulary(tokenizer: RunTokenizer | DagTokenizer, model: PreTrainedModel) -> None:
+    """Refuse a tokenizer and a model that were not made for each other.
+
+    A model may have more rows than the tokenizer has tokens only where it was padded to a multiple of 64.
+
+    Raises:
+        VocabularyMismatchError: If the sizes disagree.
+    """
+    tokens = max(tokenizer.vocabulary.values(), default=-1) + 1
+    rows = int(model.config.vocab_size)
+    if rows not in (tokens, -(-tokens // 64) * 64):
+        raise VocabularyMismatchError(
+            f"The tokenizer has {tokens} tokens but the model predicts {rows}. They were not saved together: load "
+            "both from one run folder."
+        )
+
+
+@contextmanager
+def new_folder(out: str | PathLike[str]) -> Iterator[Path]:
+    """A folder that appears under its name only when the block has succeeded.
+
+    An older run folder of that name is replaced; any other folder with something in it is refused.
+
+    Raises:
+        OutputError: If the folder cannot be written or holds something else.
+    """
+    target = Path(out)
+    check_replaceable(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {str(target)!r}: {error.strerror}. Choose a folder you can write to."
+        ) from error
+    try:
+        yield temporary
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.chmod(0o755)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {str(target)!r}: {error.strerror}. Free some space or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(target: Path) -> None:
+    """Refuse to write a run over anything but a run or an empty folder.
+
+    Raises:
+        OutputError: If ``target`` holds something else.
+    """
+    is_run = (target / TRAINING_FILE).exists()
+    if target.exists() and not is_run and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(
+            f"{str(target)!r} exists and is not a run folder. Choose a new folder for `--out`, or move it away."
+        )
+
+
+def save_run(
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: RunTokenizer,
+    *,
+    adapter: Path | None = None,
+    base: str | None = None,
+    **documents: dict[str, Any],
+) -> None:
+    """Write model, tokenizer and one JSON file per document into ``folder``.
+
+    Args:
+        folder: Where to.
+        model: With all its weights.
+        tokenizer: Its vocabulary.
+        adapter: Where its adapters are, here or elsewhere, to write these alone.
+        base: The pretrained model that they belong to.
+        **documents: By name of their files, without ``.json``.
+    """
+    model.config.use_cache = True
+    if hasattr(model.config, CUSTOM_PIPELINES):  # the shim of the model it started from
+        delattr(model.config, CUSTOM_PIPELINES)
+    if adapter is None or base is None:
+        model.save_pretrained(folder)
+    else:
+        if adapter != folder / ADAPTER_FOLDER:
+            shutil.copytree(adapter, folder / ADAPTER_FOLDER)
+        adapter_config(model, base).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    ensure_auto_tokenizer(folder, tokenizer)
+    for name, document in documents.items():
+        write_json(folder / f"{name}.json", document)
+
+
+def ensure_auto_tokenizer(folder: Path, tokenizer: RunTokenizer) -> None:
+    """Make ``AutoTokenizer`` read the folder right beside every model type.
+
+    Beside qwen2 and a few more, Transformers ignores ``tokenizer_class`` and builds a byte-pair tokenizer in
+    which all events vanish. Naming a class in ``auto_map`` takes another branch there; elsewhere it would ask
+    for trust, so it is written only where an encoding comes out wrong.
+    """
+    if _auto_tokenizer_agrees(folder, tokenizer):
+        return
+    config_file = folder / "tokenizer_config.json"
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config["auto_map"] = {"AutoTokenizer": [None, "event_tokenizer_backend.EventTokenizerBackend"]}
+    config_file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / "event_tokenizer_backend.py").write_text(_SHIM, encoding="utf-8")
+    if not _auto_tokenizer_agrees(folder, tokenizer):
+        logger.warning("AutoTokenizer misreads %s; load it with hf_trace.%s.", folder, type(tokenizer).__name__)
+
+
+def _auto_tokenizer_agrees(folder: Path, tokenizer: RunTokenizer) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tokenizer.agrees_with(AutoTokenizer.from_pretrained(str(folder)))
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(name_or_path: str | PathLike[str], file: str) -> dict[str, Any]:
+    """Read a JSON file of a run folder; empty where there is none."""
+    path = Path(name_or_path) / file
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def recipe_of(run: str | PathLike[str]) -> dict[str, Any]:
+    """How a run was trained; empty where that is not known.
+
+    Args:
+        run: A run folder or a Hub id.
+    """
+    return read_json(local_run(run), TRAINING_FILE)

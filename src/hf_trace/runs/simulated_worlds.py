@@ -1,0 +1,307 @@
+"""A simulated world as a causal language model: the oracle that makes no mistake.
+
+``AutoModelForCausalLM.from_pretrained`` loads it once ``hf_trace`` is imported. It separates the error of an
+estimator from that of a fitted model and needs no training.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutput
+
+from hf_trace.errors import SettingsError
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.log import EventLog
+from hf_trace.runs.folders import TRAINING_FILE, check_replaceable, new_folder, write_json
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+from hf_trace.worlds.simulator import DELTA, Simulation, replacement_scores, simulate, type_names
+from hf_trace.worlds.world import World, WorldSpec, pasts
+
+# e^-100 is nothing beside the smallest float32 probability; an infinity would be refused as a broken model.
+_NEVER = -100.0
+
+
+class WorldConfig(PretrainedConfig):
+    """Configuration of a ``WorldModel``.
+
+    Args:
+        world: The fields of ``WorldSpec``.
+        first_type_id: Token of type 0; the tokens before it are special, and no event.
+        sizes: Shape of every weight.
+    """
+
+    model_type = "hf_trace_world"
+
+    def __init__(
+        self,
+        world: dict[str, Any] | None = None,
+        first_type_id: int = 4,
+        sizes: dict[str, list[int]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("pad_token_id", 0)
+        super().__init__(**kwargs)
+        self.world = world or WorldSpec(types=2).to_dict()
+        self.first_type_id = first_type_id
+        self.sizes = sizes or {}
+        self.vocab_size = int(self.world["types"]) + first_type_id
+        self.markov_order = int(self.world["memory"])
+
+
+class WorldModel(PreTrainedModel, GenerationMixin):
+    """The conditionals of a world, as logits over its types; special tokens count as no event."""
+
+    config_class = WorldConfig
+    base_model_prefix = "world"
+
+    def __init__(self, config: WorldConfig, world: World | None = None) -> None:
+        super().__init__(config)
+        state = {} if world is None else world.state
+        for name, size in config.sizes.items():
+            value = state[name] if name in state else torch.zeros(size, dtype=_dtype(name))
+            self.register_buffer(name, value)
+        self.anchor = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+        self.post_init()
+        # There are no keys and values to keep.
+        self.generation_config.use_cache = False
+
+    @classmethod
+    def of(cls, world: World) -> "WorldModel":
+        """The exact oracle of a world.
+
+        Raises:
+            SettingsError: If what the world records has no closed form.
+        """
+        if not world.spec.is_exact:
+            raise SettingsError(
+                "A world with hidden types, ties or drift has no exact oracle: what is recorded is not what happens. "
+                "Train a model on its log."
+            )
+        tokenizer = world_tokenizer(world.spec)
+        sizes = {name: list(value.shape) for name, value in world.state.items()}
+        first = int(tokenizer.event_ids[0])
+        config = WorldConfig(world.spec.to_dict(), first, sizes, pad_token_id=tokenizer.tokenizer.pad_token_id)
+        return cls(config, world).eval()
+
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        """Weights come from the world or from its file."""
+
+    @property
+    def exact(self) -> World:
+        """The world behind the model."""
+        spec = WorldSpec.from_dict(self.config.world)
+        world = World(spec, {name: getattr(self, name) for name in self.config.sizes})
+        world.fading = world.fading.to(self.device)
+        return world
+
+    def forward(self, input_ids: Tensor, logits_to_keep: int = 0, **kwargs: Any) -> CausalLMOutput:
+        """Logits after every token, or after the last ``logits_to_keep`` tokens."""
+        world, first = self.exact, self.config.first_type_id
+        codes = (input_ids - first).where(input_ids >= first, world.nothing)
+        after = torch.nn.functional.pad(codes, (0, 1), value=world.nothing)
+        past = pasts(after, world.spec.memory, world.nothing)[:, 1:][:, -logits_to_keep:]
+        scored = world.log_probs(past.flatten(0, 1)).view(*past.shape[:2], -1)
+        return CausalLMOutput(logits=torch.nn.functional.pad(scored, (first, 0), value=_NEVER))
+
+
+def _dtype(name: str) -> torch.dtype:
+    return {"rows": torch.int64, "columns": torch.int32}.get(name, torch.float32)
+
+
+def world_tokenizer(spec: WorldSpec) -> EventTokenizer:
+    """The vocabulary of all types of a world."""
+    return EventTokenizer.from_event_types(type_names(spec.types))
+
+
+def save_oracle(world: World, folder: str | PathLike[str]) -> None:
+    """Write the exact oracle of a world with its tokenizer, to be loaded like any trained run."""
+    WorldModel.of(world).save_pretrained(folder)
+    world_tokenizer(world.spec).save_pretrained(folder)
+
+
+AutoConfig.register(WorldConfig.model_type, WorldConfig, exist_ok=True)
+AutoModelForCausalLM.register(WorldConfig, WorldModel, exist_ok=True)
+EVENTS_FILE, TRUTH_FILE, PAIRS_FILE = "events.parquet", "truth.json", "true_pairs.parquet"
+SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+# Structural truth lists every pair with a weight.
+_MOST_LISTED_TYPES = 2_000
+_TRUTH_SEQUENCES = 100
+Advance = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class SimulatedWorld:
+    """What was written.
+
+    Attributes:
+        folder: Where.
+        log: The recorded events.
+        truth: Which types cause which.
+        entropy: Nats per event that no model can beat.
+    """
+
+    folder: Path
+    log: EventLog
+    truth: CausalGraph
+    entropy: float
+
+
+def simulate_folder(
+    spec: WorldSpec,
+    out: str | PathLike[str],
+    *,
+    sequences: int = 1000,
+    truth_sequences: int | None = None,
+    truth_samples: int = 200,
+    seed: int = 0,
+    advance: Advance = lambda _: None,
+) -> SimulatedWorld:
+    """Write ``events.parquet``, ``truth.json``, ``true_pairs.parquet``, ``training.json``, a card and ``oracle/``.
+
+    Where what is recorded has a closed form, truth is TRACE's: pairs of events whose replacement moves the
+    probability by more than 0.05 nats, and the pairs of types they carry. Else it is structural: pairs of types
+    with a weight.
+
+    Args:
+        spec: The world.
+        out: Folder to write.
+        sequences: How many sequences.
+        truth_sequences: Of how many the truth is computed, from the first; by default 100 or all.
+        truth_samples: Uniform draws behind the truth.
+        seed: Seed of the events and of the truth's draws.
+        advance: Called with the share that is done, 0 to 100.
+
+    Raises:
+        SettingsError: If a number is below 1, or the world is too large for a structural truth.
+        OutputError: If the folder cannot be written or holds something else.
+    """
+    if truth_sequences is None:
+        truth_sequences = min(sequences, _TRUTH_SEQUENCES)
+    counts = {"sequences": sequences, "truth_sequences": truth_sequences, "truth_samples": truth_samples}
+    for name, value in counts.items():
+        if value < 1:
+            raise SettingsError(f"{name} is {value}, expected at least 1.")
+    if not spec.is_exact and spec.types > _MOST_LISTED_TYPES:
+        raise SettingsError(
+            f"The world has {spec.types} types and no exact truth, expected at most {_MOST_LISTED_TYPES}."
+        )
+    check_replaceable(Path(out))
+    world = World(spec)
+    simulation = simulate(world, sequences, seed=seed, advance=lambda done: advance(50 * done / sequences))
+    pairs = _true_pairs(world, simulation, min(sequences, truth_sequences), truth_samples, seed, advance)
+    truth = _pair_graph(spec, pairs) if spec.is_exact else _structural_graph(world)
+    truth.metadata.update(world=spec.to_dict(), entropy=simulation.entropy, delta=DELTA)
+    with new_folder(out) as folder:
+        _events(simulation.log).to_parquet(folder / EVENTS_FILE, index=False)
+        truth.save(folder / TRUTH_FILE)
+        if spec.is_exact:
+            pairs.to_parquet(folder / PAIRS_FILE, index=False)
+            save_oracle(world, folder / "oracle")
+        document = {"world": spec.to_dict(), "sequences": sequences, "seed": seed, "entropy": simulation.entropy}
+        write_json(folder / TRAINING_FILE, document)
+        (folder / "README.md").write_text(_card(spec, simulation, truth), encoding="utf-8")
+    return SimulatedWorld(Path(out), simulation.log, truth, simulation.entropy)
+
+
+def _true_pairs(
+    world: World, simulation: Simulation, count: int, num_samples: int, seed: int, advance: Advance
+) -> pd.DataFrame:
+    """All pairs of positions within memory, with their exact score."""
+    columns = ["id", "cause_position", "effect_position", "cause", "effect", "cmi"]
+    if not world.spec.is_exact:
+        return pd.DataFrame(columns=columns)
+    names, parts = np.array(type_names(world.spec.types), dtype=object), []
+    for number in range(count):
+        codes = simulation.codes[number]
+        scores = replacement_scores(world, codes, num_samples=num_samples, seed=seed + 7_919 * (number + 1))
+        cause, lag = np.isfinite(scores).nonzero()
+        effect = cause + lag + 1
+        table = (str(number), cause, effect, names[codes[cause]], names[codes[effect]], scores[cause, lag])
+        parts.append(pd.DataFrame(dict(zip(columns, table, strict=True))))
+        advance(50 + 50 * (number + 1) / count)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _pair_graph(spec: WorldSpec, pairs: pd.DataFrame) -> CausalGraph:
+    """Pairs of types that carry a true pair of positions somewhere."""
+    kept = pairs[(pairs["cmi"] > DELTA) & (pairs["cause"] != pairs["effect"])]
+    grouped = kept.groupby(["cause", "effect"])["cmi"].agg(["max", "size"]).reset_index()
+    edges = tuple(
+        {"cause": row["cause"], "effect": row["effect"], "cmi": float(row["max"]), "support": int(row["size"])}
+        for row in grouped.to_dict("records")
+    )
+    return CausalGraph("summary", type_names(spec.types), edges, {"truth": "replacement"})
+
+
+def _structural_graph(world: World) -> CausalGraph:
+    """Pairs of recorded types with a weight at the start or, where the world drifts, at the end."""
+    names = type_names(world.spec.types)
+    first, last = world.acts(), world.drifted(world.spec.drift).acts()
+    seen = np.setdiff1d(np.arange(len(names)), world.spec.hidden)
+    edges = tuple(
+        {"cause": names[cause], "effect": names[effect], "weight": float(first[cause, effect])}
+        for cause, effect in zip(*np.nonzero((first != 0) | (last != 0)), strict=True)
+        if cause != effect and cause in seen and effect in seen
+    )
+    return CausalGraph("summary", tuple(names[code] for code in seen), edges, {"truth": "structural"})
+
+
+def _events(log: EventLog) -> pd.DataFrame:
+    """One row per event, with the split of its sequence."""
+    lengths = log.sequence_lengths
+    bounds = np.cumsum(list(SPLITS.values())) * len(log)
+    split = np.array(list(SPLITS), dtype=object)[np.searchsorted(bounds[:-1], np.arange(len(log)), "right")]
+    return pd.DataFrame({
+        "id": np.repeat(np.array(log.ids, dtype=object), lengths),
+        "event": np.array(log.event_types, dtype=object)[log.codes],
+        "time": log.timestamps,
+        "split": np.repeat(split, lengths),
+    })  # fmt: skip
+
+
+def _card(spec: WorldSpec, simulation: Simulation, truth: CausalGraph) -> str:
+    """A data card that `datasets` reads its configuration from."""
+    log = simulation.log
+    facts: dict[str, Any] = {
+        "sequences": f"{len(log):,}",
+        "events": f"{len(log.codes):,}",
+        "event types": f"{spec.types:,}",
+        "entropy of the next event": f"{simulation.entropy:.3f} nats (uniform: {np.log(spec.types):.3f})",
+        "true pairs of types": f"{len(truth.edges):,} ({truth.metadata['truth']})",
+    }
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    return f"""---
+pretty_name: Event sequences of a simulated world with known causes
+tags: [causal-discovery, event-sequences, synthetic]
+license: apache-2.0
+configs:
+- config_name: events
+  data_files: {EVENTS_FILE}
+---
+# Event sequences of a simulated world with known causes
+
+Written by `hf-trace simulate` from Eq. 21 of TRACE (arXiv 2602.01135).
+
+| | |
+|---|---|
+{rows}
+
+`{EVENTS_FILE}` has one row per event (`id`, `event`, `time`, `split`), `{TRUTH_FILE}` the pairs of types that are
+true causes. Where the world has a closed form, `{PAIRS_FILE}` has the exact score of every pair of events of the
+first sequences and `oracle/` is the world as a model that `AutoModelForCausalLM` loads after `import hf_trace`.
+
+The world:
+
+```json
+{json.dumps(spec.to_dict())}
+```
+"""

@@ -1,0 +1,203 @@
+"""One variable of a known graph: its values, how they are numbered, and the tokens it is written with."""
+
+import difflib
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_trace.errors import DagFormatError, QueryError
+
+Kind = Literal["categorical", "ordinal", "numeric", "text", "sequence"]
+MISSING = "<missing>"
+DEFAULT_MAX_LENGTH = 32
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable, its parents and its values.
+
+    Attributes:
+        name: As the user wrote it.
+        kind: ``"categorical"``, ``"ordinal"`` (values in order), ``"numeric"`` (read in bins), ``"text"`` (pieces of
+            a pretrained tokenizer) or ``"sequence"`` (items of a small alphabet, of any length).
+        parents: Names of its direct causes.
+        values: Categorical and ordinal: all values. Numeric: labels of the bins. Sequence: all items. A missing
+            value is one more of them, ``MISSING``, last.
+        edges: Numeric: inner edges of the bins, in the variable's unit; a bin holds its lower edge.
+        means: Numeric: mean of the data in every bin, in the variable's unit; NaN for ``MISSING``.
+        max_length: Text: most pieces. Sequence: most items.
+        latent: Never observed: it has no values and stands in no table.
+
+    Raises:
+        DagFormatError: If the parts do not fit together.
+
+    Example:
+        >>> age = Variable("age", "numeric", edges=(40.0,), means=(31.0, 62.0), values=("< 40", "≥ 40"))
+        >>> age.code(57), age.code("< 40"), age.numbers.tolist()
+        (1, 0, [31.0, 62.0])
+    """
+
+    name: str
+    kind: Kind = "categorical"
+    parents: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
+    means: tuple[float, ...] = ()
+    max_length: int | None = None
+    latent: bool = False
+    _codes: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("parents", "values", "edges", "means"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        # One NaN for all, so that equal variables compare equal.
+        means = tuple(math.nan if mean != mean else mean for mean in self.means)
+        object.__setattr__(self, "means", means)
+        self._check()
+        if not self.is_finite and self.max_length is None:
+            object.__setattr__(self, "max_length", DEFAULT_MAX_LENGTH)
+        self._codes.update({value: index for index, value in enumerate(self.values)})
+
+    def _check(self) -> None:
+        where = f"The variable {self.name!r}"
+        if not self.name or not isinstance(self.name, str):
+            raise DagFormatError(f"A variable is named {self.name!r}, expected a text that is not empty.")
+        if self.kind not in get_args(Kind):
+            raise DagFormatError(f"{where} is of kind {self.kind!r}, expected one of: {', '.join(get_args(Kind))}.")
+        if len(set(self.parents)) != len(self.parents):
+            raise DagFormatError(f"{where} lists a parent twice, expected each once.")
+        if self.name in self.parents:
+            raise DagFormatError(f"{where} is its own parent. Expected a graph without cycles.")
+        if len(set(self.values)) != len(self.values):
+            raise DagFormatError(f"{where} lists a value twice, expected each once.")
+        if not self.latent:
+            self._check_values(where)
+
+    def _check_values(self, where: str) -> None:
+        if self.kind != "text" and not self.values:
+            raise DagFormatError(f"{where} has no values. List them, or give a table to read them from.")
+        if self.max_length is not None and self.max_length < 1:
+            raise DagFormatError(f"{where} has max_length {self.max_length}, expected at least 1.")
+        if self.kind != "numeric":
+            return
+        bins = len(self.values) - self.has_missing
+        if len(self.edges) != bins - 1 or len(self.means) not in (0, len(self.values)):
+            raise DagFormatError(
+                f"{where} has {bins} bins, {len(self.edges)} inner edges and {len(self.means)} means; expected "
+                f"{bins - 1} edges and {len(self.values)} means."
+            )
+        rising = all(lower < upper for lower, upper in pairwise(self.edges))
+        if not rising or not all(math.isfinite(edge) for edge in self.edges):
+            raise DagFormatError(f"{where} has the bin edges {list(self.edges)}, expected rising numbers.")
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether a value is one of a few, rather than a text or a sequence."""
+        return self.kind in ("categorical", "ordinal", "numeric")
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether "missing" is one of the values."""
+        return MISSING in self.values
+
+    @cached_property
+    def numbers(self) -> NDArray[np.float64] | None:
+        """What each value counts as in an expectation, in the variable's unit; None where values are names."""
+        if self.kind == "numeric":
+            return np.asarray(self.means) if self.means else None
+        if not self.is_finite:
+            return None
+        try:
+            return np.array([math.nan if value == MISSING else float(value) for value in self.values])
+        except ValueError:
+            return None
+
+    def code(self, value: Any) -> int:
+        """Number of a value of a finite variable.
+
+        Raises:
+            QueryError: If it is not one of the values; the message names the nearest.
+        """
+        code = self.find(value)
+        if code is None:
+            raise QueryError(self._unknown(plain_text(value)))
+        return code
+
+    def find(self, value: Any) -> int | None:
+        """Number of a value of a finite variable, None if it is not one of them.
+
+        A number is also found under another spelling, and in the bin it falls into.
+
+        Example:
+            >>> Variable("dose", values=("0.0", "1.0")).find(1), Variable("dose", values=("0", "1")).find(2)
+            (1, None)
+        """
+        text = plain_text(value)
+        if text in self._codes:
+            return self._codes[text]
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            return None
+        if self.kind == "numeric":
+            return int(np.searchsorted(self.edges, number, side="right")) if math.isfinite(number) else None
+        if self.numbers is None:
+            return None
+        same = np.flatnonzero(self.numbers == number)
+        return int(same[0]) if len(same) == 1 else None
+
+    def _unknown(self, text: str) -> str:
+        near = difflib.get_close_matches(text, self.values, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        shown = ", ".join(map(repr, self.values[:8])) + (", …" if len(self.values) > 8 else "")
+        expected = f"a number or one of {shown}" if self.kind == "numeric" else f"one of {shown}"
+        return f"{self.name!r} has no value {text!r}, expected {expected}.{hint}"
+
+
+def plain_text(value: Any) -> str:
+    """How a value of a table is named: whole numbers without ``.0``, truth values as ``True`` and ``False``.
+
+    Example:
+        >>> plain_text(3.0), plain_text(True), plain_text(0.5), plain_text("3.0")
+        ('3', 'True', '0.5', '3.0')
+    """
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+@dataclass(frozen=True)
+class VariableTokens:
+    """Token ids of one variable.
+
+    Attributes:
+        start: The token that announces it.
+        values: Finite variables: one token per value, in the order of their codes. Others: every token that an
+            item or a piece of text may be.
+        end: Others: the token that ends the value; None for finite variables, whose value is one token.
+        max_length: Others: most tokens before ``end``.
+    """
+
+    start: int
+    values: NDArray[np.int64]
+    end: int | None = None
+    max_length: int = 1
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether a value is a single token."""
+        return self.end is None
+
+    @property
+    def allowed(self) -> NDArray[np.int64]:
+        """Everything that may follow ``start`` and the tokens of an unfinished value; ``end`` is last."""
+        return self.values if self.end is None else np.append(self.values, self.end)
+
+
+Content = tuple[int, ...]
+"""Token ids of one value, the ending token included."""

@@ -1,0 +1,1 @@
+"""One training loop, fed by logs, streams and tables."""

@@ -1,0 +1,259 @@
+"""Models to train: presets from a config, any config or checkpoint by name, with or without LoRA."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel
+
+from hf_trace.errors import ModelLoadError, SettingsError, VocabularyMismatchError, first_line
+from hf_trace.oracle.proofs import context_length as readable_length
+from hf_trace.runs.adapters import old_names
+from hf_trace.runs.folders import MISFITS, not_loaded
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Vocabulary(Protocol):
+    """What a model is built for: an ``EventTokenizer`` or a ``DagTokenizer``.
+
+    Attributes:
+        tokenizer: The Transformers tokenizer inside.
+        kept_tokens: How many of the first ids a pretrained model knows already.
+    """
+
+    tokenizer: Any
+    kept_tokens: int
+
+    def __len__(self) -> int:
+        """How many tokens there are."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Shape of a Llama model."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+
+
+PRESETS = {"nano": Preset(64, 2, 4), "tiny": Preset(128, 2, 4), "small": Preset(256, 4, 4), "base": Preset(512, 8, 8)}
+
+
+def build_model(
+    tokenizer: Vocabulary,
+    *,
+    context_length: int,
+    preset: str = "tiny",
+    model: str | None = None,
+    lora: bool = False,
+    too_long: tuple[str, str] = ("the log's windows have", "Pass a smaller `--window-length`."),
+) -> nn.Module:
+    """A model that reads and predicts the tokenizer's vocabulary.
+
+    Args:
+        tokenizer: The vocabulary.
+        context_length: Tokens the model must be able to read.
+        preset: ``nano``, ``tiny``, ``small`` or ``base``: a Llama from scratch.
+        model: Instead of a preset: a model type (``gpt2``), a folder or file with a ``config.json`` (from
+            scratch), or a folder or Hub id with weights, whose body is kept and whose embeddings start anew but for
+            the tokens that the vocabulary has from it.
+        lora: Train low-rank adapters in the body of a pretrained ``model`` instead of all its weights.
+        too_long: What to say of data that a pretrained ``model`` cannot read, and what to do then.
+
+    Raises:
+        SettingsError: If the preset is unknown, or LoRA is asked for without pretrained weights.
+        ModelLoadError: If ``model`` cannot be found or is too short for the context.
+        VocabularyMismatchError: If the vocabulary extends another one than the model's.
+    """
+    if model is None:
+        if preset not in PRESETS:
+            raise SettingsError(f"preset is {preset!r}, expected one of: {', '.join(PRESETS)}.")
+        if lora:
+            raise SettingsError("--lora adapts a pretrained model, but none was named. Add `--model ID_OR_PATH`.")
+        return AutoModelForCausalLM.from_config(_llama(PRESETS[preset], tokenizer, context_length))
+    if has_weights(model):
+        built, anew = _pretrained(model, tokenizer)
+        _check_context(built, context_length, model, too_long)
+        return _with_lora(built, tokenizer, anew) if lora else built
+    if lora:
+        raise SettingsError(f"--lora adapts pretrained weights, but {model!r} is only a config. Leave out --lora.")
+    return _from_config(model, tokenizer, context_length)
+
+
+def _llama(preset: Preset, tokenizer: Vocabulary, context_length: int) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=preset.hidden_size,
+        intermediate_size=preset.hidden_size * 4,
+        num_hidden_layers=preset.layers,
+        num_attention_heads=preset.heads,
+        max_position_embeddings=context_length,
+        **_special_ids(tokenizer),
+    )
+
+
+def _special_ids(tokenizer: Vocabulary) -> dict[str, int | None]:
+    stored = tokenizer.tokenizer
+    return {
+        "bos_token_id": stored.bos_token_id,
+        "eos_token_id": stored.eos_token_id,
+        "pad_token_id": stored.pad_token_id,
+    }
+
+
+def has_weights(model: str) -> bool:
+    """Whether a name stands for pretrained weights rather than for a type or a config."""
+    path = Path(model)
+    if not path.exists():
+        return "/" in model or model not in _model_types()
+    names = [path.name] if path.is_file() else [file.name for file in path.iterdir()]
+    return any(name.endswith((".safetensors", ".safetensors.index.json")) for name in names)
+
+
+def _model_types() -> set[str]:
+    from transformers import CONFIG_MAPPING
+
+    return set(CONFIG_MAPPING.keys())
+
+
+def _from_config(model: str, tokenizer: Vocabulary, context_length: int) -> PreTrainedModel:
+    """A model from scratch: a bare type takes the tiny preset's shape, a config file its own."""
+    try:
+        config = AutoConfig.from_pretrained(model) if Path(model).exists() else _tiny(model)
+        config.vocab_size = len(tokenizer)
+        for name, value in _special_ids(tokenizer).items():
+            setattr(config, name, value)
+        if hasattr(config, "max_position_embeddings") and config.max_position_embeddings < context_length:
+            config.max_position_embeddings = context_length
+        if hasattr(config, "is_decoder"):
+            config.is_decoder = True
+        built = AutoModelForCausalLM.from_config(config)
+        built(input_ids=torch.full((1, 2), config.bos_token_id))
+    except MISFITS as error:
+        raise ModelLoadError(
+            f"{model!r} cannot be made a causal language model: {first_line(error.__cause__ or error)}. Expected a "
+            "type such as gpt2, or a folder with a config.json whose sizes fit together."
+        ) from error
+    return built
+
+
+def _tiny(model_type: str) -> PretrainedConfig:
+    """The config of a model type in the tiny preset's shape."""
+    preset = PRESETS["tiny"]
+    shape = {
+        "hidden_size": preset.hidden_size,
+        "num_hidden_layers": preset.layers,
+        "num_attention_heads": preset.heads,
+        "num_key_value_heads": preset.heads,
+        "intermediate_size": preset.hidden_size * 4,
+        "ffn_dim": preset.hidden_size * 4,
+        "word_embed_proj_dim": preset.hidden_size,
+        "head_dim": preset.hidden_size // preset.heads,
+    }
+    full = AutoConfig.for_model(model_type)
+    known = {*full.to_dict(), *full.attribute_map}
+    taken = {name: value for name, value in shape.items() if name in known and getattr(full, name) is not None}
+    if "hidden_size" not in taken:
+        raise ValueError(f"the type {model_type!r} has no `hidden_size` to make it small")
+    # Built anew rather than changed: some parts of a config, such as layer_types, follow from others.
+    return AutoConfig.for_model(model_type, **taken)
+
+
+def _pretrained(model: str, tokenizer: Vocabulary) -> tuple[PreTrainedModel, list[str]]:
+    """The model, and its parts that the checkpoint lacks: an encoder's has no head, which starts at random."""
+    try:
+        config = AutoConfig.from_pretrained(model)
+        if hasattr(config, "is_decoder"):
+            config.is_decoder = True
+        built, loading = AutoModelForCausalLM.from_pretrained(
+            model, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+    except MISFITS as error:
+        raise not_loaded(model, error) from error
+    known = built.get_input_embeddings().weight.shape[0]
+    if tokenizer.kept_tokens > known:
+        raise VocabularyMismatchError(
+            f"The tokenizer extends one of {tokenizer.kept_tokens} tokens but the model {model!r} knows {known}. They "
+            "were not saved together: name one model for both."
+        )
+    built.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    for layer in (built.get_input_embeddings(), built.get_output_embeddings()):
+        _start_anew(layer.weight, tokenizer.kept_tokens)
+    for name, value in _special_ids(tokenizer).items():
+        setattr(built.config, name, value)
+    built.generation_config.update(**_special_ids(tokenizer))
+    return built, _parts(built, loading["missing_keys"])
+
+
+def _parts(model: PreTrainedModel, weights: Collection[str]) -> list[str]:
+    """The modules that weights belong to; embeddings and output layer, which are kept anyway, left out."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    owners = {name.rpartition(".")[0] for name in weights}
+    return [
+        name
+        for name, module in model.named_modules()
+        if name in owners and not any(module.children()) and not any(module is end for end in ends)
+    ]
+
+
+@torch.no_grad()
+def _start_anew(weight: Tensor, kept: int) -> None:
+    """Draw the rows of new tokens: about as large as those that are kept, and around their mean."""
+    if not kept:
+        nn.init.normal_(weight, std=0.02)
+        return
+    old = weight[:kept].float()
+    new = old.mean(0) + old.std() * torch.randn(len(weight) - kept, weight.shape[1])
+    weight[kept:] = new.to(weight.dtype)
+
+
+def _check_context(model: PreTrainedModel, needed: int, name: str, too_long: tuple[str, str]) -> None:
+    limit = readable_length(model)
+    if limit is not None and limit < needed:
+        found, advice = too_long
+        raise ModelLoadError(f"{name!r} reads at most {limit} tokens, {found} {needed}. {advice}")
+
+
+def _with_lora(model: PreTrainedModel, tokenizer: Vocabulary, anew: list[str]) -> nn.Module:
+    """Adapters in the body; parts that start anew and the rows of new tokens train in full."""
+    from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
+
+    # GPT-2 keeps its matrices the other way round.
+    transposed = any(isinstance(module, Conv1D) for module in model.modules())
+    config = LoraConfig(
+        r=16,
+        lora_alpha=32,
+        target_modules="all-linear",
+        fan_in_fan_out=transposed,
+        modules_to_save=anew or None,
+        exclude_modules=anew or None,
+        trainable_token_indices=_new_rows(model, tokenizer) if tokenizer.kept_tokens else None,
+    )
+    with old_names():
+        adapted = get_peft_model(model, config)
+    if tokenizer.kept_tokens:
+        adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
+        return adapted
+    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+        layer.requires_grad_(True)
+    # By default a checkpoint has the embeddings only where their number changed; a resumed run needs them always.
+    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=True)
+    return adapted
+
+
+def _new_rows(model: PreTrainedModel, tokenizer: Vocabulary) -> dict[str, list[int]]:
+    """New tokens by the name of each layer that has a row for them; a tied output layer follows its embeddings."""
+    embeddings, output = model.get_input_embeddings(), model.get_output_embeddings()
+    layers = [embeddings] if output.weight is embeddings.weight else [embeddings, output]
+    names = [name for name, module in model.named_modules() if any(module is layer for layer in layers)]
+    return {name: list(range(tokenizer.kept_tokens, len(tokenizer))) for name in names}

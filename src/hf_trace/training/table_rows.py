@@ -1,0 +1,338 @@
+"""Tables as rows of tokens to learn from, put together batch by batch.
+
+A batch has rows of tokens, *places* (a row and a position, after which a token of some variable comes) and *terms*
+(a place, the token that came, and how much that counts). Where only parents are read, rows that begin alike are one
+row, and a place has as many terms as values were seen there: however long the table, there are no more rows than
+distinct values of the parents.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hf_trace.tables.encoding import DagTable
+from hf_trace.tables.schema import random_ranks, required_edges
+from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+
+Ids = NDArray[np.int64]
+_NONE = -1
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    """Values as numbers of distinct ones, each with its tokens.
+
+    Attributes:
+        names: Observed variables in the schema's topological order.
+        starts: The token that announces each.
+        codes: ``[row, variable]``: which of ``contents``.
+        contents: Per variable, ``[value, slot]``: tokens, -1 where a value is shorter.
+        weights: How many rows of the population each row stands for.
+    """
+
+    names: tuple[str, ...]
+    starts: Ids
+    codes: Int[np.ndarray, "row variable"]
+    contents: tuple[Int[np.ndarray, "_ _"], ...]
+    weights: Float[np.ndarray, " row"]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "WrittenTable":
+        """Some of the rows."""
+        return WrittenTable(self.names, self.starts, self.codes[rows], self.contents, self.weights[rows])
+
+
+def write_table(tokenizer: DagTokenizer, table: DagTable) -> WrittenTable:
+    """The tokens of all values of a table.
+
+    Raises:
+        TableError: If a value is too long.
+    """
+    names = tokenizer.schema.topological_order
+    columns, contents = [], []
+    for name in names:
+        tokens = tokenizer.variables[name]
+        if tokens.is_finite:
+            columns.append(np.asarray(table.columns[name], dtype=np.int64))
+            contents.append(tokens.values[:, None])
+            continue
+        numbers: dict[tuple[int, ...], int] = {}
+        rows = [numbers.setdefault(tuple(row), len(numbers)) for row in tokenizer.contents(table, name)]
+        columns.append(np.array(rows, dtype=np.int64))
+        contents.append(_padded(list(numbers)))
+    starts = np.array([tokenizer.variables[name].start for name in names], dtype=np.int64)
+    codes = np.stack(columns, axis=1)
+    return WrittenTable(names, starts, codes, tuple(contents), np.asarray(table.weights, dtype=np.float64))
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Ids:
+    padded = np.full((len(rows), max(map(len, rows), default=1)), _NONE, dtype=np.int64)
+    for row, ids in zip(padded, rows, strict=True):
+        row[: len(ids)] = ids
+    return padded
+
+
+class Assembled(NamedTuple):
+    """Rows of tokens: ``ids`` are -1 after a row's end, ``owner`` is the variable whose value a token belongs to."""
+
+    ids: Int[np.ndarray, "row pos"]
+    owner: Int[np.ndarray, "row pos"]
+
+
+def assemble(
+    table: WrittenTable,
+    variables: Sequence[int],
+    codes: Int[np.ndarray, "row variable"],
+    begin: Sequence[int],
+    ranks: Int[np.ndarray, "row variable"] | None = None,
+) -> Assembled:
+    """Write variables one after another, without gaps.
+
+    Args:
+        table: Where the tokens of values are.
+        variables: Which variables, as columns of the table.
+        codes: Their values, one column each.
+        begin: Tokens at the start of every row.
+        ranks: The place of each variable in each row; as listed if left out.
+    """
+    rows = len(codes)
+    ids = [np.tile(np.array(begin, dtype=np.int64), (rows, 1))]
+    owner, place = [np.full(len(begin), _NONE)], [np.full((rows, len(begin)), _NONE)]
+    for number, variable in enumerate(variables):
+        values = table.contents[variable][codes[:, number]]
+        ids += [np.full((rows, 1), table.starts[variable]), values]
+        owner.append(np.array([_NONE] + [variable] * values.shape[1]))
+        rank = np.full(rows, number) if ranks is None else ranks[:, number]
+        place.append(np.repeat(rank[:, None], 1 + values.shape[1], axis=1))
+    tokens, owners = np.concatenate(ids, axis=1), np.tile(np.concatenate(owner), (rows, 1))
+    places = np.concatenate(place, axis=1)
+    # Tokens of a variable stay in their order; what is no token goes to the end.
+    order = np.argsort(np.where(tokens == _NONE, len(variables), places), axis=1, kind="stable")
+    tokens, owners = np.take_along_axis(tokens, order, axis=1), np.take_along_axis(owners, order, axis=1)
+    width = int((tokens != _NONE).sum(1).max(initial=0))
+    return Assembled(tokens[:, :width], np.where(tokens == _NONE, _NONE, owners)[:, :width])
+
+
+class RowSource(ABC):
+    """Rows that batches are made of.
+
+    Attributes:
+        variables: How many variables there are.
+        total_weight: How many rows of the population the table stands for.
+    """
+
+    variables: int
+    total_weight: float
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    @property
+    @abstractmethod
+    def mean_length(self) -> float:
+        """Tokens of a row, on average."""
+
+    @abstractmethod
+    def batch(self, rows: Ids, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Some of the rows; ``rng`` decides what is drawn anew every time."""
+
+
+class FullRows(RowSource):
+    """Rows with all variables, in one order or in orders drawn anew for every batch.
+
+    Args:
+        tokenizer: How values are written.
+        table: The values.
+        learn: Variables whose values are to be predicted; by default all.
+    """
+
+    def __init__(self, tokenizer: DagTokenizer, table: WrittenTable, *, learn: Collection[str] | None = None) -> None:
+        self.learned = np.array([learn is None or name in learn for name in table.names] + [False])
+        self.table, self.begin, self.pad = table, tokenizer.begin, tokenizer.pad_id
+        self.variables, self.total_weight = len(table.names), float(table.weights.sum())
+        is_random = tokenizer.order == "random"
+        self.edges = required_edges(tokenizer.schema) if is_random else None
+        used = [
+            (contents != _NONE).sum(1)[codes] for contents, codes in zip(table.contents, table.codes.T, strict=True)
+        ]
+        self._length = float(np.mean(np.sum(used, axis=0))) + len(used) + len(self.begin)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def mean_length(self) -> float:
+        """See ``RowSource``."""
+        return self._length
+
+    def batch(self, rows: Ids, rng: np.random.Generator) -> dict[str, Tensor]:
+        """See ``RowSource``."""
+        ranks = None if self.edges is None else random_ranks(self.edges, len(rows), rng)
+        written = assemble(self.table, range(self.variables), self.table.codes[rows], self.begin, ranks)
+        row, position = np.nonzero(self.learned[written.owner])
+        terms = _Terms(
+            np.arange(len(row)), written.ids[row, position], self.table.weights[rows][row].astype(np.float32)
+        )
+        places = _Places(row, position - 1, written.owner[row, position])
+        # Nothing is predicted after the last token.
+        return _batch(written.ids[:, :-1], places, terms, self.pad)
+
+
+class _Places(NamedTuple):
+    row: Ids
+    position: Ids
+    variable: Ids
+
+    def select(self, chosen: NDArray[np.bool_]) -> "_Places":
+        return _Places(*(part[chosen] for part in self))
+
+
+class _Terms(NamedTuple):
+    place: Ids
+    target: Ids
+    weight: NDArray[np.float32]
+
+
+def _batch(ids: Ids, places: _Places, terms: _Terms, pad: int) -> dict[str, Tensor]:
+    arrays = {
+        "input_ids": np.where(ids == _NONE, pad, ids),
+        "attention_mask": (ids != _NONE).astype(np.int64),
+        **{f"place_{name}": part for name, part in places._asdict().items()},
+        **{f"term_{name}": part for name, part in terms._asdict().items()},
+    }
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+class ParentRows(RowSource):
+    """For every variable the rows of its parents' values, equal ones merged.
+
+    Args:
+        tokenizer: How values are written.
+        table: The values.
+        smoothing: Rows that are added wherever parents were seen to have certain values, with the values of a finite
+            variable as often as they are overall: what was seen once is not taken for certain.
+        learn: Variables whose values are to be predicted; by default all.
+    """
+
+    def __init__(
+        self,
+        tokenizer: DagTokenizer,
+        table: WrittenTable,
+        *,
+        smoothing: float = 0.0,
+        learn: Collection[str] | None = None,
+    ) -> None:
+        self.pad = tokenizer.pad_id
+        self.variables, self.total_weight = len(table.names), float(table.weights.sum())
+        number = {name: index for index, name in enumerate(table.names)}
+        blocks = [
+            _merged(table, number[name], [number[parent] for parent in tokenizer.parents(name)], tokenizer, smoothing)
+            for name in table.names
+            if learn is None or name in learn
+        ]
+        width = max(block.ids.shape[1] for block in blocks)
+        self.ids = np.concatenate(
+            [np.pad(block.ids, ((0, 0), (0, width - block.ids.shape[1])), constant_values=_NONE) for block in blocks]
+        )
+        rows, places = (
+            _offsets(len(block.ids) for block in blocks),
+            _offsets(len(block.places.row) for block in blocks),
+        )
+        self.places = _Places(
+            np.concatenate([block.places.row + first for block, first in zip(blocks, rows, strict=True)]),
+            np.concatenate([block.places.position for block in blocks]),
+            np.concatenate([block.places.variable for block in blocks]),
+        )
+        self.terms = _Terms(
+            np.concatenate([block.terms.place + first for block, first in zip(blocks, places, strict=True)]),
+            np.concatenate([block.terms.target for block in blocks]),
+            np.concatenate([block.terms.weight for block in blocks]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def mean_length(self) -> float:
+        """See ``RowSource``."""
+        return float((self.ids != _NONE).sum(1).mean())
+
+    def batch(self, rows: Ids, rng: np.random.Generator) -> dict[str, Tensor]:
+        """See ``RowSource``."""
+        new_row = np.full(len(self.ids), _NONE)
+        new_row[rows] = np.arange(len(rows))
+        kept = new_row[self.places.row] != _NONE
+        new_place = np.where(kept, np.cumsum(kept) - 1, _NONE)
+        places = self.places.select(kept)
+        chosen = new_place[self.terms.place] != _NONE
+        terms = _Terms(new_place[self.terms.place[chosen]], self.terms.target[chosen], self.terms.weight[chosen])
+        ids = self.ids[rows]
+        width = int((ids != _NONE).sum(1).max())
+        return _batch(ids[:, :width], _Places(new_row[places.row], *places[1:]), terms, self.pad)
+
+
+class _Block(NamedTuple):
+    ids: Ids
+    places: _Places
+    terms: _Terms
+
+
+def _merged(
+    table: WrittenTable, variable: int, parents: Sequence[int], tokenizer: DagTokenizer, smoothing: float
+) -> _Block:
+    tokens = tokenizer.variables[table.names[variable]]
+    read = list(parents) if tokens.is_finite else [*parents, variable]
+    distinct, index = _distinct(table.codes[:, read])
+    if not tokens.is_finite:
+        return _long_values(table, variable, read, distinct, np.bincount(index, table.weights), tokenizer.begin)
+    sizes = (len(distinct), len(tokens.values))
+    flat = index * sizes[1] + table.codes[:, variable]
+    cells = np.bincount(flat, table.weights, minlength=sizes[0] * sizes[1]).reshape(sizes)
+    if smoothing:
+        cells = cells + smoothing * table.weights.mean() * _shares(cells.sum(0))
+    written = assemble(table, read, distinct, tokenizer.begin)
+    lengths = (written.ids != _NONE).sum(1)
+    ids = np.pad(written.ids, ((0, 0), (0, 1)), constant_values=_NONE)
+    rows = np.arange(len(ids))
+    ids[rows, lengths] = tokens.start
+    row, value = np.nonzero(cells)
+    weight = cells[row, value].astype(np.float32)
+    return _Block(ids, _Places(rows, lengths, np.full(len(ids), variable)), _Terms(row, tokens.values[value], weight))
+
+
+def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How often values are seen overall; a tenth of it is given to all alike."""
+    return 0.9 * counts / counts.sum() + 0.1 / len(counts)
+
+
+def _long_values(
+    table: WrittenTable, variable: int, read: Sequence[int], distinct: Ids, weights: NDArray[Any], begin: Sequence[int]
+) -> _Block:
+    written = assemble(table, read, distinct, begin)
+    row, position = np.nonzero(written.owner == variable)
+    places = _Places(row, position - 1, np.full(len(row), variable))
+    terms = _Terms(np.arange(len(row)), written.ids[row, position], weights[row].astype(np.float32))
+    return _Block(written.ids[:, :-1], places, terms)
+
+
+def _distinct(codes: Int[np.ndarray, "row variable"]) -> tuple[Ids, Ids]:
+    """Distinct rows, and which of them each row is."""
+    if not codes.shape[1]:
+        return codes[:1], np.zeros(len(codes), dtype=np.int64)
+    distinct, index = np.unique(codes, axis=0, return_inverse=True)
+    return distinct, index.ravel()
+
+
+def _offsets(sizes: Iterable[int]) -> list[int]:
+    return [0, *accumulate(sizes)][:-1]

@@ -1,0 +1,299 @@
+"""Doubly robust estimates: closed forms, coverage, robustness to one wrong model, and what must not change them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import t
+
+from hf_trace.effects.doubly_robust import (
+    FLOOR,
+    aipw_ate,
+    aipw_att,
+    aipw_cate,
+    aipw_scores,
+    ipw_ate,
+    jackknife,
+    plug_in_ate,
+)
+from hf_trace.errors import NonFiniteError, OverlapError, QueryError
+
+ATE = ("treated", "control", "outcome", "propensity_treated", "propensity_control", "mean_treated", "mean_control")
+ATT = (*ATE[:5], "mean_control")
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def world(rng, rows):
+    """Three values of a treatment, a confounder of four values; the effect of a1 against a0 is 1 + x / 2."""
+    x = rng.integers(0, 4, rows)
+    chances = np.array([[0.5, 0.3, 0.2], [0.4, 0.3, 0.3], [0.25, 0.5, 0.25], [0.2, 0.6, 0.2]])
+    value = (rng.random(rows)[:, None] > chances.cumsum(1)[x]).sum(1)
+    mean_control, effect = x.astype(float), 1 + x / 2
+    outcome = mean_control + np.choose(value, [0 * effect, effect, 5 + 0 * effect]) + rng.normal(0, 1, rows)
+    return {
+        "x": x,
+        "treated": value == 1,
+        "control": value == 0,
+        "outcome": outcome,
+        "propensity_treated": chances[x, 1],
+        "propensity_control": chances[x, 0],
+        "mean_treated": mean_control + effect,
+        "mean_control": mean_control,
+    }
+
+
+TRUE_ATE = 1 + 1.5 / 2
+TRUE_ATT = float(np.average(1 + np.arange(4) / 2, weights=[0.3, 0.3, 0.5, 0.6]))
+
+
+def picked(columns, names):
+    return {name: columns[name] for name in names}
+
+
+def ate(columns, **changed):
+    return aipw_ate(**(picked(columns, ATE) | changed))
+
+
+def att(columns, **changed):
+    return aipw_att(**(picked(columns, ATT) | changed))
+
+
+def fitted(columns, rng):
+    """The two models, as shares and means in the cells of x of another half of the rows."""
+    half = rng.random(len(columns["x"])) < 0.5
+    models = {name: np.empty(len(half)) for name in ATE[3:]}
+    for here, other in ((half, ~half), (~half, half)):
+        for x in range(4):
+            cell, place = other & (columns["x"] == x), here & (columns["x"] == x)
+            for arm in ("treated", "control"):
+                models[f"propensity_{arm}"][place] = columns[arm][cell].mean()
+                models[f"mean_{arm}"][place] = columns["outcome"][cell & columns[arm]].mean()
+    return columns | models
+
+
+def test_saturated_models_give_the_stratified_difference():
+    rng = np.random.default_rng(0)
+    columns = world(rng, 2_000)
+    differences, shares, treated = [], [], []
+    for x in range(4):
+        cell = columns["x"] == x
+        for arm in ("treated", "control"):
+            columns[f"propensity_{arm}"][cell] = columns[arm][cell].mean()
+            columns[f"mean_{arm}"][cell] = columns["outcome"][cell & columns[arm]].mean()
+        differences.append(columns["mean_treated"][cell][0] - columns["mean_control"][cell][0])
+        shares.append(cell.mean())
+        treated.append((cell & columns["treated"]).sum())
+    assert ate(columns).value == pytest.approx(np.dot(differences, shares))
+    assert ipw_ate(**picked(columns, ATE[:5])).value == pytest.approx(np.dot(differences, shares))
+    assert plug_in_ate(**picked(columns, ATE[5:])).value == pytest.approx(np.dot(differences, shares))
+    assert att(columns).value == pytest.approx(np.average(differences, weights=treated))
+    for x, found in aipw_cate(columns["x"], **picked(columns, ATE)).items():
+        assert found.value == pytest.approx(differences[x])
+
+
+def test_a_randomised_trial_without_models_is_the_difference_of_two_means():
+    rng = np.random.default_rng(1)
+    treated = np.arange(200) < 80
+    outcome = rng.normal(0, 1, 200) + treated
+    none, chance = np.zeros(200), np.full(200, 0.4)
+    found = ipw_ate(treated, ~treated, outcome, chance, 1 - chance)
+    one, other = outcome[treated], outcome[~treated]
+    assert found.value == pytest.approx(one.mean() - other.mean())
+    assert found.standard_error == pytest.approx(np.sqrt(one.var() / 80 + other.var() / 120) * np.sqrt(200 / 199))
+    assert aipw_ate(treated, ~treated, outcome, chance, 1 - chance, none, none).value == pytest.approx(
+        (outcome * treated / 0.4 - outcome * ~treated / 0.6).mean()
+    )
+
+
+def test_equal_weights_give_the_standard_error_of_a_mean():
+    rng = np.random.default_rng(2)
+    columns = world(rng, 300)
+    scores = aipw_scores(*(columns[name] for name in ("treated", "outcome", "propensity_treated", "mean_treated")))
+    scores -= aipw_scores(*(columns[name] for name in ("control", "outcome", "propensity_control", "mean_control")))
+    found = ate(columns)
+    assert found.value == pytest.approx(scores.mean())
+    assert found.standard_error == pytest.approx(scores.std(ddof=1) / np.sqrt(300))
+    assert (found.rows, found.effective_rows, found.method) == (300, pytest.approx(300), "aipw")
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * found.standard_error)
+
+
+@pytest.mark.parametrize(("estimator", "truth"), [(ate, TRUE_ATE), (att, TRUE_ATT)])
+def test_the_interval_covers_the_truth(estimator, truth):
+    rng = np.random.default_rng(3)
+    found = [estimator(fitted(world(rng, 800), rng)) for _ in range(500)]
+    covered = np.mean([each.low <= truth <= each.high for each in found])
+    assert 0.92 <= covered <= 0.98
+    spread = np.std([each.value for each in found])
+    assert np.mean([each.standard_error for each in found]) == pytest.approx(spread, rel=0.1)
+
+
+def test_the_interval_covers_the_truth_of_every_group_and_with_weights():
+    rng = np.random.default_rng(4)
+    covered, weighted = [], []
+    for _ in range(500):
+        columns = world(rng, 800)
+        groups = aipw_cate(columns["x"], **picked(columns, ATE))
+        covered += [found.low <= 1 + x / 2 <= found.high for x, found in groups.items()]
+        # The population that the weights stand for has x in proportion to 1 : 2 : 3 : 4.
+        found = ate(columns, weights=columns["x"] + 1.0)
+        weighted.append(found.low <= 1 + np.average(np.arange(4), weights=[1, 2, 3, 4]) / 2 <= found.high)
+    assert 0.92 <= np.mean(covered) <= 0.98
+    assert 0.92 <= np.mean(weighted) <= 0.98
+
+
+def wrong_means(columns):
+    return columns | {"mean_treated": np.full(len(columns["x"]), 2.0), "mean_control": 3.0 - columns["x"]}
+
+
+def wrong_propensities(columns):
+    flat = np.full(len(columns["x"]), 1 / 3)
+    return columns | {"propensity_treated": flat, "propensity_control": flat}
+
+
+@pytest.mark.parametrize(("estimator", "truth"), [(ate, TRUE_ATE), (att, TRUE_ATT)])
+def test_one_wrong_model_does_no_harm_but_two_do(estimator, truth):
+    rng = np.random.default_rng(5)
+    samples = [world(rng, 1_000) for _ in range(300)]
+
+    def bias(change):
+        values = np.array([estimator(change(columns)).value for columns in samples])
+        return abs(values.mean() - truth) / (values.std() / np.sqrt(len(values)))
+
+    assert bias(wrong_means) < 4
+    assert bias(wrong_propensities) < 4
+    assert bias(lambda columns: wrong_means(wrong_propensities(columns))) > 20
+
+
+def test_single_models_fail_where_they_are_wrong():
+    columns = world(np.random.default_rng(6), 20_000)
+    bad = wrong_means(wrong_propensities(columns))
+    assert abs(ipw_ate(**picked(bad, ATE[:5])).value - TRUE_ATE) > 0.2
+    assert abs(plug_in_ate(**picked(bad, ATE[5:])).value - TRUE_ATE) > 0.2
+    assert abs(ipw_ate(**picked(columns, ATE[:5])).value - TRUE_ATE) < 0.1
+    assert plug_in_ate(**picked(columns, ATE[5:])).value == pytest.approx(TRUE_ATE, abs=0.02)
+
+
+def numbers(found):
+    return np.array([found.value, found.standard_error, found.low, found.high])
+
+
+@given(SEEDS, st.sampled_from([ate, att]))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_rows_and_the_scale_of_weights_do_not_matter(seed, estimator):
+    rng = np.random.default_rng(seed)
+    columns, weights = world(rng, 80), rng.uniform(0.1, 2, 80)
+    found, shuffle = estimator(columns, weights=weights), rng.permutation(80)
+    shuffled = estimator({name: column[shuffle] for name, column in columns.items()}, weights=weights[shuffle])
+    np.testing.assert_allclose(numbers(shuffled), numbers(found), atol=1e-9)
+    np.testing.assert_allclose(numbers(estimator(columns, weights=7 * weights)), numbers(found), atol=1e-9)
+    np.testing.assert_allclose(
+        numbers(estimator(columns)), numbers(estimator(columns, weights=np.ones(80))), atol=1e-12
+    )
+
+
+@given(SEEDS, st.sampled_from([ate, att]), st.floats(-100, 100), st.floats(0.1, 10))
+@settings(max_examples=60, deadline=None)
+def test_effects_move_with_the_unit_of_the_outcome(seed, estimator, shift, scale):
+    columns = world(np.random.default_rng(seed), 80)
+    moved = {name: scale * columns[name] + shift for name in ("outcome", "mean_treated", "mean_control")}
+    found = numbers(estimator(columns | moved))
+    np.testing.assert_allclose(found, scale * numbers(estimator(columns)), rtol=1e-6, atol=1e-7 * (1 + abs(shift)))
+
+
+@given(SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_exchanging_the_two_values_turns_the_sign(seed):
+    columns = world(np.random.default_rng(seed), 80)
+    turned = {
+        name: columns[name.replace("treated", "?").replace("control", "treated").replace("?", "control")]
+        for name in ATE
+    }
+    found, other = ate(columns), ate(turned)
+    np.testing.assert_allclose([other.value, other.low], [-found.value, -found.high])
+    assert other.standard_error == pytest.approx(found.standard_error)
+
+
+@given(SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_rows_of_weight_zero_are_not_there(seed):
+    columns = world(np.random.default_rng(seed), 120)
+    weights = np.repeat([1.0, 0.0], 60)
+    kept = {name: column[:60] for name, column in columns.items()}
+    for estimator in (ate, att):
+        found, alone = estimator(columns, weights=weights), estimator(kept)
+        np.testing.assert_allclose(numbers(found), numbers(alone))
+        assert (found.rows, found.overlap) == (60, alone.overlap)
+
+
+def test_small_propensities_are_reported_and_cut():
+    columns = world(np.random.default_rng(7), 100)
+    columns["propensity_treated"][:10] = 1e-5
+    found = ate(columns)
+    assert found.overlap == (1e-5, 0.1)
+    assert found.value == ate(columns, propensity_treated=np.maximum(columns["propensity_treated"], FLOOR)).value
+    assert plug_in_ate(np.ones(2), np.zeros(2)).overlap is None
+
+
+@pytest.mark.parametrize("estimator", [ate, att, lambda columns: ipw_ate(**picked(columns, ATE[:5]))])
+def test_questions_that_the_rows_cannot_answer(estimator):
+    columns = world(np.random.default_rng(8), 50)
+    with pytest.raises(OverlapError, match=r"None of 50 rows is treated, expected some of both\."):
+        estimator(columns | {"treated": np.zeros(50, dtype=bool)})
+    with pytest.raises(OverlapError, match=r"None of 50 rows is control, expected some of both\."):
+        estimator(columns | {"control": np.zeros(50, dtype=bool)})
+    none = np.where(np.arange(50) < 3, 0.0, columns["propensity_control"])
+    with pytest.raises(OverlapError, match="3 of 50 rows have a propensity of 0, expected more: there the treatment"):
+        estimator(columns | {"propensity_control": none})
+    with pytest.raises(QueryError, match=r"rows are both treated and control, expected none\. Compare two different"):
+        estimator(columns | {"control": columns["treated"]})
+    with pytest.raises(NonFiniteError, match=r"1 numbers are NaN or infinite, expected none\. Leave out rows"):
+        estimator(columns | {"outcome": np.append(columns["outcome"][1:], np.nan)})
+
+
+def test_a_group_without_both_values_is_named():
+    columns = world(np.random.default_rng(9), 50)
+    groups = np.where(columns["treated"], 3, columns["x"] % 2)
+    with pytest.raises(OverlapError, match=r"In group 0: None of [0-9]+ rows is treated, expected some of both\."):
+        aipw_cate(groups, **picked(columns, ATE))
+
+
+@pytest.mark.parametrize("weights", [np.zeros(50), np.full(50, -1.0)])
+def test_weights_that_mean_nothing(weights):
+    with pytest.raises(QueryError, match="Weights are negative or all 0, expected at least one above 0"):
+        ate(world(np.random.default_rng(10), 50), weights=weights)
+
+
+def test_an_estimate_from_one_row_is_not_sure_of_anything():
+    assert plug_in_ate(np.array([2.0]), np.array([1.0])).high == np.inf
+
+
+@given(st.lists(st.floats(-100, 100), min_size=3, max_size=30))
+def test_the_jackknife_of_a_mean_is_its_standard_error(values):
+    data = np.array(values)
+    found = jackknife((data.sum() - data) / (len(data) - 1), float(data.mean()), rows=len(data))
+    error = data.std(ddof=1) / np.sqrt(len(data))
+    assert found.standard_error == pytest.approx(error, abs=1e-9)
+    assert found.high == pytest.approx(data.mean() + t.ppf(0.975, len(data) - 1) * error, abs=1e-6)
+    assert dataclasses.asdict(found)["rows"] == len(data)
+
+
+def test_the_jackknife_interval_covers_the_truth():
+    rng = np.random.default_rng(11)
+    covered = 0
+    for _ in range(500):
+        folds = rng.exponential(1.0, (10, 40))
+        sums = folds.sum(1)
+        # A ratio of two means, as an estimate that is not itself a mean.
+        others = folds[:, :20].sum(1)
+        found = jackknife((others.sum() - others) / (sums.sum() - sums), float(others.sum() / sums.sum()))
+        covered += found.low <= 0.5 <= found.high
+    assert 0.92 <= covered / 500 <= 0.98
+
+
+def test_the_jackknife_refuses_what_it_cannot_use():
+    with pytest.raises(QueryError, match=r"Got the estimates without each of 1 folds, expected at least 2\."):
+        jackknife(np.ones(1), 1.0)
+    with pytest.raises(NonFiniteError, match="1 numbers are NaN or infinite"):
+        jackknife(np.array([1.0, np.nan]), 1.0)

@@ -1,0 +1,214 @@
+"""The engine against the plainest reference: every row alone, whole, through the model's public forward."""
+
+import logging
+
+import pytest
+import torch
+from tests.models import CONFIGS, VOCAB, tiny_model
+
+from hf_trace.errors import ContextLengthError, FutureLeakError, NonFiniteError
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.rows import NO_TARGET, Branches
+
+LENGTHS = (17, 9, 14)
+SHARED = {"llama", "gpt2", "qwen2", "qwen3", "mistral", "gemma2", "gpt_neox", "opt", "roberta", "bert", "cohere"}
+
+
+def sequences() -> torch.Tensor:
+    ids = torch.randint(3, VOCAB, (len(LENGTHS), max(LENGTHS)), generator=torch.Generator().manual_seed(1))
+    for row, length in enumerate(LENGTHS):
+        ids[row, length:] = 0
+    return ids
+
+
+def some_branches() -> tuple[Branches, list[list[torch.Tensor]]]:
+    """Groups of unequal pasts, tails and sizes; some tokens without a target."""
+    generator = torch.Generator().manual_seed(2)
+    places = [(0, 1, 3, 6), (0, 12, 2, 5), (1, 5, 4, 1), (2, 10, 1, 4), (2, 1, 3, 9), (1, 8, 2, 3)]
+    sequence, shared, samples, tail = (torch.tensor(column) for column in zip(*places, strict=True))
+    rows = [[torch.randint(3, VOCAB, (t + 1,), generator=generator) for _ in range(s)] for _, _, s, t in places]
+
+    def tails(groups, most, width):
+        ids = torch.full((len(groups), most, width), 3)
+        targets = torch.full((len(groups), most, width), NO_TARGET)
+        for g, group in enumerate(groups.tolist()):
+            for s, row in enumerate(rows[group]):
+                ids[g, s, : len(row) - 1] = row[:-1]
+                targets[g, s, : len(row) - 1] = row[1:]
+                targets[g, s, 1:2] = NO_TARGET
+        return ids, targets
+
+    return Branches(sequence, shared, samples, tail, tails), rows
+
+
+@torch.inference_mode()
+def reference(model, ids, branches, rows) -> list[torch.Tensor]:
+    """Log-probabilities of the tail tokens of each row, one full forward per row."""
+    out = []
+    for group, tails in enumerate(rows):
+        past = ids[branches.sequence[group], : branches.shared_length[group]]
+        for tail in tails:
+            log_probs = model(input_ids=torch.cat([past, tail])[None]).logits[0].float().log_softmax(-1)
+            start = len(past)
+            out.append(log_probs[start : start + len(tail) - 1].gather(-1, tail[1:, None]).squeeze(-1))
+    return out
+
+
+def scored_rows(oracle, ids, branches, rows) -> list[torch.Tensor]:
+    reading = oracle.read(ids)
+    found = {}
+    for groups, log_probs in oracle.branch_log_probs(reading, branches):
+        for g, group in enumerate(groups.tolist()):
+            for s, tail in enumerate(rows[group]):
+                found[group, s] = log_probs[g, s, : len(tail) - 1]
+                assert log_probs[g, s, len(tail) - 1 :].isnan().all()
+    return [found[group, s] for group, tails in enumerate(rows) for s in range(len(tails))]
+
+
+def largest_difference(found, expected) -> float:
+    """Over all scored tokens; the second token of every tail has no target."""
+    differences = []
+    for one, other in zip(found, expected, strict=True):
+        assert one[1:2].isnan().all()
+        keep = torch.arange(len(one)) != 1
+        differences.append((one[keep] - other[keep]).abs())
+    return float(torch.cat(differences).max())
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_rows_score_as_if_alone_and_whole(kind, caplog):
+    model = tiny_model(kind)
+    with caplog.at_level(logging.WARNING):
+        oracle = Oracle(model)
+    assert (oracle.reader.name == "shared past") == (kind in SHARED)
+    assert (len(caplog.records) == 1) == (kind not in SHARED)
+    branches, rows = some_branches()
+    difference = largest_difference(
+        scored_rows(oracle, sequences(), branches, rows), reference(model, sequences(), branches, rows)
+    )
+    assert difference < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "bloom"])
+@pytest.mark.parametrize("most_tokens", [1, 7, 10_000])
+def test_micro_batches_change_nothing(kind, most_tokens):
+    oracle = Oracle(tiny_model(kind))
+    branches, rows = some_branches()
+    whole = scored_rows(oracle, sequences(), branches, rows)
+    oracle.most_tokens = most_tokens
+    parts = scored_rows(oracle, sequences(), branches, rows)
+    assert largest_difference(parts, whole) < 1e-5
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_side_of_the_padding_changes_nothing(kind):
+    oracle = Oracle(tiny_model(kind))
+    right = sequences()
+    left = torch.stack([row.roll(max(LENGTHS) - length) for row, length in zip(right, LENGTHS, strict=True)])
+    branches, _ = some_branches()
+    scored = []
+    for ids in (left, right):
+        reading = oracle.read(ids, (ids > 0).long())
+        scored += [{tuple(groups.tolist()): found for groups, found in oracle.branch_log_probs(reading, branches)}]
+    for groups, found in scored[0].items():
+        torch.testing.assert_close(found, scored[1][groups], rtol=0, atol=1e-6, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "cohere", "bert"])
+def test_observed_tokens_score_as_in_a_plain_forward(kind):
+    model = tiny_model(kind)
+    ids = sequences()
+    oracle = Oracle(model)
+    sequence, position = (ids > 0).nonzero(as_tuple=True)
+    keep = position > 0
+    found = oracle.log_probs(oracle.read(ids), sequence[keep], position[keep])
+    with torch.inference_mode():
+        expected = torch.cat(
+            [
+                model(input_ids=row[None, :length]).logits[0, :-1].log_softmax(-1).gather(-1, row[1:length, None])
+                for row, length in zip(ids, LENGTHS, strict=True)
+            ]
+        )
+    assert (found - expected.squeeze(-1)).abs().max() < 1e-4
+
+
+def test_exhausted_memory_halves_micro_batches_and_changes_nothing(monkeypatch, caplog):
+    oracle = Oracle(tiny_model("llama"))
+    branches, rows = some_branches()
+    whole = scored_rows(oracle, sequences(), branches, rows)
+    plain = oracle.reader.branch
+
+    def crowded(reading, sequence, shared_length, tail_ids):
+        if tail_ids.numel() > 9:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(reading, sequence, shared_length, tail_ids)
+
+    monkeypatch.setattr(oracle.reader, "branch", crowded)
+    parts = scored_rows(oracle, sequences(), branches, rows)
+    assert largest_difference(parts, whole) < 1e-5
+    assert "Out of memory" in caplog.text
+
+
+def test_other_runtime_errors_pass_through(monkeypatch):
+    oracle = Oracle(tiny_model("llama"))
+
+    def broken(*args):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(oracle.reader, "branch", broken)
+    branches, rows = some_branches()
+    with pytest.raises(RuntimeError, match="a bug"):
+        scored_rows(oracle, sequences(), branches, rows)
+
+
+def test_a_wrong_shortcut_is_not_taken(monkeypatch):
+    """A reader that is off by little must lose to full rows."""
+    from hf_trace.oracle import readers
+
+    plain = readers.SharedPastReader.branch
+    monkeypatch.setattr(readers.SharedPastReader, "branch", lambda *args: plain(*args) * 1.001)
+    assert Oracle(tiny_model("llama")).reader.name == "full rows"
+
+
+def test_a_soft_cap_is_not_mistaken_for_a_linear_head():
+    """On small logits a soft cap is all but invisible; the linear shortcut must still be refused."""
+    assert type(Oracle(tiny_model("gemma2", scale=0.5)).head).__name__ == "WholeHead"
+
+
+def test_a_model_in_bfloat16_keeps_its_format_and_its_shortcut():
+    oracle = Oracle(tiny_model("llama").to(torch.bfloat16))
+    assert next(oracle.model.parameters()).dtype == torch.bfloat16
+    assert oracle.reader.name == "shared past"
+    branches, rows = some_branches()
+    expected = reference(tiny_model("llama"), sequences(), branches, rows)
+    assert largest_difference(scored_rows(oracle, sequences(), branches, rows), expected) < 0.5
+
+
+def test_a_model_that_sees_the_future_is_refused():
+    from transformers import BertConfig, BertLMHeadModel
+
+    torch.manual_seed(0)
+    model = BertLMHeadModel(BertConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=1, num_attention_heads=2))
+    with pytest.raises(FutureLeakError, match=r"sees the future. Load BERT-like checkpoints with is_decoder=True"):
+        Oracle(model)
+
+
+def test_a_model_that_returns_nan_is_refused():
+    model = tiny_model("llama")
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = torch.nan
+    with pytest.raises(NonFiniteError, match=r"returns NaN or infinite logits, expected finite ones"):
+        Oracle(model)
+
+
+def test_a_sequence_beyond_the_context_is_refused():
+    oracle = Oracle(tiny_model("llama"))
+    with pytest.raises(ContextLengthError, match=r"has 65 tokens, the model reads at most 64"):
+        oracle.read(torch.ones((1, 65), dtype=torch.long))
+
+
+def test_the_model_gets_its_own_attention_back():
+    model = tiny_model("llama")
+    before = model.config._attn_implementation
+    Oracle(model)
+    assert model.config._attn_implementation == before

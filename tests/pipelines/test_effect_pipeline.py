@@ -1,0 +1,287 @@
+"""``pipeline("causal-effect")`` and ``hf-trace effect`` on a small run, and everything that can be asked wrongly."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, pipeline
+
+from hf_trace.cli import main
+from hf_trace.effects.doubly_robust import aipw_ate
+from hf_trace.errors import HfTraceError
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import MISSING, Variable
+from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+
+SCHEMA = DagSchema(
+    (
+        Variable("severity", "ordinal", values=("mild", "bad")),
+        Variable("drug", values=("no", "yes"), parents=("severity",)),
+        Variable("visits", "sequence", values=("home", "ward"), parents=("severity",), max_length=3),
+        Variable(
+            "days",
+            "numeric",
+            values=("< 3", "3 to 9", "≥ 9", MISSING),
+            edges=(3.0, 9.0),
+            means=(1.5, 5.0, 14.0, float("nan")),
+            parents=("severity", "drug"),
+        ),
+        Variable("well", values=("no", "yes"), parents=("drug", "days", "visits")),
+    )
+)
+
+
+@pytest.fixture(scope="module", params=["parents", "full"])
+def run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / request.param
+    order = "fixed" if request.param == "parents" else "random"
+    tokenizer = DagTokenizer.from_schema(SCHEMA, history=request.param, order=order)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3 if parameter.dim() > 1 else 1)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "metrics.json").write_text(json.dumps({"rows": 10_000}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def effect(run):
+    return pipeline("causal-effect", model=str(run))
+
+
+DO = {"target": "well", "do": {"drug": "yes"}}
+
+
+def test_an_answer_has_probabilities_errors_and_reasons(effect):
+    out = effect(DO, num_samples=500, seed=1)
+    assert sum(out["distribution"].values()) == pytest.approx(1)
+    assert list(out["distribution"]) == ["no", "yes"]
+    assert set(out["standard_error"]) == {"no", "yes"}
+    assert out["method"] == "sampling"  # visits are too many to enumerate
+    assert out["effective_sample_size"] == pytest.approx(500)  # nothing is given
+    assert out["order"].index("severity") < out["order"].index("drug") < out["order"].index("well")
+    assert "drug" in out["overlap"]
+    assert effect(DO, num_samples=500, seed=1) == out
+
+
+def test_finite_questions_are_enumerated(effect):
+    out = effect({"target": "days", "do": {"drug": "yes"}, "given": {"severity": "bad"}})
+    assert out["method"] == "enumeration"
+    assert out["standard_error"]["< 3"] == 0
+    shares = np.array(list(out["distribution"].values()))[:3]
+    assert out["expectation"]["mean"] == pytest.approx(shares @ [1.5, 5, 14] / shares.sum())
+
+
+def test_numbers_fall_into_bins(effect):
+    by_number = effect({"target": "drug", "given": {"days": 4.2}})
+    assert by_number == effect({"target": "drug", "given": {"days": "3 to 9"}})
+
+
+def test_many_questions_are_answered_as_alone(effect):
+    questions = [{"target": "days", "do": {"drug": drug}} for drug in ("no", "yes")]
+    together = effect(questions)
+    for one, question in zip(together, questions, strict=True):
+        assert one["distribution"] == pytest.approx(effect(question)["distribution"])
+
+
+def test_sequences_may_be_forced_whole_or_in_part(effect):
+    whole = effect({"target": "well", "do": {"visits": ["home", "ward"], "drug": "no"}})
+    assert whole["method"] == "enumeration"
+    text = effect({"target": "well", "do": {"visits": "home, ward", "drug": "no"}})
+    assert text == whole
+    begun = effect({"target": "well", "do": {"visits": ["home", "..."], "drug": "no"}}, num_samples=300)
+    assert begun["method"] == "sampling"
+    begun_as_mapping = effect({"target": "well", "do": {"visits": {"prefix": ["home"]}, "drug": "no"}}, num_samples=300)
+    assert begun_as_mapping["distribution"] == begun["distribution"]
+    full = effect({"target": "well", "do": {"visits": {"prefix": ["home", "ward"], "length": 2}, "drug": "no"}})
+    assert abs(full["distribution"]["no"] - whole["distribution"]["no"]) < 4 * full["standard_error"]["no"]
+
+
+def test_policies_are_mixtures_of_what_they_mix(effect):
+    never, always = (effect({"target": "days", "do": {"drug": drug}})["distribution"]["< 3"] for drug in ("no", "yes"))
+    mixed = effect({"target": "days", "do": {"drug": {"no": 0.3, "yes": 0.7}}})
+    assert mixed["distribution"]["< 3"] == pytest.approx(0.3 * never + 0.7 * always, abs=1e-6)
+    rules = [{"when": {"severity": "bad"}, "then": {"yes": 1.0}}, {"then": {"no": 1.0}}]
+    by_rule = effect({"target": "days", "do": {"drug": rules}})
+
+    def policy(known):
+        return "yes" if known["severity"] == "bad" else "no"
+
+    by_function = effect({"target": "days", "do": {"drug": policy}})
+    assert by_rule["distribution"] == pytest.approx(by_function["distribution"])
+    severity = effect({"target": "severity"})["distribution"]
+    cases = (("mild", "no"), ("bad", "yes"))
+    parts = [
+        severity[value]
+        * effect({"target": "days", "do": {"drug": drug}, "given": {"severity": value}})["distribution"]["< 3"]
+        for value, drug in cases
+    ]
+    assert by_rule["distribution"]["< 3"] == pytest.approx(sum(parts), abs=1e-6)
+
+
+def test_contrasts_are_differences(effect):
+    out = effect({"target": "days", "do": {"drug": "yes"}, "contrast": "ate"})
+    means = [effect({"target": "days", "do": {"drug": drug}})["expectation"]["mean"] for drug in ("yes", "no")]
+    assert out["value"] == pytest.approx(means[0] - means[1])
+    assert out["of"] == "mean of days"
+    part = effect(
+        {
+            "target": "well",
+            "do": {"drug": "yes"},
+            "given": {"severity": "bad"},
+            "contrast": "cate",
+            "versus": {"drug": "no"},
+        },
+        num_samples=400,
+    )
+    assert part["of"] == "p(well = yes)"
+    assert part["standard_error"] > 0
+    treated = effect({"target": "days", "do": {"drug": "yes"}, "contrast": "att"})
+    assert treated["means"]["treated"] == pytest.approx(
+        effect({"target": "days", "given": {"drug": "yes"}})["expectation"]["mean"], abs=1e-6
+    )
+
+
+def rows(count, seed=0):
+    generator = np.random.default_rng(seed)
+    severity = generator.choice(["mild", "bad"], count)
+    drug = np.where(generator.random(count) < np.where(severity == "bad", 0.7, 0.3), "yes", "no")
+    days = generator.exponential(4, count) + 2 * (severity == "bad")
+    visits = [" ".join(generator.choice(["home", "ward"], generator.integers(1, 4))) for _ in range(count)]
+    well = generator.choice(["no", "yes"], count)
+    return pd.DataFrame({"severity": severity, "drug": drug, "days": days, "visits": visits, "well": well})
+
+
+def test_doubly_robust_estimates_use_the_rows(effect):
+    data = rows(200)
+    out = effect({"target": "days", "do": {"drug": "yes"}, "contrast": "ate"}, estimator="aipw", data=data)
+    assert out["low"] < out["value"] < out["high"]
+    assert out["rows"] == 200
+    assert not out["cross_fitted"]
+    arms = {}
+    for severity in ("mild", "bad"):
+        for drug in ("yes", "no"):
+            answer = effect({"target": "days", "do": {"drug": drug}, "given": {"severity": severity}})
+            arms[severity, drug] = answer["expectation"]["mean"], answer["overlap"]["drug"]["mean"]
+    mean, share = (
+        np.array([[arms[severity, drug][part] for drug in ("yes", "no")] for severity in data["severity"]])
+        for part in (0, 1)
+    )
+    outcome = np.array([1.5, 5.0, 14.0])[np.searchsorted([3.0, 9.0], data["days"], side="right")]
+    treated = (data["drug"] == "yes").to_numpy()
+    expected = aipw_ate(treated, ~treated, outcome, *share.T, *mean.T)
+    assert out["value"] == pytest.approx(expected.value, abs=1e-6)
+    assert out["standard_error"] == pytest.approx(expected.standard_error, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("question", "parameters", "message"),
+    [
+        ("well", {}, "Got str, expected a question"),
+        ([], {}, "Got an empty list"),
+        ({"do": {}}, {}, "The question has no target"),
+        ({"target": "well", "doo": {}}, {}, "has the key 'doo'.*Did you mean 'do'"),
+        ({"target": "well", "do": "drug"}, {}, "'do' is 'drug', expected values by variable"),
+        ({"target": "Well"}, {}, "no variable 'Well'.*Did you mean 'well'"),
+        ({"target": "visits"}, {}, "The target 'visits' is a sequence"),
+        ({"target": "well", "do": {"drug": "maybe"}}, {}, "'drug' has no value 'maybe'"),
+        ({"target": "well", "do": {"drug": "Yes"}}, {}, "no value 'Yes'.*Did you mean 'yes'"),
+        ({"target": "well", "do": {"drug": "yes"}, "given": {"drug": "no"}}, {}, "both intervened on and given"),
+        ({"target": "well", "do": {"well": "yes"}}, {}, "'well' is intervened on"),
+        ({"target": "well", "do": {"visits": ["house"]}}, {}, "house"),
+        ({"target": "well", "do": {"visits": ["home"] * 4}}, {}, "4 items, expected at most 3"),
+        ({"target": "well", "do": {"visits": {"first": []}}}, {}, "has the key 'first'"),
+        ({"target": "well", "do": {"visits": {"length": 9}}}, {}, "length of 'visits' is 9"),
+        ({"target": "well", "do": {"visits": {"prefix": ["home"], "length": 0}}}, {}, "its prefix has 1 items"),
+        ({"target": "well", "do": {"drug": {"yes": 0.5}}}, {}, "add up to 0.5, expected 1"),
+        ({"target": "well", "do": {"drug": {"yes": 2}}}, {}, "the probability 2, expected 0 to 1"),
+        ({"target": "well", "do": {"drug": ["yes", "no"]}}, {}, "expected one value, probabilities by value"),
+        ({"target": "well", "do": {"drug": [{"when": {"days": 1}, "then": {"yes": 1.0}}]}}, {}, "days"),
+        ({"target": "well", "do": {"drug": [{"when": {"severity": "bad"}, "then": {"yes": 1.0}}]}}, {}, "No rule"),
+        ({**DO, "contrast": "atc"}, {}, "contrast is 'atc', expected one of: ate, att, cate"),
+        ({**DO, "contrast": "cate"}, {}, "needs one: expected values given"),
+        ({**DO, "contrast": "ate", "versus": {"drug": "yes"}}, {}, "Both interventions are the same"),
+        ({"target": "well", "do": {"days": 1}, "contrast": "ate"}, {}, "what 'days' is compared with"),
+        ({**DO, "contrast": "ate"}, {"estimator": "aipw"}, "works on rows, but none were given"),
+        ({**DO, "contrast": "ate"}, {"estimator": "magic"}, "estimator is 'magic'"),
+        (DO, {"num_sample": 3}, "Unknown parameter 'num_sample'"),
+        (DO, {"num_samples": 0}, "num_samples is 0"),
+    ],
+)  # fmt: skip
+def test_bad_questions_are_refused_in_one_line(effect, question, parameters, message):
+    with pytest.raises(HfTraceError, match=message) as caught:
+        effect(question, **parameters)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_made_for_events_is_refused(tmp_path):
+    from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+
+    tokenizer = EventTokenizer.from_event_types(["a", "b"])
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(HfTraceError, match="holds no graph of variables"):
+        pipeline("causal-effect", model=str(tmp_path))
+
+
+def call(arguments, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["hf-trace", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    captured = capsys.readouterr()
+    return stopped.value.code, captured.out, captured.err
+
+
+def test_command_line(run, tmp_path, monkeypatch, capsys):
+    code, out, _ = call(
+        ["effect", run, "--target", "days", "--do", "drug=yes", "--given", "severity=bad", "--json"],
+        monkeypatch,
+        capsys,
+    )
+    assert code == 0
+    assert json.loads(out)["method"] == "enumeration"
+    code, out, err = call(["effect", run, "--target", "days", "--do", "drug=yes"], monkeypatch, capsys)
+    assert code == 0
+    assert "p(days | do(drug = yes))" in out
+    assert "overlap of drug" in err
+    data = tmp_path / "rows.csv"
+    rows(60).to_csv(data, index=False)
+    arguments = ["effect", run, "--target", "days", "--do", "drug=yes", "--contrast", "ate"]
+    code, out, _ = call([*arguments, "--estimator", "aipw", "--data", data], monkeypatch, capsys)
+    assert code == 0
+    assert "95 % interval" in out
+    asked = tmp_path / "questions.jsonl"
+    asked.write_text("".join(json.dumps({"target": "days", "do": {"drug": drug}}) + "\n" for drug in ("no", "yes")))
+    answered = tmp_path / "answers.jsonl"
+    code, _, _ = call(["effect", run, "--queries", asked, "--out", answered], monkeypatch, capsys)
+    assert code == 0
+    assert len(answered.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Nothing is asked"),
+        (["--target", "days", "--do", "drug"], "--do is 'drug', expected VARIABLE=VALUE"),
+        (["--target", "days", "--do", "drug=yes", "--do", "drug=no"], "names 'drug' twice"),
+        (["--queries", "nothing.jsonl"], "Cannot read or write 'nothing.jsonl'"),
+        (["--target", "days", "--do", "drug={yes}"], "no value"),
+    ],
+)
+def test_command_line_mistakes(run, arguments, message, monkeypatch, capsys):
+    code, out, err = call(["effect", run, *arguments], monkeypatch, capsys)
+    assert code == 1
+    assert message in " ".join(err.split())
+    assert not out
