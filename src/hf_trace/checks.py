@@ -1,0 +1,117 @@
+"""What users pass, checked in one line that says what was found and what was expected; and the only "did you mean"."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+from hf_trace.errors import HfTraceError, SettingsError, preview
+
+Given = TypeVar("Given")
+
+
+def near(name: Any, known: Iterable[Any], *, cutoff: float = 0.6) -> str:
+    """A hint at the nearest known name, with a blank before it, or nothing.
+
+    Example:
+        >>> near("smokes", ["smoke", "lung"]), near("Smoke", ["smoke"]), near("x", ["smoke"])
+        (" Did you mean 'smoke'?", " Did you mean 'smoke'?", '')
+    """
+    folded = {str(each).casefold(): str(each) for each in reversed(list(known))}
+    found = difflib.get_close_matches(str(name).casefold(), list(folded), n=1, cutoff=cutoff)
+    return f" Did you mean {folded[found[0]]!r}?" if found else ""
+
+
+def one_of(name: str, value: Given, known: Iterable[Any], *, error: type[HfTraceError] = SettingsError) -> Given:
+    """A value that is among those known.
+
+    Args:
+        name: What the user calls it.
+        value: What was passed.
+        known: What may be.
+        error: The class of the mistake.
+
+    Example:
+        >>> one_of("level", "sumary", ("instance", "summary"))
+        Traceback (most recent call last):
+            ...
+        hf_trace.errors.SettingsError: level is 'sumary', expected one of: instance, summary. Did you mean 'summary'?
+    """
+    known = list(known)
+    if value not in known:
+        hint = near(value, known)
+        raise error(f"{name} is {value!r}, expected one of: {', '.join(map(str, known))}.{hint}")
+    return value
+
+
+def whole(
+    name: str, value: Any, *, least: int = 1, most: int | None = None, error: type[HfTraceError] = SettingsError
+) -> int:
+    """A whole number within bounds; truth values are none.
+
+    Example:
+        >>> whole("top", 0)
+        Traceback (most recent call last):
+            ...
+        hf_trace.errors.SettingsError: top is 0, expected a whole number of at least 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least or value > (most or math.inf):
+        expected = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise error(f"{name} is {value!r}, expected a whole number {expected}.")
+    return int(value)
+
+
+def number(
+    name: str, value: Any, *, above: float | None = None, least: float | None = None, expected: str | None = None
+) -> float:
+    """A finite number, above or from a bound.
+
+    Example:
+        >>> number("epochs", -1.0, above=0)
+        Traceback (most recent call last):
+            ...
+        hf_trace.errors.SettingsError: epochs is -1.0, expected a number above 0.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or (above is not None and value <= above) or (least is not None and value < least):
+        bound = (
+            "" if above is None and least is None else f" above {above}" if least is None else f" of at least {least}"
+        )
+        raise SettingsError(f"{name} is {value!r}, expected {expected or f'a number{bound}'}.")
+    return float(value)
+
+
+def share(name: str, value: Any) -> float:
+    """A part of a whole, neither nothing nor all of it.
+
+    Example:
+        >>> share("validation_share", 0.1)
+        0.1
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < 1:
+        raise SettingsError(f"{name} is {value!r}, expected between 0 and 1.")
+    return float(value)
+
+
+def refuse_unknown(
+    given: Iterable[str], known: Iterable[str], *, what: str = "parameter", error: type[HfTraceError] = SettingsError
+) -> None:
+    """Refuse names that nobody asks for.
+
+    Args:
+        given: What was passed.
+        known: What there is.
+        what: What the names are of.
+        error: The class of the mistake.
+
+    Example:
+        >>> refuse_unknown(["sead"], ["seed", "top"])
+        Traceback (most recent call last):
+            ...
+        hf_trace.errors.SettingsError: Unknown parameter 'sead', expected one of: seed, top. Did you mean 'seed'?
+    """
+    known = list(known)
+    if wrong := [name for name in given if name not in known]:
+        hint = near(wrong[0], known)
+        raise error(f"Unknown {what} {preview(wrong)}, expected one of: {', '.join(map(str, known))}.{hint}")
