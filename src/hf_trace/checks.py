@@ -75,9 +75,8 @@ def number(
     """
     is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or (above is not None and value <= above) or (least is not None and value < least):
-        bound = (
-            "" if above is None and least is None else f" above {above}" if least is None else f" of at least {least}"
-        )
+        above_that = "" if above is None else f" above {above:g}"
+        bound = above_that if least is None else f" of at least {least:g}"
         raise SettingsError(f"{name} is {value!r}, expected {expected or f'a number{bound}'}.")
     return float(value)
 

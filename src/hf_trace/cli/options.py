@@ -1,10 +1,37 @@
 """Options and arguments that commands share, with their help."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
 
+from hf_trace import options
 from hf_trace.cli.launching import launch_when_asked
+from hf_trace.errors import SettingsError
+
+
+def flag(option: options.Option[Any]) -> Any:
+    """An option as a flag of a command."""
+    return typer.Option(f"--{option.name.replace('_', '-')}", help=option.help)
+
+
+def refuse_given(context: typer.Context, names: Iterable[str], reason: str) -> None:
+    """Refuse options that do not belong to what is asked, where the user has typed one.
+
+    Args:
+        context: Of the command.
+        names: Its parameters, as Python spells them.
+        reason: What follows the name of the option: what it is for, and what to do.
+
+    Raises:
+        SettingsError: With the first of them.
+    """
+    parameters = {each.name: each for each in context.command.params}
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise SettingsError(f"`{parameters[name].opts[0]}` {reason}")
+
 
 Log = Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL, XES(.gz) or plain text: a file, folder or glob.")]
 Case = Annotated[

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_trace.cli.console import say
 from hf_trace.errors import OutputError, SettingsError
+from hf_trace.options import LEVEL
 
 if TYPE_CHECKING:
     from hf_trace.graphs.graph import CausalGraph
@@ -19,30 +20,34 @@ if TYPE_CHECKING:
 _OF_MANY = (".jsonl", ".parquet")
 
 
+def check_output(path: Path | None, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file that could not be written, before any work is done; None is no file.
+
+    Args:
+        path: Where to write.
+        suffixes: What its name may end in; none: anything.
+
+    Raises:
+        OutputError: If the name ends otherwise, is that of a folder, or its folder is absent or may not be written.
+    """
+    if path is None:
+        return
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise OutputError(f"Cannot write {str(path)!r}: expected a name that ends in {', '.join(suffixes)}.")
+    if path.is_dir():
+        raise OutputError(f"Cannot write {str(path)!r}: it is a folder. Give the name of a file.")
+    if not path.parent.is_dir():
+        raise OutputError(f"Cannot write {str(path)!r}: there is no folder {str(path.parent)!r}. Create it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"Cannot write {str(path)!r}: no permission in {str(path.parent)!r}.")
+
+
 def check_outputs(out: Path | None, plot: Path | None, level: str, html: Path | None = None) -> None:
     """Refuse an output that could not be written before any work is done."""
-    from typing import get_args
-
-    from hf_trace.graphs.graph import Level
-
-    levels = get_args(Level)
-    if level not in levels:
-        raise SettingsError(f"level is {level!r}, expected one of: {', '.join(levels)}.")
-    for path, suffixes in (
-        (out, (".json", ".jsonl", ".parquet", ".graphml", ".dot", ".gv", ".csv")),
-        (plot, (".png", ".svg", ".pdf")),
-        (html, (".html", ".htm")),
-    ):
-        if path is None:
-            continue
-        if path.suffix.lower() not in suffixes:
-            raise OutputError(f"Cannot write {str(path)!r}: expected a name that ends in {', '.join(suffixes)}.")
-        if path.is_dir():
-            raise OutputError(f"Cannot write {str(path)!r}: it is a folder. Give the name of a file.")
-        if not path.parent.is_dir():
-            raise OutputError(f"Cannot write {str(path)!r}: there is no folder {str(path.parent)!r}. Create it first.")
-        if not os.access(path.parent, os.W_OK):
-            raise OutputError(f"Cannot write {str(path)!r}: no permission in {str(path.parent)!r}.")
+    LEVEL.checked(level)
+    check_output(out, (".json", ".jsonl", ".parquet", ".graphml", ".dot", ".gv", ".csv"))
+    check_output(plot, (".png", ".svg", ".pdf"))
+    check_output(html, (".html", ".htm"))
 
 
 def check_one_graph(graphs: int, out: Path | None, *pictures: Path | None) -> None:

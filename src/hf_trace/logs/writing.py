@@ -7,10 +7,12 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from hf_trace.errors import OutputError
 
+# What JSON holds: names to texts, numbers, truth values, lists and such mappings again.
+Document: TypeAlias = dict[str, Any]
 _ADVICE = {
     errno.EACCES: "Choose a folder you may write to.",
     errno.EPERM: "Choose a folder you may write to.",

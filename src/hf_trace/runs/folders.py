@@ -20,8 +20,9 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel
 
-from hf_trace.errors import ModelLoadError, OutputError, SettingsError, VocabularyMismatchError, first_line
-from hf_trace.logs.writing import atomic_path
+from hf_trace.checks import one_of
+from hf_trace.errors import ModelLoadError, OutputError, VocabularyMismatchError, first_line
+from hf_trace.logs.writing import Document, atomic_path
 from hf_trace.runs.adapters import ADAPTER_FOLDER, adapter_config
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
@@ -57,7 +58,7 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...]) -> Path
         return None
 
 
-def run_of(model: "PreTrainedModel", *, members: bool = False) -> str:
+def run_of(model: PreTrainedModel, *, members: bool = False) -> str:
     """The folder of the run that a model was loaded from, of the very revision; empty where it is from none.
 
     Args:
@@ -78,7 +79,7 @@ MISFITS = (
     *(SafetensorError, StrictDataclassError),
 )
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
-METRICS_FILE = "metrics.json"
+METRICS_FILE, DAG_FILE = "metrics.json", "dag.json"
 TRAINING_FILE = "training.json"
 _SHIM = """# Some model types make AutoTokenizer ignore `tokenizer_class`; this names the class once more.
 from transformers import TokenizersBackend
@@ -144,10 +145,9 @@ def load_model(
         SettingsError: If ``dtype`` is neither, or there is no such map.
         ModelLoadError: If there is no model, or only one in another format than safetensors.
     """
-    if dtype not in DTYPES:
-        raise SettingsError(f"dtype is {dtype!r}, expected one of: {', '.join(DTYPES)}.")
-    if isinstance(device_map, str) and device_map not in DEVICE_MAPS:
-        raise SettingsError(f"device_map is {device_map!r}, expected one of: {', '.join(DEVICE_MAPS)}.")
+    one_of("dtype", dtype, DTYPES)
+    if isinstance(device_map, str):
+        one_of("device_map", device_map, DEVICE_MAPS)
     path = Path(name_or_path)
     known = ("config.json", "adapter_config.json")
     if path.is_dir() and not any((path / name).exists() for name in known):
@@ -249,7 +249,7 @@ def save_run(
     *,
     adapter: Path | None = None,
     base: str | None = None,
-    **documents: dict[str, Any],
+    **documents: Document,
 ) -> None:
     """Write model, tokenizer and one JSON file per document into ``folder``.
 
@@ -300,22 +300,37 @@ def _auto_tokenizer_agrees(folder: Path, tokenizer: RunTokenizer) -> bool:
         return tokenizer.agrees_with(AutoTokenizer.from_pretrained(str(folder)))
 
 
-def write_json(path: Path, document: dict[str, Any]) -> None:
+def write_json(path: Path, document: Document) -> None:
     """Write a JSON file whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(name_or_path: str | PathLike[str], file: str) -> dict[str, Any]:
+def read_json(name_or_path: str | PathLike[str], file: str) -> Document:
     """Read a JSON file of a run folder; empty where there is none."""
     path = Path(name_or_path) / file
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def recipe_of(run: str | PathLike[str]) -> dict[str, Any]:
+def recipe_of(run: str | PathLike[str]) -> Document:
     """How a run was trained; empty where that is not known.
 
     Args:
         run: A run folder or a Hub id.
     """
     return read_json(local_run(run), TRAINING_FILE)
+
+
+def run_kind(folder: str | PathLike[str]) -> str:
+    """What a run was trained on: ``"log"``, ``"table"``, ``"world"`` (simulated), or ``"model"`` for any other model.
+
+    Runs say it in ``training.json``. Those written before they did are known by what only their kind has.
+    """
+    recipe = read_json(folder, TRAINING_FILE)
+    if "kind" in recipe:
+        return str(recipe["kind"])
+    if "world" in recipe:
+        return "world"
+    if (Path(folder) / DAG_FILE).exists():
+        return "table"
+    return "log" if "window_length" in recipe else "model"

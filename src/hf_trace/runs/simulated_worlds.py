@@ -206,7 +206,13 @@ def simulate_folder(
         if spec.is_exact:
             pairs.to_parquet(folder / PAIRS_FILE, index=False)
             save_oracle(world, folder / "oracle")
-        document = {"world": spec.to_dict(), "sequences": sequences, "seed": seed, "entropy": simulation.entropy}
+        document = {
+            "kind": "world",
+            "world": spec.to_dict(),
+            "sequences": sequences,
+            "seed": seed,
+            "entropy": simulation.entropy,
+        }
         write_json(folder / TRAINING_FILE, document)
         (folder / "README.md").write_text(_card(spec, simulation, truth), encoding="utf-8")
     return SimulatedWorld(Path(out), simulation.log, truth, simulation.entropy)
