@@ -28,7 +28,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.metrics import score_graph
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.samples import alarms_log, alarms_truth
-from hf_trace.logs.windows import sampled
+from hf_trace.logs.windows import sampled_sequences
 from hf_trace.pipelines.discovery_run import load_pipeline, population_run, windows_for
 from hf_trace.training.log_training import TrainingSettings, train
 
@@ -129,7 +129,7 @@ def followed(log: EventLog, seconds: float) -> np.ndarray:
 def direct_rows(task: Task, pipe: object, windows: EventLog) -> list[dict]:
     """Direct effects of one oracle, at the population graph's own threshold."""
     started = time.perf_counter()
-    output = population_run(pipe, sampled(windows, task.windows, 0), **task.direct)
+    output = population_run(pipe, sampled_sequences(windows, task.windows, 0), **task.direct)
     graph = CausalGraph.from_dict(output["graph"])
     scores, edges = (by_type(task.log, graph, table) for table in (None, graph.adjacency()))
     return [row(task, "direct", "population", scores, edges, time.perf_counter() - started)]

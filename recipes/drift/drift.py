@@ -22,7 +22,7 @@ import numpy as np
 from hf_trace.discovery.population.group_comparison import GroupComparison
 from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.thresholds import parse_threshold
-from hf_trace.logs.contexts import with_derived
+from hf_trace.logs.sources import with_derived
 from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
 from hf_trace.pipelines.discovery_run import load_pipeline
 from hf_trace.runs.simulated_worlds import save_oracle

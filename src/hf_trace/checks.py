@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterable
+from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -63,9 +64,16 @@ def whole(
 
 
 def number(
-    name: str, value: Any, *, above: float | None = None, least: float | None = None, expected: str | None = None
+    name: str,
+    value: Any,
+    *,
+    above: float | int | None = None,
+    least: float | int | None = None,
+    most: float | int | None = None,
+    expected: str | None = None,
+    error: type[HfTraceError] = SettingsError,
 ) -> float:
-    """A finite number, above or from a bound.
+    """A finite number, above or from a bound, and up to another.
 
     Example:
         >>> number("epochs", -1.0, above=0)
@@ -74,10 +82,15 @@ def number(
         hf_trace.errors.SettingsError: epochs is -1.0, expected a number above 0.
     """
     is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or (above is not None and value <= above) or (least is not None and value < least):
-        above_that = "" if above is None else f" above {above:g}"
-        bound = above_that if least is None else f" of at least {least:g}"
-        raise SettingsError(f"{name} is {value!r}, expected {expected or f'a number{bound}'}.")
+    low = -math.inf if least is None else least
+    if (
+        not is_number
+        or (above is not None and value <= above)
+        or not low <= value <= (math.inf if most is None else most)
+    ):
+        bounds = [(" above", above), (" from" if most is not None else " of at least", least), (" to", most)]
+        text = "a number" + "".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+        raise error(f"{name} is {value!r}, expected {expected or text}.")
     return float(value)
 
 
@@ -114,3 +127,13 @@ def refuse_unknown(
     if wrong := [name for name in given if name not in known]:
         hint = near(wrong[0], known)
         raise error(f"Unknown {what} {preview(wrong)}, expected one of: {', '.join(map(str, known))}.{hint}")
+
+
+def updated(request: Given, **parameters: Any) -> Given:
+    """A frozen dataclass with some fields given another value; it checks them as it always does.
+
+    Raises:
+        SettingsError: If a name is none of its fields.
+    """
+    refuse_unknown(parameters, [each.name for each in fields(request)])  # type: ignore[arg-type]
+    return replace(request, **parameters)  # type: ignore[type-var]

@@ -197,7 +197,7 @@ def test_concat_keeps_or_joins_sequences_of_the_same_id():
     second = EventLog.from_sequences([EventSequence(("a",), (1.0,), "x")])
     assert [s.events for s in EventLog.concat([first, second])] == [("b",), ("a",)]
     assert [s.events for s in EventLog.concat([first, second], join_ids=True)] == [("a", "b")]
-    with pytest.raises(EmptyLogError, match="0 logs"):
+    with pytest.raises(EmptyLogError, match="No logs to concatenate"):
         EventLog.concat([])
     untimed = EventLog.from_sequences([EventSequence(("a",))])
     with pytest.raises(TimestampError, match="1 of 2 logs have times, expected all or none"):

@@ -9,7 +9,7 @@ import numpy as np
 
 from hf_trace.logs.samples import alarms_log, alarms_truth
 
-FILES = resources.files("hf_trace.data") / "files"
+FILES = resources.files("hf_trace.logs") / "files"
 
 
 def test_alarms():

@@ -246,7 +246,7 @@ def test_query_does_not_run_code(write, query):
 def test_file_not_found(write, tmp_path):
     write("alarms.csv", CSV)
     absent = tmp_path / "alarm.csv"
-    assert refused(absent, LogFormatError) == f"There is no file '{absent}'. Did you mean '{tmp_path / 'alarms.csv'}'?"
+    assert refused(absent, LogFormatError) == f"There is no file '{absent}'. Did you mean 'alarms.csv'?"
     assert refused(tmp_path / "zzz", LogFormatError).endswith(f"'{tmp_path}' holds 1 other files.")
     nowhere = tmp_path / "no" / "log.csv"
     expected = f"There is no file '{nowhere}', nor a folder '{nowhere.parent}'. Check the path."

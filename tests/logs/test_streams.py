@@ -145,7 +145,7 @@ def test_refused(tmp_path):
     with pytest.raises(LogFormatError, match=r"'log.txt' cannot be read in parts, expected \.parquet, \.csv"):
         open_stream(str(tmp_path / "log.txt"), ColumnChoice())
     (tmp_path / "log.parquet").write_text("no table")
-    with pytest.raises(LogFormatError, match=r"'log\.parquet' is no Parquet file"):
+    with pytest.raises(LogFormatError, match=r"'log\.parquet' cannot be read"):
         list(open_stream(str(tmp_path / "log.parquet"), ColumnChoice()).parts())
     (tmp_path / "log.jsonl").write_text('{"case": "x", "event": "a"}\nno record\n')
     with pytest.raises(LogFormatError, match=r"Line 2 of 'log\.jsonl' is not JSON"):
@@ -183,8 +183,8 @@ def test_the_first_sequences_end_the_reading():
     ("count", "first", "message"),
     [
         (None, None, "The log is read in parts, and how much of it to keep was not said."),
-        (0, None, "sample is 0, expected at least 1 sequence."),
-        (None, 0, "max_sequences is 0, expected at least 1 sequence."),
+        (0, None, "sample is 0, expected a whole number of at least 1."),
+        (None, 0, "max_sequences is 0, expected a whole number of at least 1."),
         (1.5, None, "sample is 1.5, expected a share above 0 and at most 1."),
     ],
 )

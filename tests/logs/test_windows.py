@@ -55,10 +55,10 @@ def test_no_limit_changes_nothing():
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"min_length": 0}, r"`min_length=0` events, expected at least 1"),
+        ({"min_length": 0}, r"min_length is 0, expected a whole number of at least 1"),
         ({"length": 1}, r"`length=1` events is less than `min_length=2`, expected at least as many\. Raise"),
-        ({"gap": -1.0}, r"`gap=-1.0` seconds, expected 0 or more"),
-        ({"gap": float("nan")}, r"`gap=nan` seconds, expected 0 or more"),
+        ({"gap": -1.0}, r"gap is -1.0, expected a number of at least 0"),
+        ({"gap": float("nan")}, r"gap is nan, expected a number of at least 0"),
     ],
 )
 def test_limits_out_of_range(limits, message):

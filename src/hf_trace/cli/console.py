@@ -138,7 +138,7 @@ def _edge_table(graph: "CausalGraph") -> tuple[list[str], list[list[Any]]]:
 
 
 def _shown(key: str, value: Any) -> Any:
-    from hf_trace.logs.summary import duration
+    from hf_trace.logs.log import duration
 
     if key == "lag_seconds" and value != "":
         return duration(value)

@@ -32,7 +32,7 @@ def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
     from hf_trace.graphs.graph import CausalGraph
     from hf_trace.graphs.metrics import evaluate_graph
     from hf_trace.logs.samples import alarms_log, alarms_truth
-    from hf_trace.logs.windows import sampled
+    from hf_trace.logs.windows import sampled_sequences
     from hf_trace.logs.writing import atomic_path
     from hf_trace.pipelines.discovery_run import load_pipeline, population_run, windows_for
     from hf_trace.report.figure import draw_graph
@@ -49,7 +49,7 @@ def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
     say(f"Trained in {trained.metrics['seconds']:.0f} s: {trained.quality}.")
 
     discover = load_pipeline(out / "run")
-    windows = sampled(windows_for(discover, log).log, WINDOWS_SCORED, seed)
+    windows = sampled_sequences(windows_for(discover, log).log, WINDOWS_SCORED, seed)
     with progress("discovering", len(windows.codes)) as advance:
         output = population_run(discover, windows, advance=advance, proposal="exhaustive", max_lag=MAX_LAG, seed=seed)
     graph = CausalGraph.from_dict(output["graph"])

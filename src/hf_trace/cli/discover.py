@@ -403,7 +403,7 @@ def discover(
     quieten_host()
     from hf_trace.discovery.settings import DEFAULT_STATISTICS
     from hf_trace.graphs.graph import CausalGraph
-    from hf_trace.logs.windows import chosen, first, sampled
+    from hf_trace.logs.windows import first_sequences, sampled_sequences, sequences_of
     from hf_trace.pipelines.discovery_run import load_pipeline
     from hf_trace.runs.folders import recipe_of
 
@@ -411,8 +411,8 @@ def discover(
     trained = recipe_of(run_folder)
     unknown = unknown or ("map" if trained.get("min_count", 1) > 1 else "error")
     windows = _windows(pipe, table, length=window_length, gap=window_gap, slide=slide)
-    sequences = chosen(windows, only) if only else windows
-    sequences = sampled(first(sequences, max_sequences), share, seed)
+    sequences = sequences_of(windows, only) if only else windows
+    sequences = sampled_sequences(first_sequences(sequences, max_sequences), share, seed)
     check_one_graph(1 if level == "population" else len(sequences), out, plot, html)
     parameters: dict[str, Any] = {
         "max_lag": max_lag, "threshold": threshold, "num_samples": num_samples, "proposal": proposal,

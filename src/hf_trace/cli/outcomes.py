@@ -56,11 +56,11 @@ def outcomes(
     columns = (case_column, event_column, time_column, query, time_unit)
     table = _read(run_folder, log, columns, outcome_column)
     quieten_host()
-    from hf_trace.logs.windows import chosen, sampled
+    from hf_trace.logs.windows import sampled_sequences, sequences_of
     from hf_trace.pipelines.discovery_run import load_pipeline
     from hf_trace.runs.folders import recipe_of
 
-    table = sampled(chosen(table, only) if only else table, sample, seed)
+    table = sampled_sequences(sequences_of(table, only) if only else table, sample, seed)
     discover = load_pipeline(run_folder)
     rare = recipe_of(run_folder).get("min_count", 1) > 1
     with progress("scoring", len(table)) as advance:

@@ -96,9 +96,9 @@ def check_suffix(out: Path | None, suffixes: tuple[str, ...]) -> None:
 
 
 def _incidents(table: "EventLog", outcome: str, only: list[str] | None) -> "EventLog":
-    from hf_trace.logs.windows import chosen
+    from hf_trace.logs.windows import sequences_of
 
-    table = chosen(table, only) if only else table
+    table = sequences_of(table, only) if only else table
     import numpy as np
 
     if outcome not in table.event_types:

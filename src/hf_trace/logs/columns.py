@@ -1,9 +1,8 @@
 """Which columns of a table hold the case, the event and the time, and how times become seconds."""
 
-import difflib
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_trace.errors import ColumnError, SettingsError, TimestampError, preview
+from hf_trace.checks import near, one_of
+from hf_trace.errors import ColumnError, TimestampError, preview
 
 # In order of preference; compared in lower case, without spaces, dots, hyphens and underscores.
 CASE_SPELLINGS = (
@@ -34,7 +34,7 @@ _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _ZONE = re.compile(r":\d.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)\s*$")
 _TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 # Tried in order until one reads every value: exact formats, among them two of machine logs, before guesses.
-_DATE_FORMATS: tuple[dict[str, Any], ...] = (
+_DATE_FORMATS: tuple[Mapping[str, Any], ...] = (
     {"format": "ISO8601"},
     {"format": "%Y-%m-%d-%H.%M.%S.%f"},
     {"format": "%y%m%d %H%M%S"},
@@ -68,8 +68,7 @@ class ColumnChoice:
     contexts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.time_unit not in SECONDS_PER_UNIT:
-            raise SettingsError(f"`time_unit={self.time_unit!r}` is not a unit of time. Use 's', 'ms', 'us' or 'ns'.")
+        one_of("time_unit", self.time_unit, SECONDS_PER_UNIT)
 
 
 @dataclass(frozen=True)
@@ -110,9 +109,15 @@ def find_columns(names: Sequence[str], choice: ColumnChoice) -> LogColumns:
     event = event or _recognised(free, EVENT_SPELLINGS)
     time = time or _recognised_time(free)
     if not event:
-        raise ColumnError(_no_event_column(names))
+        raise ColumnError(
+            f"Found the {_columns_text(names)}, but none has a usual name of an event column such as 'activity', "
+            "'event' or 'concept:name'. Pass `--event-column NAME` (in Python `event_column=`)."
+        )
     if choice.time_required and not time:
-        raise TimestampError(_no_time_column(names))
+        raise TimestampError(
+            f"Found the {_columns_text(names)}, but none has a usual name of a time column such as 'timestamp' "
+            "or 'time:timestamp', and times are needed. Pass `--time-column NAME` (in Python `time_column=`)."
+        )
     return LogColumns(case[0] if case else None, event, time)
 
 
@@ -123,7 +128,8 @@ def _named(names: Sequence[str], wanted: str | Sequence[str] | None, option: str
     columns = (parts,) if isinstance(parts, str) else tuple(parts)
     for column in columns:
         if column not in names:
-            raise ColumnError(_no_such_column(names, column, option))
+            hint = near(column, names) or " Name one of them."
+            raise ColumnError(f"`{option}={column!r}` is not one of the {_columns_text(names)}.{hint}")
     return columns
 
 
@@ -152,27 +158,6 @@ def _recognised_time(names: Sequence[str]) -> tuple[str, ...]:
     found = _recognised(names, TIME_SPELLINGS)
     halves = _recognised(names, ["date"]) + _recognised(names, ["time"])
     return halves if len(halves) == 2 and found == halves[1:] else found
-
-
-def _no_such_column(names: Sequence[str], column: str, option: str) -> str:
-    folded = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(column.lower(), list(folded), n=1, cutoff=0.6)
-    hint = f"Did you mean {folded[near[0]]!r}?" if near else "Name one of them."
-    return f"`{option}={column!r}` is not one of the {_columns_text(names)}. {hint}"
-
-
-def _no_event_column(names: Sequence[str]) -> str:
-    return (
-        f"Found the {_columns_text(names)}, but none has a usual name of an event column such as 'activity', "
-        "'event' or 'concept:name'. Pass `--event-column NAME` (in Python `event_column=`)."
-    )
-
-
-def _no_time_column(names: Sequence[str]) -> str:
-    return (
-        f"Found the {_columns_text(names)}, but none has a usual name of a time column such as 'timestamp' "
-        "or 'time:timestamp', and times are needed. Pass `--time-column NAME` (in Python `time_column=`)."
-    )
 
 
 def _columns_text(names: Sequence[str]) -> str:
@@ -288,17 +273,13 @@ def _parse_known(values: pd.Series, seconds_per_unit: float, noun: str) -> NDArr
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
     numeric = np.isfinite(numbers)
     if numeric.all():
-        return _exact_numbers(values) * seconds_per_unit
+        # Python's float is correctly rounded; `pd.to_numeric` is not, on long decimals.
+        return np.array(list(map(float, values)), dtype=np.float64) * seconds_per_unit
     if numeric.mean() > 0.5:
         raise TimestampError(_unreadable(values, ~numeric, noun, "seconds"))
     if all(_CLOCK.fullmatch(str(value).strip()) for value in values):
         return _clock_seconds(values)
     return _parse_dates(values, noun)
-
-
-def _exact_numbers(values: pd.Series) -> NDArray[np.float64]:
-    # Python's float is correctly rounded; `pd.to_numeric` is not, on long decimals.
-    return np.array(list(map(float, values)), dtype=np.float64)
 
 
 def _clock_seconds(values: pd.Series) -> NDArray[np.float64]:
@@ -329,7 +310,7 @@ def _parse_same_kind(values: pd.Series, noun: str) -> NDArray[np.float64]:
     raise TimestampError(_unreadable(values, failed, noun, "seconds or a date such as 2024-05-01T12:00:00Z"))
 
 
-def _try_dates(values: pd.Series, settings: dict[str, Any]) -> pd.Series:
+def _try_dates(values: pd.Series, settings: Mapping[str, Any]) -> pd.Series:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         # Without a common format pandas would read value by value, and complete parts from today's date.

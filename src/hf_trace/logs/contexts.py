@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -11,11 +9,8 @@ from numpy.typing import NDArray
 
 from hf_trace.errors import ColumnError, SettingsError, TimestampError
 from hf_trace.logs.columns import text_values
+from hf_trace.logs.sequence import Context
 
-if TYPE_CHECKING:
-    from hf_trace.logs.log import EventLog
-
-Context: TypeAlias = tuple[tuple[str, str], ...]
 # Value of a sequence for which a column says nothing.
 UNKNOWN = ""
 _CALENDAR = {"@year": "%Y", "@month": "%Y-%m", "@week": "%G-W%V", "@day": "%Y-%m-%d"}
@@ -59,11 +54,12 @@ def read_contexts(cases: NDArray[np.int64], ids: Sequence[str], columns: Sequenc
         >>> read_contexts(np.array([0, 0, 1]), ["x", "y"], [site])
         [(('site', 'north'),), (('site', ''),)]
     """
-    by_column = [(str(column.name), _values(cases, ids, column)) for column in columns]
-    return [tuple((name, values[case]) for name, values in by_column) for case in range(len(ids))]
+    by_column = [(str(column.name), _one_per_sequence(cases, ids, column, "context")) for column in columns]
+    return [tuple((name, values.get(case, UNKNOWN)) for name, values in by_column) for case in range(len(ids))]
 
 
-def _values(cases: NDArray[np.int64], ids: Sequence[str], column: pd.Series) -> list[str]:
+def _one_per_sequence(cases: NDArray[np.int64], ids: Sequence[str], column: pd.Series, role: str) -> dict[int, str]:
+    """The value that a column has in every sequence, for those where it has one."""
     table = pd.DataFrame({"case": cases, "value": text_values(column)})
     table = table[(table["case"] >= 0) & ~pd.isna(table["value"])].drop_duplicates()
     several = table["case"].duplicated(keep=False)
@@ -72,49 +68,33 @@ def _values(cases: NDArray[np.int64], ids: Sequence[str], column: pd.Series) -> 
         found = table.loc[table["case"] == case, "value"].tolist()
         raise ColumnError(
             f"Column {str(column.name)!r} changes within the sequence {ids[case]!r}: {found[0]!r} and {found[1]!r}; "
-            "expected one value per sequence. Name another column with `--context-column`."
+            f"expected one value per sequence. Name another column with `--{role}-column`."
         )
-    known = dict(zip(table["case"].tolist(), table["value"].tolist(), strict=True))
-    return [known.get(case, UNKNOWN) for case in range(len(ids))]
+    return dict(zip(table["case"].tolist(), table["value"].tolist(), strict=True))
 
 
-def with_derived(log: "EventLog", columns: Sequence[str]) -> "EventLog":
-    """Bring the contexts of a log into the order of ``columns``, adding those that are computed.
+def derived_values(name: str, starts: NDArray[np.float64] | None, count: int) -> list[str]:
+    """A computed context of every sequence of a log.
 
     Args:
-        log: Its contexts have the columns that are read.
-        columns: Names of columns; ``@year``, ``@month``, ``@week``, ``@day`` of the first event (UTC); ``@parts:N``,
-            the part of the log in order of time (of the log, where there are no times).
+        name: ``@year``, ``@month``, ``@week`` or ``@day`` of its first event (UTC); ``@parts:N``, the part of the log
+            in order of time (of the log, where there are no times).
+        starts: Time of its first event, in seconds; NaN where it has none.
+        count: Number of sequences.
 
     Raises:
-        SettingsError: If a name is not understood.
         TimestampError: If a calendar is asked of a log without times.
 
     Example:
-        >>> from hf_trace.logs.log import EventLog
-        >>> from hf_trace.logs.sequence import EventSequence
-        >>> log = EventLog.from_sequences([EventSequence(("a",), (86_400.0 * day,)) for day in (0, 40)])
-        >>> [sequence.context for sequence in with_derived(log, ["@month"])]
-        [(('@month', '1970-01'),), (('@month', '1970-02'),)]
+        >>> derived_values("@month", np.array([0.0, 40 * 86_400.0]), 2), derived_values("@parts:3", None, 6)
+        (['1970-01', '1970-02'], ['1', '1', '2', '2', '3', '3'])
     """
-    computed = {name: _derived(log, name) for name in columns if is_derived(name)}
-    contexts = []
-    for index in range(len(log)):
-        known = dict(log.contexts[index]) if log.contexts else {}
-        contexts.append(tuple((name, computed[name][index] if name in computed else known[name]) for name in columns))
-    return replace(log, contexts=tuple(contexts))
-
-
-def _derived(log: "EventLog", name: str) -> list[str]:
-    parts = _PARTS.fullmatch(name)
-    starts = None if log.timestamps is None else _starts(log)
-    if parts is not None:
-        count = int(parts[1])
-        order = np.arange(len(log)) if starts is None else np.argsort(starts, kind="stable")
-        rank = np.empty(len(log), dtype=np.int64)
-        rank[order] = np.arange(len(log))
-        width = len(str(count))
-        return [f"{part:0{width}d}" for part in (rank * count // max(1, len(log)) + 1).tolist()]
+    if parts := _PARTS.fullmatch(name):
+        number = int(parts[1])
+        order = np.arange(count) if starts is None else np.argsort(starts, kind="stable")
+        rank = np.empty(count, dtype=np.int64)
+        rank[order] = np.arange(count)
+        return [f"{part:0{len(str(number))}d}" for part in (rank * number // max(1, count) + 1).tolist()]
     if starts is None:
         raise TimestampError(
             f"`--context-column {name}` is read off times, and the log has none. Name its time column, or take "
@@ -122,12 +102,6 @@ def _derived(log: "EventLog", name: str) -> list[str]:
         )
     dates = pd.to_datetime(pd.Series(starts), unit="s")
     return dates.dt.strftime(_CALENDAR[name]).fillna(UNKNOWN).tolist()
-
-
-def _starts(log: "EventLog") -> NDArray[np.float64]:
-    """Time of the first event of every sequence; not a number for an empty one."""
-    times = np.append(log.timestamps if log.timestamps is not None else [], np.nan)
-    return np.where(log.sequence_lengths > 0, times[log.offsets[:-1]], np.nan)
 
 
 PREFIX = "outcome:"
@@ -172,21 +146,12 @@ def outcomes_of(cases: NDArray[np.int64], ids: Sequence[str], labels: pd.Series)
         >>> outcomes_of(np.array([0, 0, 1]), ["x", "y"], labels).to_dict()
         {0: 'outcome:label=ok'}
     """
+    found = _one_per_sequence(cases, ids, labels, "outcome")
     column = str(labels.name)
-    table = pd.DataFrame({"case": cases, "label": text_values(labels)})
-    table = table[(table["case"] >= 0) & ~pd.isna(table["label"])].drop_duplicates()
-    if table.empty:
+    if not found:
         raise ColumnError(
             f"The outcome is missing in all {len(cases):,} rows (column {column!r}), expected a label of at least one "
             "sequence. Name another column with `--outcome-column`."
         )
-    several = table["case"].duplicated(keep=False)
-    if several.any():
-        case = int(table.loc[several, "case"].iloc[0])
-        values = table.loc[table["case"] == case, "label"].tolist()
-        raise ColumnError(
-            f"Column {column!r} changes within the sequence {ids[case]!r}: {values[0]!r} and {values[1]!r}; expected "
-            "one label per sequence. Name another column with `--outcome-column`."
-        )
-    names = [outcome_event(column, value) for value in table["label"]]
-    return pd.Series(names, index=table["case"].to_numpy(dtype=np.int64), dtype=object)
+    names = [outcome_event(column, value) for value in found.values()]
+    return pd.Series(names, index=np.array(list(found), dtype=np.int64), dtype=object)

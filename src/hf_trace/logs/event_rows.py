@@ -20,7 +20,8 @@ from hf_trace.logs.columns import (
     text_values,
     time_texts,
 )
-from hf_trace.logs.contexts import Context, outcomes_of, read_contexts
+from hf_trace.logs.contexts import outcomes_of, read_contexts
+from hf_trace.logs.sequence import Context
 
 EVENTS_COLUMN = "events"
 _ROWS_AT_ONCE = 10_000

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from io import BufferedIOBase
 from itertools import chain
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -20,8 +19,9 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from hf_trace.errors import EmptyLogError, LogFormatError
+from hf_trace.errors import EmptyLogError, HfTraceError, LogFormatError, first_line
 from hf_trace.logs.event_rows import EventRows, frame_of_arrow
+from hf_trace.logs.writing import Document
 
 _VALUE_TAGS = frozenset({"string", "date", "int", "float", "boolean", "id"})
 _TRACE_NAME = "case:concept:name"
@@ -153,7 +153,7 @@ def read_file(path: Path, delimiter: str | None = None) -> pd.DataFrame:
     """
     refuse_empty(path)
     suffix = data_suffix(path)
-    with _explained(path):
+    with explained(path):
         if suffix == ".parquet":
             with pq.ParquetFile(path) as file:
                 frame = frame_of_arrow(file.read())
@@ -197,7 +197,7 @@ def read_text(path: Path, delimiter: str | None = None) -> EventRows:
             "or plain text. Convert it, to CSV for example."
         )
     refuse_empty(path)
-    with _explained(path), _open_text(path) as stream:
+    with explained(path), open_text(path) as stream:
         lines = [_names_of_line(line, delimiter) for line in stream]
     lengths = [len(line) for line in lines]
     names = np.array([*chain.from_iterable(lines), None], dtype=object)[:-1]
@@ -226,7 +226,12 @@ def _open_bytes(path: Path) -> io.BufferedIOBase:
     return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
 
 
-def _open_text(path: Path) -> io.TextIOWrapper:
+def open_text(path: Path) -> io.TextIOWrapper:
+    """Open a UTF-8 file for reading, unpacked if its name ends in ``.gz``; line ends stay as they are.
+
+    Raises:
+        LogFormatError: If it is binary.
+    """
     with _open_bytes(path) as stream:
         start = stream.read(65_536)
     if b"\0" in start:
@@ -240,37 +245,43 @@ def _open_text(path: Path) -> io.TextIOWrapper:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what libraries raise about a broken file into one line."""
+def explained(path: Path, error: type[HfTraceError] = LogFormatError) -> Iterator[None]:
+    """Turn what libraries raise about a broken file into one line.
+
+    Args:
+        path: The file that is read in the block.
+        error: The class of the mistake.
+
+    Raises:
+        HfTraceError: Of that class.
+    """
     try:
         yield
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise LogFormatError(
-            f"'{path.name}' is not a complete gzip file ({error}). Copy it again, or drop '.gz' from its "
+    except LogFormatError as wrong:
+        raise error(str(wrong)) from None
+    except (gzip.BadGzipFile, zlib.error, EOFError) as wrong:
+        raise error(
+            f"'{path.name}' is not a complete gzip file ({wrong}). Copy it again, or drop '.gz' from its "
             "name if it is not compressed."
         ) from None
-    except UnicodeDecodeError as error:
-        raise LogFormatError(
-            f"'{path.name}' is not UTF-8 text (byte 0x{error.object[error.start]:02x} cannot be decoded). "
+    except UnicodeDecodeError as wrong:
+        raise error(
+            f"'{path.name}' is not UTF-8 text (byte 0x{wrong.object[wrong.start]:02x} cannot be decoded). "
             "Save it as UTF-8, or give it the suffix of its format."
         ) from None
-    except (pa.ArrowException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise LogFormatError(
-            f"'{path.name}' cannot be read ({reason[:80]}), expected a {data_suffix(path) or 'text'} file "
+    except (pa.ArrowException, OSError) as wrong:
+        raise error(
+            f"'{path.name}' cannot be read ({first_line(wrong)[:80]}), expected a {data_suffix(path) or 'text'} file "
             "that may be opened. Export it again, or give it the suffix of its format."
         ) from None
 
 
 def _read_csv(path: Path, delimiter: str | None) -> pd.DataFrame:
-    with _open_text(path) as stream:
-        header = stream.readline()
     try:
-        with _open_text(path) as stream, warnings.catch_warnings():
+        with open_text(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header
-            return pd.read_csv(
-                stream, sep=delimiter or likely_delimiter(header), dtype=object, keep_default_na=False, index_col=False
-            )
+            mark = delimiter or likely_delimiter(first_line_of(path))
+            return pd.read_csv(stream, sep=mark, dtype=object, keep_default_na=False, index_col=False)
     except pd.errors.EmptyDataError:
         raise EmptyLogError(
             f"'{path.name}' holds no header and no rows, expected a table. Check how it was exported."
@@ -281,6 +292,12 @@ def _read_csv(path: Path, delimiter: str | None) -> pd.DataFrame:
             f"'{path.name}' is not a regular table ({reason}), expected as many cells in every row as in the "
             "header. Quote cells that hold the delimiter, or pass `delimiter`."
         ) from None
+
+
+def first_line_of(path: Path) -> str:
+    """The first line of a text file, such as the header of a table."""
+    with open_text(path) as stream:
+        return stream.readline()
 
 
 def likely_delimiter(header: str) -> str:
@@ -295,17 +312,15 @@ def likely_delimiter(header: str) -> str:
 
 
 def _read_json(path: Path) -> pd.DataFrame:
-    with _open_text(path) as stream:
+    with open_text(path) as stream:
         if data_suffix(path) == ".json":
-            text = stream.read()
-            records = _json_document(path, text)
-            return pd.DataFrame(records, dtype=object)
+            return pd.DataFrame(_json_document(path, stream.read()), dtype=object)
         numbered = [(number, line) for number, line in enumerate(stream, 1) if line.strip()]
-    records = [_json_record(path, number, line) for number, line in numbered]
+    records = [json_record(path, number, line) for number, line in numbered]
     return pd.DataFrame(records, index=[number for number, _ in numbered], dtype=object)
 
 
-def _json_document(path: Path, text: str) -> list[dict[str, Any]]:
+def _json_document(path: Path, text: str) -> list[Document]:
     try:
         records = json.loads(text)
     except json.JSONDecodeError as error:
@@ -321,9 +336,14 @@ def _json_document(path: Path, text: str) -> list[dict[str, Any]]:
     return records
 
 
-def _json_record(path: Path, number: int, line: str) -> dict[str, Any]:
+def json_record(path: Path, number: int, line: str) -> Document:
+    """The record in one line of a JSON Lines file.
+
+    Raises:
+        LogFormatError: If it is not JSON, or no record.
+    """
     try:
-        record = json.loads(line)
+        record: Document = json.loads(line)
     except json.JSONDecodeError as error:
         raise LogFormatError(
             f"Line {number} of '{path.name}' is not JSON ({error.msg} at column {error.colno}), expected one "

@@ -1,4 +1,4 @@
-"""A whole event log as a few arrays."""
+"""A whole event log as a few arrays, and what it looks like at a glance."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from hf_trace.errors import EmptyLogError, TimestampError
 from hf_trace.logs.columns import ColumnChoice
-from hf_trace.logs.contexts import Context
 from hf_trace.logs.event_rows import EventRows, encode_names, flatten_records, frame_of_mappings, table_rows
-from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.summary import RARE_BELOW, LogSummary
+from hf_trace.logs.sequence import Context, EventSequence
+from hf_trace.logs.writing import Document
 
-__all__ = ["EventLog", "LogSummary"]
+RARE_BELOW = 5  # a type seen less often is hardly learnable
+_UNITS = (("years", 31_557_600.0), ("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +196,7 @@ class EventLog:
             [{'id': 'x', 'events': ['a', 'a']}]
         """
         if not logs:
-            raise EmptyLogError("There are 0 logs to put together, expected at least 1. Pass one.")
+            raise EmptyLogError("No logs to concatenate, expected at least one.")
         types, codes = _shared_codes(logs)
         ids = list(chain.from_iterable(log.ids for log in logs))
         cases = np.repeat(np.arange(len(ids)), np.concatenate([log.sequence_lengths for log in logs]))
@@ -288,16 +288,16 @@ class EventLog:
             )
         return self.select(np.flatnonzero(self.sequence_lengths))
 
-    def to_records(self) -> list[dict[str, Any]]:
+    def to_records(self) -> list[Document]:
         """List the sequences as the mappings that pipelines and JSON Lines files hold.
 
         Example:
             >>> EventLog.from_sequences([EventSequence(("a",))]).to_records()
             [{'id': '0', 'events': ['a']}]
         """
-        records: list[dict[str, Any]] = []
+        records: list[Document] = []
         for sequence in self:
-            record: dict[str, Any] = {"id": sequence.id, "events": list(sequence.events)}
+            record: Document = {"id": sequence.id, "events": list(sequence.events)}
             if sequence.timestamps is not None:
                 record["timestamps"] = list(sequence.timestamps)
             if sequence.context:
@@ -305,7 +305,7 @@ class EventLog:
             records.append(record)
         return records
 
-    def summary(self) -> LogSummary:
+    def summary(self) -> "LogSummary":
         """Count what there is.
 
         Example:
@@ -376,3 +376,91 @@ def _shared_times(logs: Sequence[EventLog]) -> NDArray[np.float64] | None:
             "the time column of each."
         )
     return np.concatenate(times) if times else None
+
+
+@dataclass(frozen=True)
+class LogSummary:
+    """Counts that tell whether a log was read as intended.
+
+    Attributes:
+        sequences: Number of sequences.
+        events: Number of events.
+        event_types: Number of different events.
+        span_seconds: Seconds from the first to the last event, or None without times.
+        tied_events: Events with the same time as their predecessor in the sequence.
+        rare_types: Event types seen fewer than 5 times.
+        longest: Events in the longest sequence.
+        median_length: Median number of events of a sequence.
+        one_event_sequences: Sequences with a single event, in which nothing can cause anything.
+        dropped_rows: Rows that were left out because event, time or case was missing.
+
+    Example:
+        >>> print(LogSummary(2, 100, 3, 7200.0, 5, 1, 60, 50.0))
+        2 sequences, 100 events, 3 event types, spanning 2.0 hours; 5 ties (5.0 %), 1 rare type (< 5 events)
+        longest sequence 60 events, median 50
+    """
+
+    sequences: int
+    events: int
+    event_types: int
+    span_seconds: float | None
+    tied_events: int
+    rare_types: int
+    longest: int
+    median_length: float
+    one_event_sequences: int = 0
+    dropped_rows: int = 0
+
+    def lines(self) -> list[str]:
+        """Two lines of text: the size of the log, then the shape of its sequences.
+
+        Example:
+            >>> LogSummary(1, 1, 1, None, 0, 0, 1, 1.0, dropped_rows=3).lines()[1]
+            'longest sequence 1 event, median 1; 3 rows dropped (event, time or case missing)'
+        """
+        return [self._size(), self._shape()]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _size(self) -> str:
+        counts = [count(self.sequences, "sequence"), count(self.events, "event"), count(self.event_types, "event type")]
+        notes = []
+        if self.span_seconds is not None:
+            counts.append(f"spanning {duration(self.span_seconds)}")
+            share = self.tied_events / max(self.events, 1)
+            notes.append(f"{count(self.tied_events, 'tie')} ({share:.1%})".replace("%", " %"))
+        if self.rare_types:
+            notes.append(f"{count(self.rare_types, 'rare type')} (< {RARE_BELOW} events)")
+        return "; ".join(filter(None, [", ".join(counts), ", ".join(notes)]))
+
+    def _shape(self) -> str:
+        notes = [f"longest sequence {count(self.longest, 'event')}, median {self.median_length:g}"]
+        if self.one_event_sequences:
+            notes.append(f"{count(self.one_event_sequences, 'sequence')} with a single event")
+        if self.dropped_rows:
+            notes.append(f"{count(self.dropped_rows, 'row')} dropped (event, time or case missing)")
+        return "; ".join(notes)
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Example:
+        >>> count(1, "event"), count(21348, "event")
+        ('1 event', '21,348 events')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds in the largest unit of which there is more than one.
+
+    Example:
+        >>> duration(20_736_000.0), duration(0.5)
+        ('240.0 days', '0.5 seconds')
+    """
+    for unit, length in _UNITS:
+        if seconds > length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:.3g} seconds"

@@ -1,9 +1,13 @@
 """One observed sequence of events, as names and as integers."""
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+# What is known of a whole sequence: a value for each column, such as ``("site", "north")``.
+Context: TypeAlias = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,7 @@ class EventSequence:
         events: Event types, exactly as the user named them.
         timestamps: Seconds, one per event and never decreasing, or None when only the order is known.
         id: Name of the sequence (a case, a device, a session), or None.
-        context: What is known of the whole sequence, as pairs such as ``("site", "north")``.
+        context: What is known of the whole sequence, as pairs of a column and a value.
 
     Example:
         >>> EventSequence(("disk full", "reboot"), timestamps=(0.0, 1.5)).events[1]
@@ -24,7 +28,7 @@ class EventSequence:
     events: tuple[str, ...]
     timestamps: tuple[float, ...] | None = None
     id: str | None = None
-    context: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    context: Context = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.events)

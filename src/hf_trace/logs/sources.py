@@ -1,10 +1,10 @@
 """Event logs from files, folders, tables and datasets: which files to read and what to do with them."""
 
-import difflib
 import glob
 import re
 import tokenize
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_trace.checks import near
 from hf_trace.errors import ColumnError, EmptyLogError, HfTraceError, LogFormatError, SettingsError, TimestampError
 from hf_trace.logs.columns import ColumnChoice
-from hf_trace.logs.contexts import PREFIX, is_derived, with_derived
+from hf_trace.logs.contexts import PREFIX, derived_values, is_derived
 from hf_trace.logs.event_rows import EventRows, dataset_frames, frame_of_mappings, table_rows
 from hf_trace.logs.formats import LOG_SUFFIXES, data_suffix, file_stem, read_file, read_text
 from hf_trace.logs.log import EventLog
@@ -89,6 +90,35 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
     )
     log = _read(source, choice, query, delimiter)
     return with_derived(log, context_columns) if context_columns else log
+
+
+def with_derived(log: EventLog, columns: Sequence[str]) -> EventLog:
+    """Bring the contexts of a log into the order of ``columns``, adding those that are computed from it.
+
+    Args:
+        log: Its contexts have the columns that are read.
+        columns: As ``context_columns`` of ``read_log``.
+
+    Raises:
+        SettingsError: If a name is not understood.
+        TimestampError: If a calendar is asked of a log without times.
+
+    Example:
+        >>> from hf_trace.logs.sequence import EventSequence
+        >>> log = EventLog.from_sequences([EventSequence(("a",), (86_400.0 * day,)) for day in (0, 40)])
+        >>> [sequence.context for sequence in with_derived(log, ["@month"])]
+        [(('@month', '1970-01'),), (('@month', '1970-02'),)]
+    """
+    starts = None
+    if log.timestamps is not None:
+        starts = np.where(log.sequence_lengths > 0, np.append(log.timestamps, np.nan)[log.offsets[:-1]], np.nan)
+    computed = {name: derived_values(name, starts, len(log)) for name in columns if is_derived(name)}
+    known = [dict(context) for context in log.contexts] or [{}] * len(log)
+    contexts = (
+        tuple((name, computed[name][index] if name in computed else own[name]) for name in columns)
+        for index, own in enumerate(known)
+    )
+    return replace(log, contexts=tuple(contexts))
 
 
 def _read(source: Any, choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventLog:
@@ -172,9 +202,9 @@ def _no_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f"There is no file '{path}', nor a folder '{path.parent}'. Check the path."
     names = [p.name for p in path.parent.iterdir()]
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean '{path.parent / near[0]}'?" if near else f"'{path.parent}' holds {len(names)} other files."
-    return f"There is no file '{path}'. {hint}"
+    return f"There is no file '{path}'." + (
+        near(path.name, names) or f" '{path.parent}' holds {len(names)} other files."
+    )
 
 
 def _from_files(paths: Sequence[Path], choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventLog:

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_trace.checks import whole
 from hf_trace.errors import EmptyLogError, SettingsError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.streams import EventStream
-from hf_trace.logs.windows import cut_windows
+from hf_trace.logs.windows import checked_sample, cut_windows
+from hf_trace.options import SEED
 
 _GAPS_KEPT = 100_000
 Advance = Callable[[float], None]
@@ -75,7 +77,7 @@ def sample_stream(
     stream: EventStream,
     count: int | float | None,
     *,
-    seed: int = 0,
+    seed: int = SEED.default,
     first: int | None = None,
     advance: Advance = lambda _: None,
 ) -> EventLog:
@@ -85,22 +87,20 @@ def sample_stream(
         stream: The log.
         count: How many sequences, or (``float``) the share of them.
         seed: The same seed draws the same sequences.
-        first: Only of the first so many; reading stops there.
+        first: Draw from the first N only; reading stops there.
         advance: Called with the number of events read.
 
     Raises:
-        SettingsError: If neither says how much to read.
+        SettingsError: If neither says how much to keep, or nothing would be left.
     """
     if count is None and first is None:
         raise SettingsError(
             "The log is read in parts, and how much of it to keep was not said. Pass `--sample N` (or a share), or "
             "`--max-sequences N`."
         )
-    if isinstance(count, float) and not 0 < count <= 1:
-        raise SettingsError(f"sample is {count}, expected a share above 0 and at most 1.")
-    for name, number in (("sample", count), ("max_sequences", first)):
-        if isinstance(number, int) and number < 1:
-            raise SettingsError(f"{name} is {number}, expected at least 1 sequence.")
+    checked_sample(count)
+    if first is not None:
+        whole("max_sequences", first)
     sample = SequenceSample(count, seed) if isinstance(count, int) else None
     kept: list[EventLog] = []
     sequences = events = 0
@@ -152,7 +152,7 @@ def survey_stream(
     sample: int,
     length: int | None = None,
     gap: float | None = None,
-    seed: int = 0,
+    seed: int = SEED.default,
     advance: Advance = lambda _: None,
 ) -> StreamSurvey:
     """Count what a stream holds, in one pass and constant memory.

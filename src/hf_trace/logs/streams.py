@@ -1,13 +1,10 @@
 """Logs that are read a part at a time and never lie in memory whole: many files, or a data set of the Hub."""
 
 import csv
-import gzip
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +14,18 @@ import pyarrow.csv as pa_csv  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from hf_trace.errors import ColumnError, EmptyLogError, LogFormatError
+from hf_trace.errors import ColumnError, EmptyLogError, LogFormatError, first_line
 from hf_trace.logs.columns import SECONDS_PER_UNIT, ColumnChoice, LogColumns, find_columns
 from hf_trace.logs.event_rows import frame_of_arrow, holds_records, needed_columns, table_rows
-from hf_trace.logs.formats import data_suffix, likely_delimiter, refuse_empty
+from hf_trace.logs.formats import (
+    data_suffix,
+    explained,
+    first_line_of,
+    json_record,
+    likely_delimiter,
+    open_text,
+    refuse_empty,
+)
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sources import find_files
 
@@ -145,10 +150,9 @@ def _hub_tables(source: str, choice: ColumnChoice) -> Iterator[pa.Table]:
     try:
         found = datasets.load_dataset(repository, split=split or "train", streaming=True)
     except Exception as error:  # the Hub, its clients and its scripts fail in many ways
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise LogFormatError(
-            f"There are no files {source!r}, and no data set of that id could be opened ({reason[:120]}). Check the "
-            "name, the split after a colon, and the network."
+            f"There are no files {source!r}, and no data set of that id could be opened ({first_line(error)[:120]}). "
+            "Check the name, the split after a colon, and the network."
         ) from error
     for table in found.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
         yield table.select(_needed(table, choice))
@@ -159,27 +163,21 @@ def _needed(table: pa.Table, choice: ColumnChoice) -> list[str]:
 
 
 def _parquet(path: Path, choice: ColumnChoice) -> Iterator[pa.Table]:
-    try:
-        with pq.ParquetFile(path) as file:
-            first = next(file.iter_batches(batch_size=100), None)
-            if first is None:
-                return
-            columns = _needed(pa.Table.from_batches([first]), choice)
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
-                yield pa.Table.from_batches([batch])
-    except pa.ArrowException as error:
-        raise LogFormatError(f"'{path.name}' is no Parquet file ({str(error).splitlines()[0][:80]}).") from None
+    with explained(path), pq.ParquetFile(path) as file:
+        first = next(file.iter_batches(batch_size=100), None)
+        if first is None:
+            return
+        columns = _needed(pa.Table.from_batches([first]), choice)
+        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
+            yield pa.Table.from_batches([batch])
 
 
 def _csv(path: Path, choice: ColumnChoice) -> Iterator[pa.Table]:
     refuse_empty(path)
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
-        header = stream.readline()
-    delimiter = "\t" if data_suffix(path) == ".tsv" else likely_delimiter(header)
-    names = next(csv.reader([header], delimiter=delimiter), [])
-    columns = needed_columns(pd.DataFrame(columns=names), choice)
-    try:
+    with explained(path):
+        header = first_line_of(path)
+        delimiter = "\t" if data_suffix(path) == ".tsv" else likely_delimiter(header)
+        columns = needed_columns(pd.DataFrame(columns=next(csv.reader([header], delimiter=delimiter), [])), choice)
         with pa_csv.open_csv(
             path,
             read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
@@ -190,27 +188,14 @@ def _csv(path: Path, choice: ColumnChoice) -> Iterator[pa.Table]:
         ) as reader:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
-    except pa.ArrowException as error:
-        raise LogFormatError(f"'{path.name}' is no regular table ({str(error).splitlines()[0][:120]}).") from None
 
 
 def _json_lines(path: Path, choice: ColumnChoice) -> Iterator[pa.Table]:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig") as stream:
-        numbered = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
-        while some := list(islice(numbered, _RECORDS_AT_ONCE)):
-            table = pa.Table.from_pylist([_record(path, number, line) for number, line in some])
+    with explained(path), open_text(path) as stream:
+        records = (json_record(path, number, line) for number, line in enumerate(stream, 1) if line.strip())
+        while some := list(islice(records, _RECORDS_AT_ONCE)):
+            table = pa.Table.from_pylist(some)
             yield table.select(_needed(table, choice))
-
-
-def _record(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise LogFormatError(f"Line {number} of '{path.name}' is not JSON ({error.msg}). Correct the line.") from None
-    if not isinstance(record, dict):
-        raise LogFormatError(f"Line {number} of '{path.name}' is no record. Correct the line.")
-    return record
 
 
 def _numbered(table: pa.Table) -> pd.DataFrame:

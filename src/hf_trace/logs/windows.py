@@ -1,8 +1,11 @@
-"""Parts of a log: long sequences cut into windows that a model can read, and some of the sequences."""
+"""Parts of a log: long sequences cut into windows that a model can read, and some of its sequences."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_trace.checks import near, number, whole
 from hf_trace.errors import EmptyLogError, SettingsError, TimestampError, preview
 from hf_trace.logs.log import EventLog
 
@@ -54,15 +57,14 @@ def cut_windows(log: EventLog, *, length: int | None = None, gap: float | None =
 
 
 def _check_limits(length: int | None, gap: float | None, min_length: int) -> None:
-    if min_length < 1:
-        raise SettingsError(f"`min_length={min_length}` events, expected at least 1. Pass a larger number.")
+    whole("min_length", min_length)
     if length is not None and length < min_length:
         raise SettingsError(
             f"`length={length}` events is less than `min_length={min_length}`, expected at least as many. "
             "Raise `length` or lower `min_length`."
         )
-    if gap is not None and not gap >= 0:
-        raise SettingsError(f"`gap={gap}` seconds, expected 0 or more. Pass a positive number.")
+    if gap is not None:
+        number("gap", gap, least=0)
 
 
 def _after_silences(log: EventLog, gap: float) -> NDArray[np.int64]:
@@ -92,47 +94,68 @@ def _window_ids(log: EventLog, starts: NDArray[np.int64]) -> list[str]:
     return [log.ids[s] if windows[s] == 1 else f"{log.ids[s]}#{n}" for s, n in zip(sequence, number, strict=True)]
 
 
-def sampled(log: EventLog, count: int | float | None, seed: int) -> EventLog:
+def checked_sample(count: int | float | None) -> int | float | None:
+    """How many sequences to draw: a whole number, or (``float``) a share of them; None for all.
+
+    Raises:
+        SettingsError: If nothing would be left.
+    """
+    if not isinstance(count, float):
+        return None if count is None else whole("sample", count)
+    if not 0 < count <= 1:
+        raise SettingsError(f"sample is {count}, expected a share above 0 and at most 1.")
+    return count
+
+
+def sampled_sequences(log: EventLog, count: int | float | None, seed: int) -> EventLog:
     """A random part of the sequences, in their order; all of them if ``count`` is None or larger.
 
     Args:
         log: The sequences.
-        count: How many; a number that is not whole (``float``) is a share of them.
-        seed: The same seed takes the same sequences.
+        count: How many to draw, or (``float``) the share of them, at least one.
+        seed: The same seed draws the same sequences.
 
     Raises:
         SettingsError: If nothing would be left.
+
+    Example:
+        >>> from hf_trace.logs.sequence import EventSequence
+        >>> log = EventLog.from_sequences([EventSequence((name,)) for name in "abcd"])
+        >>> len(sampled_sequences(log, 0.5, 0)), len(sampled_sequences(log, 9, 0))
+        (2, 4)
     """
-    if isinstance(count, float):
-        if not 0 < count <= 1:
-            raise SettingsError(f"sample is {count}, expected a share above 0 and at most 1.")
-        count = max(1, round(count * len(log)))
-    if count is not None and count < 1:
-        raise SettingsError(f"sample is {count}, expected at least 1 sequence.")
-    if count is None or count >= len(log):
+    drawn = checked_sample(count)
+    if isinstance(drawn, float):
+        drawn = max(1, round(drawn * len(log)))
+    if drawn is None or drawn >= len(log):
         return log
-    return log.select(np.sort(np.random.default_rng(seed).permutation(len(log))[:count]))
+    return log.select(np.sort(np.random.default_rng(seed).permutation(len(log))[:drawn]))
 
 
-def first(log: EventLog, count: int | None) -> EventLog:
-    """The first so many sequences; all if ``count`` is None or larger.
+def first_sequences(log: EventLog, count: int | None) -> EventLog:
+    """The first N sequences; all of them if ``count`` is None or larger.
 
     Raises:
         SettingsError: If nothing would be left.
     """
-    if count is not None and count < 1:
-        raise SettingsError(f"max_sequences is {count}, expected at least 1.")
-    return log if count is None or count >= len(log) else log.select(range(count))
+    kept = len(log) if count is None else whole("max_sequences", count)
+    return log if kept >= len(log) else log.select(range(kept))
 
 
-def chosen(log: EventLog, ids: list[str]) -> EventLog:
-    """The sequences with these ids, windows of them included.
+def sequences_of(log: EventLog, ids: Sequence[str]) -> EventLog:
+    """The sequences with these ids, in the order of the log; of one that was cut, all its windows.
 
     Raises:
         SettingsError: If an id is not in the log.
+
+    Example:
+        >>> from hf_trace.logs.sequence import EventSequence
+        >>> log = EventLog.from_sequences([EventSequence(("a",), id=name) for name in ("x#0", "x#1", "y")])
+        >>> sequences_of(log, ["x"]).ids, sequences_of(log, ["x#1", "y"]).ids
+        (('x#0', 'x#1'), ('x#1', 'y'))
     """
-    cases = {index: name.rpartition("#")[0] or name for index, name in enumerate(log.ids)}
-    missing = [name for name in ids if name not in log.ids and name not in cases.values()]
-    if missing:
-        raise SettingsError(f"No sequence has the id {preview(missing)}. The log has {preview(log.ids)}.")
-    return log.select([index for index, name in enumerate(log.ids) if name in ids or cases[index] in ids])
+    cases = [name.rpartition("#")[0] or name for name in log.ids]
+    if missing := [name for name in ids if name not in log.ids and name not in cases]:
+        hint = near(missing[0], log.ids)
+        raise SettingsError(f"No sequence has the id {preview(missing)}. The log has {preview(log.ids)}.{hint}")
+    return log.select([i for i, case in enumerate(cases) if log.ids[i] in ids or case in ids])

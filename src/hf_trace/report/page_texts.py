@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.logs.log import EventLog
-from hf_trace.logs.summary import RARE_BELOW, count, duration
+from hf_trace.logs.log import RARE_BELOW, EventLog, count, duration
 
 # Numbers in this range are taken for seconds since 1970: 1990 to 2100.
 _FIRST_DATE, _LAST_DATE = 631_152_000.0, 4_102_444_800.0
