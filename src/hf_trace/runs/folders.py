@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from hf_trace.checks import one_of
 from hf_trace.errors import ModelLoadError, OutputError, VocabularyMismatchError, first_line
 from hf_trace.logs.writing import Document, atomic_path
-from hf_trace.runs.adapters import ADAPTER_FOLDER, adapter_config
+from hf_trace.runs import adapters
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
 _DOCUMENTS = ("*.json", "tokenizer*")
@@ -267,9 +267,9 @@ def save_run(
     if adapter is None or base is None:
         model.save_pretrained(folder)
     else:
-        if adapter != folder / ADAPTER_FOLDER:
-            shutil.copytree(adapter, folder / ADAPTER_FOLDER)
-        adapter_config(model, base).save_pretrained(folder)
+        if adapter != folder / adapters.ADAPTER_FOLDER:
+            shutil.copytree(adapter, folder / adapters.ADAPTER_FOLDER)
+        adapters.adapter_config(model, base).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     ensure_auto_tokenizer(folder, tokenizer)
     for name, document in documents.items():
