@@ -33,13 +33,13 @@ def test_the_graph_obeys_it_and_records_it(place, hf_trace, rules):
 
 
 MISTAKES = {
-    "no file": ("absent.json", None, "There is no file 'absent.json' with background knowledge. Write it as JSON: "),
+    "no file": ("absent.json", None, "Cannot read 'absent.json' (no such file or directory), expected background "),
     "no JSON": ("bad.json", "{", "'bad.json' is not JSON ("),
     "no mapping": ("bad.json", "[]", "The background knowledge is of type list, expected a mapping with forbidden, "),
     "typo": (
         "bad.json",
         '{"tier": []}',
-        "The background knowledge has the key 'tier' (did you mean 'tiers'?), expected some of: ",
+        "Unknown key of the background knowledge: 'tier', expected one of: ",
     ),
     "contradiction": (
         "bad.json",

@@ -74,9 +74,9 @@ def test_refused(name):
     codes, offsets = np.array([0, 3]), np.array([0, 2])
     with pytest.raises(SettingsError) as caught:
         BASELINES[name](codes, offsets, 4, max_lag=0)
-    assert str(caught.value) == "Got `max_lag` 0. Expected at least 1 event."
+    assert str(caught.value) == "max_lag is 0, expected a whole number of at least 1."
     with pytest.raises(UnknownEventError) as caught_code:
         BASELINES[name](codes, offsets, 3, max_lag=1)
-    assert str(caught_code.value) == "Got the event code 3 with `n_types` 3. Expected 0 to 2."
+    assert str(caught_code.value) == "Event code 3 is out of range, expected 0 to 2."
     with pytest.raises(ValueError, match="`offsets` must rise from 0 to the number of events, 2"):
         BASELINES[name](codes, np.array([0, 1]), 4, max_lag=1)

@@ -156,7 +156,7 @@ def test_matrix_of_a_key_that_is_missing():
         ({"version": 2}, "Got a graph of version 2; this hf_trace reads up to 1. Update hf_trace."),
         (
             {"level": "window", "events": [], "edges": []},
-            "Got the level 'window'. Expected one of 'instance', 'summary', 'population'.",
+            "level is 'window', expected one of: instance, summary, population.",
         ),
         (
             {"level": "summary", "events": [], "edges": [["a", "b"]]},

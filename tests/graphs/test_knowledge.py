@@ -73,8 +73,8 @@ def test_it_is_frozen_and_reads_what_it_writes(tmp_path):
 MISTAKES = {
     "key": (
         {"forbiden": []},
-        "The background knowledge has the key 'forbiden' (did you mean 'forbidden'?), expected some of: forbidden, "
-        "required, tiers, groups, neighbours.",
+        "Unknown key of the background knowledge: 'forbiden', expected one of: forbidden, required, tiers, groups, "
+        "neighbours. Did you mean 'forbidden'?",
     ),
     "no mapping": (
         ["a"],
@@ -112,8 +112,8 @@ MISTAKES = {
     ),
     "no such group": (
         {"groups": {"rack 1": ["a"]}, "neighbours": [["rack 1", "rack1"]]},
-        "`neighbours` of the background knowledge names 'rack1' (did you mean 'rack 1'?), expected names of `groups`: "
-        "'rack 1'.",
+        "Unknown group among `neighbours` of the background knowledge: 'rack1', expected one of: rack 1. "
+        "Did you mean 'rack 1'?",
     ),
     "everything required": (
         {"required": [["*", "*"]]},
@@ -157,7 +157,7 @@ def test_bad_files(tmp_path):
     with pytest.raises(SettingsError) as refused:
         as_knowledge("absent.json")
     assert str(refused.value) == (
-        "There is no file 'absent.json' with background knowledge. Write it as JSON: "
+        "Cannot read 'absent.json' (no such file or directory), expected background knowledge such as "
         '{"forbidden": [["ticket", "*"]], "required": [["disk full", "reboot"]]}.'
     )
 
@@ -167,8 +167,8 @@ def test_unknown_names_come_with_the_closest():
     with pytest.raises(UnknownEventError) as refused:
         known.check_names(("disk full", "reboot"))
     assert str(refused.value) == (
-        "The background knowledge has 4 names that the model does not know: 'disk-ful' (did you mean 'disk full'?), "
-        "'q', 'w' and 1 more. Expected some of its 2 event types; correct them."
+        "The background knowledge has 4 names that the model does not know: 'disk-ful', 'q', 'w' and 1 more. Expected "
+        "some of its 2 event types; correct them. Did you mean 'disk full'?"
     )
     BackgroundKnowledge(forbidden=(("reboot", "*"),)).check_names(("disk full", "reboot"))
 

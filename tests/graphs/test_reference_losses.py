@@ -67,7 +67,7 @@ def test_training_on_nothing_is_uniform():
 def test_refused(loss):
     with pytest.raises(EmptyLogError) as caught:
         loss(*columns([[0]]), *columns([]), 1)
-    assert str(caught.value) == "There is no event to predict. Give a log with at least one event."
+    assert str(caught.value) == "There is no event to predict, expected at least one."
     with pytest.raises(UnknownEventError) as caught_code:
         loss(*columns([[0]]), *columns([[1]]), 1)
-    assert str(caught_code.value) == "Got the event code 1 with `n_types` 1. Expected 0 to 0."
+    assert str(caught_code.value) == "Event code 1 is out of range, expected 0 to 0."

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from hf_trace.errors import EmptyLogError, SettingsError, UnknownEventError
+from hf_trace.checks import whole
+from hf_trace.errors import EmptyLogError, UnknownEventError
 
 
 def bigram_adjacency(
@@ -152,13 +153,16 @@ def _previous_of_type(codes: Int[np.ndarray, " event"], starts: Int[np.ndarray, 
 
 
 def _check_log(codes: Int[np.ndarray, " event"], offsets: Int[np.ndarray, " edge"], n_types: int, max_lag: int) -> None:
-    if max_lag < 1:
-        raise SettingsError(f"Got `max_lag` {max_lag}. Expected at least 1 event.")
-    if len(codes) and not 0 <= codes.min() <= codes.max() < n_types:
-        wrong = codes.max() if codes.max() >= n_types else codes.min()
-        raise UnknownEventError(f"Got the event code {wrong} with `n_types` {n_types}. Expected 0 to {n_types - 1}.")
+    whole("max_lag", max_lag)
+    _check_codes(codes, n_types)
     if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(codes) or (np.diff(offsets) < 0).any():
         raise ValueError(f"`offsets` must rise from 0 to the number of events, {len(codes)}.")
+
+
+def _check_codes(codes: Int[np.ndarray, " event"], n_types: int) -> None:
+    outside = codes[(codes < 0) | (codes >= n_types)]
+    if len(outside):
+        raise UnknownEventError(f"Event code {outside.max()} is out of range, expected 0 to {n_types - 1}.")
 
 
 Baseline = Callable[..., Float[np.ndarray, "cause effect"]]
@@ -277,7 +281,6 @@ def _lookup(
 
 def _check(train_codes: Int[np.ndarray, " train"], valid_codes: Int[np.ndarray, " valid"], n_types: int) -> None:
     if not len(valid_codes):
-        raise EmptyLogError("There is no event to predict. Give a log with at least one event.")
-    largest = max(int(valid_codes.max()), int(train_codes.max(initial=0)))
-    if largest >= n_types:
-        raise UnknownEventError(f"Got the event code {largest} with `n_types` {n_types}. Expected 0 to {n_types - 1}.")
+        raise EmptyLogError("There is no event to predict, expected at least one.")
+    _check_codes(train_codes, n_types)
+    _check_codes(valid_codes, n_types)

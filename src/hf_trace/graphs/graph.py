@@ -4,8 +4,8 @@ import copy
 import itertools
 import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import networkx as nx
@@ -13,165 +13,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 
+from hf_trace.checks import one_of
 from hf_trace.errors import EventNameError, GraphFormatError, HfTraceError, UnknownEventError, preview
 from hf_trace.graphs.graph_files import FORMAT, VERSION, read_graph, write_graph
+from hf_trace.logs.writing import Document
 
 Level: TypeAlias = Literal["instance", "summary", "population"]
-Edge: TypeAlias = dict[str, Any]
-
-
-def checked_edges(level: Level, events: tuple[str, ...], edges: Iterable[Any]) -> tuple[Edge, ...]:
-    """Return plain copies of the edges, ordered by cause and then effect.
-
-    Raises:
-        UnknownEventError: If an edge names an event that ``events`` lacks.
-        GraphFormatError: If an edge lacks a key, repeats another edge or contradicts ``events``.
-    """
-    index = {event: i for i, event in enumerate(events)}
-    records = [_plain_record(edge) for edge in edges]
-    for edge in records:
-        _check_edge(level, events, index, edge)
-    records.sort(key=lambda edge: _ends(level, index, edge))
-    _check_no_repeats(level, index, records)
-    return tuple(records)
-
-
-def _ends(level: Level, index: Mapping[str, int], edge: Mapping[str, Any]) -> tuple[int, int]:
-    if level == "instance":
-        return edge["cause_position"], edge["effect_position"]
-    return index[edge["cause"]], index[edge["effect"]]
-
-
-def _arrow(edge: Mapping[str, Any]) -> str:
-    return f"{edge['cause']!r} -> {edge['effect']!r}"
-
-
-def plain(value: Any) -> Any:
-    """Turn numpy values and tuples into what JSON can hold; NaN and infinity become None.
-
-    Raises:
-        GraphFormatError: If there is a value that JSON cannot hold.
-
-    Example:
-        >>> plain({"cmi": np.float64(0.5), "lags": (1, 2)})
-        {'cmi': 0.5, 'lags': [1, 2]}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    raise GraphFormatError(
-        f"Got {value!r} of type {type(value).__name__} in a graph. Expected numbers, text, lists and mappings."
-    )
-
-
-def _plain_record(edge: Any) -> Edge:
-    _check_mapping(edge)
-    record: Edge = plain(edge)
-    return record
-
-
-def _check_mapping(edge: Any) -> None:
-    if not isinstance(edge, Mapping):
-        raise GraphFormatError(
-            f"Got the edge {edge!r}. Expected a mapping with `cause` and `effect`; for pairs use `from_edges`."
-        )
-
-
-def check_level(level: Any) -> None:
-    """Refuse a level other than the three of ``Level``."""
-    if level not in get_args(Level):
-        raise GraphFormatError(f"Got the level {level!r}. Expected one of {preview(get_args(Level))}.")
-
-
-def check_events(level: Level, events: tuple[Any, ...]) -> None:
-    """Refuse events that are not text, and event types given twice."""
-    for position, event in enumerate(events):
-        if not isinstance(event, str):
-            raise EventNameError(f"Got the event {event!r} at {position}. Expected text: write numbers as '7'.")
-        try:
-            event.encode()
-        except UnicodeEncodeError:
-            raise EventNameError(
-                f"Got the event {event!r} at {position}, which holds half of a character. Read the log as UTF-8."
-            ) from None
-    if level != "instance" and len(set(events)) < len(events):
-        repeated = dict.fromkeys(event for event in events if events.count(event) > 1)
-        raise GraphFormatError(
-            f"Got event types more than once: {preview(repeated)}. Expected every type once; "
-            'for positions use level="instance".'
-        )
-
-
-def _check_edge(level: Level, events: tuple[str, ...], index: Mapping[str, int], edge: Mapping[str, Any]) -> None:
-    required = ("cause", "effect") + (("cause_position", "effect_position") if level == "instance" else ())
-    missing = [key for key in required if key not in edge]
-    if missing:
-        raise GraphFormatError(f"An edge lacks {preview(missing)}; it has {preview(edge, limit=8)}.")
-    for end in ("cause", "effect"):
-        name = edge[end]
-        if not isinstance(name, str) or name not in index:
-            raise UnknownEventError(
-                f"The {end} of the edge {_arrow(edge)} is not one of the {len(events)} events of the graph. "
-                "Add it to `events`, or correct the edge."
-            )
-        if level == "instance":
-            _check_position(events, edge, end)
-    if level == "instance" and edge["cause_position"] >= edge["effect_position"]:
-        raise GraphFormatError(
-            f"The edge {_arrow(edge)} goes from position {edge['cause_position']} to "
-            f"{edge['effect_position']}. Expected the cause before the effect."
-        )
-
-
-def _check_position(events: tuple[str, ...], edge: Mapping[str, Any], end: str) -> None:
-    position = edge[f"{end}_position"]
-    if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < len(events):
-        raise GraphFormatError(
-            f"The edge {_arrow(edge)} has `{end}_position` {position!r}. Expected 0 to {len(events) - 1}."
-        )
-    if events[position] != edge[end]:
-        raise GraphFormatError(
-            f"The edge {_arrow(edge)} has `{end}_position` {position}, where the event is {events[position]!r}."
-        )
-
-
-def _check_no_repeats(level: Level, index: Mapping[str, int], edges: list[dict[str, Any]]) -> None:
-    for one, other in itertools.pairwise(edges):
-        if _ends(level, index, one) == _ends(level, index, other):
-            raise GraphFormatError(
-                f"The edge {_arrow(one)} is given more than once. Expected one record per pair; "
-                "put several lags in its `lags`."
-            )
-
-
-def check_document(document: Any) -> None:
-    """Refuse a mapping that is not a graph, or is one of a newer version."""
-    if not isinstance(document, Mapping):
-        raise GraphFormatError(f"Got {type(document).__name__} instead of a mapping as a causal graph.")
-    if document.get("format", FORMAT) != FORMAT:
-        raise GraphFormatError(f"Got a document of format {document['format']!r}. Expected {FORMAT!r}.")
-    version = document.get("version", VERSION)
-    if not isinstance(version, int) or version > VERSION:
-        raise GraphFormatError(
-            f"Got a graph of version {version!r}; this hf_trace reads up to {VERSION}. Update hf_trace."
-        )
-    kinds = {"level": str, "events": list | tuple, "edges": list | tuple}
-    missing = [key for key, kind in kinds.items() if not isinstance(document.get(key), kind)]
-    if missing:
-        raise GraphFormatError(f"A causal graph lacks {preview(missing)}; got {preview(document, limit=8)}.")
-    check_level(document["level"])
-    check_events(document["level"], tuple(document["events"]))
-    for edge in document["edges"]:
-        _check_mapping(edge)
-    if not isinstance(document.get("metadata") or {}, Mapping):
-        raise GraphFormatError(f"Got the `metadata` {document['metadata']!r} of a graph. Expected a mapping.")
 
 
 @dataclass(frozen=True, repr=False)
@@ -206,15 +53,14 @@ class CausalGraph:
 
     level: Level
     events: tuple[str, ...]
-    edges: tuple[dict[str, Any], ...] = ()
-    metadata: dict[str, Any] = field(default_factory=dict)
+    edges: tuple[Document, ...] = ()
+    metadata: Document = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_level(self.level)
-        events = tuple(self.events)
-        check_events(self.level, events)
-        object.__setattr__(self, "events", events)
-        object.__setattr__(self, "edges", checked_edges(self.level, events, self.edges))
+        one_of("level", self.level, get_args(Level), error=GraphFormatError)
+        object.__setattr__(self, "events", tuple(self.events))
+        _check_events(self.level, self.events)
+        object.__setattr__(self, "edges", _checked_edges(self.level, self.events, self.edges))
         object.__setattr__(self, "metadata", plain(self.metadata))
 
     def __repr__(self) -> str:
@@ -267,11 +113,12 @@ class CausalGraph:
             >>> CausalGraph.from_dict(graph.to_dict()) == graph
             True
         """
-        check_document(document)
+        _check_document(document)
         metadata = document.get("metadata") or {}
-        return cls(document["level"], tuple(document["events"]), tuple(document["edges"]), metadata)
+        edges = tuple(map(_plain_record, document["edges"]))
+        return cls(document["level"], tuple(document["events"]), edges, metadata)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return the graph as a new mapping that JSON can hold.
 
         Example:
@@ -361,7 +208,33 @@ class CausalGraph:
             'c'
         """
         ranked = sorted(self.edges, key=lambda edge: -abs(edge.get(key) or 0.0))
-        return CausalGraph(self.level, self.events, tuple(ranked[: max(count, 0)]), self.metadata)
+        return replace(self, edges=tuple(ranked[: max(count, 0)]))
+
+    def with_edges(self, edges: Iterable[Mapping[str, Any]]) -> "CausalGraph":
+        """Return the graph with other edges between the same nodes.
+
+        Raises:
+            UnknownEventError: If an edge names an event that the graph lacks.
+            GraphFormatError: If an edge lacks a key, repeats another edge or contradicts the events.
+
+        Example:
+            >>> graph = CausalGraph.from_edges([("a", "b"), ("b", "a")])
+            >>> graph.with_edges(edge for edge in graph.edges if edge["cause"] == "a")
+            CausalGraph(level='summary', nodes=2, edges=1)
+        """
+        return replace(self, edges=tuple(dict(edge) for edge in edges))
+
+    def with_metadata(self, **more: Any) -> "CausalGraph":
+        """Return the graph with more metadata; what is there already under a name is replaced.
+
+        Raises:
+            GraphFormatError: If JSON cannot hold a value.
+
+        Example:
+            >>> CausalGraph.from_edges([("a", "b")]).with_metadata(source="manual").metadata
+            {'source': 'manual'}
+        """
+        return replace(self, metadata={**self.metadata, **more})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the graph in the format that the suffix names: .json, .graphml, .dot, .gv or .csv.
@@ -399,3 +272,140 @@ class CausalGraph:
             cause, effect = self.ends(edge)
             filled[index[cause], index[effect]] = value
         return filled
+
+
+def _checked_edges(level: Level, events: tuple[str, ...], edges: Iterable[Any]) -> tuple[Document, ...]:
+    """Plain copies of the edges, ordered by cause and then effect."""
+    index = {event: i for i, event in enumerate(events)}
+    records = [_plain_record(edge) for edge in edges]
+    for edge in records:
+        _check_edge(level, events, index, edge)
+    records.sort(key=lambda edge: _ends(level, index, edge))
+    _check_no_repeats(level, index, records)
+    return tuple(records)
+
+
+def _ends(level: Level, index: Mapping[str, int], edge: Mapping[str, Any]) -> tuple[int, int]:
+    if level == "instance":
+        return edge["cause_position"], edge["effect_position"]
+    return index[edge["cause"]], index[edge["effect"]]
+
+
+def _arrow(edge: Mapping[str, Any]) -> str:
+    return f"{edge['cause']!r} -> {edge['effect']!r}"
+
+
+def plain(value: Any) -> Any:
+    """Turn numpy values and tuples into what JSON can hold; NaN and infinity become None.
+
+    Raises:
+        GraphFormatError: If there is a value that JSON cannot hold.
+
+    Example:
+        >>> plain({"cmi": np.float64(0.5), "lags": (1, 2)})
+        {'cmi': 0.5, 'lags': [1, 2]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    raise GraphFormatError(
+        f"Got {value!r} of type {type(value).__name__} in a graph. Expected numbers, text, lists and mappings."
+    )
+
+
+def _plain_record(edge: Any) -> Document:
+    if not isinstance(edge, Mapping):
+        raise GraphFormatError(
+            f"Got the edge {edge!r}. Expected a mapping with `cause` and `effect`; for pairs use `from_edges`."
+        )
+    record: Document = plain(edge)
+    return record
+
+
+def _check_events(level: Level, events: tuple[Any, ...]) -> None:
+    """Refuse events that are not text, and event types given twice."""
+    for position, event in enumerate(events):
+        if not isinstance(event, str):
+            raise EventNameError(f"Got the event {event!r} at {position}. Expected text: write numbers as '7'.")
+        try:
+            event.encode()
+        except UnicodeEncodeError:
+            raise EventNameError(
+                f"Got the event {event!r} at {position}, which holds half of a character. Read the log as UTF-8."
+            ) from None
+    if level != "instance" and len(set(events)) < len(events):
+        repeated = dict.fromkeys(event for event in events if events.count(event) > 1)
+        raise GraphFormatError(
+            f"Got event types more than once: {preview(repeated)}. Expected every type once; "
+            'for positions use level="instance".'
+        )
+
+
+def _check_edge(level: Level, events: tuple[str, ...], index: Mapping[str, int], edge: Mapping[str, Any]) -> None:
+    required = ("cause", "effect") + (("cause_position", "effect_position") if level == "instance" else ())
+    missing = [key for key in required if key not in edge]
+    if missing:
+        raise GraphFormatError(f"An edge lacks {preview(missing)}; it has {preview(edge, limit=8)}.")
+    for end in ("cause", "effect"):
+        name = edge[end]
+        if not isinstance(name, str) or name not in index:
+            raise UnknownEventError(
+                f"The {end} of the edge {_arrow(edge)} is not one of the {len(events)} events of the graph. "
+                "Add it to `events`, or correct the edge."
+            )
+        if level == "instance":
+            _check_position(events, edge, end)
+    if level == "instance" and edge["cause_position"] >= edge["effect_position"]:
+        raise GraphFormatError(
+            f"The edge {_arrow(edge)} goes from position {edge['cause_position']} to "
+            f"{edge['effect_position']}. Expected the cause before the effect."
+        )
+
+
+def _check_position(events: tuple[str, ...], edge: Mapping[str, Any], end: str) -> None:
+    position = edge[f"{end}_position"]
+    if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < len(events):
+        raise GraphFormatError(
+            f"The edge {_arrow(edge)} has `{end}_position` {position!r}. Expected 0 to {len(events) - 1}."
+        )
+    if events[position] != edge[end]:
+        raise GraphFormatError(
+            f"The edge {_arrow(edge)} has `{end}_position` {position}, where the event is {events[position]!r}."
+        )
+
+
+def _check_no_repeats(level: Level, index: Mapping[str, int], edges: Sequence[Document]) -> None:
+    for one, other in itertools.pairwise(edges):
+        if _ends(level, index, one) == _ends(level, index, other):
+            raise GraphFormatError(
+                f"The edge {_arrow(one)} is given more than once. Expected one record per pair; "
+                "put several lags in its `lags`."
+            )
+
+
+def _check_document(document: Any) -> None:
+    """Refuse a mapping that is not a graph, or is one of a newer version."""
+    if not isinstance(document, Mapping):
+        raise GraphFormatError(f"Got {type(document).__name__} instead of a mapping as a causal graph.")
+    if document.get("format", FORMAT) != FORMAT:
+        raise GraphFormatError(f"Got a document of format {document['format']!r}. Expected {FORMAT!r}.")
+    version = document.get("version", VERSION)
+    if not isinstance(version, int) or version > VERSION:
+        raise GraphFormatError(
+            f"Got a graph of version {version!r}; this hf_trace reads up to {VERSION}. Update hf_trace."
+        )
+    kinds = {"level": str, "events": list | tuple, "edges": list | tuple}
+    missing = [key for key, kind in kinds.items() if not isinstance(document.get(key), kind)]
+    if missing:
+        raise GraphFormatError(f"A causal graph lacks {preview(missing)}; got {preview(document, limit=8)}.")
+    one_of("level", document["level"], get_args(Level), error=GraphFormatError)
+    _check_events(document["level"], tuple(document["events"]))
+    if not isinstance(document.get("metadata") or {}, Mapping):
+        raise GraphFormatError(f"Got the `metadata` {document['metadata']!r} of a graph. Expected a mapping.")

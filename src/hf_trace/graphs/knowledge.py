@@ -1,16 +1,15 @@
 """What is known before any data are seen: which event types may cause which, and which do."""
 
-import difflib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from hf_trace.errors import SettingsError, UnknownEventError, first_line, preview
+from hf_trace.checks import near, refuse_unknown
+from hf_trace.errors import SettingsError, UnknownEventError, preview
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.writing import Document, read_document
 
 ANY = "*"
 # Stands for every type that the knowledge does not name.
@@ -48,12 +47,8 @@ class BackgroundKnowledge:
     def __post_init__(self) -> None:
         _check_once("tiers", self.tiers)
         _check_once("groups", self.groups.values())
-        lost = [name for pair in self.neighbours for name in pair if name not in self.groups]
-        if lost:
-            raise SettingsError(
-                f"`neighbours` of the background knowledge names {_suggested(lost, self.groups)}, expected names of "
-                f"`groups`: {preview(self.groups)}."
-            )
+        named = (name for pair in self.neighbours for name in pair)
+        refuse_unknown(named, self.groups, what="group among `neighbours` of the background knowledge:")
         if (ANY, ANY) in self.required:
             raise SettingsError(
                 f"The background knowledge requires {ANY!r} -> {ANY!r}, expected a type on one side at least. Name it."
@@ -80,13 +75,10 @@ class BackgroundKnowledge:
         """
         if not isinstance(document, Mapping):
             raise SettingsError(
-                f"The background knowledge is of type {type(document).__name__}, expected a mapping with {_keys()}."
+                f"The background knowledge is of type {type(document).__name__}, expected a mapping with "
+                f"{', '.join(_KEYS)}."
             )
-        wrong = [key for key in document if key not in _KEYS]
-        if wrong:
-            raise SettingsError(
-                f"The background knowledge has the key {_suggested(wrong, _KEYS)}, expected some of: {_keys()}."
-            )
+        refuse_unknown(document, _KEYS, what="key of the background knowledge:")
         values: dict[str, Any] = {}
         for key in ("forbidden", "required", "neighbours"):
             values[key] = tuple(_pair(key, item) for item in _listed(key, document.get(key, ())))
@@ -107,19 +99,9 @@ class BackgroundKnowledge:
         Raises:
             SettingsError: If there is no such file or it cannot be read.
         """
-        file = Path(path)
-        if not file.is_file():
-            raise SettingsError(f"There is no file {str(path)!r} with background knowledge. Write it as JSON: {_SHAPE}")
-        try:
-            return cls.from_dict(json.loads(file.read_text(encoding="utf-8")))
-        except SettingsError:
-            raise
-        except ValueError as error:
-            raise SettingsError(
-                f"{str(path)!r} is not JSON ({first_line(error)}), expected background knowledge such as {_SHAPE}"
-            ) from error
+        return cls.from_dict(read_document(path, f"background knowledge such as {_SHAPE}", error=SettingsError))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """What ``from_dict`` reads.
 
         Example:
@@ -144,15 +126,15 @@ class BackgroundKnowledge:
         """Refuse names that are no event types.
 
         Raises:
-            UnknownEventError: If there are any; it says which types come closest.
+            UnknownEventError: If there are any; it says which type comes closest to the first.
         """
         known = set(event_types)
         wrong = [name for name in self.names if name not in known]
         if wrong:
             noun = "name" if len(wrong) == 1 else "names"
             raise UnknownEventError(
-                f"The background knowledge has {len(wrong)} {noun} that the model does not know: "
-                f"{_suggested(wrong, event_types)}. Expected some of its {len(known)} event types; correct them."
+                f"The background knowledge has {len(wrong)} {noun} that the model does not know: {preview(wrong)}. "
+                f"Expected some of its {len(known)} event types; correct them.{near(wrong[0], event_types)}"
             )
 
     def required_among(self, event_types: Sequence[str]) -> set[Pair]:
@@ -197,7 +179,7 @@ class BackgroundKnowledge:
 
 
 _KEYS = tuple(field.name for field in fields(BackgroundKnowledge))
-_SHAPE = '{"forbidden": [["ticket", "*"]], "required": [["disk full", "reboot"]]}.'
+_SHAPE = '{"forbidden": [["ticket", "*"]], "required": [["disk full", "reboot"]]}'
 
 
 def as_knowledge(value: Any) -> BackgroundKnowledge | None:
@@ -211,21 +193,6 @@ def as_knowledge(value: Any) -> BackgroundKnowledge | None:
     if isinstance(value, (str, PathLike)):
         return BackgroundKnowledge.load(value)
     return BackgroundKnowledge.from_dict(value)
-
-
-def _keys() -> str:
-    return ", ".join(_KEYS)
-
-
-def _suggested(wrong: Sequence[str], known: Iterable[str], limit: int = 3) -> str:
-    """The first few wrong names, each with the known one that comes closest."""
-    known = list(known)
-    shown = []
-    for name in wrong[:limit]:
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
-        shown.append(f"{name!r} (did you mean {near[0]!r}?)" if near else repr(name))
-    more = f" and {len(wrong) - limit} more" if len(wrong) > limit else ""
-    return ", ".join(shown) + more
 
 
 def _check_once(key: str, parts: Iterable[Sequence[str]]) -> None:
@@ -277,18 +244,12 @@ def with_required(graph: CausalGraph, knowledge: BackgroundKnowledge, measured: 
     """
     required = knowledge.required_among(graph.events)
     found = {(edge["cause"], edge["effect"]) for edge in graph.edges}
-    marked = [
+    marked = (
         {**edge, "required": True} if (edge["cause"], edge["effect"]) in required else edge for edge in graph.edges
-    ]
-    added = [
-        {
-            "cause": cause,
-            "effect": effect,
-            "cmi": measured.get((cause, effect), 0.0),
-            "lags": [],
-            "support": 0,
-            "required": True,
-        }
+    )
+    blank = {"lags": [], "support": 0, "required": True}
+    added = (
+        {"cause": cause, "effect": effect, "cmi": measured.get((cause, effect), 0.0), **blank}
         for cause, effect in required - found
-    ]
-    return replace(graph, edges=(*marked, *added))
+    )
+    return graph.with_edges([*marked, *added])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from hf_trace.errors import GraphFormatError, NonFiniteError, preview
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.writing import Document
 
 
 class EdgeAgreement(NamedTuple):
@@ -208,14 +209,14 @@ class GraphComparison:
     only_true: tuple[str, ...]
     baselines: dict[str, GraphScores]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Return everything as one mapping that JSON can hold; NaN becomes None."""
         own = {key: value for key, value in asdict(self).items() if key not in ("scores", "baselines")}
         lists = {key: list(own[key]) for key in ("only_predicted", "only_true")}
         rows = {name: _without_nan(scores) for name, scores in self.baselines.items()}
         return _without_nan(self.scores) | own | lists | {"baselines": rows}
 
-    def table_rows(self) -> list[dict[str, Any]]:
+    def table_rows(self) -> list[Document]:
         """Return one row for the graph, one per baseline and one for predicting every edge."""
         rows = [{"graph": name} | asdict(scores) for name, scores in self._named_scores().items()]
         # Which pairs a row is judged on is the same everywhere, so these two would repeat one number.
@@ -368,7 +369,7 @@ def _top_pairs(values: Float[np.ndarray, "cause effect"], count: int) -> Bool[np
     return top.reshape(values.shape)
 
 
-def _without_nan(scores: GraphScores) -> dict[str, Any]:
+def _without_nan(scores: GraphScores) -> Document:
     return {key: None if value != value else value for key, value in asdict(scores).items()}
 
 
