@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -10,6 +10,13 @@ from typing import Any, TypeVar
 from hf_trace.errors import HfTraceError, SettingsError, preview
 
 Given = TypeVar("Given")
+_SHOWN = 20
+
+
+def _some(known: Sequence[Any]) -> str:
+    """Names for a message, cut where there are many."""
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return ", ".join(map(str, known[:_SHOWN])) + more
 
 
 def near(name: Any, known: Iterable[Any], *, cutoff: float = 0.6) -> str:
@@ -42,7 +49,7 @@ def one_of(name: str, value: Given, known: Iterable[Any], *, error: type[HfTrace
     known = list(known)
     if value not in known:
         hint = near(value, known)
-        raise error(f"{name} is {value!r}, expected one of: {', '.join(map(str, known))}.{hint}")
+        raise error(f"{name} is {value!r}, expected one of: {_some(known)}.{hint}")
     return value
 
 
@@ -126,7 +133,7 @@ def refuse_unknown(
     known = list(known)
     if wrong := [name for name in given if name not in known]:
         hint = near(wrong[0], known)
-        raise error(f"Unknown {what} {preview(wrong)}, expected one of: {', '.join(map(str, known))}.{hint}")
+        raise error(f"Unknown {what} {preview(wrong)}, expected one of: {_some(known)}.{hint}")
 
 
 def updated(request: Given, **parameters: Any) -> Given:

@@ -194,15 +194,15 @@ def test_codes_with_digits_and_letters_are_names():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bins": 1}, "bins is 1, expected at least 2."),
-        ({"max_values": 0}, "max_values is 0, expected at least 1."),
+        ({"bins": 1}, "bins is 1, expected a whole number of at least 2."),
+        ({"max_values": 0}, "max_values is 0, expected a whole number of at least 1."),
         (
             {"kinds": {"lungs": "text"}},
-            "`kinds` names 'lungs', which is not a variable of the graph. Did you mean 'lung'?",
+            "Unknown variable in `kinds`: 'lungs', expected one of: smoke, lung. Did you mean 'lung'?",
         ),
         (
             {"kinds": {"lung": "number"}},
-            "`kinds` makes 'lung' 'number', expected one of: categorical, ordinal, numeric",
+            "`kinds` of 'lung' is 'number', expected one of: categorical, ordinal, numeric",
         ),
     ],
 )

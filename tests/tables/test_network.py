@@ -176,7 +176,7 @@ def test_samples(confounded):
     expected = confounded.distribution("z", given={"x": 1, "w": 1})["1"]
     assert (seen.z == "1").mean() == pytest.approx(expected, abs=0.03)
     assert len(confounded.sample(0)) == 0
-    with pytest.raises(SettingsError, match="rows is -1, expected at least 0"):
+    with pytest.raises(SettingsError, match="rows is -1, expected a whole number of at least 0"):
         confounded.sample(-1)
 
 
@@ -191,7 +191,10 @@ def test_log_probabilities(confounded):
     [
         ({}, "'x' has no probabilities, expected a table for every variable."),
         ({"x": np.array([1.0])}, "The probabilities of 'x' have the shape (1,), expected (2,): the values of 'x'."),
-        ({"x": np.array([0.5, 0.5]), "X": np.ones(1)}, "There are probabilities of 'X', which is not a variable. Did"),
+        (
+            {"x": np.array([0.5, 0.5]), "X": np.ones(1)},
+            "Unknown variable with probabilities: 'X', expected one of: x. Did",
+        ),
         ({"x": np.array([0.5, 0.6])}, "The probabilities of 'x' are [0.5, 0.6], expected none below 0 and a sum of 1."),
     ],
 )

@@ -80,7 +80,7 @@ def test_refused_graphs(variables, message):
         ({"parents": ("x",)}, "The variable 'x' is its own parent. Expected a graph without cycles."),
         ({"values": ("a", "a")}, "The variable 'x' lists a value twice, expected each once."),
         ({}, "The variable 'x' has no values. List them, or give a table to read them from."),
-        ({"kind": "text", "max_length": 0}, "The variable 'x' has max_length 0, expected at least 1."),
+        ({"kind": "text", "max_length": 0}, "max_length of 'x' is 0, expected a whole number of at least 1."),
         (
             {"kind": "numeric", "values": ("low", "high"), "edges": (1.0, 2.0)},
             "The variable 'x' has 2 bins, 2 inner edges and 0 means; expected 1 edges and 2 means.",
@@ -153,14 +153,20 @@ def test_round_trip(tmp_path, schema):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "Cannot read '.*dag.json': no such file"),
+        (None, "Cannot read '.*dag.json' .no such file"),
         ("{", "is not JSON"),
         ("[]", "The document has no list of variables"),
-        ('{"variables": [{"name": "x", "value": ["a"]}]}', "has the key 'value', .* Did you mean 'values'"),
-        ('{"variables": [{"name": "x", "values": "ab"}]}', "values of 'x' is 'ab', expected a list"),
-        ('{"variables": [{"name": 3}]}', "A variable is named 3"),
-        ('{"variables": [{"name": "x", "values": ["a"], "means": ["m"]}]}', "'x' cannot be read"),
-        ('{"variables": [{"name": "x", "values": ["a"], "max_length": "m"}]}', "'x' cannot be read"),
+        (
+            '{"variables": [{"name": "x", "value": ["a"]}]}',
+            "key of the variable 'x': 'value', .* Did you mean 'values'",
+        ),
+        ('{"variables": [{"name": "x", "values": 2}]}', "values of 'x' is 2, expected a list"),
+        ('{"variables": [{"name": 0.5}]}', "A variable is named 0.5"),
+        ('{"variables": [{"name": "x", "values": ["a"], "means": ["m"]}]}', "means of 'x' are 'm', expected numbers"),
+        (
+            '{"variables": [{"name": "x", "values": ["a"], "max_length": "m"}]}',
+            "max_length of 'x' is 'm', expected a whole number",
+        ),
     ],
 )
 def test_unreadable_documents(tmp_path, text, message):

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_trace.checks import near
 from hf_trace.errors import DagFormatError
-from hf_trace.tables.dag_source import DagSource, VariableHint, did_you_mean, read_text_file
+from hf_trace.tables.dag_source import DagSource, VariableHint, read_text_file
 from hf_trace.tables.network import Network
 
 _TOKEN = re.compile(
@@ -101,7 +102,7 @@ class BifDocument:
             if value not in self.values[parent]:
                 raise DagFormatError(
                     f"Line {block.line}: {parent!r} has no value {value!r}, which a row of {name!r} names."
-                    f"{did_you_mean(value, self.values[parent])}"
+                    f"{near(value, self.values[parent])}"
                 )
         return tuple(self.values[parent].index(value) for parent, value in zip(block.parents, values, strict=True))
 
@@ -190,8 +191,7 @@ class _Parser:
         for each in (name, *block.parents):
             if each not in self.values:
                 raise DagFormatError(
-                    f"Line {block.line}: probabilities name {each!r}, which is not a variable."
-                    f"{did_you_mean(each, self.values)}"
+                    f"Line {block.line}: probabilities name {each!r}, which is not a variable.{near(each, self.values)}"
                 )
 
     def _network(self) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_trace.checks import near
 from hf_trace.errors import TableError, preview
-from hf_trace.tables.dag_source import did_you_mean
 from hf_trace.tables.variables import MISSING, plain_text
 
 
@@ -55,7 +55,7 @@ def checked_frame(frame: pd.DataFrame, needed: Iterable[str]) -> pd.DataFrame:
     if absent:
         raise TableError(
             f"The table has no column {preview(absent)}, which the graph names; it has "
-            f"{preview(frame.columns, limit=6)}.{did_you_mean(absent[0], frame.columns)} Rename the column, or mark "
+            f"{preview(frame.columns, limit=6)}.{near(absent[0], frame.columns)} Rename the column, or mark "
             "the variable as latent."
         )
     return frame[wanted]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,14 @@ from xml.etree.ElementTree import ParseError
 import networkx as nx
 import numpy as np
 
+from hf_trace.checks import refuse_unknown
 from hf_trace.errors import DagFormatError, first_line, preview
-from hf_trace.logs.formats import data_suffix
+from hf_trace.logs.formats import data_suffix, likely_delimiter
 from hf_trace.tables.bif import parse_bif
-from hf_trace.tables.dag_source import (
-    HINTS,
-    DagSource,
-    VariableHint,
-    did_you_mean,
-    existing_file,
-    read_hint,
-    read_text_file,
-    variable_name,
-)
+from hf_trace.tables.dag_source import DagSource, VariableHint, existing_file, read_text_file
 from hf_trace.tables.network import Network
-from hf_trace.tables.schema import FORMAT, VERSION, DagSchema
+from hf_trace.tables.schema import FORMAT, VERSION, DagSchema, parents_in
+from hf_trace.tables.variables import PARTS, variable_name, variable_parts
 
 # Names of the two ends of an edge, in columns and in JSON, cause first.
 ENDS = (("source", "target"), ("cause", "effect"), ("from", "to"), ("parent", "child"))
@@ -67,11 +61,9 @@ def source_from_networkx(graph: Any) -> DagSource:
     if not graph.is_directed():
         raise DagFormatError("The graph is undirected, expected directed edges, cause → effect.")
     shown = _shown_names(graph)
-    hints = {
-        shown[node]: read_hint(shown[node], _without_empty(attributes)) for node, attributes in graph.nodes(data=True)
-    }
+    hints = _hints({shown[node]: _without_empty(attributes) for node, attributes in graph.nodes(data=True)})
     edges = tuple((shown[cause], shown[effect]) for cause, effect in graph.edges())
-    return DagSource(tuple(shown.values()), edges, _said(hints))
+    return DagSource(tuple(shown.values()), edges, hints)
 
 
 def _shown_names(graph: Any) -> dict[Any, str]:
@@ -83,7 +75,7 @@ def _shown_names(graph: Any) -> dict[Any, str]:
     return {node: variable_name(node) for node in graph.nodes}
 
 
-def _without_empty(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """Of ``values`` and other lists, an empty one says nothing."""
     return {
         key: value
@@ -117,16 +109,15 @@ def source_from_json(content: Any) -> DagSource:
     variables = _variables(content.get("variables"))
     nodes = _nodes(content.get("nodes", content.get("events")))
     own = [_edge(pair) for pair in _listed(content, "links" if "links" in content else "edges")]
-    edges = [(parent, name) for name, each in variables.items() for parent in _parents(name, each)] + own
+    edges = [(parent, name) for name, each in variables.items() for parent in parents_in(name, each)] + own
     names = dict.fromkeys([*variables, *nodes])
     if not names:
         names = dict.fromkeys(end for edge in own for end in edge)
     latent = [variable_name(each) for each in _listed(content, "latent")]
-    hints = {name: read_hint(name, each) for name, each in {**nodes, **variables}.items()}
     # A list of nodes may leave out the latent ones, which edges name.
     ends = {end for edge in edges for end in edge}
     names |= dict.fromkeys(name for name in latent if name in ends)
-    return DagSource(tuple(names), tuple(edges), _said(hints)).with_latent(latent)
+    return DagSource(tuple(names), tuple(edges), _hints({**nodes, **variables})).with_latent(latent)
 
 
 def _check_version(content: Mapping[str, Any]) -> None:
@@ -150,18 +141,9 @@ def _variables(listed: Any) -> dict[str, Mapping[str, Any]]:
     for name, each in pairs:
         if not isinstance(each, Mapping):
             raise DagFormatError(f"The variable {name!r} is {each!r}, {_EXPECTED}.")
-        _check_keys(name, each)
+        known = (*PARTS, "parents", "name", "id")
+        refuse_unknown(each, known, what=f"key of the variable {name!r}:", error=DagFormatError)
     return _by_name(pairs)
-
-
-def _check_keys(name: str, document: Mapping[str, Any]) -> None:
-    known = (*HINTS, "parents", "name", "id")
-    for key in document:
-        if key not in known:
-            raise DagFormatError(
-                f"The variable {name!r} has the key {key!r}, expected: {', '.join((*HINTS, 'parents'))}."
-                f"{did_you_mean(key, known)}"
-            )
 
 
 def _nodes(listed: Any) -> dict[str, Mapping[str, Any]]:
@@ -193,13 +175,6 @@ def _named(document: Any, keys: tuple[str, ...]) -> str:
     raise DagFormatError(f'A variable is {str(document)[:60]}, expected a mapping with "{keys[0]}".')
 
 
-def _parents(name: str, document: Mapping[str, Any]) -> list[str]:
-    parents = document.get("parents") or []
-    if not isinstance(parents, list | tuple):
-        raise DagFormatError(f"parents of {name!r} is {parents!r}, expected a list of names.")
-    return [variable_name(parent) for parent in parents]
-
-
 def _listed(content: Mapping[str, Any], key: str) -> list[Any]:
     listed = content.get(key)
     if listed is None:
@@ -220,7 +195,9 @@ def _edge(pair: Any) -> tuple[str, str]:
     raise DagFormatError(f"Got the edge {pair!r}, expected [cause, effect].")
 
 
-def _said(hints: Mapping[str, VariableHint]) -> dict[str, VariableHint]:
+def _hints(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, VariableHint]:
+    """What is said of the variables of which something is said."""
+    hints = {name: VariableHint(**variable_parts(name, each)) for name, each in documents.items()}
     return {name: hint for name, hint in hints.items() if hint != VariableHint()}
 
 
@@ -290,18 +267,6 @@ def _from_file(path: Path) -> DagSource:
         ) from None
 
 
-def _read_json(text: str) -> DagSource:
-    return source_from_json(json.loads(text))
-
-
-def _read_bif(text: str) -> DagSource:
-    return parse_bif(text).source
-
-
-def _read_graphml(text: str) -> DagSource:
-    return source_from_networkx(nx.parse_graphml(text))
-
-
 def _read_gml(text: str) -> DagSource:
     lines = text.splitlines()
     try:
@@ -312,20 +277,9 @@ def _read_gml(text: str) -> DagSource:
         return source_from_networkx(nx.parse_gml(lines, label="id"))
 
 
-def _read_csv(text: str) -> DagSource:
-    return _from_cells(list(csv.reader(io.StringIO(text), delimiter=_delimiter(text))))
-
-
-def _read_tsv(text: str) -> DagSource:
-    return _from_cells(list(csv.reader(io.StringIO(text), delimiter="\t")))
-
-
-def _delimiter(text: str) -> str:
-    header = next(line for line in text.splitlines() if line.strip())
-    return max((",", ";", "\t", "|"), key=header.count)
-
-
-def _from_cells(rows: list[list[str]]) -> DagSource:
+def _read_csv(text: str, delimiter: str | None = None) -> DagSource:
+    delimiter = delimiter or likely_delimiter(next(line for line in text.splitlines() if line.strip()))
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
     lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, 1) if any(row)]
     header = lines[0][1]
     cause, effect, has_header = _end_columns(header, [row for _, row in lines[1:]])
@@ -354,10 +308,10 @@ def _end_columns(header: list[str], body: list[list[str]]) -> tuple[int, int, bo
 
 
 _READERS: dict[str, Callable[[str], DagSource]] = {
-    ".json": _read_json,
+    ".json": lambda text: source_from_json(json.loads(text)),
     ".gml": _read_gml,
-    ".graphml": _read_graphml,
+    ".graphml": lambda text: source_from_networkx(nx.parse_graphml(text)),
     ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".bif": _read_bif,
+    ".tsv": partial(_read_csv, delimiter="\t"),
+    ".bif": lambda text: parse_bif(text).source,
 }

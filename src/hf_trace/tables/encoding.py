@@ -1,7 +1,6 @@
 """Tables of variables: read from files, as codes of a schema's values, with what is doubtful about them."""
 
 import csv
-import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -12,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_trace.errors import EmptyLogError, LogFormatError, TableError, preview
-from hf_trace.logs.formats import data_suffix, read_file
+from hf_trace.checks import near
+from hf_trace.errors import EmptyLogError, TableError, preview
+from hf_trace.logs.formats import data_suffix, explained, first_line_of, read_file
 from hf_trace.tables.cells import as_names, as_numbers, checked_frame, counted, is_given, items_of, refuse
-from hf_trace.tables.dag_source import did_you_mean, existing_file
+from hf_trace.tables.dag_source import existing_file
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import MISSING, Variable, plain_text
 
@@ -112,13 +112,12 @@ def read_table(path: str | PathLike[str], delimiter: str | None = None) -> pd.Da
         )
     path = existing_file(path, TableError)
     try:
-        frame = read_file(path, delimiter)
+        with explained(path, TableError):
+            frame = read_file(path, delimiter)
     except EmptyLogError:
         raise TableError(
             f"'{path.name}' has no rows, expected a header and one row per unit. Check the file."
         ) from None
-    except LogFormatError as error:
-        raise TableError(str(error)) from None
     if suffix in (".csv", ".tsv"):
         _refuse_repeats(path, list(frame.columns))
         frame = frame.astype(object).where(frame != "", None)
@@ -127,9 +126,7 @@ def read_table(path: str | PathLike[str], delimiter: str | None = None) -> pd.Da
 
 def _refuse_repeats(path: Path, columns: list[str]) -> None:
     """A name that stands twice in the header was numbered by pandas: look at the header itself."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
-        line = stream.readline()
+    line = first_line_of(path)
     for delimiter in (",", ";", "\t", "|"):
         header = next(csv.reader([line], delimiter=delimiter), [])
         if len(header) == len(columns):
@@ -238,7 +235,7 @@ def _raise_unseen(variable: Variable, unseen: NDArray[np.bool_], first: str) -> 
     what = "items" if variable.kind == "sequence" else "values"
     raise TableError(
         f"{variable.name!r} has {counted(unseen)} not among its {what}: {first!r} first in row {_first(unseen)}, "
-        f"expected one of {preview(variable.values, limit=6)}.{did_you_mean(first, variable.values)} Correct the "
+        f"expected one of {preview(variable.values, limit=6)}.{near(first, variable.values)} Correct the "
         f"table, or add it to the {what}."
     )
 
@@ -251,9 +248,7 @@ def _weights(frame: pd.DataFrame, name: str | None) -> NDArray[np.float64]:
     if name is None:
         return np.ones(len(frame))
     if name not in frame.columns:
-        raise TableError(
-            f"`weight_column` is {name!r}, which is no column of the table.{did_you_mean(name, frame.columns)}"
-        )
+        raise TableError(f"`weight_column` is {name!r}, which is no column of the table.{near(name, frame.columns)}")
     weights = as_numbers(checked_frame(frame, [name])[name])
     wrong = ~(np.isfinite(weights) & (weights > 0))
     if wrong.any():

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_trace.errors import DagFormatError, SettingsError, TableError, preview
+from hf_trace.checks import one_of, refuse_unknown, whole
+from hf_trace.errors import DagFormatError, TableError, preview
 from hf_trace.tables.cells import (
     NamedCells,
     as_names,
@@ -24,7 +25,7 @@ from hf_trace.tables.cells import (
     refuse,
 )
 from hf_trace.tables.dag_files import read_dag
-from hf_trace.tables.dag_source import DagSource, VariableHint, did_you_mean
+from hf_trace.tables.dag_source import VariableHint
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import MISSING, Kind, Variable, plain_text
 
@@ -143,7 +144,11 @@ def infer_schema(
         (('no', 'yes'), ('< 2', '≥ 2'), (1.5, 2.875))
     """
     dag = read_dag(source).with_latent(latent)
-    _check_settings(dag, kinds or {}, bins, max_values)
+    whole("bins", bins, least=2)
+    whole("max_values", max_values)
+    refuse_unknown(kinds or {}, dag.names, what="variable in `kinds`:")
+    for name, kind in (kinds or {}).items():
+        one_of(f"`kinds` of {name!r}", kind, get_args(Kind))
     observed = [name for name in dag.names if name not in dag.latent]
     table = checked_frame(frame, observed)
     variables = []
@@ -155,22 +160,6 @@ def infer_schema(
             column = _Column(table[name], hint, hint.bins or bins, max_values)
             variables.append(column.variable(dag.parents(name)))
     return DagSchema(tuple(variables))
-
-
-def _check_settings(dag: DagSource, kinds: Mapping[str, Any], bins: int, max_values: int) -> None:
-    for name, least, value in (("bins", 2, bins), ("max_values", 1, max_values)):
-        if value < least:
-            raise SettingsError(f"{name} is {value}, expected at least {least}.")
-    for name, kind in kinds.items():
-        if name not in dag.names:
-            raise SettingsError(
-                f"`kinds` names {name!r}, which is not a variable of the graph.{did_you_mean(name, dag.names)}"
-            )
-        if kind not in get_args(Kind):
-            raise SettingsError(
-                f"`kinds` makes {name!r} {kind!r}, expected one of: {', '.join(get_args(Kind))}."
-                f"{did_you_mean(kind, get_args(Kind))}"
-            )
 
 
 def _with_kind(hint: VariableHint, kind: str | None) -> VariableHint:

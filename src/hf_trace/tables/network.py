@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_trace.errors import DagFormatError, QueryError, SettingsError, preview
-from hf_trace.tables.dag_source import did_you_mean
+from hf_trace.checks import refuse_unknown, whole
+from hf_trace.errors import DagFormatError, QueryError, preview
+from hf_trace.options import SEED
 from hf_trace.tables.schema import DagSchema
 
 MAX_ENTRIES = 2**26
@@ -143,12 +144,7 @@ class Network:
     tables: Mapping[str, NDArray[np.float64]]
 
     def __post_init__(self) -> None:
-        for name in self.tables:
-            if name not in self.schema.by_name:
-                raise DagFormatError(
-                    f"There are probabilities of {name!r}, which is not a variable."
-                    f"{did_you_mean(name, self.schema.by_name)}"
-                )
+        refuse_unknown(self.tables, self.schema.by_name, what="variable with probabilities:", error=DagFormatError)
         tables = {each.name: self._checked(each.name) for each in self.schema.variables}
         object.__setattr__(self, "tables", tables)
 
@@ -189,7 +185,7 @@ class Network:
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(self.tables[self.schema[variable].name]))
 
-    def sample(self, rows: int, seed: int = 0) -> pd.DataFrame:
+    def sample(self, rows: int, seed: int = SEED.default) -> pd.DataFrame:
         """Draw rows of the observed variables, as names of values.
 
         Raises:
@@ -201,12 +197,10 @@ class Network:
             >>> Network(coin, {"coin": np.array([0.0, 1.0])}).sample(2)["coin"].tolist()
             ['tails', 'tails']
         """
-        if rows < 0:
-            raise SettingsError(f"rows is {rows}, expected at least 0.")
+        whole("rows", rows, least=0)
         generator = np.random.default_rng(seed)
         codes: dict[str, NDArray[np.int64]] = {}
-        position = {each.name: index for index, each in enumerate(self.schema.variables)}
-        for name in nx.lexicographical_topological_sort(self.schema.graph, key=position.__getitem__):
+        for name in self.schema.full_order:
             parents = tuple(codes[each] for each in self.schema[name].parents)
             codes[name] = _draws(self.tables[name][parents], generator.random(rows))
         return pd.DataFrame(

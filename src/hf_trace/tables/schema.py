@@ -1,13 +1,10 @@
 """``DagSchema``: the variables of a known graph, how they cause each other, and orders to write them in."""
 
-import difflib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -15,12 +12,13 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import NDArray
 
-from hf_trace.errors import DagFormatError, QueryError, first_line
-from hf_trace.logs.writing import atomic_path
-from hf_trace.tables.variables import Variable, plain_text
+from hf_trace.checks import near, refuse_unknown
+from hf_trace.errors import DagFormatError, QueryError
+from hf_trace.logs.writing import Document, atomic_path, read_document
+from hf_trace.tables.variables import Variable, variable_name, variable_parts
 
 FORMAT, VERSION = "hf_trace.dag", 1
-_STORED = ("kind", "parents", "values", "edges", "means", "max_length", "latent")
+_DEFAULTS = {field.name: field.default for field in fields(Variable) if field.init}
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class DagSchema:
             for parent in variable.parents:
                 if parent not in seen:
                     raise DagFormatError(
-                        f"{variable.name!r} has the parent {parent!r}, which is not a variable.{_near(parent, seen)}"
+                        f"{variable.name!r} has the parent {parent!r}, which is not a variable.{near(parent, seen)}"
                     )
         check_acyclic(self.graph)
 
@@ -82,9 +80,13 @@ class DagSchema:
     @cached_property
     def topological_order(self) -> tuple[str, ...]:
         """Observed names, causes before effects; among equals as the user listed them."""
+        return tuple(name for name in self.full_order if name not in self.latent)
+
+    @cached_property
+    def full_order(self) -> tuple[str, ...]:
+        """The same with latent names."""
         position = {variable.name: index for index, variable in enumerate(self.variables)}
-        order = nx.lexicographical_topological_sort(self.graph, key=position.__getitem__)
-        return tuple(name for name in order if name not in self.latent)
+        return tuple(nx.lexicographical_topological_sort(self.graph, key=position.__getitem__))
 
     @cached_property
     def observed_graph(self) -> "nx.DiGraph[str]":
@@ -115,7 +117,7 @@ class DagSchema:
         if name not in self.by_name:
             raise QueryError(
                 f"There is no variable {name!r}, expected one of the {len(self.variables)} of the graph."
-                f"{_near(name, self.by_name)}"
+                f"{near(name, self.by_name)}"
             )
         return self.by_name[name]
 
@@ -154,19 +156,13 @@ class DagSchema:
             graph.nodes[each.name].update(kind=each.kind, values=list(each.values), latent=each.latent)
         return graph
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """A document that JSON can hold; ``from_dict`` reads it back."""
-        empty = Variable("x", latent=True)
-        variables = []
+        variables: list[Document] = []
         for each in self.variables:
-            document: dict[str, Any] = {"name": each.name}
-            for name in _STORED:
-                value = getattr(each, name)
-                if name == "kind" or value != (False if name == "latent" else getattr(empty, name)):
-                    document[name] = list(value) if isinstance(value, tuple) else value
-            if "means" in document:
-                document["means"] = [None if mean != mean else mean for mean in document["means"]]
-            variables.append(document)
+            values = {name: getattr(each, name) for name in _DEFAULTS}
+            said = {name: value for name, value in values.items() if name == "kind" or value != _DEFAULTS[name]}
+            variables.append({name: _plain(value) for name, value in said.items()})
         return {"format": FORMAT, "version": VERSION, "variables": variables}
 
     @classmethod
@@ -176,22 +172,13 @@ class DagSchema:
         Raises:
             DagFormatError: If something is missing or misnamed.
         """
-        listed = document.get("variables")
-        if not isinstance(listed, list) or not all(isinstance(each, Mapping) for each in listed):
+        variables = document.get("variables")
+        if not isinstance(variables, list) or not all(isinstance(each, Mapping) for each in variables):
             raise DagFormatError(
                 'The document has no list of variables. Expected {"variables": [{"name": …, "values": […], '
                 '"parents": […]}, …]}.'
             )
-        known = {field.name for field in fields(Variable) if field.init}
-        variables = []
-        for each in listed:
-            if wrong := [key for key in each if key not in known]:
-                raise DagFormatError(
-                    f"A variable has the key {wrong[0]!r}, expected: {', '.join(sorted(known))}."
-                    f"{_near(wrong[0], known)}"
-                )
-            variables.append(_variable(each))
-        return cls(tuple(variables))
+        return cls(tuple(map(_variable, variables)))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a JSON file."""
@@ -205,13 +192,7 @@ class DagSchema:
         Raises:
             DagFormatError: If the file is missing or holds no schema.
         """
-        try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DagFormatError(f"Cannot read '{path}': {reason}. Give a file that `save` wrote.") from error
-        except ValueError as error:
-            raise DagFormatError(f"'{path}' is not JSON ({first_line(error)}), expected a schema.") from error
+        document = read_document(path, "a schema that `save` wrote", error=DagFormatError)
         return cls.from_dict(document if isinstance(document, dict) else {})
 
     def with_parents(self, parents: Mapping[str, Iterable[str]]) -> "DagSchema":
@@ -219,6 +200,11 @@ class DagSchema:
         return self.replace_variables(
             {name: replace(self[name], parents=tuple(listed)) for name, listed in parents.items()}
         )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, NaN as None."""
+    return [None if item != item else item for item in value] if isinstance(value, tuple) else value
 
 
 def check_acyclic(graph: "nx.DiGraph[str]") -> None:
@@ -236,29 +222,21 @@ def check_acyclic(graph: "nx.DiGraph[str]") -> None:
 
 
 def _variable(document: Mapping[str, Any]) -> Variable:
-    if not isinstance(document.get("name"), str):
-        raise DagFormatError(f"A variable is named {document.get('name')!r}, expected a text.")
-    parts = dict(document)
-    for name in ("parents", "values", "edges", "means"):
-        value = parts.get(name, ())
-        if isinstance(value, str) or not isinstance(value, (list, tuple)):
-            raise DagFormatError(f"{name} of {parts['name']!r} is {value!r}, expected a list.")
-        parts[name] = tuple(value)
-    try:
-        parts["values"] = tuple(plain_text(value) for value in parts["values"])
-        parts["edges"] = tuple(float(edge) for edge in parts["edges"])
-        parts["means"] = tuple(math.nan if mean is None else float(mean) for mean in parts["means"])
-        return Variable(**parts)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, DagFormatError):
-            raise
-        raise DagFormatError(f"The variable {parts['name']!r} cannot be read: {first_line(error)}.") from error
+    name = variable_name(document.get("name"))
+    refuse_unknown(document, _DEFAULTS, what=f"key of the variable {name!r}:", error=DagFormatError)
+    return Variable(name, parents=parents_in(name, document), **variable_parts(name, document))
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    lowered = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(str(name).lower(), list(lowered), n=1)
-    return f" Did you mean {lowered[near[0]]!r}?" if near else ""
+def parents_in(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parents that a document lists of a variable; none where it says nothing.
+
+    Raises:
+        DagFormatError: If they are no list of names.
+    """
+    parents = document.get("parents") or []
+    if not isinstance(parents, list | tuple):
+        raise DagFormatError(f"parents of {name!r} is {parents!r}, expected a list of names.")
+    return tuple(map(variable_name, parents))
 
 
 def random_order(schema: DagSchema, rng: np.random.Generator) -> tuple[str, ...]:

@@ -1,16 +1,19 @@
 """One variable of a known graph: its values, how they are numbered, and the tokens it is written with."""
 
-import difflib
+import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_trace.errors import DagFormatError, QueryError
+from hf_trace.checks import near, one_of, whole
+from hf_trace.errors import DagFormatError, QueryError, preview
 
 Kind = Literal["categorical", "ordinal", "numeric", "text", "sequence"]
 MISSING = "<missing>"
@@ -65,10 +68,8 @@ class Variable:
 
     def _check(self) -> None:
         where = f"The variable {self.name!r}"
-        if not self.name or not isinstance(self.name, str):
-            raise DagFormatError(f"A variable is named {self.name!r}, expected a text that is not empty.")
-        if self.kind not in get_args(Kind):
-            raise DagFormatError(f"{where} is of kind {self.kind!r}, expected one of: {', '.join(get_args(Kind))}.")
+        variable_name(self.name)
+        _kind(f"kind of {self.name!r}", self.kind)
         if len(set(self.parents)) != len(self.parents):
             raise DagFormatError(f"{where} lists a parent twice, expected each once.")
         if self.name in self.parents:
@@ -81,8 +82,8 @@ class Variable:
     def _check_values(self, where: str) -> None:
         if self.kind != "text" and not self.values:
             raise DagFormatError(f"{where} has no values. List them, or give a table to read them from.")
-        if self.max_length is not None and self.max_length < 1:
-            raise DagFormatError(f"{where} has max_length {self.max_length}, expected at least 1.")
+        if self.max_length is not None:
+            _count(f"max_length of {self.name!r}", self.max_length)
         if self.kind != "numeric":
             return
         bins = len(self.values) - self.has_missing
@@ -125,7 +126,7 @@ class Variable:
         """
         code = self.find(value)
         if code is None:
-            raise QueryError(self._unknown(plain_text(value)))
+            raise self.unknown(plain_text(value))
         return code
 
     def find(self, value: Any) -> int | None:
@@ -151,12 +152,14 @@ class Variable:
         same = np.flatnonzero(self.numbers == number)
         return int(same[0]) if len(same) == 1 else None
 
-    def _unknown(self, text: str) -> str:
-        near = difflib.get_close_matches(text, self.values, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        shown = ", ".join(map(repr, self.values[:8])) + (", …" if len(self.values) > 8 else "")
-        expected = f"a number or one of {shown}" if self.kind == "numeric" else f"one of {shown}"
-        return f"{self.name!r} has no value {text!r}, expected {expected}.{hint}"
+    def unknown(self, text: str) -> QueryError:
+        """The error that says that a text is not one of the values, or items, and which is nearest."""
+        what = "item" if self.kind == "sequence" else "value"
+        expected = "a number or one of" if self.kind == "numeric" else "one of"
+        shown = preview(self.values, limit=8)
+        return QueryError(
+            f"{self.name!r} has no {what} {text!r}, expected {expected} {shown}.{near(text, self.values)}"
+        )
 
 
 def plain_text(value: Any) -> str:
@@ -169,6 +172,101 @@ def plain_text(value: Any) -> str:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)
+
+
+def variable_name(value: Any) -> str:
+    """The name of a variable: a text, or a whole number as a text.
+
+    Raises:
+        DagFormatError: If it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | Integral) or value == "":
+        raise DagFormatError(f"A variable is named {value!r}, expected a text that is not empty.")
+    return str(value)
+
+
+def variable_parts(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what a document says of one variable; keys of other things are passed over.
+
+    Args:
+        name: Of the variable, for messages.
+        document: Any of ``PARTS``; None stands for nothing.
+
+    Raises:
+        DagFormatError: If a part is not what it should be.
+
+    Example:
+        >>> variable_parts("age", {"kind": "numeric", "bins": 4, "colour": "red"})
+        {'kind': 'numeric', 'bins': 4}
+    """
+    return {key: _READERS[key](f"{key} of {name!r}", document[key]) for key in PARTS if document.get(key) is not None}
+
+
+def listed(what: str, value: Any, expected: str = "a list such as [1, 2]") -> list[Any]:
+    """A list; file formats without lists write one as JSON or with commas.
+
+    Raises:
+        DagFormatError: If it is none.
+
+    Example:
+        >>> listed("values", "[1, 2]"), listed("values", "a, b")
+        ([1, 2], ['a', 'b'])
+    """
+    found = value
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            found = json.loads(value)
+        except ValueError:
+            found = None
+    elif isinstance(value, str):
+        found = [each.strip() for each in value.split(",") if each.strip()]
+    if not isinstance(found, list | tuple | np.ndarray):
+        raise DagFormatError(f"{what} is {value!r}, expected {expected}.")
+    return list(found)
+
+
+def _kind(what: str, value: Any) -> Any:
+    return one_of(what, value, get_args(Kind), error=DagFormatError)
+
+
+def _texts(what: str, value: Any) -> tuple[str, ...]:
+    for each in (found := listed(what, value)):
+        if each is None or isinstance(each, list | dict):
+            raise DagFormatError(f"{what} hold {each!r}, expected texts or numbers.")
+    return tuple(map(plain_text, found))
+
+
+def _numbers(what: str, value: Any) -> tuple[float, ...]:
+    found = listed(what, value)
+    try:
+        return tuple(math.nan if each is None else float(each) for each in found)
+    except (TypeError, ValueError):
+        raise DagFormatError(f"{what} are {preview(found)}, expected numbers.") from None
+
+
+def _count(what: str, value: Any) -> int:
+    # GraphML and others write whole numbers as floats.
+    return whole(what, int(value) if isinstance(value, float) and value.is_integer() else value, error=DagFormatError)
+
+
+def _truth(what: str, value: Any) -> bool:
+    text = plain_text(value).strip().lower()
+    if text not in (*_YES, *_NO):
+        raise DagFormatError(f"{what} is {value!r}, expected true or false.")
+    return text in _YES
+
+
+_YES, _NO = ("true", "yes", "1"), ("false", "no", "0", "")
+_READERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "kind": _kind,
+    "values": _texts,
+    "edges": _numbers,
+    "means": _numbers,
+    "bins": _count,
+    "max_length": _count,
+    "latent": _truth,
+}
+PARTS = tuple(_READERS)
 
 
 @dataclass(frozen=True)
