@@ -158,6 +158,29 @@ def test_folders_that_are_no_run(tmp_path, refused, run):
     assert "holds no model.safetensors" in refused("push", run, "org/x")
 
 
+def test_options_that_do_not_belong_are_refused(world, run, hub, refused):
+    reason = "is not for a simulated world, which is published as it is, with its own truth. Leave it out."
+    assert refused("push", world, "org/x", "--graph", "g.json") == f"`--graph` {reason}"
+    assert refused("push", world, "org/x", "--data", "Ours") == f"`--data` {reason}"
+    assert refused("push", run, "org/x", "--context-column", "site") == (
+        "`--context-column` is for event logs. Add `--dataset` to publish one, or leave it out."
+    )
+    assert hub.requests == []
+
+
+def test_the_earlier_spelling_of_license_is_taken(run, timed_log, discover, hub):
+    from hf_trace import push_log
+    from hf_trace.publishing.model_card import model_card
+
+    assert model_card(run, licence="mit") == model_card(run, license="mit")
+    push_log(timed_log, "org/log", licence="mit")
+    discover.push_to_hub("org/run", licence="mit")
+    for name, kind in (("org/log", "dataset"), ("org/run", "model")):
+        assert "license: mit" in hub.files(name, kind)["README.md"].decode()
+    with pytest.raises(TypeError, match="multiple values"):
+        model_card(run, license="mit", licence="mit")
+
+
 @pytest.mark.slow  # 8 s
 def test_a_new_process_loads_it_by_name(run, hub, hf_trace, discover, records, tmp_path):
     hf_trace("push", run, "org/alarms", "--private")
@@ -177,7 +200,7 @@ print(json.dumps({{"edges": out["edges"], "quality": [pipe.quality, old.quality]
     found = outcome(code, hub, tmp_path / "home")
     assert found["edges"] == discover(records[0], max_lag=3, seed=0)["edges"]
     assert found["quality"] == [{}, discover.quality]
-    assert found["kind"] == "EventEffectPipeline"
+    assert found["kind"] == "CausalEffectPipeline"
 
 
 @pytest.mark.slow  # 7 s

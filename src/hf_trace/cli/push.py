@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hf_trace.cli.console import print_json, print_table, say
-from hf_trace.cli.inputs import quieten_host, read_events
-from hf_trace.cli.options import Case, Contexts, Event, Json, Query, Time, TimeUnit
+from hf_trace.cli.inputs import LogSource, quiet_transformers
+from hf_trace.cli.options import Case, Contexts, Event, Json, Query, Time, TimeUnit, refuse_given
 
 if TYPE_CHECKING:
     from hf_trace.publishing.publication import Publication
 
 _TRUTH = "truth.json"
+_OF_LOGS = ("case_column", "event_column", "time_column", "context_column", "query", "time_unit")
 
 
 def push(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, simulated world, or with --dataset a log.")],
     repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="ORG/NAME on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Only its owners see a new repository.")] = False,
@@ -27,8 +29,8 @@ def push(
     graph: Annotated[
         Path | None, typer.Option("--graph", help="Graph to publish with it: discovered, or of a log the known one.")
     ] = None,
-    licence: Annotated[
-        str | None, typer.Option("--license", help="Licence for the card, as the Hub spells it (mit, apache-2.0).")
+    license: Annotated[
+        str | None, typer.Option("--license", help="License for the card, as the Hub spells it (mit, apache-2.0).")
     ] = None,
     data: Annotated[str | None, typer.Option("--data", help="For the card: where the data are from.")] = None,
     case_column: Case = None,
@@ -40,21 +42,25 @@ def push(
     json_output: Json = False,
 ) -> None:
     """Publish a run on the Hub as a model, or a simulated world or event log as a data set, with its card."""
-    quieten_host()
-    from hf_trace.publishing.data_sets import is_world, log_publication, world_publication
+    quiet_transformers()
+    from hf_trace.publishing.data_sets import log_publication, world_publication
     from hf_trace.publishing.publication import run_publication
     from hf_trace.publishing.upload import check_repo_id, publish
+    from hf_trace.runs.folders import run_kind
 
     check_repo_id(repo_id)
-    if is_world(run):
-        publication = world_publication(run, repo_id, licence=licence)
+    if run_kind(run) == "world":
+        reason = "is not for a simulated world, which is published as it is, with its own truth. Leave it out."
+        refuse_given(context, (*_OF_LOGS, "graph", "data"), reason)
+        publication = world_publication(run, repo_id, license=license)
     elif dataset:
         columns = (case_column, event_column, time_column, query, time_unit)
-        log = read_events(run, *columns, contexts=context_column or ())
+        log = LogSource(run, *columns, contexts=context_column or ()).read()
         truth = graph or (Path(run) / _TRUTH if (Path(run) / _TRUTH).exists() else None)
-        publication = log_publication(log, repo_id, truth=truth, licence=licence, data=data)
+        publication = log_publication(log, repo_id, truth=truth, license=license, data=data)
     else:
-        publication = run_publication(run, repo_id, graph=graph, licence=licence, data=data)
+        refuse_given(context, _OF_LOGS, "is for event logs. Add `--dataset` to publish one, or leave it out.")
+        publication = run_publication(run, repo_id, graph=graph, license=license, data=data)
     if not json_output:
         _say_what(publication, private=private)
     if dry_run and not json_output:

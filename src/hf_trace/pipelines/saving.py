@@ -1,4 +1,4 @@
-"""``save_pretrained`` and ``push_to_hub`` of the pipelines: the whole run, not the model alone."""
+"""``save_pretrained`` and ``push_to_hub`` of the pipelines: the whole run, not only the model."""
 
 import shutil
 import tempfile
@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from transformers import Pipeline
 
-from hf_trace.publishing.model_card import DAG_FILE, GRAPH_FILE
+from hf_trace.publishing.model_card import GRAPH_FILE, also_licence
 from hf_trace.publishing.publication import run_publication
 from hf_trace.publishing.upload import publish
 from hf_trace.runs.folders import (
     CUSTOM_PIPELINES,
+    DAG_FILE,
     METRICS_FILE,
     TRAINING_FILE,
     RunTokenizer,
@@ -33,7 +34,7 @@ class Publishable:
         raise NotImplementedError
 
     def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
-        """Write a run folder: model, tokenizer, how it was trained, what was measured, further models.
+        """Write a run folder: model, tokenizer, how it was trained, what was measured, the further models.
 
         Nothing in it asks for ``trust_remote_code``.
 
@@ -56,6 +57,7 @@ class Publishable:
         if (Path(run) / MEMBERS).is_dir():
             shutil.copytree(Path(run) / MEMBERS, folder / MEMBERS, dirs_exist_ok=True)
 
+    @also_licence
     def push_to_hub(
         self,
         repo_id: str,
@@ -64,7 +66,7 @@ class Publishable:
         token: str | None = None,
         commit_message: str | None = None,
         revision: str | None = None,
-        licence: str | None = None,
+        license: str | None = None,
         data: str | None = None,
     ) -> str:
         """Publish the run with a card; a repository of yours that exists is updated.
@@ -75,7 +77,7 @@ class Publishable:
             token: Of the Hub; by default that of ``hf auth login`` or ``HF_TOKEN``.
             commit_message: Of the commit.
             revision: Branch to commit to; by default ``main``.
-            licence: Of the model and what it learned from, as the Hub spells it.
+            license: Of the model and what it learned from, as the Hub spells it.
             data: What it was trained on, in words, for the card.
 
         Returns:
@@ -86,7 +88,7 @@ class Publishable:
         """
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            publication = run_publication(folder, repo_id, licence=licence, data=data)
+            publication = run_publication(folder, repo_id, license=license, data=data)
             return publish(
                 publication, private=private, update=True, token=token, message=commit_message, revision=revision
             )

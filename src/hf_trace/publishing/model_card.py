@@ -4,22 +4,24 @@ Every figure comes from the files of the run; what these do not say, the card do
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.writing import Document
 from hf_trace.report.page_texts import assumptions
 from hf_trace.runs.adapters import AdapterConfig
-from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, read_json
+from hf_trace.runs.folders import DAG_FILE, METRICS_FILE, TRAINING_FILE, read_json, run_kind
 from hf_trace.tokenizers.event_tokenizer import TOKENIZER_FILE, EventTokenizer
 
-CARD_FILE, DAG_FILE, GRAPH_FILE = "README.md", "dag.json", "graph.json"
-_EVENTS_TASK, _TABLE_TASK = "causal-discovery", "causal-effect"
+CARD_FILE, GRAPH_FILE = "README.md", "graph.json"
+NO_LICENSE = "Not stated by the author: ask before you use it."
 _SHOWN_EDGES = 10
 _TABLE_MUST_HOLD = (
     ("The graph is right", "Answers follow from the arrows that were given; an absent arrow is a strong claim."),
@@ -28,9 +30,26 @@ _TABLE_MUST_HOLD = (
         "Where these matter, questions are refused; where another one does, answers are wrong.",
     ),
     ("The data show it", "What hardly occurs in the rows cannot be answered; every answer says how much backs it."),
-    ("The model predicts well", "Compare its loss with that of the shares alone, above, variable by variable."),
+    ("The model predicts well", "Compare its loss with that of the marginal frequencies, above, for each variable."),
 )
-_READ_ALOUD = {"log": "the next event of a sequence", "table": "the variables of a table", "model": "the next token"}
+_PREDICTS = {"log": "the next event of a sequence", "table": "the variables of a table"}
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def also_licence(function: Function) -> Function:
+    """Take ``licence=``, the earlier spelling, for ``license=``.
+
+    Example:
+        >>> also_licence(lambda *, license: license)(licence="mit")
+        'mit'
+    """
+
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        renamed = {"license": kwargs.pop("licence")} if "licence" in kwargs else {}
+        return function(*args, **renamed, **kwargs)
+
+    return cast(Function, called)
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,7 @@ class RunFiles:
     """What a run folder says of itself.
 
     Attributes:
+        kind: ``"log"``, ``"table"``, or ``"model"`` where nothing says what it was trained on.
         config: ``config.json``.
         training: ``training.json``; empty where the folder is not from training.
         metrics: ``metrics.json``.
@@ -47,41 +67,36 @@ class RunFiles:
         graph: A discovered graph, where there is one.
     """
 
-    config: Mapping[str, Any]
-    training: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    dag: Mapping[str, Any]
-    tokenizer: Mapping[str, Any]
+    kind: str
+    config: Document
+    training: Document
+    metrics: Document
+    dag: Document
+    tokenizer: Document
     events: tuple[str, ...]
     graph: CausalGraph | None = None
 
     @classmethod
     def of(cls, folder: str | PathLike[str], graph: CausalGraph | None = None) -> "RunFiles":
         """Read a folder."""
-        names = ("config.json", TRAINING_FILE, METRICS_FILE, DAG_FILE, "tokenizer_config.json")
-        documents = [read_json(folder, name) for name in names]
-        has_events = not documents[3] and (Path(folder) / TOKENIZER_FILE).exists()
+        kind, names = run_kind(folder), ("config.json", TRAINING_FILE, METRICS_FILE, DAG_FILE, "tokenizer_config.json")
+        has_events = kind != "table" and (Path(folder) / TOKENIZER_FILE).exists()
         events = EventTokenizer.from_pretrained(folder).event_types if has_events else ()
-        config, training, metrics, dag, tokenizer = documents
-        return cls(config, training, metrics, dag, tokenizer, events, graph)
-
-    @property
-    def kind(self) -> str:
-        """``"log"``, ``"table"``, or ``"model"`` where nothing says what it was trained on."""
-        return "table" if self.dag else "log" if "window_length" in self.training else "model"
+        config, training, metrics, dag, tokenizer = (read_json(folder, name) for name in names)
+        return cls(kind, config, training, metrics, dag, tokenizer, events, graph)
 
     @property
     def task(self) -> str:
         """The task of its pipeline."""
-        return _TABLE_TASK if self.kind == "table" else _EVENTS_TASK
+        return "causal-effect" if self.kind == "table" else "causal-discovery"
 
     @property
     def is_adapter(self) -> bool:
-        """Whether it holds adapters alone."""
+        """Whether it holds adapters only."""
         return self.config.get("model_type") == AdapterConfig.model_type
 
     @property
-    def is_known_to_the_host(self) -> bool:
+    def loads_without_us(self) -> bool:
         """Whether Transformers loads the model without this package."""
         return not str(self.config.get("model_type", "")).startswith("hf_trace")
 
@@ -102,7 +117,7 @@ def is_folder(name: str) -> bool:
     return Path(name).is_absolute() or name.startswith(".") or Path(name).exists()
 
 
-def public_recipe(training: Mapping[str, Any]) -> dict[str, Any]:
+def public_recipe(training: Document) -> Document:
     """How a run was trained, with the name of a folder in place of its path.
 
     Example:
@@ -113,12 +128,13 @@ def public_recipe(training: Mapping[str, Any]) -> dict[str, Any]:
     return {**training, "model": Path(model).name} if model and is_folder(model) else dict(training)
 
 
+@also_licence
 def model_card(
     folder: str | PathLike[str],
     *,
     repo_id: str | None = None,
     data: str | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     graph: CausalGraph | None = None,
     remote: str | None = None,
 ) -> str:
@@ -128,7 +144,7 @@ def model_card(
         folder: The run folder.
         repo_id: Where it is published; by default code names the folder.
         data: What it was trained on, in words.
-        licence: Of the model and what it learned from, as the Hub spells it.
+        license: Of the model and what it learned from, as the Hub spells it.
         graph: A graph that was discovered with it.
         remote: Task of the shim beside it, for those who do not import the package.
     """
@@ -138,7 +154,7 @@ def model_card(
     header = ModelCardData(
         library_name="transformers",
         pipeline_tag="other",
-        license=licence,
+        license=license,
         tags=[run.task, "event-sequences" if run.kind == "log" else "causal-inference", "hf_trace"],
         model_name=title,
         base_model=run.base,
@@ -147,12 +163,12 @@ def model_card(
     parts = [
         f"# {title}\n\n{_intro(run)}",
         f"## How to use\n\n{_use(run, name, remote)}",
-        _section("Measured on data it was not trained on", _measured(run)),
+        _section("Measured on held-out data", _measured(run)),
         _section("Discovered graph", _graph(run)),
         f"## Data\n\n{data or 'Not described by the author.'} {_sizes(run)}".rstrip(),
         _section("How it was trained", _training(run)),
         f"## What must hold\n\n{_must_hold(run)}",
-        f"## Licence\n\n{licence or 'Not stated by the author: ask before you use it.'}",
+        f"## License\n\n{license or NO_LICENSE}",
     ]
     return f"---\n{header.to_yaml()}\n---\n" + "\n\n".join(part for part in parts if part) + "\n"
 
@@ -162,31 +178,25 @@ def _section(title: str, text: str) -> str:
 
 
 def _intro(run: RunFiles) -> str:
-    what = f"A language model ({run.config.get('model_type', 'unknown')}) that predicts {_READ_ALOUD[run.kind]}"
-    size = run.metrics.get("parameters")
-    about = f"{what}, {size:,} parameters." if size else f"{what}."
+    predicted, size = _PREDICTS.get(run.kind, "the next token"), run.metrics.get("parameters")
+    about = f"A language model ({run.config.get('model_type', 'unknown')}) that predicts {predicted}"
+    about += f", {size:,} parameters." if size else "."
     if run.is_adapter:
-        about = f"Adapters of `{run.config.get('base')}` that make it predict {_READ_ALOUD[run.kind]}."
-    if run.kind == "table":
-        return (
-            f"{about} Frozen, it answers what would happen if some of them were set: `hf_trace`, after "
-            "[arXiv 2409.18581](https://arxiv.org/abs/2409.18581)."
-        )
-    return (
-        f"{about} Frozen, it tells which event changed which: `hf_trace`, after TRACE "
-        "([arXiv 2602.01135](https://arxiv.org/abs/2602.01135))."
-    )
+        about = f"Adapters of `{run.config.get('base')}` that make it predict {predicted}."
+    paper = "[arXiv 2409.18581](https://arxiv.org/abs/2409.18581)"
+    answers = "answers what would happen if some of them were set: `hf_trace`, after"
+    if run.kind != "table":
+        paper = "([arXiv 2602.01135](https://arxiv.org/abs/2602.01135))"
+        answers = "tells which event changed which: `hf_trace`, after TRACE"
+    return f"{about} Frozen, it {answers} {paper}."
 
 
 def _use(run: RunFiles, name: str, remote: str | None) -> str:
     call = _question(run) if run.kind == "table" else _record(run)
-    lines = [
-        "import hf_trace",
-        "from transformers import pipeline",
-        "",
-        f'pipe = pipeline("{run.task}", model="{name}")',
-    ]
-    text = "Needs the Python package `hf-trace`.\n\n```python\n" + "\n".join([*lines, call]) + "\n```"
+    text = (
+        "Needs the Python package `hf-trace`.\n\n```python\nimport hf_trace\nfrom transformers import pipeline\n\n"
+        f'pipe = pipeline("{run.task}", model="{name}")\n{call}\n```'
+    )
     if remote:
         text += (
             f'\n\nWithout the import: `pipeline("{remote}", model="{name}", trust_remote_code=True)`. It runs the one '
@@ -196,7 +206,7 @@ def _use(run: RunFiles, name: str, remote: str | None) -> str:
 
 
 def _record(run: RunFiles) -> str:
-    record: dict[str, Any] = {"events": list((run.events * 3)[:3])}
+    record: Document = {"events": list((run.events * 3)[:3])}
     if run.tokenizer.get("gap_edges"):
         record["timestamps"] = [0.0, 30.0, 95.0]
     if known := run.tokenizer.get("contexts"):
@@ -222,13 +232,13 @@ def _measured(run: RunFiles) -> str:
         rows = [(name, each["loss"], each["marginal"]) for name, each in found["variables"].items()]
         rows.append(("**all, on average**", found["loss"], found["marginal"]))
         lines = "\n".join(f"| {_cell(name)} | {loss:.4f} | {shares:.4f} |" for name, loss, shares in rows)
-        head = "| variable | loss (nats) | shares alone |\n|---|---|---|"
+        head = "| variable | loss (nats) | marginal frequencies |\n|---|---|---|"
         return f"{head}\n{lines}\n\n{found['rows']:,.0f} rows held out."
     if "loss" not in found:
         return ""
     lines = "\n".join(
         f"| {label} | {found[key]:.4f} |"
-        for key, label in (("loss", "this model"), ("bigram", "bigram counts"), ("unigram", "shares of events"))
+        for key, label in (("loss", "this model"), ("bigram", "bigram counts"), ("unigram", "event frequencies"))
         if key in found
     )
     verdict = "" if found.get("beats_bigram", True) else " **It does not beat counting pairs: edges mean little.**"
@@ -238,7 +248,7 @@ def _measured(run: RunFiles) -> str:
 def _results(run: RunFiles) -> list[EvalResult]:
     found = run.metrics.get("validation") or {}
     names = {"loss": "loss of the model, nats", "bigram": "loss of bigram counts, nats"}
-    names |= {"unigram": "loss of shares, nats", "marginal": "loss of shares, nats"}
+    names |= dict.fromkeys(("unigram", "marginal"), "loss of marginal frequencies, nats")
     return [
         EvalResult(
             task_type=run.task,
@@ -254,16 +264,13 @@ def _results(run: RunFiles) -> list[EvalResult]:
 
 
 def _graph(run: RunFiles) -> str:
-    if run.graph is None:
+    if (graph := run.graph) is None:
         return ""
-    graph = run.graph
-    strongest = sorted(graph.edges, key=lambda edge: -float(edge.get("cmi", 0.0)))[:_SHOWN_EDGES]
-    lines = "\n".join(
-        f"| {_cell(edge.get('cause', ''))} | {_cell(edge.get('effect', ''))} | {float(edge.get('cmi', 0.0)):.3f} |"
-        for edge in strongest
-    )
-    more = f"; the {_SHOWN_EDGES} strongest" if len(graph.edges) > _SHOWN_EDGES else ""
-    head = f"`{GRAPH_FILE}`: {graph.level} graph, {len(graph.events)} event types, {len(graph.edges)} edges{more}."
+    strengths = [(float(edge.get("cmi") or 0.0), edge) for edge in graph.edges]
+    strongest = sorted(strengths, key=lambda each: -each[0])[:_SHOWN_EDGES]
+    lines = "\n".join(f"| {_cell(edge['cause'])} | {_cell(edge['effect'])} | {cmi:.3f} |" for cmi, edge in strongest)
+    more = f"; the {_SHOWN_EDGES} strongest" if len(graph) > _SHOWN_EDGES else ""
+    head = f"`{GRAPH_FILE}`: {graph.level} graph, {len(graph.events)} event types, {len(graph)} edges{more}."
     return f"{head}\n\n| cause | effect | cmi (nats) |\n|---|---|---|\n{lines}"
 
 
@@ -272,39 +279,35 @@ def _cell(text: Any) -> str:
 
 
 def _sizes(run: RunFiles) -> str:
-    sequences, rows = run.metrics.get("sequences"), run.metrics.get("rows")
-    if sequences:
+    windows, rows = run.metrics.get("sequences"), run.metrics.get("rows")
+    if windows:
         types = run.metrics.get("event_types", len(run.events))
-        return (
-            f"{sequences['training']:,} windows to learn from, {sequences['validation']:,} held out, {types:,} event "
-            "types."
-        )
+        counts = f"{windows['training']:,} windows for training, {windows['validation']:,} held out"
+        return f"{counts}, {types:,} event types."
     return f"{rows:,} rows, {len(run.dag['variables'])} variables." if rows and run.dag else ""
 
 
 def _training(run: RunFiles) -> str:
-    told = {name: value for name, value in public_recipe(run.training).items() if value not in (None, [], (), False)}
+    told = {name: value for name, value in public_recipe(run.training).items() if value not in (None, [], False)}
     told |= {name: run.metrics[name] for name in ("epochs", "steps", "seconds") if name in run.metrics}
+    told.pop("kind", None)
     if not told:
         return ""
     lines = "\n".join(f"| {name} | {_cell(_plain(value))} |" for name, value in told.items())
-    members = " The folder `members` holds further models, which say how sure it is." if _has_members(run) else ""
+    has_members = run.training.get("ensemble", 1) > 1 or run.training.get("folds", 0) > 0
+    members = " The folder `members` holds further models, which say how sure it is." if has_members else ""
     return f"`hf-trace train`; all settings are in `{TRAINING_FILE}`.{members}\n\n| | |\n|---|---|\n{lines}"
 
 
-def _has_members(run: RunFiles) -> bool:
-    return int(run.training.get("ensemble", 1)) > 1 or int(run.training.get("folds", 0)) > 0
-
-
 def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _must_hold(run: RunFiles) -> str:
-    said: list[tuple[str, str]] = list(_TABLE_MUST_HOLD)
-    if run.kind != "table":
-        graph = run.graph or CausalGraph("summary", ())
-        meaning, threshold, *entries = assumptions(graph, graph.metadata.get("settings", {}))
-        entries = [meaning, *([threshold] if run.graph else []), *entries]
-        said = [(each["title"], each["text"]) for each in entries]
-    return "\n".join(f"* **{title}.** {text}" for title, text in said)
+    if run.kind == "table":
+        return "\n".join(f"* **{title}.** {text}" for title, text in _TABLE_MUST_HOLD)
+    graph = run.graph or CausalGraph("summary", ())
+    said = assumptions(graph, graph.metadata.get("settings", {}))
+    if run.graph is None:
+        del said[1]  # where the line between edges is drawn
+    return "\n".join(f"* **{each['title']}.** {each['text']}" for each in said)

@@ -1,75 +1,35 @@
 """What is published of a run folder: which files go where, none of which names a folder of this machine."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from hf_trace.errors import HfTraceError, PublishError
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.publishing.model_card import (
-    CARD_FILE,
-    DAG_FILE,
-    GRAPH_FILE,
-    RunFiles,
-    is_folder,
-    model_card,
-    public_recipe,
-)
+from hf_trace.logs.writing import Document
+from hf_trace.publishing.model_card import CARD_FILE, GRAPH_FILE, RunFiles, is_folder, model_card, public_recipe
 from hf_trace.runs.adapters import ADAPTER_FOLDER
-from hf_trace.runs.folders import CUSTOM_PIPELINES, METRICS_FILE, TRAINING_FILE, read_json
-from hf_trace.runs.members import FOLDS_FILE
-
-SHIM_FILE = "hf_trace_pipeline.py"
-_PIPELINES = {"causal-discovery": "CausalDiscoveryPipeline", "causal-effect": "CausalEffectPipeline"}
-
-
-def remote_task(task: str) -> str:
-    """The name of a task for those who trust remote code.
-
-    Example:
-        >>> remote_task("causal-effect")
-        'causal-effect-remote'
-    """
-    return f"{task}-remote"
-
-
-def shim(task: str) -> str:
-    """The module that is published beside the model: one line, as nothing is copied from the package."""
-    return (
-        '"""Loads the pipeline of the installed package hf-trace; nothing else."""\n\n'
-        f"from hf_trace import {_PIPELINES[task]}  # noqa: F401\n"
-    )
-
-
-def with_shim(config: Mapping[str, Any], task: str) -> bytes:
-    """A ``config.json`` that names the shim."""
-    entry = {
-        "impl": f"{SHIM_FILE.removesuffix('.py')}.{_PIPELINES[task]}",
-        "pt": ["AutoModelForCausalLM"],
-        "type": "text",
-    }
-    document = {**config, CUSTOM_PIPELINES: {remote_task(task): entry}}
-    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
-
+from hf_trace.runs.folders import CUSTOM_PIPELINES, DAG_FILE, METRICS_FILE, TRAINING_FILE, read_json
+from hf_trace.runs.members import FOLDS_FILE, MEMBERS
 
 MODEL, DATA_SET = "model", "dataset"
-_BACKEND = "event_tokenizer_backend.py"
+SHIM_FILE = "hf_trace_pipeline.py"
+_PIPELINES = {"causal-discovery": "CausalDiscoveryPipeline", "causal-effect": "CausalEffectPipeline"}
+_ADAPTER_CONFIG = "adapter_config.json"
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 # By name, as a run folder may also hold what was found in a log that is nobody else's concern.
 _PUBLISHED = (
     *("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json"),
-    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", _BACKEND),
-    *(TRAINING_FILE, METRICS_FILE, DAG_FILE, FOLDS_FILE),
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt"),
+    *("event_tokenizer_backend.py", TRAINING_FILE, METRICS_FILE, DAG_FILE, FOLDS_FILE),
 )
-_FOLDERS = (ADAPTER_FOLDER, "members")
+_FOLDERS = (ADAPTER_FOLDER, MEMBERS)
 # What an update removes where it is not written anew; anything else in a repository may be its owner's.
 _REPLACED = {
     MODEL: ("model*.safetensors", "model.safetensors.index.json", "adapter/*", "members/*"),
     DATA_SET: ("events/*.parquet", "true_pairs.parquet"),
 }
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 @dataclass(frozen=True)
@@ -86,7 +46,7 @@ class Publication:
     kind: str
     repo_id: str
     files: dict[str, Path | bytes]
-    left_out: tuple[str, ...] = field(default=())
+    left_out: tuple[str, ...] = ()
 
     def replaces(self, name: str) -> bool:
         """Whether a file that is in the repository now is an older one of ours, to be removed.
@@ -115,7 +75,7 @@ def run_publication(
     repo_id: str,
     *,
     graph: str | Path | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     data: str | None = None,
 ) -> Publication:
     """The repository of a run: weights, tokenizer, recipe, metrics, graph, card and shim.
@@ -124,7 +84,7 @@ def run_publication(
         run: A run folder, or any folder of a causal language model with a tokenizer.
         repo_id: Its id on the Hub.
         graph: A discovered graph; by default ``graph.json`` of the folder, where there is one.
-        licence: Of the model and what it learned from, as the Hub spells it.
+        license: Of the model and what it learned from, as the Hub spells it.
         data: What it was trained on, in words, for the card.
 
     Raises:
@@ -132,34 +92,53 @@ def run_publication(
         GraphFormatError: If the graph is none.
     """
     folder = Path(run)
-    found = _graph(folder, graph)
-    about = RunFiles.of(folder, found)
+    about = RunFiles.of(folder, _graph(folder, graph))
     _check_complete(folder, about)
-    chosen = {str(path.relative_to(folder).as_posix()): path for path in _files(folder)}
-    files: dict[str, Path | bytes] = {name: path for name, path in chosen.items() if _is_published(name)}
-    if about.is_adapter:
-        for name in (name for name in chosen if name.endswith("adapter_config.json") and name in files):
-            files[name] = _as_json({**_json(chosen[name]), "base_model_name_or_path": about.config["base"]})
-    remote = remote_task(about.task) if about.is_known_to_the_host else None
-    if remote is not None:
-        files["config.json"] = with_shim(about.config, about.task)
-        files[SHIM_FILE] = shim(about.task).encode()
-    for name in (name for name in chosen if name.split("/")[-1] == TRAINING_FILE and name in files):
-        files[name] = _as_json(public_recipe(_json(chosen[name])))
-    if found is not None:
-        files[GRAPH_FILE] = _as_json(found.to_dict())
-    card = model_card(folder, repo_id=repo_id, data=data, licence=licence, graph=found, remote=remote)
+    here = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {name: _without_folders(path, about) for name, path in here.items() if _is_published(name)}
+    if about.graph is not None:
+        files[GRAPH_FILE] = json_bytes(about.graph.to_dict())
+    remote = None
+    if about.loads_without_us:
+        remote = f"{about.task}-remote"  # a name of its own: who imports hf_trace is never asked for trust
+        files |= _shim(about, remote)
+    card = model_card(folder, repo_id=repo_id, data=data, license=license, graph=about.graph, remote=remote)
     files[CARD_FILE] = card.encode()
-    return Publication(MODEL, repo_id, files, tuple(sorted(set(chosen) - set(files))))
+    return Publication(MODEL, repo_id, files, tuple(sorted(here.keys() - files.keys())))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+def json_bytes(document: Document) -> bytes:
+    """A JSON file, as it is published."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _is_published(name: str) -> bool:
     top, _, rest = name.partition("/")
     return top in _FOLDERS if rest else any(fnmatch(name, pattern) for pattern in _PUBLISHED)
+
+
+def _without_folders(path: Path, about: RunFiles) -> Path | bytes:
+    """A file of a run, written anew where it may name a folder of this machine."""
+    if path.name == TRAINING_FILE:
+        return json_bytes(public_recipe(read_json(path.parent, path.name)))
+    if path.name == _ADAPTER_CONFIG and about.is_adapter:
+        base = {"base_model_name_or_path": about.config["base"]}
+        return json_bytes({**read_json(path.parent, path.name), **base})
+    return path
+
+
+def _shim(about: RunFiles, remote: str) -> dict[str, Path | bytes]:
+    """A module beside the model, one line as nothing is copied from the package, and a config that names it."""
+    pipeline = _PIPELINES[about.task]
+    module = (
+        '"""Loads the pipeline of the installed package hf-trace; nothing else."""\n\n'
+        f"from hf_trace import {pipeline}  # noqa: F401\n"
+    )
+    impl = f"{SHIM_FILE.removesuffix('.py')}.{pipeline}"
+    entry = {"impl": impl, "pt": ["AutoModelForCausalLM"], "type": "text"}
+    config: Document = {**about.config, CUSTOM_PIPELINES: {remote: entry}}
+    written = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    return {"config.json": written.encode(), SHIM_FILE: module.encode()}
 
 
 def _check_complete(folder: Path, about: RunFiles) -> None:
@@ -192,11 +171,3 @@ def _graph(folder: Path, graph: str | Path | None) -> CausalGraph | None:
         raise PublishError(
             f"{str(own)!r} is no graph that `hf-trace discover --out` wrote: {error} Move it out of the run folder."
         ) from error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return read_json(path.parent, path.name)
-
-
-def _as_json(document: Any) -> bytes:
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
