@@ -107,7 +107,7 @@ def examine(
         "naive": naive(frame, weights, question),
     }
     legality = illegal_mass(
-        effect.conditionals, effect.reader, beginnings(question, size, rng), question.record["do"], rng
+        effect.asked.conditionals, effect.asked.reader, beginnings(question, size, rng), question.record["do"], rng
     )
     return {
         "name": question.name,
@@ -176,8 +176,9 @@ def run(out: Path, size: Size, seed: int, *, train: bool = True) -> dict[str, An
     shares = counts(frame)
     results = [examine(question, effect, frame, shares, size, seed) for question in QUESTIONS]
     rng = np.random.default_rng([seed, 99])
-    unforced = illegal_mass(effect.conditionals, effect.reader, beginnings(Question("nothing"), size, rng), {}, rng)
-    trained = effect.metrics
+    model, nothing = effect.asked, beginnings(Question("nothing"), size, rng)
+    unforced = illegal_mass(model.conditionals, model.reader, nothing, {}, rng)
+    trained = model.metrics
     to_ask = time.process_time() - asked
     report = {
         "size": asdict(size),

@@ -91,8 +91,8 @@ def ask(run: Path, questions: list[Question], draws: int) -> tuple[Answers, floa
     settings = AnswerSettings(num_samples=draws)
 
     def distributions(target: str) -> tuple[Floats, Floats]:
-        asked = [effect.reader.query(question.record(target)) for question in questions]
-        found = answers(effect.conditionals, asked, settings)
+        asked = [effect.asked.reader.query(question.record(target)) for question in questions]
+        found = answers(effect.asked.conditionals, asked, settings)
         return np.stack([each.probabilities for each in found]), np.stack([each.standard_error for each in found])
 
     every = np.arange(len(questions))

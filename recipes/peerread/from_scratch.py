@@ -19,9 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from hf_trace.effects.answers import AnswerSettings
 from hf_trace.effects.contrasts import Contrast, row_columns
 from hf_trace.effects.queries import Force, Query
-from hf_trace.pipelines.effect_pipeline import CausalEffectPipeline
-from hf_trace.runs.folders import load_model
-from hf_trace.runs.members import Folds
+from hf_trace.effects.table_model import TableModel
 from hf_trace.tables.encoding import encode_table
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
@@ -101,10 +99,7 @@ class Scratch:
 
 def _said(run: Path, frame: pd.DataFrame) -> Predictions:
     """What the members say of the rows that they have not seen."""
-    effect = CausalEffectPipeline(load_model(run), memory="500MB")
     contrast = Contrast("att", Query("accepted", {"treated": Force(1)}), {"treated": 0})
-    columns = row_columns(
-        effect.variables, effect.members, Folds.of_run(str(run)), contrast, np.array([0.0, 1.0]), frame,
-        AnswerSettings(),
-    )  # fmt: skip
+    model = TableModel.load(run, memory="500MB")
+    columns = row_columns(model, contrast, np.array([0.0, 1.0]), frame, AnswerSettings())
     return Predictions(columns.propensity[:, 0], columns.mean[:, 1], columns.mean[:, 0])

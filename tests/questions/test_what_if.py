@@ -103,7 +103,7 @@ def test_command_line(place, hf_trace):
     [
         ([*ASK], "--do says nothing, expected one"),
         ([*ASK, "--do", "C=3"], "--do is 'C=3', expected POSITION=EVENT"),
-        ([*ASK, "--do", "2=C", "--given", "A=1"], "--given is for runs trained on a table"),
+        ([*ASK, "--do", "2=C", "--given", "A=1"], "`--given` is for runs trained on a table"),
         (["effect", "timed", "log.csv", "--do", "2=C", "--target", "B"], "expected one. Choose it: `--id"),
         (["effect", "timed", "log.csv", "--do", "2=C", "--id", "z", "--target", "B"], "No sequence has the id 'z'"),
         (["effect", "timed", "log.csv", "--do", "2=C", "--id", "case3"], "Nothing is asked about"),

@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from typer.core import TyperCommand
 
 from hf_trace.cli.console import hush, run
 from hf_trace.cli.demo import demo
@@ -35,8 +36,16 @@ _COMMANDS = (
     (push, "hf-trace push runs/alarms ORG/alarms --license mit --dry-run"),
     (demo, "hf-trace demo --out runs/demo"),
 )
+
+
+class _Command(TyperCommand):
+    """A command whose context is of the class that commands ask for, which Typer only promises."""
+
+    context_class = typer.Context
+
+
 for _command, _example in _COMMANDS:
-    app.command(epilog=f"Example: `{_example}`")(_command)
+    app.command(cls=_Command, epilog=f"Example: `{_example}`")(_command)
 
 
 # What several processes work on together; of everything else the main one does all.

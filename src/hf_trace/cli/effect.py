@@ -2,72 +2,68 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.inputs import known_contexts, quieten_host, read_events
+from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping, work_alone
-from hf_trace.cli.options import Case, Event, Json, Processes, Query, Seed, Time, TimeUnit
+from hf_trace.cli.options import Case, Event, Json, Processes, Query, Seed, Time, TimeUnit, refuse_given
+from hf_trace.cli.outputs import check_output
 from hf_trace.errors import QueryError, SettingsError, preview
+from hf_trace.options import FUTURES, WITHIN
 
 if TYPE_CHECKING:
+    from hf_trace.effects.table_questions import EffectRequest
     from hf_trace.logs.log import EventLog
     from hf_trace.logs.sequence import EventSequence
+    from hf_trace.logs.writing import Document
+    from hf_trace.questions.what_if import WhatIfRequest
 
-_COLUMNS = ("case_column", "event_column", "time_column", "query", "time_unit")
+_OF_CONTRASTS = ("versus", "estimator", "data", "target_value")
+_OF_TABLES = ("given", "contrast", "queries", *_OF_CONTRASTS)
+_OF_ONE = ("target", "do", "given", "contrast", "versus")
+_OF_LOGS = ("only", "within", "case_column", "event_column", "time_column", "query", "time_unit")
 
 
-def what_if(
-    run: str,
-    log: str,
-    columns: dict[str, Any],
-    asked: dict[str, Any],
-    tables: dict[str, Any],
-    out: Path | None,
-    json_output: bool,
-) -> None:
-    """Answer one question about one sequence of a log.
+def _answer_in_log(run: str, source: LogSource, name: str | None, request: "WhatIfRequest") -> "Document":
+    """The answer to one question about one sequence of a log: that of a name, or the only one."""
+    from hf_trace.questions.what_if import answer_what_if
+    from hf_trace.runs.event_model import EventModel
+    from hf_trace.runs.folders import local_run, run_kind
 
-    Args:
-        run: Run folder or Hub id, trained on an event log.
-        log: The log.
-        columns: How to read it.
-        asked: ``id``, ``do``, ``target``, ``within``, ``num_samples`` and ``seed`` as given.
-        tables: Options that make sense of a run trained on a table alone; none may be given.
-        out: Where to write the answer, if anywhere.
-        json_output: Whether to print JSON.
-    """
-    if given := [name for name, value in tables.items() if value]:
-        raise QueryError(f"{given[0]} is for runs trained on a table, but a log is given. Leave out either.")
-    do = _intervention(asked["do"])
-    if asked["target"] is None:
-        raise QueryError("Nothing is asked about. Expected an event: `--target EVENT`.")
-    case, event, moment, query, unit = (columns[name] for name in _COLUMNS)
-    table = read_events(log, case, event, moment, query, unit, contexts=known_contexts(run))
-    sequence = chosen_sequence(table, asked["id"])
-    quieten_host()
-    from hf_trace.logs.writing import write_json_lines
-    from hf_trace.pipelines.discovery_run import load_pipeline
-    from hf_trace.runs.folders import recipe_of
-
-    discover = load_pipeline(run)
-    unknown = "map" if recipe_of(run).get("min_count", 1) > 1 else "error"
-    with progress("simulating", None):
-        answer = discover.what_if(
-            sequence,
-            do=do,
-            unknown=unknown,
-            **{name: asked[name] for name in ("target", "within", "num_samples", "seed")},
+    if run_kind(local_run(run)) == "table":
+        raise QueryError(
+            f"The run {run!r} is of a table, which is asked about without a log. Leave {source.log!r} out."
         )
-    if out is not None:
-        write_json_lines(out, [answer])
-    if json_output:
-        print_json(answer)
-    else:
-        _show_what_if(answer)
+    sequence = chosen_sequence(source.with_contexts_of(run).read(), name)
+    model = EventModel.load(run)
+    with progress("simulating", None):
+        return answer_what_if(model, sequence, request)
+
+
+def _answers_of_table(run: str, records: "list[Document]", request: "EffectRequest") -> "list[Document]":
+    """The answers to all questions about a table, in every process."""
+    from hf_trace.effects.question_records import answered
+    from hf_trace.effects.table_model import TableModel
+    from hf_trace.effects.table_questions import answer_questions
+    from hf_trace.runs.folders import local_run, run_kind
+    from hf_trace.runs.processes import joined
+
+    request.check_rows()
+    if run_kind(local_run(run)) in ("log", "world"):
+        raise QueryError(
+            f"The run {run!r} is of events, which are asked about in a sequence, but no log was named. Write "
+            f"`hf-trace effect {run} LOG --id SEQUENCE --do POSITION=EVENT --target EVENT`."
+        )
+    model = TableModel.load(run)
+    if request.data is not None and request.estimator == "plug-in" and not model.only_read:
+        raise SettingsError("`--data` is not read by the plug-in estimator. Add `--estimator aipw`, or leave it out.")
+    with progress("answering", None):
+        return answered(lambda some: answer_questions(model, some, request), records, joined())
 
 
 def chosen_sequence(table: "EventLog", name: str | None) -> "EventSequence":
@@ -95,7 +91,13 @@ def _intervention(given: list[str] | None) -> dict[int, str]:
     return {int(position): event}
 
 
-def _show_what_if(answer: dict[str, Any]) -> None:
+def _named(target: str | None) -> str:
+    if target is None:
+        raise QueryError("Nothing is asked about. Expected an event: `--target EVENT`.")
+    return target
+
+
+def _show_what_if(answer: "Document") -> None:
     """A table of the two probabilities and their difference."""
     cases = {f"{answer['observed']} (as observed)": "factual", answer["do"]: "intervened", "difference": "difference"}
     rows = [[name, answer[key]["value"], answer[key]["standard_error"]] for name, key in cases.items()]
@@ -110,6 +112,7 @@ def _show_what_if(answer: dict[str, Any]) -> None:
 
 
 def effect(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(help="Run folder or Hub id, trained with `hf-trace train TABLE --dag DAG`.")],
     log: Annotated[
         str | None, typer.Argument(help="For a run trained on an event log: the log with the sequence.")
@@ -133,7 +136,10 @@ def effect(
     estimator: Annotated[
         str, typer.Option("--estimator", help="plug-in, or aipw: doubly robust on the rows of --data.")
     ] = "plug-in",
-    data: Annotated[Path | None, typer.Option("--data", help="The training table, for aipw.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="The training table: for aipw, or where the run only reads the target."),
+    ] = None,
     target_value: Annotated[
         str | None, typer.Option("--target-value", help="Contrast the probability of this value of the target.")
     ] = None,
@@ -142,11 +148,9 @@ def effect(
         typer.Option("--queries", help='Many questions: JSON Lines with {"target": Y, "do": {…}, "given": {…}}.'),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the answers as JSON Lines.")] = None,
-    num_samples: Annotated[int, typer.Option("--num-samples", help="Draws where enumeration is too long.")] = 2000,
+    num_samples: Annotated[int, typer.Option("--num-samples", help=FUTURES.help)] = FUTURES.default,
     only: Annotated[str | None, typer.Option("--id", help="With LOG: the sequence.")] = None,
-    within: Annotated[
-        str, typer.Option("--within", help="With LOG: how soon the target must follow: 20 (events), 300s, 20,300s.")
-    ] = "16",
+    within: Annotated[str, typer.Option("--within", help=f"With LOG: {WITHIN.help}")] = WITHIN.default,
     case_column: Case = None,
     event_column: Event = None,
     time_column: Time = None,
@@ -157,64 +161,58 @@ def effect(
     json_output: Json = False,
 ) -> None:
     """Answer p(target | do, given), or how much an intervention changes it."""
+    check_output(out, (".jsonl", ".json"))
     if queries is None:
         work_alone("One question is answered")
+    quiet_transformers()
     if log is not None:
-        columns = {"case_column": case_column, "event_column": event_column, "time_column": time_column}
-        columns |= {"query": query, "time_unit": time_unit}
-        asked = {"id": only, "do": do, "target": target, "within": within, "num_samples": num_samples, "seed": seed}
-        tables = {"--given": given, "--contrast": contrast, "--versus": versus, "--data": data}
-        tables |= {"--queries": queries, "--target-value": target_value}
-        what_if(run, log, columns, asked, tables, out, json_output)
-        return
-    records = _records(target, do, given, contrast, versus, queries)
-    quieten_host()
-    from transformers import pipeline
+        refuse_given(context, _OF_TABLES, "is for runs trained on a table, but a log is given. Leave out either.")
+        from hf_trace.questions.what_if import WhatIfRequest
 
-    from hf_trace.effects.question_records import answered
-    from hf_trace.logs.writing import write_json_lines
-    from hf_trace.pipelines.effect_pipeline import TASK, CausalEffectPipeline
-    from hf_trace.runs.processes import joined
+        what_if = WhatIfRequest(_intervention(do), _named(target), within, num_samples, seed=seed)
+        source = LogSource(log, case_column, event_column, time_column, query, time_unit)
+        answers = [_answer_in_log(run, source, only, what_if)]
+    else:
+        refuse_given(context, _OF_LOGS, "is for a sequence of a log, but no LOG is named. Leave out either.")
+        if queries is not None:
+            refuse_given(context, _OF_ONE, "is for one question, but a file of questions is given. Leave out either.")
+        elif contrast is None:
+            refuse_given(context, _OF_CONTRASTS, "is for contrasts, but none is asked for. Add `--contrast ate`.")
+        from hf_trace.effects.table_questions import EffectRequest
 
-    pipe = pipeline(TASK, model=run)
-    if not isinstance(pipe, CausalEffectPipeline):
-        raise QueryError(
-            f"The run {run!r} is of events, which are asked about in a sequence, but no log was named. Write "
-            f"`hf-trace effect {run} LOG --id SEQUENCE --do POSITION=EVENT --target EVENT`."
-        )
-    options = {"num_samples": num_samples, "seed": seed, "estimator": estimator, "data": data}
-    options |= {"target_value": target_value, "on_refusal": "raise" if queries is None else "report"}
-    with progress("answering", None):
-        answers = answered(lambda some: pipe(some, **options), records, joined())
+        records = _read_records(queries) if queries else _records(target, do, given, contrast, versus)
+        request = EffectRequest(num_samples, seed=seed, estimator=estimator, data=data, target_value=target_value)
+        answers = _answers_of_table(run, records, replace(request, on_refusal="report" if queries else "raise"))
     if is_helping():
         return
     if out is not None:
+        from hf_trace.logs.writing import write_json_lines
+
         write_json_lines(out, answers)
         say(f"Wrote {len(answers):,} answers to {out}")
     if json_output:
-        print_json(answers[0] if queries is None else answers)
-        return
-    for answer, record in list(zip(answers, records, strict=True))[:10]:
-        _show(answer, record)
+        print_json(answers if queries is not None else answers[0])
+    elif log is not None:
+        _show_what_if(answers[0])
+    else:
+        for answer, record in list(zip(answers, records, strict=True))[:10]:
+            _show(answer, record)
 
 
 def _records(
-    target: str | None,
-    do: list[str] | None,
-    given: list[str] | None,
-    contrast: str | None,
-    versus: list[str] | None,
-    queries: Path | None,
-) -> list[dict[str, Any]]:
-    if queries is None:
-        if target is None:
-            raise QueryError("Nothing is asked. Expected `--target VARIABLE`, or a file with `--queries FILE`.")
-        record: dict[str, Any] = {"target": target, "do": _pairs("--do", do), "given": _pairs("--given", given)}
-        if contrast is not None:
-            record |= {"contrast": contrast, "versus": _pairs("--versus", versus)}
-        return [record]
-    if target is not None or do or given or contrast:
-        raise QueryError("Both a file of questions and one on the command line were given. Expected either.")
+    target: str | None, do: list[str] | None, given: list[str] | None, contrast: str | None, versus: list[str] | None
+) -> "list[Document]":
+    """The question on the command line."""
+    if target is None:
+        raise QueryError("Nothing is asked. Expected `--target VARIABLE`, or a file with `--queries FILE`.")
+    record: Document = {"target": target, "do": _pairs("--do", do), "given": _pairs("--given", given)}
+    if contrast is not None:
+        record |= {"contrast": contrast, "versus": _pairs("--versus", versus)}
+    return [record]
+
+
+def _read_records(queries: Path) -> "list[Document]":
+    """The questions of a file."""
     found = []
     for number, line in enumerate(queries.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip():
@@ -225,9 +223,9 @@ def _records(
     return found
 
 
-def _pairs(option: str, listed: list[str] | None) -> dict[str, Any]:
+def _pairs(option: str, listed: list[str] | None) -> "Document":
     """``["A=a"]`` as a mapping; a value that looks like JSON of several parts is read as such."""
-    found: dict[str, Any] = {}
+    found: Document = {}
     for text in listed or []:
         name, equals, value = text.partition("=")
         if not equals or not name:
@@ -247,7 +245,7 @@ def _value(option: str, text: str) -> Any:
         return text  # a value may begin so: bins of numbers do
 
 
-def _show(answer: dict[str, Any], record: dict[str, Any]) -> None:
+def _show(answer: "Document", record: "Document") -> None:
     if "error" in answer:
         warn(answer["error"])
         return
@@ -271,7 +269,7 @@ def _show(answer: dict[str, Any], record: dict[str, Any]) -> None:
         warn(warning)
 
 
-def _show_contrast(answer: dict[str, Any]) -> None:
+def _show_contrast(answer: "Document") -> None:
     sure = answer if "low" in answer else answer.get("interval", {})
     rows: list[list[Any]] = [["effect", answer["value"]], ["standard error", answer["standard_error"]]]
     if "low" in sure:
@@ -284,7 +282,7 @@ def _show_contrast(answer: dict[str, Any]) -> None:
         say("The error is that of the draws alone; for one of the estimate train with `--folds 5`.")
 
 
-def _spelled(target: str, record: dict[str, Any]) -> str:
+def _spelled(target: str, record: "Document") -> str:
     done = ", ".join(f"{name} = {value}" for name, value in (record.get("do") or {}).items())
     known = ", ".join(f"{name} = {value}" for name, value in (record.get("given") or {}).items())
     parts = ", ".join(filter(None, [f"do({done})" if done else "", known]))

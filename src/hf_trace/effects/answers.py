@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_trace.checks import number, whole
 from hf_trace.effects.conditionals import Conditionals
 from hf_trace.effects.identification import Identification
 from hf_trace.effects.particles import Particles
@@ -22,8 +23,8 @@ from hf_trace.effects.queries import (
     query_plan,
 )
 from hf_trace.errors import OverlapError, QueryError
+from hf_trace.options import FUTURES, SEED
 
-MOST_STATES = 200_000
 _TOGETHER = 1_000_000
 _FEW_ROWS = 10
 Floats = NDArray[np.float64]
@@ -39,13 +40,22 @@ class AnswerSettings:
         seed: Of the draws; questions share them, so that differences between answers are sharper than the answers.
         training_rows: Rows the model was trained on, if known: how rare a value may be before answers are refused.
         least_effective: Fewest effective draws behind an answer.
+
+    Raises:
+        SettingsError: If a number is too small, or none.
     """
 
-    num_samples: int = 2000
-    most_states: int = MOST_STATES
-    seed: int = 0
+    num_samples: int = FUTURES.default
+    most_states: int = 200_000
+    seed: int = SEED.default
     training_rows: int | None = None
     least_effective: float = 30.0
+
+    def __post_init__(self) -> None:
+        FUTURES.checked(self.num_samples)
+        SEED.checked(self.seed)
+        whole("most_states", self.most_states)
+        number("least_effective", self.least_effective, least=0)
 
 
 @dataclass(frozen=True)
@@ -109,11 +119,7 @@ class Answer:
 
 
 def answers(
-    conditionals: Conditionals,
-    queries: Sequence[Query],
-    settings: AnswerSettings | None = None,
-    *,
-    advance: Callable[[int], None] = lambda _: None,
+    conditionals: Conditionals, queries: Sequence[Query], settings: AnswerSettings | None = None
 ) -> list[Answer]:
     """Answer many questions, those that differ in values alone together.
 
@@ -121,7 +127,6 @@ def answers(
         conditionals: The model.
         queries: Questions, in codes.
         settings: See ``AnswerSettings``.
-        advance: Told how many questions are answered.
 
     Raises:
         QueryError: If a question contradicts itself, or its evidence is impossible.
@@ -129,7 +134,7 @@ def answers(
         OverlapError: If a forced value was all but never seen in its circumstances.
     """
     found = []
-    for answer in answers_or_refusals(conditionals, queries, settings, advance=advance):
+    for answer in answers_or_refusals(conditionals, queries, settings):
         if isinstance(answer, QueryError):
             raise answer
         found.append(answer)
@@ -137,11 +142,7 @@ def answers(
 
 
 def answers_or_refusals(
-    conditionals: Conditionals,
-    queries: Sequence[Query],
-    settings: AnswerSettings | None = None,
-    *,
-    advance: Callable[[int], None] = lambda _: None,
+    conditionals: Conditionals, queries: Sequence[Query], settings: AnswerSettings | None = None
 ) -> list[Answer | QueryError]:
     """As ``answers``, with the error itself in the place of a question that is refused."""
     settings = settings or AnswerSettings()
@@ -159,7 +160,6 @@ def answers_or_refusals(
             found.update(zip(group, _answers_alike(conditionals, alike, settings), strict=True))
         except QueryError as refusal:  # of what all of them share
             found.update(dict.fromkeys(group, refusal))
-        advance(len(found))
     return [found[index] for index in range(len(queries))]
 
 
@@ -181,9 +181,9 @@ def _answers_alike(
             _walk(conditionals, plan, part, settings, exact=exact, draws=draws)
             for draws in np.array_split(np.arange(settings.num_samples), pieces)
         ]
-        for number, query in enumerate(part):
+        for index, query in enumerate(part):
             try:
-                yield _answer(query, number, particles, plan, settings)
+                yield _answer(query, index, particles, plan, settings)
             except QueryError as refusal:
                 yield refusal
 

@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_trace.checks import one_of
 from hf_trace.effects.answers import Answer, AnswerSettings, answers
 from hf_trace.effects.conditionals import Conditionals
 from hf_trace.effects.doubly_robust import Estimate, aipw_ate, aipw_att, jackknife, plug_in_ate
 from hf_trace.effects.queries import Force, Query, query_plan
+from hf_trace.effects.table_model import TableModel
 from hf_trace.errors import QueryError, TableError
-from hf_trace.runs.members import Folds
 from hf_trace.tables.encoding import DagTable, encode_table, read_table
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
@@ -39,8 +39,7 @@ class Contrast:
     control: Mapping[str, int]
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise QueryError(f"contrast is {self.kind!r}, expected one of: {', '.join(KINDS)}.")
+        one_of("contrast", self.kind, KINDS, error=QueryError)
         if set(self.control) != set(self.query.do) or not self.query.do:
             raise QueryError(
                 f"The contrast compares {sorted(self.query.do)} with {sorted(self.control)}, expected values of the "
@@ -234,20 +233,16 @@ class RowColumns:
 
 
 def row_columns(
-    tokenizer: DagTokenizer,
-    models: Sequence[Conditionals],
-    folds: Folds | None,
+    model: TableModel,
     contrast: Contrast,
     scores: Floats,
     data: pd.DataFrame | str | PathLike[str],
     settings: AnswerSettings,
 ) -> RowColumns:
-    """What models say of the rows of a table.
+    """What a model says of the rows of a table; where the run has folds, the member that has not seen them.
 
     Args:
-        tokenizer: How values are written.
-        models: One per fold, or the run's own model alone.
-        folds: Which rows each model has not seen; None where one model has seen all.
+        model: Of the rows.
         contrast: Of one treatment; with ``cate`` the rows are those with what is given.
         scores: What every value of the target counts as; rows where that is NaN are left out.
         data: The training table.
@@ -257,18 +252,19 @@ def row_columns(
         TableError: If the table is not the one the run was trained on, or no row has what is given.
     """
     frame = data if isinstance(data, pd.DataFrame) else read_table(data)
-    table = encode_table(tokenizer.schema, frame)
-    fold = np.zeros(len(table), dtype=np.int64) if folds is None else folds.of_rows(len(table))
-    kept = _rows_that_count(table, tokenizer, models[0], contrast, scores)
+    table = encode_table(model.schema, frame)
+    fold = model.folds.of_rows(len(table)) if model.folds else np.zeros(len(table), dtype=np.int64)
+    members = model.members if model.folds else [model.conditionals]
+    kept = _rows_that_count(table, model.tokenizer, members[0], contrast, scores)
     table, fold = table.select(kept), fold[kept]
     (treatment,) = contrast.query.do
     propensity, mean = np.empty((len(table), 2)), np.empty((len(table), 2))
-    for number, model in enumerate(models):
+    for number, member in enumerate(members):
         mine = fold == number
         if mine.any():
-            names = adjusted_for(model, contrast)
-            columns = {name: coded(tokenizer, model, table.select(mine), name) for name in names}
-            found = row_predictions(model, columns, contrast, scores, settings)
+            names = adjusted_for(member, contrast)
+            columns = {name: _coded(model.tokenizer, member, table.select(mine), name) for name in names}
+            found = row_predictions(member, columns, contrast, scores, settings)
             propensity[mine], mean[mine] = found.propensity, found.mean
     received = np.asarray(table.columns[treatment])
     arm = contrast.query.do[treatment]
@@ -280,11 +276,11 @@ def row_columns(
         propensity=propensity,
         mean=mean,
         weights=table.weights,
-        is_cross_fitted=folds is not None,
+        is_cross_fitted=model.folds is not None,
     )
 
 
-def coded(tokenizer: DagTokenizer, conditionals: Conditionals, table: DagTable, name: str) -> Codes:
+def _coded(tokenizer: DagTokenizer, conditionals: Conditionals, table: DagTable, name: str) -> Codes:
     """Codes of a column as a model counts its values."""
     if tokenizer.variables[name].is_finite:
         return np.asarray(table.columns[name])
@@ -304,12 +300,7 @@ def _rows_that_count(
                 f"{name!r} does not come before the treatment, so it defines no subgroup for a doubly robust estimate. "
                 "Expected a variable before it, or estimator 'plug-in'."
             )
-        kept &= coded(tokenizer, model, table, name) == code
+        kept &= _coded(tokenizer, model, table, name) == code
     if not kept.any():
         raise TableError("No row of the table has what is given. Expected at least one; give less.")
     return np.asarray(kept)
-
-
-def shown_estimate(estimate: Estimate) -> dict[str, Any]:
-    """An estimate as a mapping; what is not known is left out."""
-    return {name: value for name, value in asdict(estimate).items() if value is not None}

@@ -1,13 +1,13 @@
 """What a user asks of variables, as names and values, to questions in codes; files of questions in parts."""
 
-import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_trace.checks import near
 from hf_trace.effects.conditionals import Conditionals
 from hf_trace.effects.queries import Continue, Follow, Force, Intervention, Query
 from hf_trace.errors import HfTraceError, PipelineInputError, ProcessError, QueryError
@@ -31,7 +31,7 @@ class QuestionReader:
         self.tokenizer, self.conditionals = tokenizer, conditionals
         self.schema = tokenizer.schema
 
-    def query(self, record: Mapping[str, Any]) -> Query:
+    def query(self, record: Any) -> Query:
         """The question of a record.
 
         Raises:
@@ -161,35 +161,13 @@ def check_record(record: Any) -> None:
         raise PipelineInputError(f"Got {type(record).__name__}, expected a question such as {example}.")
     for key in record:
         if key not in RECORD_KEYS:
-            near = difflib.get_close_matches(str(key), RECORD_KEYS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise PipelineInputError(f"The question has the key {key!r}, expected: {', '.join(RECORD_KEYS)}.{hint}")
+            expected = f"expected: {', '.join(RECORD_KEYS)}.{near(key, RECORD_KEYS)}"
+            raise PipelineInputError(f"The question has the key {key!r}, {expected}")
     if not isinstance(record.get("target"), str):
         raise PipelineInputError(f"The question has no target, expected the name of a variable: {example}.")
     for key in ("do", "given", "versus"):
         if not isinstance(record.get(key) or {}, Mapping):
             raise PipelineInputError(f"{key!r} is {record[key]!r}, expected values by variable: {example}.")
-
-
-def is_question(inputs: Any) -> bool:
-    """Whether the input is one record rather than several."""
-    return isinstance(inputs, Mapping)
-
-
-def questions(inputs: Any) -> list[Mapping[str, Any]]:
-    """All records of an input.
-
-    Raises:
-        PipelineInputError: If it is empty or no list of records.
-    """
-    if is_question(inputs):
-        return [inputs]
-    if isinstance(inputs, str) or not isinstance(inputs, Iterable):
-        check_record(inputs)
-    records = list(inputs)
-    if not records:
-        raise PipelineInputError("Got an empty list, expected at least one question.")
-    return records
 
 
 # Questions that are answered together; more gain little.

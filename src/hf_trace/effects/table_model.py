@@ -1,0 +1,122 @@
+"""A model of the rows of a table with a known graph, and what is known of the run that it is from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+from hf_trace.effects.conditionals import Conditionals
+from hf_trace.effects.question_records import QuestionReader
+from hf_trace.errors import ModelLoadError
+from hf_trace.logs.writing import Document
+from hf_trace.oracle.engine import Oracle
+from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, check_vocabulary, load_model, read_json, run_of
+from hf_trace.runs.members import Folds, load_members
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+
+
+@dataclass(frozen=True, eq=False)
+class TableModel:
+    """What questions about a table are put to.
+
+    Attributes:
+        oracle: The frozen model.
+        tokenizer: The graph and how values are written.
+        run: The folder that both are from; empty where they are from none.
+        memory: What scoring may use, see ``Oracle``; members get the same.
+    """
+
+    oracle: Oracle
+    tokenizer: DagTokenizer
+    run: str = ""
+    memory: str | float | None = None
+
+    @classmethod
+    def of(cls, model: Any, tokenizer: Any = None, *, memory: str | float | None = None) -> "TableModel":
+        """A loaded model with what its run folder says of it.
+
+        Args:
+            model: As ``from_pretrained`` gave it.
+            tokenizer: A ``DagTokenizer``, a tokenizer of Transformers, or a folder; by default that of the run.
+            memory: See the class.
+
+        Raises:
+            ModelLoadError: If there is no tokenizer, or one without a graph.
+            VocabularyMismatchError: If model and tokenizer do not belong together.
+        """
+        run = run_of(model)
+        if tokenizer is None and not run:
+            raise ModelLoadError(
+                "The model came without a tokenizer and from no folder one could be read from. Pass `tokenizer=`."
+            )
+        if not isinstance(tokenizer, DagTokenizer):
+            is_folder = tokenizer is None or isinstance(tokenizer, (str, PathLike))
+            tokenizer = DagTokenizer.from_pretrained(tokenizer or run) if is_folder else DagTokenizer(tokenizer)
+        check_vocabulary(tokenizer, model)
+        return cls(Oracle(model, memory=memory), tokenizer, run, memory)
+
+    @classmethod
+    def load(cls, run: str | PathLike[str], *, memory: str | float | None = None) -> "TableModel":
+        """The model of a run folder or Hub id.
+
+        Raises:
+            ModelLoadError: If there is no model, no tokenizer, or one without a graph.
+            VocabularyMismatchError: If they do not belong together.
+        """
+        return cls.of(load_model(run), memory=memory)
+
+    @property
+    def schema(self) -> DagSchema:
+        """The graph and its variables."""
+        return self.tokenizer.schema
+
+    @cached_property
+    def metrics(self) -> Document:
+        """What was measured when the run was trained."""
+        return self._read(METRICS_FILE)
+
+    @property
+    def rows(self) -> int | None:
+        """Rows that the model was trained on, if known."""
+        return self.metrics.get("rows")
+
+    @cached_property
+    def only_read(self) -> frozenset[str]:
+        """Variables that the run was not taught to predict."""
+        learned = self._read(TRAINING_FILE).get("learn")
+        return frozenset() if learned is None else frozenset(self.tokenizer.variables) - set(learned)
+
+    @cached_property
+    def folds(self) -> Folds | None:
+        """Which rows each member has not seen; None where the run has none."""
+        return Folds.of_run(self.run) if self.run else None
+
+    @cached_property
+    def conditionals(self) -> Conditionals:
+        """What the model says of each variable."""
+        return self._conditionals(self.oracle)
+
+    @cached_property
+    def members(self) -> list[Conditionals]:
+        """What models of the run say that have each seen all rows but those of a fold; read when first asked for."""
+        return [self._conditionals(each) for each in load_members(self.oracle.model, memory=self.memory)]
+
+    @cached_property
+    def reader(self) -> QuestionReader:
+        """Reads what is asked of this model."""
+        return QuestionReader(self.tokenizer, self.conditionals)
+
+    def _read(self, file: str) -> Document:
+        return read_json(self.run, file) if self.run else {}
+
+    def _conditionals(self, oracle: Oracle) -> Conditionals:
+        return Conditionals(
+            oracle=oracle,
+            schema=self.schema,
+            tokens=self.tokenizer.variables,
+            begin=self.tokenizer.begin,
+            parents_only=self.tokenizer.history == "parents",
+            fixed_order=self.tokenizer.order == "fixed",
+            only_read=self.only_read,
+        )

@@ -1,0 +1,217 @@
+"""What a user asks of a table: the model of its rows, how to answer, and answers as plain documents."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_trace.checks import one_of
+from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or_refusals
+from hf_trace.effects.contrasts import Contrast, RowColumns, differences, row_columns, with_jackknife
+from hf_trace.effects.doubly_robust import Estimate
+from hf_trace.effects.queries import Follow, Force, Query
+from hf_trace.effects.table_model import TableModel
+from hf_trace.errors import QueryError, SettingsError
+from hf_trace.logs.writing import Document
+from hf_trace.tables.variables import Variable
+
+ESTIMATORS = ("plug-in", "aipw")
+REFUSALS = ("raise", "report")
+
+
+@dataclass(frozen=True)
+class EffectRequest:
+    """How questions about a table are to be answered.
+
+    Attributes:
+        num_samples: See ``AnswerSettings``, as for the next three.
+        most_states: See there.
+        seed: See there.
+        least_effective: See there.
+        estimator: ``"plug-in"``, or ``"aipw"``: doubly robust on the rows of ``data``, with the model's propensities
+            and outcome means, cross-fitted where the run was trained with folds.
+        data: A DataFrame or table file with the rows of the training table.
+        target_value: The value whose probability a contrast compares; by default the mean of a target with numbers,
+            or the last value of one without.
+        on_refusal: ``"raise"``, or ``"report"``: a question that cannot be answered gives ``{"error": reason}``.
+
+    Raises:
+        SettingsError: If a value is not one that may be chosen.
+    """
+
+    num_samples: int = AnswerSettings.num_samples
+    most_states: int = AnswerSettings.most_states
+    seed: int = AnswerSettings.seed
+    least_effective: float = AnswerSettings.least_effective
+    estimator: str = ESTIMATORS[0]
+    data: Any = field(default=None, compare=False, repr=False)
+    target_value: Any = None
+    on_refusal: str = REFUSALS[0]
+
+    def __post_init__(self) -> None:
+        self.settings(None)
+        one_of("estimator", self.estimator, ESTIMATORS)
+        one_of("on_refusal", self.on_refusal, REFUSALS)
+
+    def settings(self, rows: int | None) -> AnswerSettings:
+        """What single answers need of it.
+
+        Args:
+            rows: That the model was trained on, if known.
+        """
+        return AnswerSettings(self.num_samples, self.most_states, self.seed, rows, self.least_effective)
+
+    def check_rows(self) -> None:
+        """Refuse an estimator that works on rows where none are given.
+
+        Raises:
+            SettingsError: If there are none.
+        """
+        if self.estimator == "aipw" and self.data is None:
+            raise SettingsError("The aipw estimator works on rows, but none were given. Pass `data` (`--data TABLE`).")
+
+
+def answer_questions(model: TableModel, records: Sequence[Any], request: EffectRequest) -> list[Document]:
+    """Answer questions about a table, those that differ in values alone together.
+
+    Args:
+        model: Of the rows.
+        records: Questions: ``{"target": Y, "do": {A: a}, "given": {Z: z}}``, perhaps with ``contrast``, ``versus``.
+        request: How to answer them.
+
+    Returns:
+        One document for each.
+
+    Raises:
+        PipelineInputError: If a record is no question.
+        SettingsError: If there are no rows for the estimator.
+        QueryError: If a question names what does not exist, contradicts itself, or has impossible evidence.
+        NotIdentifiedError: If latent variables leave it open.
+        OverlapError: If the data cannot support it.
+    """
+    request.check_rows()
+    settings = request.settings(model.rows)
+    kept = request.on_refusal == "report"
+
+    def attempt(part: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return part(*given)
+        except QueryError as refusal:
+            if not kept:
+                raise
+            return refusal
+
+    parsed = [attempt(model.reader.query, record) for record in records]
+    asked = zip(parsed, records, strict=True)
+    plain = [query for query, record in asked if isinstance(query, Query) and not record.get("contrast")]
+    found = iter((answers_or_refusals if kept else answers)(model.conditionals, plain, settings))
+    documents = []
+    for result, record in zip(parsed, records, strict=True):
+        if isinstance(result, Query):
+            result = attempt(_contrasted, model, result, record, request) if record.get("contrast") else next(found)
+        if isinstance(result, Answer):
+            result = {**_shown_answer(model.schema[result.query.target], result), "settings": _known(settings)}
+        documents.append(
+            {"target": record.get("target"), "error": str(result)} if isinstance(result, QueryError) else result
+        )
+    return documents
+
+
+def _shown_answer(variable: Variable, answer: Answer) -> Document:
+    """An answer in names, as plain numbers."""
+    names = variable.values
+    document: Document = {
+        "target": variable.name,
+        "distribution": dict(zip(names, answer.probabilities.tolist(), strict=True)),
+        "standard_error": dict(zip(names, answer.standard_error.tolist(), strict=True)),
+        "effective_sample_size": answer.effective_sample_size,
+        "method": "sampling" if answer.draws else "enumeration",
+        "num_samples": answer.draws,
+        "order": list(answer.order),
+        "identification": answer.identification.explanation,
+        "adjustment": {name: list(each) for name, each in answer.identification.adjustment.items()},
+        "overlap": {name: asdict(each) for name, each in answer.overlap.items()},
+        "evidence_probability": answer.evidence_probability,
+        "warnings": list(answer.warnings),
+    }
+    if variable.numbers is not None:
+        mean, error = answer.expectation(variable.numbers)
+        document["expectation"] = {"mean": mean, "standard_error": error}
+    if policies := [name for name, each in answer.query.do.items() if isinstance(each, Follow)]:
+        document["policy"] = policies
+    return document
+
+
+def _known(result: AnswerSettings | Estimate) -> Document:
+    """What is known of it, by name."""
+    return {name: value for name, value in asdict(result).items() if value is not None}
+
+
+def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], request: EffectRequest) -> Document:
+    """The difference between two interventions, in names."""
+    variable = model.schema[query.target]
+    settings = request.settings(model.rows)
+    contrast = _contrast(model, query, record)
+    scores, what = scores_of(variable, request.target_value)
+    document: Document = {
+        "target": variable.name,
+        "contrast": contrast.kind,
+        "of": what,
+        "estimator": request.estimator,
+    }
+    if request.data is not None and model.only_read:
+        columns = row_columns(model, contrast, scores, request.data, settings)
+        document["means"] = dict(zip(("treated", "control"), columns.means(), strict=True))
+        return {**document, **_estimates(columns, request), "settings": _known(settings)}
+    found = differences(model.conditionals, [contrast], [scores], settings)[0]
+    document |= {
+        "value": found.value,
+        "standard_error": found.standard_error,
+        "means": {"treated": found.means[0], "control": found.means[1]},
+        "treated": _shown_answer(variable, found.answers[0]),
+        "control": _shown_answer(variable, found.answers[1]),
+    }
+    if request.estimator == "aipw":
+        columns = row_columns(model, contrast, scores, request.data, settings)
+        document |= {**_estimates(columns, request), "plug_in": found.value}
+    elif interval := with_jackknife(model.members, contrast, scores, found.value, settings):
+        document["interval"] = _known(interval)
+    return {**document, "settings": _known(settings)}
+
+
+def _contrast(model: TableModel, query: Query, record: Mapping[str, Any]) -> Contrast:
+    """What a record compares; a forced variable of two values is compared with the other one unless it says more."""
+    versus = dict(record.get("versus") or {})
+    for name, intervention in query.do.items():
+        values = model.schema[name].values
+        if name not in versus and isinstance(intervention, Force) and len(values) == 2:
+            versus[name] = values[1 - intervention.code]
+    if lacking := [name for name in query.do if name not in versus]:
+        raise QueryError(
+            f"The contrast does not say what {lacking[0]!r} is compared with. Pass a value (`versus`, `--versus "
+            f"{lacking[0]}=…`)."
+        )
+    control = {name: model.reader.code(name, value) for name, value in versus.items()}
+    return Contrast(record["contrast"], query, control)
+
+
+def scores_of(variable: Variable, value: Any = None) -> tuple[NDArray[np.float64], str]:
+    """What each value of a target counts as in a mean, and a name for that mean.
+
+    Example:
+        >>> scores_of(Variable("ill", values=("no", "yes")))
+        (array([0., 1.]), 'p(ill = yes)')
+    """
+    if value is None and variable.numbers is not None:
+        return variable.numbers, f"mean of {variable.name}"
+    code = len(variable.values) - 1 - variable.has_missing if value is None else variable.code(value)
+    return np.eye(len(variable.values))[code], f"p({variable.name} = {variable.values[code]})"
+
+
+def _estimates(columns: RowColumns, request: EffectRequest) -> Document:
+    """The estimate that was asked for, and the plug-in beside it."""
+    plug_in = columns.plug_in()
+    chosen = columns.aipw() if request.estimator == "aipw" else plug_in
+    return {**_known(chosen), "plug_in": plug_in.value, "cross_fitted": columns.is_cross_fitted}
