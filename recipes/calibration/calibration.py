@@ -8,38 +8,37 @@ sequences that are scored here.
 
 import argparse
 import json
-import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-import torch
-from surrogates import benjamini_hochberg, frequency_bands, p_values, shuffled
+from exact_oracle import MAX_LAG, scored, scored_exactly, true_effects
+from harness import Recipe, Report, Size, interval, metrics, panels, table
+from matplotlib.figure import Figure
+from scipy.stats import false_discovery_control
+from surrogates import frequency_bands, p_values, shuffled
 
 from hf_trace.discovery.confidence import largest_set, pooled
-from hf_trace.discovery.constructions import score_pairs
 from hf_trace.discovery.pairs import PairScores
-from hf_trace.discovery.settings import DiscoverySettings
 from hf_trace.discovery.thresholds import Fdr
 from hf_trace.logs.log import EventLog
 from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.quality import event_log_probs
 from hf_trace.runs.folders import load_model
 from hf_trace.runs.members import member_folders, member_seed
-from hf_trace.runs.simulated_worlds import WorldModel, world_tokenizer
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 from hf_trace.training.log_training import TrainingSettings, train
-from hf_trace.worlds.simulator import DELTA, Simulation, replacement_scores, simulate
+from hf_trace.worlds.simulator import DELTA, Simulation, simulate
 from hf_trace.worlds.world import WORLDS, World
 
 EXACT = ("steep", "medium", "flat", "small")
 # Sequences trained on, tokens each oracle reads, oracles.
 TRAINED = {"small": (20_000, 1_300_000, 4), "small-medium": (12_000, 800_000, 3)}
 RATES = (0.05, 0.1, 0.2)
-PREFIX, MAX_LAG, DRAWS, TRUTH_DRAWS, BANDS = 6, 6, 32, 200, 4
+BANDS = 4
 NO_EFFECT = 1e-3
 BINS = np.array([0, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 1.0])
 # Sequences scored are of other seeds than those trained on.
@@ -48,19 +47,13 @@ SCORED_SEED = 7_000_000
 
 def score(oracle: Oracle, tokenizer: EventTokenizer, log: EventLog, seed: int) -> list[PairScores]:
     """Scores of all sequences of a log."""
-    encoded = [tokenizer.encode(sequence) for sequence in log]
-    alphabet = Alphabet(torch.from_numpy(tokenizer.event_ids), torch.ones(len(tokenizer.event_ids)))
-    settings = DiscoverySettings(max_lag=MAX_LAG, num_samples=DRAWS, prefix_length=PREFIX, seed=seed)
-    return score_pairs(oracle, encoded, alphabet, settings)
+    return scored(oracle, [tokenizer.encode(sequence) for sequence in log], tokenizer.event_ids, seed)
 
 
-def true_scores(world: World, simulation: Simulation, scores: list[PairScores]) -> list[np.ndarray]:
+def true_scores(world: World, codes: np.ndarray, scores: list[PairScores]) -> list[np.ndarray]:
     """What replacing the cause really does to the effect, in nats, for every pair that was scored."""
-    found = []
-    for number, (codes, pairs) in enumerate(zip(simulation.codes, scores, strict=True)):
-        table = replacement_scores(world, codes, num_samples=TRUTH_DRAWS, seed=2_000_000 + number)
-        found.append(table[pairs.cause_position, pairs.lag - 1])
-    return found
+    effects = true_effects(world, codes)
+    return [effect[pairs.cause_position, pairs.lag - 1] for effect, pairs in zip(effects, scores, strict=True)]
 
 
 def measured(world: str, seed: int, oracle: str, scores: list[PairScores], truth: list[np.ndarray]) -> dict:
@@ -100,16 +93,18 @@ def exact(name: str, seed: int, count: int) -> list[dict]:
     """A world read by its exact oracle."""
     world = World(replace(WORLDS[name], seed=seed))
     simulation = simulate(world, count, seed=SCORED_SEED + seed)
-    scores = score(Oracle(WorldModel.of(world)), world_tokenizer(world.spec), simulation.log, seed)
-    return [measured(name, seed, "exact", scores, true_scores(world, simulation, scores))]
+    scores = scored_exactly(world, simulation.codes, seed)
+    return [measured(name, seed, "exact", scores, true_scores(world, simulation.codes, scores))]
 
 
-def trained(name: str, out: Path, count: int) -> list[dict]:
+def trained(name: str, options: argparse.Namespace) -> list[dict]:
     """A world read by an ensemble trained on its log, by one oracle of it, and beside a surrogate null."""
     world = World(WORLDS[name])
-    sequences, tokens, ensemble = TRAINED[name]
+    out, count = options.out, options.sequences
+    sequences, tokens, ensemble = (200, 3_000, 2) if options.smoke else TRAINED[name]
     log = simulate(world, sequences, seed=0).log
-    settings = TrainingSettings(gaps=False, max_tokens=tokens, ensemble=ensemble)
+    preset = "nano" if options.smoke else "tiny"
+    settings = TrainingSettings(preset=preset, gaps=False, max_tokens=tokens, ensemble=ensemble)
     run, null_run = out / name, out / f"{name}-surrogate"
     for folder, data, how in ((run, log, settings), (null_run, shuffled(log, 0), replace(settings, ensemble=1))):
         if not (folder / "metrics.json").exists():
@@ -120,7 +115,7 @@ def trained(name: str, out: Path, count: int) -> list[dict]:
     by_oracle = [
         score(oracle, tokenizer, simulation.log, member_seed(0, number)) for number, oracle in enumerate(oracles)
     ]
-    truth = true_scores(world, simulation, by_oracle[0])
+    truth = true_scores(world, simulation.codes, by_oracle[0])
     together = [pooled(each) for each in zip(*by_oracle, strict=True)]
     rows = [
         measured(name, 0, "trained, one", by_oracle[0], truth),
@@ -163,10 +158,8 @@ def surrogate(
         for pairs, stratum in zip(scores, strata(simulation.log, scores), strict=True)
     ]
     # One family of hypotheses: all pairs of all sequences.
-    cuts = np.cumsum([len(each) for each in p])[:-1]
-    rules = {
-        f"bh:{rate:g}": counted(np.split(benjamini_hochberg(np.concatenate(p), rate), cuts), truth) for rate in RATES
-    }
+    cuts, adjusted = np.cumsum([len(each) for each in p])[:-1], false_discovery_control(np.concatenate(p))
+    rules = {f"bh:{rate:g}": counted(np.split(adjusted <= rate, cuts), truth) for rate in RATES}
     known = np.concatenate(truth)
     return {
         "world": name, "seed": 0, "oracle": "surrogate", "base_rate": float((known > DELTA).mean()),
@@ -176,20 +169,20 @@ def surrogate(
 
 def table_of(rows: list[dict]) -> list[dict]:
     """Rates over all seeds of a world, with 95 % intervals from resampled sequences."""
-    table = []
+    lines = []
     for world, oracle in dict.fromkeys((row["world"], row["oracle"]) for row in rows):
         mine = [row for row in rows if (row["world"], row["oracle"]) == (world, oracle)]
         for rule in mine[0]["rules"]:
             sums = {what: np.concatenate([row["rules"][rule][what] for row in mine]) for what in mine[0]["rules"][rule]}
-            low, high = interval(sums["false"], sums["found"])
-            table.append({
+            low, high = interval(sums["false"], whole=sums["found"])
+            lines.append({
                 "world": world, "oracle": oracle, "rule": rule,
                 "fdr": share(sums["false"], sums["found"]), "fdr_low": low, "fdr_high": high,
                 "null_fdr": share(sums["null"], sums["found"]),
                 "recall": share(sums["found"] - sums["false"], sums["true"]),
                 "found": int(sums["found"].sum()),
             })  # fmt: skip
-    return table
+    return lines
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> float:
@@ -197,93 +190,101 @@ def share(part: np.ndarray, whole: np.ndarray) -> float:
     return float(part.sum() / max(whole.sum(), 1))
 
 
-def interval(part: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of a rate over sequences."""
-    drawn = np.random.default_rng(0).integers(len(part), size=(2_000, len(part)))
-    low, high = np.quantile(part[drawn].sum(1) / np.maximum(whole[drawn].sum(1), 1), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def markdown(table: list[dict]) -> str:
+def markdown(lines: list[dict]) -> str:
     """The table, readable."""
-    lines = [
-        "| world | oracle | rule | false (at most 0.05 nats) | without effect (below 0.001) | recall | pairs |",
-        "|---|---|---|---|---|---|---|",
+    columns = (
+        "world",
+        "oracle",
+        "rule",
+        "false (at most 0.05 nats)",
+        "without effect (below 0.001)",
+        "recall",
+        "pairs",
+    )
+    rows = [
+        [
+            *(each[name] for name in columns[:3]),
+            f"{each['fdr']:.3f} ({each['fdr_low']:.3f}-{each['fdr_high']:.3f})",
+            each["null_fdr"],
+            each["recall"],
+            f"{each['found']:,}",
+        ]
+        for each in lines
     ]
-    for each in table:
-        rates = f"{each['fdr']:.3f} ({each['fdr_low']:.3f}-{each['fdr_high']:.3f}) | {each['null_fdr']:.3f}"
-        names = " | ".join(each[name] for name in ("world", "oracle", "rule"))
-        lines.append(f"| {names} | {rates} | {each['recall']:.3f} | {each['found']:,} |")
-    return "\n".join(lines) + "\n"
+    return table(columns, rows)
 
 
-def draw(rows: list[dict], table: list[dict], path: Path) -> None:
+def draw(rows: list[dict], lines: list[dict]) -> Figure:
     """Nominal against realised rates, and confidence against the share of true pairs."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    rates, curves = figure.subplots(1, 2)
+    figure, (rates, curves) = panels(9, 4.2, 1, 2)
     for axis, top in ((rates, 0.4), (curves, 1.0)):
         axis.plot([0, top], [0, top], color="0.7", lw=1)
     for world, oracle in dict.fromkeys((row["world"], row["oracle"]) for row in rows):
         label, style = f"{world}, {oracle}", "o-" if oracle == "exact" else "s--"
-        prefix = "bh:" if oracle == "surrogate" else "fdr:"
-        what = "null_fdr" if oracle == "surrogate" else "fdr"
-        lines = {row["rule"]: row[what] for row in table if (row["world"], row["oracle"]) == (world, oracle)}
-        rates.plot(RATES, [lines[f"{prefix}{rate:g}"] for rate in RATES], style, ms=4, lw=1, label=label)
+        prefix, what = ("bh:", "null_fdr") if oracle == "surrogate" else ("fdr:", "fdr")
+        found = {row["rule"]: row[what] for row in lines if (row["world"], row["oracle"]) == (world, oracle)}
+        rates.plot(RATES, [found[f"{prefix}{rate:g}"] for rate in RATES], style, ms=4, lw=1, label=label)
         points = pooled_curve([row["curve"] for row in rows if (row["world"], row["oracle"]) == (world, oracle)])
         curves.plot(*points, style, ms=4, lw=1, label=label)
     rates.set(xlabel="false discovery rate asked for", ylabel="realised (surrogate: no effect at all)")
     curves.set(xlabel="confidence", ylabel="share of pairs that are true")
     rates.legend(fontsize=6)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def pooled_curve(curves: list[list[dict]]) -> tuple[list[float], list[float]]:
+def pooled_curve(curves: list[list[dict]]) -> list[list[float]]:
     """Mean confidence and share of true pairs in every bin, over seeds."""
     bins: dict[int, list[dict]] = {}
     for point in (point for curve in curves for point in curve):
         bins.setdefault(int(np.searchsorted(BINS, point["confidence"], side="right")), []).append(point)
-    weights = [[point["pairs"] for point in bins[number]] for number in sorted(bins)]
-    return tuple(
+    ordered = [bins[number] for number in sorted(bins)]
+    weights = [[point["pairs"] for point in points] for points in ordered]
+    return [
         [
-            float(np.average([point[name] for point in bins[number]], weights=weight))
-            for number, weight in zip(sorted(bins), weights, strict=True)
+            float(np.average([point[name] for point in points], weights=weight))
+            for points, weight in zip(ordered, weights, strict=True)
         ]
         for name in ("confidence", "true")
-    )  # type: ignore[return-value]
+    ]
 
 
-def main() -> None:
-    """Measure and write JSON, Markdown and a figure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/calibration"))
-    parser.add_argument("--world", choices=list(WORLDS), action="append")
-    parser.add_argument("--part", choices=["exact", "trained"], action="append")
-    parser.add_argument("--seeds", type=int, default=3, help="worlds of each kind read by exact oracles")
-    parser.add_argument("--sequences", type=int, default=16, help="sequences scored of each world")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for part in options.part or ["exact", "trained"]:
-        for world in EXACT if part == "exact" else TRAINED:
-            if options.world and world not in options.world:
-                continue
+def measure(options: argparse.Namespace) -> Report:
+    """Every part and world asked for, joined with what earlier runs have left in the folder."""
+    worlds = {"exact": EXACT, "trained": TRAINED}
+    for part in options.part:
+        for world in (each for each in worlds[part] if each in options.world):
             if part == "exact":
                 rows = [row for seed in range(options.seeds) for row in exact(world, seed, options.sequences)]
             else:
-                rows = trained(world, options.out, options.sequences)
+                rows = trained(world, options)
             (options.out / f"{part}-{world}.json").write_text(json.dumps(rows) + "\n", encoding="utf-8")
             print(markdown(table_of(rows)), flush=True)
-    rows = [
-        row for path in sorted(options.out.glob("*-*.json")) for row in json.loads(path.read_text(encoding="utf-8"))
-    ]
-    table = table_of(rows)
-    (options.out / "calibration.json").write_text(
-        json.dumps({"table": table, "rows": rows}, indent=1) + "\n", encoding="utf-8"
-    )
-    (options.out / "calibration.md").write_text(markdown(table), encoding="utf-8")
-    draw(rows, table, options.out / "calibration.png")
+    paths = sorted(options.out.glob("*-*.json"))
+    rows = [row for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
+    lines = table_of(rows)
+    columns = {"fdr": "false", "null_fdr": "without effect", "recall": "recall"}
+    named: dict = {}
+    for line in lines:
+        tolerance = 0.04 if line["oracle"] == "exact" else 0.08
+        named |= metrics(
+            [line], lambda row: "{world}, {oracle}, {rule}".format(**row),
+            {key: (name, tolerance) for key, name in columns.items()},
+        )  # fmt: skip
+    return Report({"table": lines, "rows": rows}, markdown(lines), named, draw(rows, lines))
 
+
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "Is a false discovery rate of 0.1 one?",
+    measure,
+    {
+        "world": Size(sorted({*EXACT, *TRAINED}), ["small"]),
+        "part": Size(["exact", "trained"], ["exact", "trained"]),
+        "seeds": Size(3, 1, "worlds of each kind read by exact oracles"),
+        "sequences": Size(16, 2, "sequences scored of each world"),
+    },
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

@@ -5,8 +5,7 @@ effect, and ``recipes/calibration`` measures whether it does.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
+from jaxtyping import Float, Int
 
 from hf_trace.logs.log import EventLog
 
@@ -68,18 +67,3 @@ def p_values(
         mine = stratum == number
         found[mine] = (1 + len(null) - np.searchsorted(null, score[mine], side="left")) / (1 + len(null))
     return found
-
-
-def benjamini_hochberg(p: Float[np.ndarray, " pair"], level: float) -> Bool[np.ndarray, " pair"]:
-    """Which hypotheses to reject at a false discovery rate (Benjamini and Hochberg 1995).
-
-    Example:
-        >>> benjamini_hochberg(np.array([0.01, 0.9, 0.06, 0.04]), 0.1).tolist()
-        [True, False, True, True]
-    """
-    order = np.sort(p)
-    allowed = np.flatnonzero(order <= level * np.arange(1, len(p) + 1) / max(len(p), 1))
-    if not len(allowed):
-        return np.zeros(len(p), dtype=np.bool_)
-    rejected: NDArray[np.bool_] = p <= order[allowed[-1]]
-    return rejected

@@ -8,41 +8,48 @@ edge between event types is right when the expert graph joins their nodes; a pai
 the largest share of resamples of its pairs of event types.
 """
 
+import argparse
 import itertools
-import json
 import subprocess
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "alarms"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from alarms import Task, by_type, oracle, row
 from causrca import causrca_task
+from harness import NotMeasured, Recipe, Report, panels, table
+from known_graph import Task, by_type, oracle, row
+from lathe import KEPT, WHERE, made_up
+from matplotlib.figure import Figure
 
 from hf_trace.discovery.population.frequencies import wilson_interval
-from hf_trace.errors import HfTraceError
 from hf_trace.graphs.graph import CausalGraph
 
 DISCOVER = [
-    "--event-column", "node,value", "--query", "type in ['Binary', 'Alarm'] and time_s > 0",
-    "--sample", "300", "--max-lag", "8", "--num-samples", "16", "--min-frequency", "adaptive", "--bootstrap", "200",
+    "--event-column", "node,value", "--query", KEPT,
+    "--max-lag", "8", "--num-samples", "16", "--min-frequency", "adaptive",
 ]  # fmt: skip
 BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
-def discovered(task: Task, data: Path, out: Path) -> CausalGraph:
+def discovered(task: Task, options: argparse.Namespace) -> CausalGraph:
     """The population graph with its page, found once."""
-    folder = out / "confidence"
+    folder = options.out / "confidence"
     graph = folder / "population.json"
     if not graph.exists():
-        run = oracle(task, out, 0)
+        run = oracle(task, options.out, 0)
         folder.mkdir(parents=True, exist_ok=True)
+        sizes = (
+            ["--sample", "300", "--bootstrap", "200"] if not options.smoke else ["--sample", "3", "--bootstrap", "5"]
+        )
         files = ["--out", str(graph), "--html", str(folder / "report.html")]
-        command = ["discover", str(run), str(data / "real_op"), *DISCOVER, *files]
-        subprocess.run([sys.executable, "-m", "hf_trace", *command], check=True, stdout=subprocess.DEVNULL)
+        command = ["discover", str(run), str(Path(options.data) / "real_op"), *DISCOVER, *sizes, *files]
+        try:
+            subprocess.run([sys.executable, "-m", "hf_trace", *command], check=True, stdout=subprocess.DEVNULL)
+        except subprocess.CalledProcessError as error:
+            raise NotMeasured(f"The graph was not found: hf-trace discover ended with {error.returncode}.") from error
     return CausalGraph.load(graph)
 
 
@@ -73,7 +80,7 @@ def reliability(task: Task, graph: CausalGraph) -> dict[str, list[dict]]:
     node_edges, node_share = task.fold(edges.astype(float)) > 0, task.fold(share)
     away = ~np.eye(len(task.truth), dtype=bool)
     nodes = [name.rpartition("=")[0] for name in types]
-    place = np.array([sorted(set(nodes)).index(name) for name in nodes])
+    place = np.unique(nodes, return_inverse=True)[1]
     right, apart = task.truth[place[:, None], place], place[:, None] != place
     return {
         "event types": binned(share[edges & apart], right[edges & apart]),
@@ -103,68 +110,52 @@ def counted(right: np.ndarray) -> dict:
 def markdown(result: dict) -> str:
     """The tables, readable."""
     own = result["agreement"]
-    lines = [
-        "| AUROC | AUPRC | precision | recall | F1 | edges | base rate | every pair: F1 |", "|" + "---|" * 8,
-        f"| {own['auroc']:.3f} | {own['auprc']:.3f} | {own['precision']:.3f} | {own['recall']:.3f} | {own['f1']:.3f} | "
-        f"{own['edges']} | {own['base_rate']:.4f} | {own['predict_all_f1']:.3f} |",
-    ]  # fmt: skip
+    keys = ("auroc", "auprc", "precision", "recall", "f1", "edges", "base_rate", "predict_all_f1")
+    columns = ("AUROC", "AUPRC", "precision", "recall", "F1", "edges", "base rate", "every pair: F1")
+    shown = [f"{own[key]:.4f}" if key == "base_rate" else own[key] for key in keys]
+    parts = [table(columns, [shown])]
     for level, bins in result["reliability"].items():
-        lines += ["", f"| share of resamples | edges of {level} | in the expert graph | share, 95 % interval |"]
-        lines += ["|---|---|---|---|"]
+        rows = []
         for each in bins:
-            share = "–"
+            share = None
             if each["edges"]:
                 share = f"{each['share']:.3f} ({each['share_low']:.3f} to {each['share_high']:.3f})"
             span = f"{each['low']:.1f} to {each['high']:.1f}" if each["low"] < 1 else "of these, every one"
-            lines.append(f"| {span} | {each['edges']} | {each['right']} | {share} |")
-    return "\n".join(lines) + "\n"
+            rows.append([span, each["edges"], each["right"], share])
+        columns = ("share of resamples", f"edges of {level}", "in the expert graph", "share, 95 % interval")
+        parts.append(table(columns, rows))
+    return "\n\n".join(parts)
 
 
-def draw(result: dict, path: Path) -> None:
+def draw(result: dict) -> Figure:
     """Share of right edges against the share of resamples; believed at its word it would be the diagonal."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.6), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = panels(5, 3.6)
     panel.plot([0, 1], [0, 1], color="0.7", ls=":", label="if it were the probability of being right")
-    for (level, bins), colour, shift in zip(
-        result["reliability"].items(), ("#0072B2", "#D55E00"), (-0.01, 0.01), strict=True
-    ):
+    styles = zip(("#0072B2", "#D55E00"), (-0.01, 0.01), strict=True)
+    for (level, bins), (colour, shift) in zip(result["reliability"].items(), styles, strict=True):
         some = [each for each in bins if each["edges"] and each["low"] < 1]
         middle = [(each["low"] + each["high"]) / 2 + shift for each in some]
         share = np.array([each["share"] for each in some])
-        ends = np.array([[each["share_low"] for each in some], [each["share_high"] for each in some]])
-        panel.errorbar(
-            middle, share, np.abs(ends - share), fmt="o-", color=colour, capsize=3, label=f"edges of {level}"
-        )
+        error = np.abs(np.array([[each[end] for each in some] for end in ("share_low", "share_high")]) - share)
+        panel.errorbar(middle, share, error, fmt="o-", color=colour, capsize=3, label=f"edges of {level}")
     panel.axhline(result["agreement"]["base_rate"], color="0.4", ls="--", lw=1, label="any pair of nodes")
     panel.set(xlabel="share of resamples with the edge", ylabel="share in the expert graph", ylim=(0, 1), xlim=(0, 1))
     panel.legend(fontsize=7, frameon=False)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def main() -> None:
-    """Measure and write."""
-    parser = ArgumentParser(description="Reliability of the confidence of a population graph.")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set (causRCA)")
-    parser.add_argument("--out", type=Path, default=Path("runs/causrca"))
-    options = parser.parse_args()
-    try:
-        task = causrca_task(options.data)
-        graph = discovered(task, options.data, options.out)
-    except (HfTraceError, OSError) as error:
-        sys.exit(f"The data set cannot be read: {error}")
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"The graph was not found: {' '.join(error.cmd[1:4])} ended with {error.returncode}.")
+def measure(options: argparse.Namespace) -> Report:
+    """Find the graph and judge it."""
+    task = causrca_task(Path(options.data))
+    graph = discovered(task.small if options.smoke else task, options)
     result = {
         "agreement": agreement(task, graph), "reliability": reliability(task, graph),
         "stability": graph.metadata.get("stability"),
     }  # fmt: skip
-    folder = options.out / "confidence"
-    (folder / "confidence.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    draw(result, folder / "confidence.png")
-    print(markdown(result))
+    return Report(result, markdown(result), figure=draw(result))
 
+
+RECIPE = Recipe(__file__, __doc__, "How sure is an edge, and is it right?", measure, data=WHERE, tiny_data=made_up)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

@@ -1,6 +1,6 @@
 """seq2cause 0.1.9 on the small world, with its own defaults and with a tuned threshold, beside this package.
 
-    PYTHONPATH=src python recipes/gates/against_peer.py --peer-python OTHER_ENV/bin/python
+    PYTHONPATH=src python recipes/gates/against_peer.py --seq2cause-python OTHER_ENV/bin/python
 
 Same sequences, same exact oracle, 32 draws. OTHER_ENV has seq2cause and, to read the world, jaxtyping and wrapt.
 """
@@ -9,45 +9,40 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
-from gates import DRAWS, MAX_LAG, PREFIX, encoded_sequences, score_with_exact_oracle
+from exact_oracle import DRAWS, MAX_LAG, PREFIX, TRUTHS, labelled, scored_exactly, true_effects
+from harness import Recipe, Report, Size, spread, table
 
 import hf_trace
 from hf_trace.discovery.pairs import PairScores
-from hf_trace.discovery.threshold_choice import LabelledPairs, best_threshold, mean_f1
-from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
+from hf_trace.discovery.threshold_choice import best_threshold, mean_f1
+from hf_trace.worlds.simulator import DELTA, simulate
 from hf_trace.worlds.world import WORLDS, World
 
 
-def measure(seed: int, peer: str, validation: int, test: int) -> list[dict]:
+def measure_seed(seed: int, options: argparse.Namespace) -> list[dict]:
     """All methods on one seed of the small world."""
-    world = World(replace(WORLDS["small"], seed=seed))
-    codes = simulate(world, validation + test, seed=seed).codes
-    truths = {
-        draws: [
-            replacement_scores(world, each, num_samples=draws, seed=10_000 * draws + number) > DELTA
-            for number, each in enumerate(codes)
-        ]
-        for draws in (10, 200)
-    }
+    world, validation = World(replace(WORLDS["small"], seed=seed)), options.validation
+    codes = simulate(world, validation + options.test, seed=seed).codes
+    effects = {draws: true_effects(world, codes, draws) for draws in TRUTHS}
 
     def row(method: str, rule: str, scores: list[PairScores], threshold: float | None) -> dict:
-        joined = {
-            draws: [LabelledPairs.of(*each) for each in zip(codes, scores, known, strict=True)]
-            for draws, known in truths.items()
-        }
+        joined = {draws: labelled(codes, scores, known) for draws, known in effects.items()}
         if threshold is None:
             threshold = best_threshold(joined[10][:validation])
         values = {f"f1_{draws}": mean_f1(pairs[validation:], threshold) for draws, pairs in joined.items()}
         return {"seed": seed, "method": method, "threshold": rule, **values}
 
     rows = []
-    for strategy in ("atomic", "full"):
-        matrices, kept = ask(peer, world, codes, seed, strategy)
+    for strategy in ("atomic", "full") if options.seq2cause_python else ():
+        matrices, kept = ask(options.seq2cause_python, world, codes, seed, strategy)
         near = [pairs(matrix, MAX_LAG) for matrix in matrices]
         rows += [
             row(f"seq2cause {strategy}", "its own, all lags", [pairs(each, None) for each in kept], 0.5),
@@ -55,9 +50,8 @@ def measure(seed: int, peer: str, validation: int, test: int) -> list[dict]:
             row(f"seq2cause {strategy}", "tuned on validation", near, None),
             row(f"seq2cause {strategy}", "margin .05", near, DELTA),
         ]
-    encoded = encoded_sequences(world, codes)
-    for name, options in (("hf_trace", {}), ("hf_trace refined", {"refine": True})):
-        rows.append(row(name, "margin .05", score_with_exact_oracle(world, encoded, seed, **options), DELTA))
+    for name, how in (("hf_trace", {}), ("hf_trace refined", {"refine": True})):
+        rows.append(row(name, "margin .05", scored_exactly(world, codes, seed, **how), DELTA))
     return rows
 
 
@@ -86,27 +80,25 @@ def pairs(matrix: np.ndarray, max_lag: int | None) -> PairScores:
     return PairScores(cause + PREFIX, effect + PREFIX, scores, scores, np.zeros_like(scores))
 
 
-def main() -> None:
-    """Measure, average over seeds and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/gates-peer"))
-    parser.add_argument("--seeds", type=int, default=5)
-    options = parser.parse_args()
-    rows = [each for seed in range(options.seeds) for each in measure(seed, options.peer_python, 12, 24)]
-    lines = ["| method | threshold | F1, 10-draw truth | F1, 200-draw truth |", "|---|---|---|---|"]
-    for key in dict.fromkeys((each["method"], each["threshold"]) for each in rows):
-        mine = [each for each in rows if (each["method"], each["threshold"]) == key]
-        shown = [
-            f"{np.mean([each[name] for each in mine]):.3f} ± {np.std([each[name] for each in mine], ddof=1):.3f}"
-            for name in ("f1_10", "f1_200")
-        ]
-        lines.append(f"| {key[0]} | {key[1]} | {shown[0]} | {shown[1]} |")
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "against_peer.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    (options.out / "against_peer.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+def measure(options: argparse.Namespace) -> Report:
+    """All seeds, averaged."""
+    rows = [each for seed in range(options.seeds) for each in measure_seed(seed, options)]
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for each in rows:
+        groups.setdefault((each["method"], each["threshold"]), []).append(each)
+    names = ("f1_10", "f1_200")
+    lines = [[*key, *(spread([each[name] for each in mine]) for name in names)] for key, mine in groups.items()]
+    return Report(rows, table(("method", "threshold", "F1, 10-draw truth", "F1, 200-draw truth"), lines))
 
+
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "How good is seq2cause on the small world?",
+    measure,
+    {"seeds": Size(5, 1), "validation": Size(12, 1), "test": Size(24, 1)},
+    peers=("seq2cause",),
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

@@ -11,52 +11,43 @@ import argparse
 import copy
 import json
 import math
-import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import torch
+from exact_oracle import MAX_LAG, TRUTHS, encoded, labelled, scored, token_rows, true_effects
+from harness import NotMeasured, Recipe, Report, Size, metrics, panels, table
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from transformers import PreTrainedModel, set_seed
 
-from hf_trace.discovery.constructions import score_pairs
-from hf_trace.discovery.settings import DiscoverySettings
-from hf_trace.discovery.threshold_choice import LabelledPairs, mean_f1, recall_by_lag
-from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.discovery.threshold_choice import mean_f1, recall_by_lag
 from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.proposals import Alphabet
 from hf_trace.runs.simulated_worlds import WorldModel, world_tokenizer
 from hf_trace.training.architectures import build_model
-from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
+from hf_trace.worlds.simulator import DELTA, simulate
 from hf_trace.worlds.world import WORLDS, World, pasts
 
-PREFIX, MAX_LAG, DRAWS = 6, 6, 32
-TESTED, SCORED = 24, 256
-CHUNK = 4096
 AVERAGED = 0.995
 
 
 class Examination:
     """Fresh sequences of a world, their known causes, and how a model does on them."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: World, seed: int, *, tested: int, scored: int) -> None:
         self.world, self.seed = world, seed
         self.tokenizer = world_tokenizer(world.spec)
-        self.codes = simulate(world, TESTED, seed=seed).codes
-        self.truth = {
-            draws: [
-                replacement_scores(world, each, num_samples=draws, seed=10_000 * draws + number) > DELTA
-                for number, each in enumerate(self.codes)
-            ]
-            for draws in (10, 200)
-        }
-        scored = torch.from_numpy(simulate(world, SCORED, seed=seed + 500).codes)
-        self.rows = rows(scored, self.tokenizer)
-        past = pasts(scored, world.spec.memory, world.nothing).flatten(0, 1)
+        self.codes = simulate(world, tested, seed=seed).codes
+        self.effects = {draws: true_effects(world, self.codes, draws) for draws in TRUTHS}
+        others = torch.from_numpy(simulate(world, scored, seed=seed + 500).codes)
+        self.rows = token_rows(world, others)
+        past = pasts(others, world.spec.memory, world.nothing).flatten(0, 1)
         self.exact = world.log_probs(past).double()
         self.entropy = self.cross_entropy(self.exact)
 
@@ -73,40 +64,26 @@ class Examination:
 
     def measure(self, model: PreTrainedModel) -> dict:
         """Oracle score, summary F1 and recall by lag."""
-        settings = DiscoverySettings(max_lag=MAX_LAG, num_samples=DRAWS, prefix_length=PREFIX, seed=self.seed)
-        ids = torch.from_numpy(self.tokenizer.event_ids)
-        encoded = [
-            EncodedSequence(row.numpy(), np.arange(1, len(row)))
-            for row in rows(torch.from_numpy(self.codes), self.tokenizer)
-        ]
-        found = score_pairs(Oracle(model), encoded, Alphabet(ids, torch.ones(len(ids))), settings)
-        labelled = {
-            draws: [LabelledPairs.of(*each) for each in zip(self.codes, found, known, strict=True)]
-            for draws, known in self.truth.items()
-        }
+        ids = self.tokenizer.event_ids
+        found = scored(Oracle(model), encoded(self.world, self.codes), ids, self.seed)
+        known = {draws: labelled(self.codes, found, effects) for draws, effects in self.effects.items()}
         return {
             "oracle_score": self.oracle_score(model),
-            **{f"f1_{draws}": mean_f1(pairs, DELTA) for draws, pairs in labelled.items()},
-            "recall_by_lag": recall_by_lag(labelled[200], DELTA, MAX_LAG).tolist(),
-            "predict_all": mean_f1(labelled[200], -np.inf),
+            **{f"f1_{draws}": mean_f1(pairs, DELTA) for draws, pairs in known.items()},
+            "recall_by_lag": recall_by_lag(known[200], DELTA, MAX_LAG).tolist(),
+            "predict_all": mean_f1(known[200], -np.inf),
         }
 
 
-def rows(codes: torch.Tensor, tokenizer) -> torch.Tensor:
-    """Token rows: the start token, then one token per event."""
-    ids = torch.from_numpy(tokenizer.event_ids)[codes]
-    return torch.nn.functional.pad(ids, (1, 0), value=tokenizer.tokenizer.bos_token_id)
-
-
-def batches(world: World, seed: int, batch: int, steps: int) -> Iterator[torch.Tensor]:
+def batches(world: World, seed: int, options: argparse.Namespace) -> Iterator[torch.Tensor]:
     """Sequences that nobody has seen before, batch after batch."""
-    tokenizer, per_chunk = world_tokenizer(world.spec), CHUNK // batch
-    for step in range(steps):
+    per_chunk = options.chunk // options.batch
+    for step in range(options.sequences // options.batch):
         if step % per_chunk == 0:
             number = 1_000_000 * (seed + 1) + step // per_chunk
-            table = rows(torch.from_numpy(simulate(world, CHUNK, seed=number).codes), tokenizer)
-        first = step % per_chunk * batch
-        yield table[first : first + batch]
+            written = token_rows(world, simulate(world, options.chunk, seed=number).codes)
+        first = step % per_chunk * options.batch
+        yield written[first : first + options.batch]
 
 
 def trained(world: World, seed: int, options: argparse.Namespace) -> Iterator[tuple[int, PreTrainedModel]]:
@@ -117,7 +94,7 @@ def trained(world: World, seed: int, options: argparse.Namespace) -> Iterator[tu
     averaged = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     stops = set(np.geomspace(min(60, steps), steps, options.checkpoints).round().astype(int).tolist())
-    for step, ids in enumerate(batches(world, seed, options.batch, steps), 1):
+    for step, ids in enumerate(batches(world, seed, options), 1):
         share = min(1, step / 50) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * share
@@ -139,7 +116,7 @@ def trained(world: World, seed: int, options: argparse.Namespace) -> Iterator[tu
 def study(name: str, seed: int, options: argparse.Namespace) -> None:
     """One world, one seed: train, measure on the way, write as it goes."""
     world = World(replace(WORLDS[name], seed=seed))
-    examination = Examination(world, seed)
+    examination = Examination(world, seed, tested=options.tested, scored=options.scored)
     document = {
         "world": name, "seed": seed, "preset": options.preset, "batch": options.batch,
         "learning_rate": options.learning_rate, "entropy": examination.entropy,
@@ -156,33 +133,31 @@ def study(name: str, seed: int, options: argparse.Namespace) -> None:
         print({key: value if isinstance(value, list) else round(value, 4) for key, value in line.items()}, flush=True)
 
 
-def report(out: Path) -> None:
-    """Join what was measured: every checkpoint, and the final models by world."""
-    documents = [json.loads(path.read_text()) for path in sorted(out.glob("*-*-*.json"))]
-    lines = ["| world | seed | sequences | oracle score | F1, 10-draw truth | F1, 200-draw truth | recall by lag 1-6 |"]
-    lines.append("|---|---|---|---|---|---|---|")
+def measure(options: argparse.Namespace) -> Report:
+    """Train and measure, unless it is only to be reported; then join every checkpoint that was measured."""
+    for name in [] if options.report else options.world:
+        for seed in options.seed:
+            study(name, seed, options)
+    documents = [json.loads(path.read_text()) for path in sorted(options.out.glob("*-*-*.json"))]
+    if not documents:
+        raise NotMeasured(f"Nothing was measured in {str(options.out)!r} yet. Leave out --report.")
+    columns = ("world", "seed", "sequences", "oracle score", "F1, 10-draw truth", "F1, 200-draw truth")
+    lines, named = [], {}
     for document in documents:
+        world, seed = document["world"], document["seed"]
         for each in [*document["checkpoints"], {"sequences": "exact", **document["exact"]}]:
             recall = " ".join(f"{value:.2f}".lstrip("0") for value in each["recall_by_lag"])
             count = each["sequences"] if isinstance(each["sequences"], str) else f"{each['sequences']:,}"
-            lines.append(
-                f"| {document['world']} | {document['seed']} | {count} | {each['oracle_score']:.3f} | "
-                f"{each['f1_10']:.3f} | {each['f1_200']:.3f} | {recall} |"
-            )
-    text = "\n".join(lines) + "\n"
-    (out / "oracle_quality.md").write_text(text, encoding="utf-8")
-    (out / "oracle_quality.json").write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
-    draw(documents, out / "oracle_quality.png")
-    print(text)
+            lines.append([world, seed, count, *(each[key] for key in ("oracle_score", "f1_10", "f1_200")), recall])
+        keys = {"oracle_score": (columns[3], 0.01), "f1_200": (columns[5], 0.02), "f1_10": (columns[4], 0.02)}
+        last = document["checkpoints"][-1]
+        named |= metrics([last], lambda row, w=world, s=seed: f"{w}, seed {s}, {row['sequences']:,} sequences", keys)
+    return Report(documents, table((*columns, "recall by lag 1-6"), lines), named, draw(documents))
 
 
-def draw(documents: list[dict], path: Path) -> None:
+def draw(documents: list[dict]) -> Figure:
     """F1 against oracle score and against the sequences read."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter
-
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure, (left, right) = panels(9, 3.8, 1, 2, sharey=True)
     colours = dict(zip(dict.fromkeys(each["world"] for each in documents), ("#0072B2", "#D55E00"), strict=False))
     for document in documents:
         points = document["checkpoints"]
@@ -200,29 +175,28 @@ def draw(documents: list[dict], path: Path) -> None:
     for panel in (left, right):
         panel.xaxis.set_minor_formatter(NullFormatter())
     left.legend(title="dotted: exact oracle", fontsize=8)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def main() -> None:
-    """Train and measure, or report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/oracle-quality"))
-    parser.add_argument("--world", choices=["small", "small-medium"], action="append")
-    parser.add_argument("--seed", type=int, action="append")
-    parser.add_argument("--sequences", type=int, default=60_000, help="sequences that are read, each once")
-    parser.add_argument("--checkpoints", type=int, default=8)
-    parser.add_argument("--preset", default="tiny")
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
-    parser.add_argument("--batch", type=int, default=32, help="sequences per step")
-    parser.add_argument("--report", action="store_true", help="only join what was measured")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    if not options.report:
-        for name in options.world or ["small", "small-medium"]:
-            for seed in options.seed or range(5):
-                study(name, seed, options)
-    report(options.out)
-
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "How well must a model be trained before its causal graphs can be believed?",
+    measure,
+    {
+        "world": Size(["small", "small-medium"], ["small"]),
+        "seed": Size([0, 1, 2, 3, 4], [0], "of world and training"),
+        "sequences": Size(60_000, 96, "sequences that are read, each once"),
+        "checkpoints": Size(8, 1),
+        "preset": Size("tiny", "nano", "size of the model"),
+        "learning_rate": Size(3e-3, 3e-3),
+        "batch": Size(32, 32, "sequences per step"),
+        "chunk": Size(4096, 96, "sequences that are simulated at once"),
+        "tested": Size(24, 1, "sequences in which graphs are found"),
+        "scored": Size(256, 8, "sequences whose loss is measured"),
+    },
+    can_report=True,
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

@@ -1,11 +1,10 @@
-r"""Scores other methods of causal discovery on two real logs with a known graph.
+"""Scores other methods of causal discovery on two real logs with a known graph.
 
-    python recipes/peers/peers.py --out runs/peers [--data SHARED_DATA] [--gcastle-python PATH] \\
-        [--tigramite-python PATH] [--log alarms] [--limit SECONDS]
+    python recipes/peers/peers.py --out runs/peers --data PATH/TO/causrca --gcastle-python PATH --tigramite-python PATH
 
-The alarms come with the package; ``--data`` is a folder with ``causrca`` in it. Counting methods run here, the
-others in environments of their own and only when those are given. Every result is kept in ``--out`` as it comes,
-and a method whose result is there is not run again.
+The alarms come with the package. Counting methods run here, the others in
+environments of their own and only when those are given. Every result is kept in ``--out`` as it comes, and a method
+whose result is there is not run again.
 """
 
 import argparse
@@ -21,17 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import pandas as pd
+from harness import Metrics, Recipe, Report, Size, metrics
+from harness import table as markdown_table
+from lathe import WHERE, ExpertGraph, expert_graph, made_up, normal_operation
 from scipy.stats import binom
 
 from hf_trace.graphs.counting import BASELINES
 from hf_trace.graphs.metrics import precision_recall_f1, score_graph
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.samples import alarms_log, alarms_truth
-from hf_trace.logs.sources import read_log
 
 LEVEL = 0.05  # of the test of every pair, after Bonferroni's correction
 WINDOWED = ("cooccurrence", "lift", "confidence")
@@ -47,25 +48,24 @@ KEPT_NODES = 16  # TTPM reads the most frequent ones, on causRCA
 
 @dataclass(frozen=True)
 class Case:
-    """A log, the graph it is judged by, and which event types belong to a node of that graph.
+    """A log and the graph it is judged by.
 
     Attributes:
         name: Short name.
         log: The events.
         by_node: The same log with the nodes as event types.
-        nodes: Nodes that occur in the log: rows and columns of the truth.
-        node_of_type: Index of the node of every event type.
-        truth: True where row causes column.
-        linked: Indices of the nodes that have an edge anywhere in the whole graph.
+        graph: Nodes, the truth, and which event types belong to a node.
     """
 
     name: str
     log: EventLog
     by_node: EventLog
-    nodes: tuple[str, ...]
-    node_of_type: np.ndarray
-    truth: np.ndarray
-    linked: np.ndarray
+    graph: ExpertGraph
+
+    @property
+    def truth(self) -> np.ndarray:
+        """True where row causes column."""
+        return self.graph.truth
 
     @property
     def mean_gap(self) -> float:
@@ -97,33 +97,13 @@ def alarms_case() -> Case:
     edges = set(alarms_truth())
     truth = np.array([[(cause, effect) in edges for effect in log.event_types] for cause in log.event_types])
     alike = np.arange(len(log.event_types))
-    return Case("alarms", log, log, log.event_types, alike, truth, alike)
+    return Case("alarms", log, log, ExpertGraph(log.event_types, alike, truth, alike))
 
 
 def causrca_case(folder: Path) -> Case:
     """A lathe's controller in normal operation; a node has an event type per value."""
-    keep = "type in ['Binary','Alarm'] and time_s > 0"
-    log = read_log(folder / "real_op", event_column=["node", "value"], query=keep)
-    by_node = read_log(folder / "real_op", event_column="node", query=keep)
-    known = set(pd.read_csv(folder / "expert_graph" / "all_nodes.csv")["label"])
-    table = pd.read_csv(folder / "expert_graph" / "all_edges.csv")
-    edges = set(zip(table["source_label"], table["target_label"], strict=True))
-    nodes = by_node.event_types
-    if not set(nodes) <= known:
-        raise SystemExit(f"Nodes of the log that the expert graph lacks: {sorted(set(nodes) - known)}")
-    node_of_type = np.array([nodes.index(name.split("=", 1)[0]) for name in log.event_types])
-    truth = np.array([[(cause, effect) in edges for effect in nodes] for cause in nodes])
-    ends = {end for edge in edges for end in edge}
-    linked = np.flatnonzero([name in ends for name in nodes])
-    return Case("causrca", log, by_node, nodes, node_of_type, truth, linked)
-
-
-def pooled(case: Case, values: np.ndarray) -> np.ndarray:
-    """Largest value of a pair of nodes over the pairs of their event types."""
-    largest = np.full((len(case.nodes), len(case.nodes)), -np.inf)
-    rows, columns = np.meshgrid(case.node_of_type, case.node_of_type, indexing="ij")
-    np.maximum.at(largest, (rows, columns), values.astype(float))
-    return largest
+    log = normal_operation(folder)
+    return Case("causrca", log, normal_operation(folder, by_node=True), expert_graph(folder, log))
 
 
 # -- counting --------------------------------------------------------------------------------------------------
@@ -178,18 +158,18 @@ def counting(case: Case, window: int) -> dict[str, Found]:
             expected = counts.after_any
             check = counts.after_cause - expected if name == "cooccurrence" else ratio(counts)
             np.testing.assert_allclose(scores, check, atol=1e-9)
-        edges = pooled(case, significant(counts, expected)) > 0
-        found[name] = Found(pooled(case, scores), edges, seconds, {"window_events": window})
+        edges = case.graph.fold(significant(counts, expected))
+        found[name] = Found(case.graph.fold(scores), edges, seconds, {"window_events": window})
     # Not in the package: the lift's numerator alone, and what is left of it when the cause is left out too.
     counts = following(log, events=window)
-    found["confidence"] = found["lift"]._replace(scores=pooled(case, counts.after_cause))
+    found["confidence"] = found["lift"]._replace(scores=case.graph.fold(counts.after_cause))
     found["effect frequency"] = frequency(case)
     return found
 
 
 def frequency(case: Case) -> Found:
     """The share of the effect among all events as the score, whatever the cause; edges where it is above average."""
-    share = np.bincount(case.by_node.codes, minlength=len(case.nodes)) / len(case.by_node.codes)
+    share = np.bincount(case.by_node.codes, minlength=len(case.graph.nodes)) / len(case.by_node.codes)
     scores = np.broadcast_to(share, case.truth.shape)
     return Found(scores, scores > 1 / len(share), 0.0, {})
 
@@ -199,14 +179,15 @@ def counting_in_time(case: Case, window: float) -> dict[str, Found]:
     started = time.process_time()
     counts = following(case.log, seconds=window)
     seconds = time.process_time() - started
-    edges = pooled(case, significant(counts, counts.after_any)) > 0
+    edges = case.graph.fold(significant(counts, counts.after_any))
     scores = {
         "cooccurrence": counts.after_cause - counts.after_any,
         "lift": ratio(counts),
         "confidence": counts.after_cause,
     }
     return {
-        name: Found(pooled(case, values), edges, seconds, {"window_seconds": window}) for name, values in scores.items()
+        name: Found(case.graph.fold(values), edges, seconds, {"window_seconds": window})
+        for name, values in scores.items()
     }
 
 
@@ -281,7 +262,7 @@ def ttpm_runs(case: Case, python: str, out: Path, limit: int) -> Iterator[tuple[
         jobs += [(f"decay 1 / mean gap, {UNTIL_IT_STOPS}", ["--delta", slow, "--iterations", "200"])]
     else:
         kept = most_frequent(case)
-        log, note = only_nodes(log, kept), {"nodes_read": [case.nodes[i] for i in kept]}
+        log, note = only_nodes(log, kept), {"nodes_read": [case.graph.nodes[i] for i in kept]}
     for title, options in jobs:
         name = "-".join([case.name, "ttpm", *(part.lstrip("-") for part in options)]) + ".npz"
         found = elsewhere(python, "run_ttpm.py", log, options, out / name, limit)
@@ -332,10 +313,10 @@ def title(name: str, window: int) -> str:
     return f"{name}, {window} events" if name in WINDOWED else name
 
 
-def study(case: Case, arguments: argparse.Namespace, out: Path) -> dict:
+def study(case: Case, options: argparse.Namespace) -> dict:
     """All tables of a log."""
     window = default_window(case)
-    pairs = len(case.nodes) * (len(case.nodes) - 1)
+    pairs = len(case.graph.nodes) * (len(case.graph.nodes) - 1)
     edges = int((case.truth & ~np.eye(len(case.truth), dtype=bool)).sum())
     counted = counting(case, window)
     counted = {title(name, window): found for name, found in counted.items()}
@@ -353,11 +334,11 @@ def study(case: Case, arguments: argparse.Namespace, out: Path) -> dict:
     ]
     others, failures, restricted = [], {}, []
     runs: list[tuple[str | None, Callable]] = [
-        (arguments.tigramite_python, pcmci_runs),
-        (arguments.gcastle_python, ttpm_runs),
+        (options.tigramite_python, pcmci_runs),
+        (options.gcastle_python, ttpm_runs),
     ]
     for python, method in runs:
-        for label, found in method(case, python, out, arguments.limit) if python else ():
+        for label, found in method(case, python, options.out / "answers", options.limit) if python else ():
             if isinstance(found, str):
                 failures[label] = found
                 continue
@@ -369,11 +350,11 @@ def study(case: Case, arguments: argparse.Namespace, out: Path) -> dict:
                 restricted += [row(case.truth, name, each, kept) for name, each in counted.items()]
                 restricted.append(everything(case.truth[np.ix_(kept, kept)]))
     linked = []
-    if len(case.linked) < len(case.nodes):
-        linked = [row(case.truth, name, found, case.linked) for name, found in counted.items()]
-        linked.append(everything(case.truth[np.ix_(case.linked, case.linked)]))
+    if len(case.graph.linked) < len(case.graph.nodes):
+        linked = [row(case.truth, name, found, case.graph.linked) for name, found in counted.items()]
+        linked.append(everything(case.truth[np.ix_(case.graph.linked, case.graph.linked)]))
     return {
-        "nodes": len(case.nodes),
+        "nodes": len(case.graph.nodes),
         "edges": edges,
         "base_rate": round(edges / pairs, 5),
         "mean_gap_seconds": case.mean_gap,
@@ -399,43 +380,45 @@ def markdown(name: str, tables: dict) -> str:
     }
     for key, title in titles.items():
         if tables[key]:
-            text += [f"{title}:", "", *table(tables[key]), ""]
+            text += [f"{title}:", "", table(tables[key]), ""]
     text += [f"- {label}: {reason}" for label, reason in tables["failures"].items()]
     return "\n".join(text).rstrip() + "\n"
 
 
-def table(rows: list[dict]) -> list[str]:
+def table(rows: list[dict]) -> str:
     """Rows of a Markdown table."""
-    lines = ["| method | AUROC | AUPRC | F1 | edges | best F1 | seconds |", "|---|---|---|---|---|---|---|"]
+    columns = ("method", "AUROC", "AUPRC", "F1", "edges", "best F1", "seconds")
+    lines = []
     for each in rows:
-        shares = " | ".join(f"{each[key]:.3f}".lstrip("0") for key in ("auroc", "auprc", "f1"))
+        auroc, auprc, f1, best = (f"{each[key]:.3f}".lstrip("0") for key in ("auroc", "auprc", "f1", "best_f1"))
         seconds = "" if each["seconds"] is None else f"{each['seconds']:.3g}"
-        best = f"{each['best_f1']:.3f}".lstrip("0")
-        lines.append(f"| {each['method']} | {shares} | {each['edges']} | {best} | {seconds} |")
-    return lines
+        lines.append([each["method"], auroc, auprc, f1, each["edges"], best, seconds])
+    return markdown_table(columns, lines)
 
 
-def main() -> None:
-    """Run what can be run and write ``tables.json`` and ``tables.md``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="folder that holds causrca")
-    parser.add_argument("--gcastle-python", help="interpreter of an environment with gcastle")
-    parser.add_argument("--tigramite-python", help="interpreter of an environment with tigramite")
-    parser.add_argument("--log", choices=["alarms", "causrca"], action="append")
-    parser.add_argument("--limit", type=int, default=900, help="processor seconds of a run elsewhere")
-    arguments = parser.parse_args()
-    wanted = arguments.log or ["alarms", *(["causrca"] if arguments.data else [])]
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for name in wanted:
-        case = alarms_case() if name == "alarms" else causrca_case(arguments.data / "causrca")
-        results[name] = study(case, arguments, arguments.out / "answers")
-    (arguments.out / "tables.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+def measure(options: argparse.Namespace) -> Report:
+    """Run what can be run."""
+    cases = {"alarms": alarms_case, "causrca": lambda: causrca_case(Path(options.data))}
+    results = {name: study(cases[name](), options) for name in options.log}
     text = "\n".join(markdown(name, tables) for name, tables in results.items())
-    (arguments.out / "tables.md").write_text(text, encoding="utf-8")
-    print(text)
+    found: Metrics = {}
+    for name, tables in results.items():
+        columns = {"auroc": ("AUROC", 0.01), "auprc": ("AUPRC", 0.01), "f1": ("F1", 0.01)}
+        for rows in (tables["main"], tables["settings"]):
+            found = {**found, **metrics(rows, lambda row, name=name: f"{name}, {row['method']}", columns)}
+    return Report(results, text, found)
 
+
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "How good are other methods on the two real logs?",
+    measure,
+    {"log": Size(["alarms", "causrca"], ["causrca"]), "limit": Size(900, 10, "processor seconds of a run elsewhere")},
+    data=WHERE,
+    tiny_data=made_up,
+    peers=("gcastle", "tigramite"),
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

@@ -7,66 +7,54 @@ engine's share is what scoring adds to them.
 """
 
 import argparse
-import json
-import os
 import resource
-import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-sys.path.insert(0, str(Path(__file__).parents[1] / "gates"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
+from exact_oracle import MAX_LAG, PREFIX, TRUTHS, labelled, scored_exactly, true_effects
+from harness import Recipe, Report, Size, metrics, panels, table
+from matplotlib.figure import Figure
 
-SIZES = [100, 1_000, 5_000, 29_100]
+from hf_trace.discovery.threshold_choice import mean_f1, recall_by_lag
+from hf_trace.worlds.simulator import DELTA, simulate
+from hf_trace.worlds.world import WORLDS, World
+
+MEGABYTE = 2**20
 
 
-def measure(types: int, sequences: int) -> dict:
+def measure_size(types: int, sequences: int) -> dict:
     """One size, in this process."""
-    from gates import MAX_LAG, PREFIX, encoded_sequences, score_with_exact_oracle
-
-    from hf_trace.discovery.threshold_choice import LabelledPairs, mean_f1, recall_by_lag
-    from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
-    from hf_trace.worlds.world import WORLDS, World
-
-    spec = replace(WORLDS["steep"], types=types)
-    world = World(spec)
+    world = World(replace(WORLDS["steep"], types=types))
     simulation = simulate(world, sequences)
-    before = peak()
-    encoded = encoded_sequences(world, simulation.codes)
-    started = time.perf_counter()
-    scores = score_with_exact_oracle(world, encoded, seed=0)
+    before, started = peak(), time.perf_counter()
+    scores = scored_exactly(world, simulation.codes, 0)
     seconds = (time.perf_counter() - started) / sequences
-    scored = peak()
-    labelled = {}
-    for draws in (10, 200):
-        truth = [
-            replacement_scores(world, codes, num_samples=draws, seed=10_000 * draws + number) > DELTA
-            for number, codes in enumerate(simulation.codes)
-        ]
-        labelled[draws] = [
-            LabelledPairs.of(codes, one, known)
-            for codes, one, known in zip(simulation.codes, scores, truth, strict=True)
-        ]
-    pairs = sum(len(one) for one in scores)
+    after = peak()
+    known = {
+        draws: labelled(simulation.codes, scores, true_effects(world, simulation.codes, draws)) for draws in TRUTHS
+    }
     return {
         "types": types,
         "sequences": sequences,
         "redundancy": 1 - simulation.entropy / float(np.log(types)),
-        "f1_10": mean_f1(labelled[10], DELTA),
-        "f1_200": mean_f1(labelled[200], DELTA),
-        "predict_all": mean_f1(labelled[200], -np.inf),
-        "base_rate": float(np.concatenate([each.is_true for each in labelled[200]]).mean()),
-        "recall_by_lag": recall_by_lag(labelled[200], DELTA, MAX_LAG).round(3).tolist(),
-        "pairs_per_sequence": pairs / sequences,
+        "f1_10": mean_f1(known[10], DELTA),
+        "f1_200": mean_f1(known[200], DELTA),
+        "predict_all": mean_f1(known[200], -np.inf),
+        "base_rate": float(np.concatenate([each.is_true for each in known[200]]).mean()),
+        "recall_by_lag": recall_by_lag(known[200], DELTA, MAX_LAG).round(3).tolist(),
+        "pairs_per_sequence": sum(map(len, scores)) / sequences,
         "first_cause": PREFIX,
         "seconds_per_sequence": seconds,
         "world_bytes": sum(part.numel() * part.element_size() for part in world.state.values()),
         "peak_bytes_before": before,
-        "peak_bytes": scored,
+        "peak_bytes": after,
     }
 
 
@@ -75,59 +63,56 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def markdown(table: list[dict]) -> str:
-    """The table, readable."""
+def alone(types: int, sequences: int) -> dict:
+    """One size, in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(measure_size, types, sequences).result()
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Every size."""
+    rows = [(measure_size if options.smoke else alone)(types, options.sequences) for types in options.types]
+    columns = (
+        *("types", "F1, 10-draw truth", "F1, 200-draw truth", "predict all", "base rate", "seconds per sequence"),
+        *("weights of the world", "peak memory: before, scoring"),
+    )
     lines = [
-        "| types | F1, 10-draw truth | F1, 200-draw truth | predict all | base rate | seconds per sequence | "
-        "weights of the world | peak memory: before, scoring |",
-        "|---|---|---|---|---|---|---|---|",
+        [
+            f"{row['types']:,}",
+            *(row[name] for name in ("f1_10", "f1_200", "predict_all", "base_rate")),
+            f"{row['seconds_per_sequence']:.2f}",
+            f"{row['world_bytes'] / MEGABYTE:,.0f} MB",
+            f"{row['peak_bytes_before'] / MEGABYTE:,.0f}, {row['peak_bytes'] / MEGABYTE:,.0f} MB",
+        ]
+        for row in rows
     ]
-    for row in table:
-        lines.append(
-            f"| {row['types']:,} | {row['f1_10']:.3f} | {row['f1_200']:.3f} | {row['predict_all']:.3f} | "
-            f"{row['base_rate']:.3f} | {row['seconds_per_sequence']:.2f} | {row['world_bytes'] / 2**20:,.0f} MB | "
-            f"{row['peak_bytes_before'] / 2**20:,.0f}, {row['peak_bytes'] / 2**20:,.0f} MB |"
-        )
-    return "\n".join(lines) + "\n"
+    found = [{**row, "added": (row["peak_bytes"] - row["peak_bytes_before"]) / MEGABYTE} for row in rows]
+    named = {
+        **{"f1_10": ("F1, 10-draw truth", 0.03), "f1_200": ("F1, 200-draw truth", 0.03)},
+        **{"predict_all": ("F1 of every pair", 0.03), "base_rate": ("base rate", 0.02)},
+        **{"redundancy": ("redundancy", 0.03), "added": ("memory that scoring adds, MB", 30)},
+    }
+    return Report(rows, table(columns, lines), metrics(found, lambda row: f"{row['types']:,} types", named), draw(rows))
 
 
-def draw(table: list[dict], path: Path) -> None:
+def draw(rows: list[dict]) -> Figure:
     """Seconds and F1 against the number of types."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    sizes = [row["types"] for row in table]
-    left.semilogx(sizes, [row["f1_200"] for row in table], "o-", color="#0072B2")
+    figure, (left, right) = panels(7, 3.2, 1, 2)
+    sizes = [row["types"] for row in rows]
+    left.semilogx(sizes, [row["f1_200"] for row in rows], "o-", color="#0072B2")
     left.set(xlabel="event types", ylabel="summary F1, 200-draw truth", ylim=(0, 1.02))
-    right.loglog(sizes, [row["seconds_per_sequence"] for row in table], "o-", color="#D55E00")
+    right.loglog(sizes, [row["seconds_per_sequence"] for row in rows], "o-", color="#D55E00")
     right.set(xlabel="event types", ylabel="seconds per sequence of 64 events")
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def main() -> None:
-    """Run every size in a process of its own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/vocabulary"))
-    parser.add_argument("--sequences", type=int, default=8)
-    parser.add_argument("--types", type=int, action="append")
-    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        print(json.dumps(measure(options.worker, options.sequences)))
-        return
-    table = []
-    for types in options.types or SIZES:
-        command = [sys.executable, __file__, "--worker", str(types), "--sequences", str(options.sequences)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        table.append(json.loads(done.stdout))
-        print(markdown(table[-1:]), flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "vocabulary.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    (options.out / "vocabulary.md").write_text(markdown(table), encoding="utf-8")
-    draw(table, options.out / "vocabulary.png")
-    print(markdown(table))
-
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "What does discovery cost from 100 to 29,100 event types?",
+    measure,
+    {"types": Size([100, 1_000, 5_000, 29_100], [100]), "sequences": Size(8, 1, "sequences of each size")},
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()
