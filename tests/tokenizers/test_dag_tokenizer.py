@@ -90,7 +90,7 @@ def test_values_as_users_write_them(pump):
 
 def test_values_that_are_none(pump):
     assert refused(QueryError, pump.content, "alarms", "leek") == (
-        "'alarms' has no item 'leek', expected items of 'high level', 'vibration', 'leak'. Did you mean 'leak'?"
+        "'alarms' has no item 'leek', expected one of 'high level', 'vibration', 'leak'. Did you mean 'leak'?"
     )
     assert refused(QueryError, pump.content, "alarms", ["leak"] * 5) == (
         "A value of 'alarms' has 5 items, expected at most 4. Shorten it, or train with a larger `max_length`."

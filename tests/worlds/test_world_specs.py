@@ -39,8 +39,8 @@ BAD = {
     "no list": ({"hidden": 5}, "The world cannot be read: 'int' object is not iterable."),
     "unknown": (
         {"tpyes": 3},
-        "Unknown world setting 'tpyes', expected one of: bias, decay, drift, edges, hidden, length, memory, noise, "
-        "nonlinearity, seed, sparsity, ties, types, weight.",
+        "Unknown world setting 'tpyes', expected one of: types, memory, decay, weight, sparsity, bias, nonlinearity, "
+        "edges, noise, drift, ties, hidden, length, seed. Did you mean 'types'?",
     ),
 }  # fmt: skip
 
@@ -57,7 +57,7 @@ def test_a_bad_world_is_refused_in_one_line(case):
 def test_a_file_that_holds_no_world(tmp_path, text):
     path = tmp_path / "world.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(SettingsError, match=r"'world.json' (is not JSON|holds a list)") as caught:
+    with pytest.raises(SettingsError, match=r"world.json' (is not JSON|holds a list)") as caught:
         load_spec(path)
     assert "\n" not in str(caught.value)
 

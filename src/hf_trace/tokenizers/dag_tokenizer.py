@@ -1,30 +1,21 @@
 """Rows of a table to token ids: every variable is announced by a token of its own and followed by its value."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
-from hf_trace.errors import ModelLoadError, QueryError, SettingsError, TableError, first_line, preview
+from hf_trace.checks import one_of
+from hf_trace.errors import ModelLoadError, QueryError, SettingsError, TableError, preview
+from hf_trace.logs.writing import Document
 from hf_trace.tables.cells import items_of
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Content, Variable, VariableTokens
-from hf_trace.tokenizers.dag_vocabulary import (
-    end_token,
-    extended,
-    loaded,
-    start_token,
-    value_tokens,
-    word_level,
-    words_of,
-)
-from hf_trace.tokenizers.event_tokenizer import TOKENIZER_FILE
+from hf_trace.tokenizers.dag_vocabulary import end_token, extended, loaded, start_token, value_tokens, words_of
+from hf_trace.tokenizers.event_tokenizer import loaded_tokenizer, word_tokenizer
 
 
 def item_codes(variable: Variable, raw: Any) -> NDArray[np.int64]:
@@ -43,23 +34,12 @@ def item_codes(variable: Variable, raw: Any) -> NDArray[np.int64]:
         [[0, 1], [1, 0], [0, 2], [2], []]
     """
     numbers = {value: code for code, value in enumerate(variable.values)}
-    items = _items(raw, numbers)
+    # An item may have blanks in it.
+    items = (raw,) if isinstance(raw, str) and raw in numbers else items_of(raw)
     for item in items:
         if item not in numbers:
-            raise QueryError(_unknown(variable, item))
+            raise variable.unknown(item)
     return np.array([numbers[item] for item in items], dtype=np.int64)
-
-
-def _items(raw: Any, known: dict[str, int]) -> tuple[str, ...]:
-    # An item may have blanks in it.
-    return (raw,) if isinstance(raw, str) and raw in known else items_of(raw)
-
-
-def _unknown(variable: Variable, item: str) -> str:
-    near = difflib.get_close_matches(item, variable.values, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    shown = ", ".join(map(repr, variable.values[:8])) + (", …" if len(variable.values) > 8 else "")
-    return f"{variable.name!r} has no item {item!r}, expected items of {shown}.{hint}"
 
 
 History = Literal["parents", "full"]
@@ -147,7 +127,7 @@ class DagTokenizer:
             ModelLoadError: If ``base`` cannot be loaded or extended.
         """
         _check_settings(schema, history, order)
-        settings = {"dag": schema.to_dict(), "history": history, "order": order}
+        settings: Document = {"dag": schema.to_dict(), "history": history, "order": order}
         if base is not None:
             return cls(extended(loaded(base), words_of(schema, bracketed=True), settings))
         if texts := [each.name for each in schema.variables if each.kind == "text" and not each.latent]:
@@ -155,7 +135,7 @@ class DagTokenizer:
                 f"{preview(texts)} holds text, which is read in pieces of a pretrained tokenizer. Pass one with "
                 "`--model ID_OR_PATH`."
             )
-        return cls(word_level(words_of(schema), settings))
+        return cls(word_tokenizer(words_of(schema), **settings))
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | PathLike[str], **kwargs: Any) -> "DagTokenizer":
@@ -164,19 +144,7 @@ class DagTokenizer:
         Raises:
             ModelLoadError: If there is no tokenizer, or one without a graph.
         """
-        path = Path(name_or_path)
-        if path.is_dir() and not (path / TOKENIZER_FILE).exists():
-            raise ModelLoadError(
-                f"The folder {str(path)!r} holds no {TOKENIZER_FILE}. Expected a run folder written by `hf-trace "
-                "train TABLE --dag DAG`."
-            )
-        try:
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(str(name_or_path), **kwargs)
-        except Exception as error:  # the parser of tokenizer.json raises bare exceptions
-            raise ModelLoadError(
-                f"No tokenizer could be loaded from {str(name_or_path)!r}: {first_line(error)}"
-            ) from error
-        return cls(tokenizer)
+        return cls(loaded_tokenizer(name_or_path, "hf-trace train TABLE --dag DAG", **kwargs))
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write ``tokenizer.json`` and ``tokenizer_config.json``; the latter holds the graph."""
@@ -330,9 +298,8 @@ def _check_lengths(variable: Variable, rows: Sequence[Sequence[int]], limit: int
 
 
 def _check_settings(schema: DagSchema, history: str, order: str) -> None:
-    for name, value, known in (("history", history, get_args(History)), ("order", order, get_args(Order))):
-        if value not in known:
-            raise SettingsError(f"{name} is {value!r}, expected one of: {', '.join(known)}.")
+    one_of("history", history, get_args(History))
+    one_of("order", order, get_args(Order))
     if history == "parents" and schema.latent:
         raise SettingsError(
             f"{preview(sorted(schema.latent))} is latent, so what comes before a variable's parents matters too: "

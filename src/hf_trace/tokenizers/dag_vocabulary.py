@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer
-from tokenizers.models import WordLevel
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from hf_trace.errors import ModelLoadError, SettingsError, first_line
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
-from hf_trace.tokenizers.event_tokenizer import BOS, EOS, PAD, SPECIAL_TOKENS, UNK
+from hf_trace.tokenizers.event_tokenizer import PAD
+from tokenizers import AddedToken, Tokenizer
 
 _MARKS = re.compile(r"[\\=:<]")
 
@@ -67,23 +66,6 @@ def words_of(schema: DagSchema, *, bracketed: bool = False) -> list[str]:
         words += [start_token(variable.name), *value_tokens(variable, bracketed=bracketed)]
         words += [] if variable.is_finite else [end_token(variable.name)]
     return words
-
-
-def word_level(words: Sequence[str], settings: Mapping[str, Any]) -> Any:
-    """A tokenizer of these words and nothing else."""
-    numbered = {word: index for index, word in enumerate((*SPECIAL_TOKENS, *words))}
-    backend = Tokenizer(WordLevel(numbered, unk_token=UNK))
-    backend.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token=PAD,
-        bos_token=BOS,
-        eos_token=EOS,
-        unk_token=UNK,
-        split_special_tokens=True,
-        padding_side="right",
-        **settings,
-    )
 
 
 def loaded(base: Any) -> Any:

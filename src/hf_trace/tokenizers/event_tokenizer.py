@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
@@ -24,6 +23,7 @@ from hf_trace.errors import (
 )
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
+from hf_trace.options import UNKNOWN
 from hf_trace.tokenizers.event_tokens import (
     bin_middles,
     context_token,
@@ -33,10 +33,59 @@ from hf_trace.tokenizers.event_tokens import (
     known_values,
     log_spaced_edges,
 )
+from tokenizers import AddedToken, Tokenizer
 
 PAD, BOS, EOS, UNK = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
 SPECIAL_TOKENS = (PAD, BOS, EOS, UNK)
 TOKENIZER_FILE = "tokenizer.json"
+
+
+def word_tokenizer(words: Iterable[str], *, template: str | None = None, **settings: Any) -> PreTrainedTokenizerFast:
+    """A tokenizer of special tokens and these words, which get the next ids in their order.
+
+    Args:
+        words: Distinct, none of them special.
+        template: What is added around a text, as ``TemplateProcessing`` reads it.
+        settings: Kept in ``tokenizer_config.json``.
+    """
+    numbered = {word: index for index, word in enumerate((*SPECIAL_TOKENS, *words))}
+    backend = Tokenizer(WordLevel(numbered, unk_token=UNK))
+    if template is not None:
+        backend.post_processor = TemplateProcessing(single=template, special_tokens=[(BOS, numbered[BOS])])
+    backend.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        unk_token=UNK,
+        split_special_tokens=True,
+        padding_side="right",
+        **settings,
+    )
+
+
+def loaded_tokenizer(name_or_path: str | PathLike[str], command: str, **kwargs: Any) -> PreTrainedTokenizerFast:
+    """A tokenizer of a folder or of the Hub.
+
+    Args:
+        name_or_path: The folder, or the id.
+        command: What writes such folders, for the message.
+        kwargs: As for ``from_pretrained`` of transformers.
+
+    Raises:
+        ModelLoadError: If there is none.
+    """
+    path = Path(name_or_path)
+    if path.is_dir() and not (path / TOKENIZER_FILE).exists():
+        raise ModelLoadError(
+            f"The folder {str(path)!r} holds no {TOKENIZER_FILE}. Expected a run folder written by `{command}`, or a "
+            "folder with a tokenizer."
+        )
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(str(name_or_path), **kwargs)
+    except Exception as error:  # the parser of tokenizer.json raises bare exceptions
+        raise ModelLoadError(f"No tokenizer could be loaded from {str(name_or_path)!r}: {first_line(error)}") from error
 
 
 class EventTokenizer:
@@ -126,18 +175,9 @@ class EventTokenizer:
         values = {name: list(known) for name, known in (contexts or {}).items()}
         about = context_tokens(values)
         _check_names(events, {*SPECIAL_TOKENS, *gaps, *about})
-        words = [*SPECIAL_TOKENS, *events, *gaps, *about]
-        backend = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token=UNK))
-        backend.post_processor = TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, 1)])
-        backend.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
-        tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=backend,
-            pad_token=PAD,
-            bos_token=BOS,
-            eos_token=EOS,
-            unk_token=UNK,
-            split_special_tokens=True,
-            padding_side="right",
+        tokenizer = word_tokenizer(
+            [*events, *gaps, *about],
+            template=f"{BOS} $A",
             gap_edges=list(gap_edges),
             event_counts=None if counts is None else [int(count) for count in counts],
             **({"contexts": values} if values else {}),
@@ -188,18 +228,7 @@ class EventTokenizer:
         Raises:
             ModelLoadError: If there is no tokenizer.
         """
-        path = Path(name_or_path)
-        if path.is_dir() and not (path / TOKENIZER_FILE).exists():
-            raise ModelLoadError(
-                f"The folder {str(path)!r} holds no {TOKENIZER_FILE}. Expected a run folder written by "
-                "`hf-trace train`, or a folder with a tokenizer."
-            )
-        try:
-            return cls(PreTrainedTokenizerFast.from_pretrained(str(name_or_path), **kwargs))
-        except Exception as error:  # the parser of tokenizer.json raises bare exceptions
-            raise ModelLoadError(
-                f"No tokenizer could be loaded from {str(name_or_path)!r}: {first_line(error)}"
-            ) from error
+        return cls(loaded_tokenizer(name_or_path, "hf-trace train", **kwargs))
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write ``tokenizer.json`` and ``tokenizer_config.json``."""
@@ -213,19 +242,21 @@ class EventTokenizer:
         """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""
         events = list(self.event_types[:3])
         ids = other(events, is_split_into_words=True)["input_ids"]
-        return ids[-len(events) :] == self._event_ids(events, "error").tolist()
+        return ids[-len(events) :] == self._event_ids(events, None).tolist()
 
-    def encode(self, sequence: EventSequence, *, unknown: str = "error", end: bool = False) -> EncodedSequence:
+    def encode(
+        self, sequence: EventSequence, *, unknown: str | None = UNKNOWN.default, end: bool = False
+    ) -> EncodedSequence:
         """Write a sequence as token ids.
 
         Args:
             sequence: Events, with timestamps if this tokenizer writes gaps.
-            unknown: ``"error"``, or ``"map"`` to read events outside the vocabulary as unknown; those are
-                then read by the model but never causes or effects.
+            unknown: ``"map"`` reads events outside the vocabulary as unknown; the model reads those, but they
+                are never causes or effects. By default, as with ``"error"``, they are refused.
             end: Whether to close the sequence with the end token.
 
         Raises:
-            UnknownEventError: If an event is not in the vocabulary and ``unknown`` is ``"error"``.
+            UnknownEventError: If an event is not in the vocabulary and is not read as unknown.
             TimestampError: If gaps are written and the sequence has no timestamps.
             ColumnError: If contexts are written and the sequence lacks one; a value that is not known reads as
                 unknown.
@@ -261,7 +292,7 @@ class EventTokenizer:
         start = len(self.contexts) + (0 if self.tokenizer.bos_token_id is None else 1)
         return (context_length - start + per_event - 1) // per_event
 
-    def _event_ids(self, events: Sequence[str], unknown: str) -> NDArray[np.int64]:
+    def _event_ids(self, events: Sequence[str], unknown: str | None) -> NDArray[np.int64]:
         lookup = self._ids
         try:
             return np.array([lookup[event] for event in events], dtype=np.int64)

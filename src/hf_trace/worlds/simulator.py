@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hf_trace.logs.log import EventLog
+from hf_trace.options import SEED
 from hf_trace.worlds.world import World, WorldSpec, pasts
 
 _SEQUENCES_AT_ONCE = 1024
@@ -43,7 +44,7 @@ def type_names(types: int) -> tuple[str, ...]:
 
 
 def simulate(
-    world: World, sequences: int, *, seed: int = 0, advance: Callable[[float], None] = lambda _: None
+    world: World, sequences: int, *, seed: int = SEED.default, advance: Callable[[float], None] = lambda _: None
 ) -> Simulation:
     """Let a world write sequences, each from an empty past.
 

@@ -1,6 +1,5 @@
 """Worlds of TRACE's Eq. 21: what defines one, and the probability of every next event in closed form."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,17 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
+from hf_trace.checks import number, one_of, refuse_unknown, whole
 from hf_trace.errors import SettingsError, first_line, preview
+from hf_trace.logs.writing import Document, read_document
+from hf_trace.options import SEED
 
 NONLINEARITIES = ("none", "relu", "product", "threshold")
-
-
-def _within(name: str, value: Any, least: float | int, most: int | None) -> None:
-    whole = name in ("types", "memory", "ties", "length", "seed")
-    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < least or (most is not None and value > most):
-        bound = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise SettingsError(f"{name} is {value!r}, expected a {'whole ' * whole}number {bound}.")
 
 
 @dataclass(frozen=True)
@@ -64,17 +58,16 @@ class WorldSpec:
     ties: int = 1
     hidden: tuple[int, ...] = ()
     length: int = 64
-    seed: int = 0
+    seed: int = SEED.default
 
     def __post_init__(self) -> None:
-        if self.nonlinearity not in NONLINEARITIES:
-            raise SettingsError(f"nonlinearity is {self.nonlinearity!r}, expected one of: {', '.join(NONLINEARITIES)}.")
+        one_of("nonlinearity", self.nonlinearity, NONLINEARITIES)
         for name, least in (("types", 2), ("memory", 1), ("ties", 1), ("length", 2), ("seed", 0)):
-            _within(name, getattr(self, name), least, None)
+            whole(name, getattr(self, name), least=least)
         for name in ("sparsity", "noise", "drift"):
-            _within(name, getattr(self, name), 0, 1)
+            number(name, getattr(self, name), least=0, most=1)
         for name in ("decay", "weight", "bias"):
-            _within(name, getattr(self, name), 0, None)
+            number(name, getattr(self, name), least=0)
         if not all(math.isfinite(edge[2]) for edge in self.edges):
             raise SettingsError("The weight of an edge is not finite, expected a number such as 2.5.")
         named = [*self.hidden, *(end for edge in self.edges for end in edge[:2])]
@@ -91,7 +84,7 @@ class WorldSpec:
         """Whether what is recorded has a closed form: nothing hidden, drifting or out of order."""
         return not (self.hidden or self.drift or self.ties > 1)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """All values by name."""
         return asdict(self)
 
@@ -106,10 +99,7 @@ class WorldSpec:
             >>> WorldSpec.from_dict({"types": 50}).memory
             6
         """
-        known = {field.name for field in fields(cls)}
-        wrong = [name for name in document if name not in known]
-        if wrong:
-            raise SettingsError(f"Unknown world setting {preview(wrong)}, expected one of: {', '.join(sorted(known))}.")
+        refuse_unknown(document, [field.name for field in fields(cls)], what="world setting")
         values = dict(document)
         try:
             if "edges" in values:
@@ -152,10 +142,7 @@ def load_spec(name_or_path: str | Path) -> WorldSpec:
             f"{str(name_or_path)!r} is neither a world ({', '.join(WORLDS)}) nor a file. Write its settings as JSON: "
             '{"types": 50, "memory": 6, "decay": 0.5, "weight": 3.0}.'
         )
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SettingsError(f"{path.name!r} is not JSON ({first_line(error)}), expected world settings.") from error
+    document = read_document(path, "world settings", error=SettingsError)
     if not isinstance(document, dict):
         raise SettingsError(f"{path.name!r} holds a {type(document).__name__}, expected an object of settings.")
     return WorldSpec.from_dict(document)
