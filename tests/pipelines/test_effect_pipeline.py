@@ -10,6 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, pipeline
 
 from hf_trace.cli import main
 from hf_trace.effects.doubly_robust import aipw_ate
+from hf_trace.effects.table_model import TableModel
+from hf_trace.effects.table_questions import EffectRequest, answer_questions
 from hf_trace.errors import HfTraceError
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import MISSING, Variable
@@ -50,6 +52,7 @@ def run(request, tmp_path_factory):
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "metrics.json").write_text(json.dumps({"rows": 10_000}))
+    (folder / "training.json").write_text(json.dumps({"kind": "table"}))
     return folder
 
 
@@ -183,6 +186,38 @@ def test_doubly_robust_estimates_use_the_rows(effect):
     assert out["standard_error"] == pytest.approx(expected.standard_error, abs=1e-6)
 
 
+def test_parameters_of_the_pipeline_count_until_a_call_says_otherwise(run, effect):
+    sparing = pipeline("causal-effect", model=str(run), num_samples=40, on_refusal="report", estimator="aipw")
+    plain = sparing(DO)
+    assert plain["settings"]["num_samples"] == plain["num_samples"] == 40
+    assert plain == effect(DO, num_samples=40)
+    assert sparing(DO, num_samples=50) == effect(DO, num_samples=50)
+    assert sparing(DO) == plain  # a call leaves nothing behind
+    assert "no variable" in sparing({"target": "x"})["error"]
+    question = {"target": "days", "do": {"drug": "yes"}, "contrast": "ate"}
+    assert sparing(question, data=(data := rows(60))) == effect(question, num_samples=40, estimator="aipw", data=data)
+    with pytest.raises(HfTraceError, match=r"Unknown parameter 'num_sample'.*Did you mean 'num_samples'"):
+        pipeline("causal-effect", model=str(run), num_sample=3)
+    with pytest.raises(HfTraceError, match="seed is -1, expected a whole number of at least 0"):
+        pipeline("causal-effect", model=str(run), seed=-1)
+
+
+def test_parameters_of_an_event_run_count_the_same_way(tiny_run):
+    question = {"events": ["C", "D", "A", "B", "C", "D"], "do": {2: "C"}, "target": "B"}
+    sparing, usual = (pipeline("causal-effect", model=str(tiny_run), **each) for each in ({"num_samples": 20}, {}))
+    assert type(sparing) is type(usual)
+    assert sparing(question, within="1") == usual(question, within="1", num_samples=20)
+    assert sparing({**question, "within": "1"}, within="2") == sparing(question, within="1")  # the record says more
+    with pytest.raises(HfTraceError, match="Unknown parameter 'estimator'"):
+        usual(question, estimator="aipw")
+
+
+def test_tables_are_asked_without_any_pipeline(run, effect):
+    model = TableModel.load(run)
+    assert answer_questions(model, [DO], EffectRequest(num_samples=40)) == [effect(DO, num_samples=40)]
+    assert (model.rows, model.members, model.folds, model.only_read) == (10_000, [], None, frozenset())
+
+
 @pytest.mark.parametrize(
     ("question", "parameters", "message"),
     [
@@ -215,6 +250,10 @@ def test_doubly_robust_estimates_use_the_rows(effect):
         ({**DO, "contrast": "ate"}, {"estimator": "magic"}, "estimator is 'magic'"),
         (DO, {"num_sample": 3}, "Unknown parameter 'num_sample'"),
         (DO, {"num_samples": 0}, "num_samples is 0"),
+        (DO, {"most_states": 0}, "most_states is 0, expected a whole number of at least 1"),
+        (DO, {"least_effective": -1.0}, "least_effective is -1.0, expected a number of at least 0"),
+        (DO, {"on_refusal": "skip"}, "on_refusal is 'skip', expected one of: raise, report"),
+        (DO, {"training_rows": 5}, "Unknown parameter 'training_rows'"),
     ],
 )  # fmt: skip
 def test_bad_questions_are_refused_in_one_line(effect, question, parameters, message):
@@ -270,6 +309,9 @@ def test_command_line(run, tmp_path, monkeypatch, capsys):
     assert len(answered.read_text().splitlines()) == 2
 
 
+ASK = ["--target", "days", "--do", "drug=yes"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -278,6 +320,21 @@ def test_command_line(run, tmp_path, monkeypatch, capsys):
         (["--target", "days", "--do", "drug=yes", "--do", "drug=no"], "names 'drug' twice"),
         (["--queries", "nothing.jsonl"], "Cannot read or write 'nothing.jsonl'"),
         (["--target", "days", "--do", "drug={yes}"], "no value"),
+        ([*ASK, "--within", "16"], "`--within` is for a sequence of a log, but no LOG is named"),
+        ([*ASK, "--id", "x"], "`--id` is for a sequence of a log"),
+        ([*ASK, "--time-unit", "s"], "`--time-unit` is for a sequence of a log"),
+        ([*ASK, "--query", "a > 1"], "`--query` is for a sequence of a log"),
+        ([*ASK, "--versus", "drug=no"], "`--versus` is for contrasts, but none is asked for"),
+        ([*ASK, "--estimator", "aipw"], "`--estimator` is for contrasts"),
+        ([*ASK, "--data", "rows.csv"], "`--data` is for contrasts"),
+        ([*ASK, "--target-value", "< 3"], "`--target-value` is for contrasts"),
+        ([*ASK, "--contrast", "ate", "--estimator", "aipw"], "works on rows, but none were given"),
+        ([*ASK, "--contrast", "ate", "--data", "rows.csv"], "`--data` is not read by the plug-in estimator"),
+        ([*ASK, "--queries", "all.jsonl"], "is for one question, but a file of questions is given"),
+        ([*ASK, "--out", "nowhere/answer.jsonl"], "there is no folder 'nowhere'"),
+        ([*ASK, "--out", "answer.csv"], "expected a name that ends in .jsonl, .json"),
+        (["log.csv", *ASK], "asked about without a log. Leave 'log.csv' out"),
+        (["log.csv", *ASK, "--estimator", "aipw"], "`--estimator` is for runs trained on a table"),
     ],
 )
 def test_command_line_mistakes(run, arguments, message, monkeypatch, capsys):

@@ -29,6 +29,20 @@ _OF_ONE = ("target", "do", "given", "contrast", "versus")
 _OF_LOGS = ("only", "within", "case_column", "event_column", "time_column", "query", "time_unit")
 
 
+def _check_kind(run: str, log: str | None) -> None:
+    """Refuse a log where the run is of a table, and no log where it is of events."""
+    from hf_trace.runs.folders import local_run, run_kind
+
+    kind = run_kind(local_run(run))
+    if log is None and kind in ("log", "world"):
+        raise QueryError(
+            f"The run {run!r} is of events, which are asked about in a sequence, but no log was named. Write "
+            f"`hf-trace effect {run} LOG --id SEQUENCE --do POSITION=EVENT --target EVENT`."
+        )
+    if log is not None and kind == "table":
+        raise QueryError(f"The run {run!r} is of a table, which is asked about without a log. Leave {log!r} out.")
+
+
 def _answer_in_log(run: str, source: LogSource, name: str | None, request: "WhatIfRequest") -> "Document":
     """The answer to one question about one sequence of a log: that of a name, or the only one."""
     from hf_trace.questions.what_if import answer_what_if
@@ -50,15 +64,9 @@ def _answers_of_table(run: str, records: "list[Document]", request: "EffectReque
     from hf_trace.effects.question_records import answered
     from hf_trace.effects.table_model import TableModel
     from hf_trace.effects.table_questions import answer_questions
-    from hf_trace.runs.folders import local_run, run_kind
     from hf_trace.runs.processes import joined
 
     request.check_rows()
-    if run_kind(local_run(run)) in ("log", "world"):
-        raise QueryError(
-            f"The run {run!r} is of events, which are asked about in a sequence, but no log was named. Write "
-            f"`hf-trace effect {run} LOG --id SEQUENCE --do POSITION=EVENT --target EVENT`."
-        )
     model = TableModel.load(run)
     if request.data is not None and request.estimator == "plug-in" and not model.only_read:
         raise SettingsError("`--data` is not read by the plug-in estimator. Add `--estimator aipw`, or leave it out.")
@@ -167,6 +175,7 @@ def effect(
     quiet_transformers()
     if log is not None:
         refuse_given(context, _OF_TABLES, "is for runs trained on a table, but a log is given. Leave out either.")
+        _check_kind(run, log)
         from hf_trace.questions.what_if import WhatIfRequest
 
         what_if = WhatIfRequest(_intervention(do), _named(target), within, num_samples, seed=seed)
@@ -178,6 +187,7 @@ def effect(
             refuse_given(context, _OF_ONE, "is for one question, but a file of questions is given. Leave out either.")
         elif contrast is None:
             refuse_given(context, _OF_CONTRASTS, "is for contrasts, but none is asked for. Add `--contrast ate`.")
+        _check_kind(run, log)
         from hf_trace.effects.table_questions import EffectRequest
 
         records = _read_records(queries) if queries else _records(target, do, given, contrast, versus)

@@ -91,7 +91,6 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
         NotIdentifiedError: If latent variables leave it open.
         OverlapError: If the data cannot support it.
     """
-    request.check_rows()
     settings = request.settings(model.rows)
     kept = request.on_refusal == "report"
 
@@ -151,6 +150,7 @@ def _known(result: AnswerSettings | Estimate) -> Document:
 
 def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], request: EffectRequest) -> Document:
     """The difference between two interventions, in names."""
+    request.check_rows()
     variable = model.schema[query.target]
     settings = request.settings(model.rows)
     contrast = _contrast(model, query, record)
