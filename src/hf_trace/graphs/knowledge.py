@@ -79,18 +79,19 @@ class BackgroundKnowledge:
                 f"{', '.join(_KEYS)}."
             )
         refuse_unknown(document, _KEYS, what="key of the background knowledge:")
-        values: dict[str, Any] = {}
-        for key in ("forbidden", "required", "neighbours"):
-            values[key] = tuple(_pair(key, item) for item in _listed(key, document.get(key, ())))
-        values["tiers"] = tuple(_names("tiers", tier) for tier in _listed("tiers", document.get("tiers", ())))
         groups = document.get("groups", {})
         if not isinstance(groups, Mapping):
             raise SettingsError(
                 f"`groups` of the background knowledge is {groups!r}, expected a mapping from names of groups to lists "
                 "of event types."
             )
-        values["groups"] = {str(name): _names("groups", types) for name, types in groups.items()}
-        return cls(**values)
+        return cls(
+            forbidden=_pairs("forbidden", document),
+            required=_pairs("required", document),
+            tiers=tuple(_names("tiers", tier) for tier in _listed("tiers", document.get("tiers", ()))),
+            groups={str(name): _names("groups", types) for name, types in groups.items()},
+            neighbours=_pairs("neighbours", document),
+        )
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "BackgroundKnowledge":
@@ -222,11 +223,11 @@ def _names(key: str, value: Any) -> tuple[str, ...]:
     return names
 
 
-def _pair(key: str, value: Any) -> Pair:
-    names = _names(key, value)
-    if len(names) != 2:
-        raise SettingsError(f"`{key}` of the background knowledge holds {list(names)!r}, expected pairs of two names.")
-    return names[0], names[1]
+def _pairs(key: str, document: Mapping[str, Any]) -> tuple[Pair, ...]:
+    pairs = [_names(key, item) for item in _listed(key, document.get(key, ()))]
+    if wrong := [list(names) for names in pairs if len(names) != 2]:
+        raise SettingsError(f"`{key}` of the background knowledge holds {wrong[0]!r}, expected pairs of two names.")
+    return tuple((cause, effect) for cause, effect in pairs)
 
 
 def with_required(graph: CausalGraph, knowledge: BackgroundKnowledge, measured: Mapping[Pair, float]) -> CausalGraph:

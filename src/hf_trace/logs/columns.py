@@ -325,11 +325,20 @@ def _try_dates(values: pd.Series, settings: Mapping[str, Any]) -> pd.Series:
 def _epoch_seconds(dates: pd.Series) -> NDArray[np.float64]:
     naive = dates.dt.tz_convert(None) if dates.dt.tz is not None else dates
     moments = naive.to_numpy()
-    per_second = _TICKS_PER_SECOND[np.datetime_data(moments.dtype)[0]]
-    ticks = moments.astype(np.int64)
-    # Whole seconds and the rest apart: nanoseconds since 1970 do not fit a float64.
-    seconds = ticks // per_second + (ticks % per_second) / per_second
+    seconds = seconds_of_ticks(moments.astype(np.int64), np.datetime_data(moments.dtype)[0])
     return np.where(np.isnat(moments), np.nan, seconds)
+
+
+def seconds_of_ticks(ticks: NDArray[np.int64], unit: str) -> NDArray[np.float64]:
+    """Seconds since 1970 from a count of ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
+
+    Example:
+        >>> seconds_of_ticks(np.array([1500]), "ms").tolist()
+        [1.5]
+    """
+    per_second = _TICKS_PER_SECOND[unit]
+    # Whole seconds and the rest apart: nanoseconds since 1970 do not fit a float64.
+    return ticks // per_second + (ticks % per_second) / per_second
 
 
 def _unreadable(values: pd.Series, failed: NDArray[np.bool_], noun: str, expected: str) -> str:

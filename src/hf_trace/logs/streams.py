@@ -15,7 +15,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from hf_trace.errors import ColumnError, EmptyLogError, LogFormatError, first_line
-from hf_trace.logs.columns import SECONDS_PER_UNIT, ColumnChoice, LogColumns, find_columns
+from hf_trace.logs.columns import SECONDS_PER_UNIT, ColumnChoice, LogColumns, find_columns, seconds_of_ticks
 from hf_trace.logs.event_rows import frame_of_arrow, holds_records, needed_columns, table_rows
 from hf_trace.logs.formats import (
     data_suffix,
@@ -235,10 +235,8 @@ def _seconds(values: pa.ChunkedArray, unit: str) -> NDArray[np.float64] | None:
         return np.where(np.isfinite(numbers), numbers, np.nan) * SECONDS_PER_UNIT[unit]
     if not pa.types.is_timestamp(kind):
         return None
-    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
-    missing = values.is_null().to_numpy()
     ticks = pc.fill_null(values.cast(pa.int64()), 0).to_numpy()
-    return np.where(missing, np.nan, ticks // per_second + (ticks % per_second) / per_second)
+    return np.where(values.is_null().to_numpy(), np.nan, seconds_of_ticks(ticks, kind.unit))
 
 
 def _native(cases: pa.ChunkedArray, events: pa.ChunkedArray, seconds: NDArray[np.float64] | None) -> EventLog:

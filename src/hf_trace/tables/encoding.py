@@ -186,12 +186,18 @@ def _encoded(variable: Variable, column: pd.Series) -> NDArray[np.int64] | list[
 
 def _codes(variable: Variable, column: pd.Series) -> NDArray[np.int64]:
     """Codes of names; whatever stands for empty cells is replaced by the caller."""
+    codes = _found(variable, column)
+    unseen = codes == _UNSEEN
+    if unseen.any():
+        _raise_unseen(variable, unseen, plain_text(column.iloc[_first(unseen) - 1]))
+    return codes
+
+
+def _found(variable: Variable, column: pd.Series) -> NDArray[np.int64]:
+    """Codes of names, ``_UNSEEN`` for those that are no value, 0 for empty cells."""
     named = as_names(column)
     found = [variable.find(cell) for cell in named.cells]
-    known = np.array([_UNSEEN if code is None else code for code in found] + [0], dtype=np.int64)
-    codes = known[named.codes]
-    _refuse_unseen(variable, column, codes == _UNSEEN)
-    return codes
+    return np.array([_UNSEEN if code is None else code for code in found] + [0], dtype=np.int64)[named.codes]
 
 
 def _numeric_codes(variable: Variable, column: pd.Series, given: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -200,9 +206,7 @@ def _numeric_codes(variable: Variable, column: pd.Series, given: NDArray[np.bool
     named = given & np.isnan(numbers)
     codes = np.searchsorted(variable.edges, numbers, side="right").astype(np.int64)
     if named.any():
-        labels = as_names(column[named])
-        known = [variable.find(cell) for cell in labels.cells]
-        codes[named] = np.array([_UNSEEN if code is None else code for code in known], dtype=np.int64)[labels.codes]
+        codes[named] = _found(variable, column[named])
     refuse(column, given & (np.isinf(numbers) | (codes == _UNSEEN)))
     return codes
 
@@ -212,23 +216,16 @@ def _sequences(variable: Variable, column: pd.Series, given: NDArray[np.bool_]) 
     rows = [items_of(cell) if there else (MISSING,) for cell, there in zip(column, given, strict=True)]
     unseen = np.array([not all(item in known for item in row) for row in rows])
     if unseen.any():
-        first = int(np.flatnonzero(unseen)[0])
-        item = next(item for item in rows[first] if item not in known)
-        _raise_unseen(variable, unseen, item)
+        _raise_unseen(variable, unseen, next(item for item in rows[_first(unseen) - 1] if item not in known))
     longest = variable.max_length or 0
     long = np.array([len(row) > longest for row in rows])
     if long.any():
-        row = int(np.flatnonzero(long)[0])
+        row = _first(long)
         raise TableError(
-            f"{variable.name!r} has {counted(long)} too long: {len(rows[row])} items first in row {row + 1}, expected "
+            f"{variable.name!r} has {counted(long)} too long: {len(rows[row - 1])} items first in row {row}, expected "
             f"at most {longest}. Shorten them, or raise `max_length` of the variable."
         )
     return [tuple(known[item] for item in row) for row in rows]
-
-
-def _refuse_unseen(variable: Variable, column: pd.Series, unseen: NDArray[np.bool_]) -> None:
-    if unseen.any():
-        _raise_unseen(variable, unseen, plain_text(column.iloc[int(np.flatnonzero(unseen)[0])]))
 
 
 def _raise_unseen(variable: Variable, unseen: NDArray[np.bool_], first: str) -> None:

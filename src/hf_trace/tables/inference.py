@@ -199,11 +199,10 @@ class _Column:
             )
         kind = self.hint.kind or self.guess()
         found = _READ[kind](self)
-        if kind != "text" and not self.given.all() and MISSING not in found["values"]:
-            found["values"] = (*found["values"], MISSING)
-            if "means" in found:
-                found["means"] = (*found["means"], np.nan)
-        return Variable(self.name, kind, parents, **found)
+        values, means = found.values, found.means
+        if kind != "text" and not self.given.all() and MISSING not in values:
+            values, means = (*values, MISSING), (*means, np.nan) if means else ()
+        return Variable(self.name, kind, parents, values, found.edges, means, found.max_length)
 
     @property
     def name(self) -> str:
@@ -272,11 +271,11 @@ class _Column:
         cells = self.cells[self.given].tolist()
         return cells if all(isinstance(cell, str) for cell in cells) else []
 
-    def categorical(self) -> dict[str, Any]:
+    def categorical(self) -> VariableHint:
         names = self.hint.values or self.categories or self._sorted_names()
-        return {"values": self._few(names, "values")}
+        return VariableHint(values=self._few(names, "values"))
 
-    def ordinal(self) -> dict[str, Any]:
+    def ordinal(self) -> VariableHint:
         names = self.hint.values or (self.categories if self.categories and self.cells.cat.ordered else ())
         if not names:
             names = self._sorted_names()
@@ -285,9 +284,9 @@ class _Column:
                     f"{self.name!r} is ordinal, but nothing says the order of {preview(names)}. List its `values` in "
                     "the graph, lowest first."
                 )
-        return {"values": self._few(names, "values")}
+        return VariableHint(values=self._few(names, "values"))
 
-    def numeric(self) -> dict[str, Any]:
+    def numeric(self) -> VariableHint:
         self._refuse(self.given & ~np.isfinite(self.numbers))
         numbers = self.numbers[self.given]
         labels = tuple(value for value in self.hint.values if value != MISSING)
@@ -301,18 +300,18 @@ class _Column:
             edges = quantile_edges(numbers, self.bins)
         values = self.hint.values or bin_labels(edges)
         means = self.hint.means or bin_means(numbers, edges) + (np.nan,) * (MISSING in values)
-        return {"values": values, "edges": edges, "means": means}
+        return VariableHint(values=values, edges=edges, means=means)
 
-    def text(self) -> dict[str, Any]:
-        return {"max_length": self.hint.max_length}
+    def text(self) -> VariableHint:
+        return VariableHint(max_length=self.hint.max_length)
 
-    def sequence(self) -> dict[str, Any]:
+    def sequence(self) -> VariableHint:
         rows = [items_of(cell) for cell in self.cells[self.given]]
         items = self.hint.values or _in_order({item for row in rows for item in row})
         if not items:
             raise TableError(f"{self.name!r} holds only empty sequences, expected items in some.")
         longest = max(len(row) for row in rows)
-        return {"values": self._few(items, "items"), "max_length": self.hint.max_length or longest}
+        return VariableHint(values=self._few(items, "items"), max_length=self.hint.max_length or longest)
 
     def _sorted_names(self) -> tuple[str, ...]:
         names = self.named.names
@@ -338,7 +337,7 @@ def _in_order(names: set[str]) -> tuple[str, ...]:
     return (*ordered, MISSING) if MISSING in names else tuple(ordered)
 
 
-_READ: dict[Kind, Callable[[_Column], dict[str, Any]]] = {
+_READ: dict[Kind, Callable[[_Column], VariableHint]] = {
     "categorical": _Column.categorical,
     "ordinal": _Column.ordinal,
     "numeric": _Column.numeric,
