@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.causal.test_discovery import alphabet, encoded
+from tests.discovery.test_constructions import alphabet, encoded
 from tests.models import VOCAB, tiny_model
 
 from hf_trace.discovery.constructions import score_pairs
@@ -77,13 +77,13 @@ def test_a_sequence_gets_the_same_scores_in_any_block(oracle, sequences):
 
 def test_no_more_rows_than_promised(oracle, sequences, monkeypatch):
     rows = []
-    score = oracle._score
+    score = oracle.branch_log_probs
 
-    def counting(reading, branches, groups, tail_ids, targets):
-        rows.append(int(branches.samples[groups].sum()))
-        return score(reading, branches, groups, tail_ids, targets)
+    def counting(reading, branches):
+        rows.append(int(branches.samples.sum()))
+        return score(reading, branches)
 
-    monkeypatch.setattr(oracle, "_score", counting)
+    monkeypatch.setattr(oracle, "branch_log_probs", counting)
     run(oracle, sequences, refine=True, threshold="fixed:1000")
     decided = sum(rows)
     rows.clear()

@@ -8,6 +8,7 @@ from tests.models import CONFIGS, VOCAB, tiny_model
 
 from hf_trace.errors import ContextLengthError, FutureLeakError, NonFiniteError
 from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.memory import MOST_TOKENS
 from hf_trace.oracle.rows import NO_TARGET, Branches
 
 LENGTHS = (17, 9, 14)
@@ -91,12 +92,11 @@ def test_rows_score_as_if_alone_and_whole(kind, caplog):
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "bloom"])
 @pytest.mark.parametrize("most_tokens", [1, 7, 10_000])
-def test_micro_batches_change_nothing(kind, most_tokens):
-    oracle = Oracle(tiny_model(kind))
+def test_micro_batches_change_nothing(kind, most_tokens, monkeypatch):
     branches, rows = some_branches()
-    whole = scored_rows(oracle, sequences(), branches, rows)
-    oracle.most_tokens = most_tokens
-    parts = scored_rows(oracle, sequences(), branches, rows)
+    whole = scored_rows(Oracle(tiny_model(kind)), sequences(), branches, rows)
+    monkeypatch.setitem(MOST_TOKENS, "cpu", most_tokens)
+    parts = scored_rows(Oracle(tiny_model(kind)), sequences(), branches, rows)
     assert largest_difference(parts, whole) < 1e-5
 
 
@@ -130,23 +130,6 @@ def test_observed_tokens_score_as_in_a_plain_forward(kind):
             ]
         )
     assert (found - expected.squeeze(-1)).abs().max() < 1e-4
-
-
-def test_exhausted_memory_halves_micro_batches_and_changes_nothing(monkeypatch, caplog):
-    oracle = Oracle(tiny_model("llama"))
-    branches, rows = some_branches()
-    whole = scored_rows(oracle, sequences(), branches, rows)
-    plain = oracle.reader.branch
-
-    def crowded(reading, sequence, shared_length, tail_ids):
-        if tail_ids.numel() > 9:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return plain(reading, sequence, shared_length, tail_ids)
-
-    monkeypatch.setattr(oracle.reader, "branch", crowded)
-    parts = scored_rows(oracle, sequences(), branches, rows)
-    assert largest_difference(parts, whole) < 1e-5
-    assert "Out of memory" in caplog.text
 
 
 def test_other_runtime_errors_pass_through(monkeypatch):

@@ -6,9 +6,8 @@ from tests.models import tiny_model
 
 from hf_trace.errors import ContextLengthError
 from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.head import WholeHead
+from hf_trace.oracle.proofs import whole_rows
 from hf_trace.oracle.proposals import invert
-from hf_trace.oracle.readers import FullRowReader
 from hf_trace.oracle.walks import Slots, sample_futures
 from hf_trace.runs.simulated_worlds import WorldModel
 from hf_trace.worlds.world import World, WorldSpec
@@ -74,8 +73,8 @@ def test_rows_read_whole_say_the_same():
     oracle = Oracle(tiny_model("llama"))
     context, last, uniforms = inputs(TIMED, 5)
     kept = list(sample_futures(oracle, context, last, TIMED, uniforms))
-    oracle.reader, oracle.head = (FullRowReader(oracle.model), WholeHead(lambda logits: logits, oracle.vocab_size))
-    for one, other in zip(kept, sample_futures(oracle, context, last, TIMED, uniforms), strict=True):
+    whole = Oracle(oracle.model, fit=whole_rows(oracle.model))
+    for one, other in zip(kept, sample_futures(whole, context, last, TIMED, uniforms), strict=True):
         assert torch.equal(one.event, other.event)
         assert torch.equal(one.seconds, other.seconds)
         torch.testing.assert_close(one.probabilities, other.probabilities, rtol=0, atol=1e-5)

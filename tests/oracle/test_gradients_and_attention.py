@@ -8,6 +8,7 @@ from tests.models import VOCAB, tiny_model
 from hf_trace.errors import NonFiniteError, SettingsError
 from hf_trace.oracle.attributions import attention_rollout, input_times_gradient
 from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.memory import MOST_TOKENS
 
 LENGTHS = (11, 6, 9)
 WITH_EMBEDDINGS = ["llama", "gpt2", "gpt_neox", "bert", "roberta", "opt", "mistral", "gemma2", "bloom", "mamba"]
@@ -78,11 +79,11 @@ def test_contributions_are_the_slope_along_each_embedding(kind):
 
 
 @pytest.mark.parametrize("most_tokens", [1, 25])
-def test_micro_batches_change_nothing(most_tokens):
-    oracle, ids = Oracle(tiny_model("llama")), sequences()
-    whole = found_contributions(oracle, ids)
-    oracle.most_tokens = most_tokens
-    for place, values in found_contributions(oracle, ids).items():
+def test_micro_batches_change_nothing(most_tokens, monkeypatch):
+    ids = sequences()
+    whole = found_contributions(Oracle(tiny_model("llama")), ids)
+    monkeypatch.setitem(MOST_TOKENS, "cpu", most_tokens)
+    for place, values in found_contributions(Oracle(tiny_model("llama")), ids).items():
         used = place[1]
         torch.testing.assert_close(values[:used], whole[place][:used], rtol=1e-4, atol=1e-5)
 
@@ -103,7 +104,7 @@ def test_a_model_without_embeddings_is_refused():
         found_contributions(oracle, sequences().clamp(max=7))
     assert str(refused.value) == (
         "construction is 'saliency', but RuleLM takes no `inputs_embeds` to differentiate by. "
-        "Use construction='atomic', which needs probabilities alone."
+        "Use construction='atomic', which needs only probabilities."
     )
 
 
@@ -151,7 +152,7 @@ def rollout_by_hand(model, ids) -> torch.Tensor:
 def test_rollout_equals_the_product_of_layers_by_hand(kind, budget):
     model, ids = tiny_model(kind), sequences()
     oracle = Oracle(model)
-    oracle.budget = budget or oracle.budget
+    oracle.spend_at_most(budget or oracle.budget)
     before = model.config._attn_implementation
     parts = list(attention_rollout(oracle, ids))
     assert model.config._attn_implementation == before
@@ -173,5 +174,5 @@ def test_a_model_without_attention_weights_is_refused(make):
         list(attention_rollout(oracle, sequences().clamp(max=7)))
     assert str(refused.value) == (
         f"construction is 'attention', but {name} gives attention weights of 0 of its {layers} layers, expected all. "
-        "Use construction='atomic', which needs probabilities alone."
+        "Use construction='atomic', which needs only probabilities."
     )

@@ -3,7 +3,7 @@ import torch
 from transformers import LlamaConfig
 
 from hf_trace.errors import SettingsError
-from hf_trace.oracle.engine import budget_bytes, free_bytes, token_bytes
+from hf_trace.oracle.memory import budget_bytes, free_bytes, token_bytes
 
 CPU = torch.device("cpu")
 

@@ -6,8 +6,7 @@ from tests.models import tiny_model
 
 from hf_trace.errors import ContextLengthError
 from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.head import WholeHead
-from hf_trace.oracle.readers import FullRowReader
+from hf_trace.oracle.proofs import whole_rows
 from hf_trace.oracle.walks import Walk
 
 CANDIDATES = torch.tensor([4, 6, 9, 11])
@@ -73,8 +72,8 @@ def test_nothing_read_has_no_next_token():
 
 
 def test_a_model_without_a_cache_reads_whole_rows():
-    oracle = Oracle(tiny_model("llama"))
-    oracle.reader, oracle.head = (FullRowReader(oracle.model), WholeHead(lambda logits: logits, oracle.vocab_size))
+    model = tiny_model("llama")
+    oracle = Oracle(model, fit=whole_rows(model))
     walk = Walk(oracle, 2)
     walk.read(*STEPS[0][:2])
     walk.read(*STEPS[1][:2])

@@ -11,6 +11,7 @@ from hf_trace.discovery.population.frequencies import wilson_interval
 from hf_trace.errors import SettingsError
 from hf_trace.logs.sequence import EncodedSequence
 from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.proofs import whole_rows
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.questions.outcome_scores import OutcomePool, OutcomeScores, averaged_outcomes, score_outcomes
 from hf_trace.worlds.outcome_rules import OutcomeRule
@@ -56,13 +57,8 @@ def test_every_position_is_enumerated(oracle):
 
 @pytest.mark.parametrize("reader", ["shared past", "full rows"])
 def test_rows_are_scored_as_if_alone(reader):
-    oracle = Oracle(tiny_model("llama"))
-    if reader == "full rows":
-        from hf_trace.oracle.head import WholeHead
-        from hf_trace.oracle.readers import FullRowReader
-
-        oracle.reader = FullRowReader(oracle.model)
-        oracle.head = WholeHead(lambda logits: logits, oracle.vocab_size)
+    model = tiny_model("llama")
+    oracle = Oracle(model, fit=whole_rows(model) if reader == "full rows" else None)
     assert oracle.reader.name == reader
     some = [[0, 3, 1, 2, 0, 4], [2, 1]]
     found = score_outcomes(oracle, [encoded(each) for each in some], ALPHABET, OUTCOMES, Drawing("exhaustive", 1, 0))

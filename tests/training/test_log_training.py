@@ -12,7 +12,7 @@ from hf_trace.errors import EmptyLogError, NonFiniteError, OutputError, Settings
 from hf_trace.graphs.counting import bigram_loss
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.oracle.quality import warning
+from hf_trace.oracle.quality import quality_warning
 from hf_trace.runs.folders import load_model
 from hf_trace.training.log_training import TrainingSettings, split_windows, train
 from hf_trace.training.loop import ProgressCallback
@@ -78,7 +78,7 @@ def test_metrics(tiny_run, tiny_log, tiny_settings):
     assert 0 < quality["loss"] < np.log(3) < quality["unigram"] < np.log(4)
 
     stored = read(tiny_run / "training.json")
-    assert (stored["window_length"], stored["context_length"]) == (12, 14)
+    assert (stored["kind"], stored["window_length"], stored["context_length"]) == ("log", 12, 14)
     again = TrainingSettings(**{name: stored[name] for name in vars(tiny_settings)})
     assert again == replace(tiny_settings, window_length=12)
 
@@ -259,15 +259,15 @@ def test_both_sides_of_a_split_have_sequences(count, share):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"window_length": 1}, "window_length is 1, expected at least 2 events."),
+        ({"window_length": 1}, "window_length is 1, expected a whole number of at least 2."),
         ({"validation_share": 0.0}, "validation_share is 0.0, expected between 0 and 1."),
         ({"validation_share": 1.0}, "validation_share is 1.0, expected between 0 and 1."),
         ({"epochs": 0.0}, "epochs is 0.0, expected a number above 0."),
         ({"epochs": float("nan")}, "epochs is nan, expected a number above 0."),
-        ({"min_count": 0}, "min_count is 0, expected at least 1."),
+        ({"min_count": 0}, "min_count is 0, expected a whole number of at least 1."),
         ({"learning_rate": 0.0}, "learning_rate is 0.0, expected a number above 0."),
-        ({"batch_tokens": 0}, "batch_tokens is 0, expected at least 1."),
-        ({"patience": 0}, "patience is 0, expected at least 1."),
+        ({"batch_tokens": 0}, "batch_tokens is 0, expected a whole number of at least 1."),
+        ({"patience": 0}, "patience is 0, expected a whole number of at least 1."),
     ],
 )
 def test_bad_settings(setting, message):
@@ -294,9 +294,9 @@ def test_weights_are_float32_and_the_cache_is_on(tiny_run):
 
 def test_warning_about_an_oracle_that_knows_nothing():
     quality = {"loss": 1.5, "unigram": 2.0, "bigram": 1.25, "events": 10, "beats_bigram": False}
-    assert warning(quality) == (
-        "The model predicts no better than the event before does (loss 1.500, bigram 1.250 nats per event): its "
+    assert quality_warning(quality) == (
+        "The model predicts no better than the preceding event alone (loss 1.500, bigram 1.250 nats per event): its "
         "causal graph means little. Train longer or on more data."
     )
-    assert warning({**quality, "beats_bigram": True}) is None
-    assert warning({}) is None
+    assert quality_warning({**quality, "beats_bigram": True}) is None
+    assert quality_warning({}) is None

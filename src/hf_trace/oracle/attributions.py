@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -10,8 +11,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_trace.errors import NonFiniteError, SettingsError
-from hf_trace.oracle.engine import Oracle, token_bytes
-from hf_trace.oracle.readers import FullRowReader, Reading
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.memory import token_bytes
+from hf_trace.oracle.readers import Reading
 
 # Share of the largest log-probability; rounding stays far below, a model that ignores its embeddings far above.
 _TOLERANCE = 0.05
@@ -34,7 +36,7 @@ def input_times_gradient(
         position: Its position, at least 1.
 
     Yields:
-        Indices into ``sequence`` and their values in nats: ``[r, j]`` reads "token j contributed so much to the
+        Indices into ``sequence`` and their values in nats: ``[r, j]`` reads "what token j contributed to the
         log-probability of token q"; 0 from q on.
 
     Raises:
@@ -42,22 +44,30 @@ def input_times_gradient(
         NonFiniteError: If a gradient is NaN or infinite.
     """
     _check_takes_embeddings(oracle.model)
-    most_tokens = _tokens_with_gradients(oracle, reading)
+    # A backward pass needs the activations of every layer.
+    config = oracle.model.config
+    cost = getattr(config, "num_hidden_layers", 12) * token_bytes(config, reading.input_ids.shape[1])
+    most_tokens = oracle.memory.tokens(cost + 2 * oracle.reader.logit_bytes)
+    # Longest first: neighbors are alike, so little is padded, and where memory runs out it does so at once.
     order = position.argsort(descending=True, stable=True)
     start = 0
     while start < len(order):
-        rows = order[start : start + max(1, most_tokens // int(position[order[start]]))]
+        width = int(position[order[start]])
+        rows = order[start : start + max(1, most_tokens // width)]
         start += len(rows)
-        yield rows, _contributions(oracle, reading, sequence[rows], position[rows])
+        score = partial(_contributions, oracle, reading, width)
+        yield rows, oracle.memory.in_pieces("taking gradients", score, sequence[rows], position[rows])
 
 
-def _contributions(oracle: Oracle, reading: Reading, sequence: Tensor, position: Tensor) -> Float[Tensor, "row pos"]:
-    width, device = int(position.max()), oracle.device
+def _contributions(
+    oracle: Oracle, reading: Reading, width: int, sequence: Tensor, position: Tensor
+) -> Float[Tensor, "row pos"]:
+    device = oracle.device
     with torch.inference_mode(False), torch.enable_grad():
         ids = reading.input_ids[sequence.to(device)]
         inputs = oracle.model.get_input_embeddings()(ids[:, :width]).detach().clone().requires_grad_()
         last = position.to(device) - 1
-        features = _features(oracle, inputs)[torch.arange(len(ids), device=device), last]
+        features = oracle.reader.read_embedded(inputs)[torch.arange(len(ids), device=device), last]
         targets = ids.gather(1, last[:, None] + 1)[:, 0]
         log_probs = oracle.head.log_probs(features, targets)
         (gradient,) = torch.autograd.grad(log_probs.sum(), inputs)
@@ -70,27 +80,11 @@ def _contributions(oracle: Oracle, reading: Reading, sequence: Tensor, position:
     return values
 
 
-def _features(oracle: Oracle, inputs: Float[Tensor, "row pos hidden"]) -> Float[Tensor, "row pos feature"]:
-    """What the oracle's head turns into log-probabilities, from embeddings instead of tokens."""
-    if isinstance(oracle.reader, FullRowReader):
-        return oracle.model(inputs_embeds=inputs, use_cache=False).logits
-    return oracle.model.base_model(inputs_embeds=inputs, use_cache=False)[0]
-
-
-def _tokens_with_gradients(oracle: Oracle, reading: Reading) -> int:
-    """Tokens of a micro-batch; a backward pass needs the activations of every layer."""
-    layers = getattr(oracle.model.config, "num_hidden_layers", 12)
-    cost = layers * token_bytes(oracle.model.config, reading.input_ids.shape[1])
-    if isinstance(oracle.reader, FullRowReader):
-        cost += 16 * oracle.vocab_size
-    return max(1, min(oracle.most_tokens, oracle.budget // cost))
-
-
 def _check_takes_embeddings(model: PreTrainedModel) -> None:
     if "inputs_embeds" not in inspect.signature(model.forward).parameters:
         raise SettingsError(
             f"construction is 'saliency', but {type(model).__name__} takes no `inputs_embeds` to differentiate by. "
-            "Use construction='atomic', which needs probabilities alone."
+            "Use construction='atomic', which needs only probabilities."
         )
 
 
@@ -118,8 +112,8 @@ def attention_rollout(
         input_ids: Sequences, padded on the right.
 
     Yields:
-        A few sequences at a time and their rollouts: ``[s, q, j]`` reads "of what position q computes, so much
-        comes from token j"; rows sum to 1, and nothing comes from later tokens.
+        A few sequences at a time and their rollouts: ``[s, q, j]`` reads "the share of what position q computes
+        that comes from token j"; rows sum to 1, and nothing comes from later tokens.
 
     Raises:
         SettingsError: If the model gives no attention weights, or not those of every layer.
@@ -129,7 +123,8 @@ def attention_rollout(
     at_once = max(1, oracle.budget // (4 * layers * (heads + 1) * length**2))
     for start in range(0, len(input_ids), at_once):
         rows = slice(start, start + at_once)
-        yield rows, _rollout(oracle.model, input_ids[rows].to(oracle.device)).cpu()
+        rollout = partial(_rollout, oracle.model)
+        yield rows, oracle.memory.in_pieces("following attention", rollout, input_ids[rows].to(oracle.device))
 
 
 @torch.inference_mode()
@@ -140,7 +135,7 @@ def _rollout(model: PreTrainedModel, input_ids: Int[Tensor, "sequence pos"]) -> 
         layer = weights.float().mean(1) + residual
         # Attention sinks take a share that goes to no token: rows do not always sum to 2.
         total = layer / layer.sum(-1, keepdim=True) @ total
-    return total
+    return total.cpu()
 
 
 def _attention_weights(
@@ -156,7 +151,7 @@ def _attention_weights(
     if not square or len(square) != layers:
         raise SettingsError(
             f"construction is 'attention', but {type(model).__name__} gives attention weights of {len(square)} of its "
-            f"{layers or 0} layers, expected all. Use construction='atomic', which needs probabilities alone."
+            f"{layers or 0} layers, expected all. Use construction='atomic', which needs only probabilities."
         )
     return tuple(square)
 

@@ -26,6 +26,11 @@ class Fit:
     reason: str = ""
 
 
+def whole_rows(model: PreTrainedModel, reason: str = "") -> Fit:
+    """What fits every model: each row is read whole, through the model's public forward."""
+    return Fit(FullRowReader(model), WholeHead(lambda logits: logits, model.config.vocab_size), reason)
+
+
 def proven(model: PreTrainedModel) -> Fit:
     """Check a model and choose its reader and head by comparing log-probabilities on random tokens.
 
@@ -65,7 +70,7 @@ def _fit(model: PreTrainedModel, *, tolerance: float) -> Fit:
         reader, reason = _matching_reader(model, head, ids, scale)
         if reader is not None:
             return Fit(reader, head)
-    return Fit(FullRowReader(model), WholeHead(lambda logits: logits, logits.shape[-1]), reason)
+    return whole_rows(model, reason)
 
 
 def _markov(model: PreTrainedModel, ids: Tensor, scale: float) -> Fit | None:

@@ -60,7 +60,7 @@ def enumerate_types(
 
 
 def _compact(ids: Tensor, weights: Tensor, kept: Tensor, observed_weight: Tensor, num_samples: int) -> Draws:
-    """Move the kept slots of every cause to the front and drop columns nobody uses."""
+    """Move the kept slots of every cause to the front and drop unused columns."""
     order = kept.logical_not().sort(dim=1, stable=True).indices
     samples = kept.sum(1)
     width = max(1, int(samples.max())) if len(samples) else 1
@@ -101,7 +101,7 @@ Proposal = Callable[[Alphabet, Callable[[], Float[Tensor, "cause vocab"]]], Prob
 
 
 def uniform(alphabet: Alphabet, next_log_probs: Callable[[], Tensor]) -> Probabilities:
-    """Every event type alike: the paper's choice."""
+    """Every event type with the same probability: the paper's choice."""
     size = len(alphabet.token_ids)
     return torch.full((1, size), 1 / size, dtype=torch.float64)
 

@@ -1,5 +1,6 @@
-"""How good an oracle is: its loss on events it has not seen, beside counting models of the same events."""
+"""How good an oracle is: its loss on held-out events, beside counting models of the same events."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from hf_trace.graphs.counting import bigram_loss, unigram_loss
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
@@ -22,8 +24,8 @@ class OracleQuality:
 
     Attributes:
         loss: Of the language model.
-        unigram: Of event frequencies alone.
-        bigram: Of the event before alone.
+        unigram: Of event frequencies only.
+        bigram: Of the preceding event only.
         events: Number of held-out events.
     """
 
@@ -34,10 +36,10 @@ class OracleQuality:
 
     @property
     def beats_bigram(self) -> bool:
-        """Whether the model knows more than the event before."""
+        """Whether the model predicts better than from the preceding event only."""
         return self.loss < self.bigram
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """All figures by name."""
         return {**asdict(self), "beats_bigram": self.beats_bigram}
 
@@ -48,12 +50,12 @@ class OracleQuality:
         )
 
 
-def quality_warning(quality: dict[str, Any]) -> str | None:
-    """What to tell a user about an oracle that is not worth believing; None for a good one."""
+def quality_warning(quality: Mapping[str, Any]) -> str | None:
+    """What to tell a user about an oracle that should not be trusted; None for a good one."""
     if not quality or quality.get("beats_bigram", True):
         return None
     return (
-        f"The model predicts no better than the event before does (loss {quality['loss']:.3f}, bigram "
+        f"The model predicts no better than the preceding event alone (loss {quality['loss']:.3f}, bigram "
         f"{quality['bigram']:.3f} nats per event): its causal graph means little. Train longer or on more data."
     )
 
@@ -65,7 +67,7 @@ def measure(oracle: Oracle, tokenizer: EventTokenizer, train: EventLog, valid: E
         oracle: The trained model.
         tokenizer: Its vocabulary; types outside it count as one unknown type for all models.
         train: Sequences the counts are taken from.
-        valid: Sequences nobody has seen, over the same event types.
+        valid: Held-out sequences, over the same event types.
     """
     encoded = [tokenizer.encode(sequence, unknown="map") for sequence in valid]
     codes = [_known_codes(log, tokenizer) for log in (train, valid)]

@@ -1,16 +1,22 @@
 """Ways to run a model over sequences and over the rows that leave them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
-from transformers import PreTrainedModel
+from torch.nn.functional import pad
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache
 
+from hf_trace.errors import SettingsError
 from hf_trace.oracle.rows import Branches
 from hf_trace.oracle.shared_attention import Branching, read_branches, read_past
+
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,77 @@ class Reading:
     past: Cache | None = None
 
 
+def joined(readings: Sequence[Reading], axis: int = 0) -> Reading:
+    """One reading of all sequences of several."""
+    pasts = [reading.past.layers for reading in readings if reading.past is not None]
+    layers = [
+        (torch.cat([each.keys for each in layer]), torch.cat([each.values for each in layer]))
+        for layer in zip(*pasts, strict=True)
+    ]
+    input_ids, features = (
+        torch.cat([getattr(reading, name) for reading in readings], axis) for name in ("input_ids", "features")
+    )
+    return Reading(input_ids, features, DynamicCache(layers) if pasts else None)
+
+
+class StepReader:
+    """Reads rows on, step by step, with the keys and values of what it has read of them."""
+
+    def __init__(self, model: PreTrainedModel, position_offset: int) -> None:
+        self.model = model
+        self.position_offset = position_offset
+
+    def read(
+        self, past: Cache, tokens: Int[Tensor, "row slot"], present: Bool[Tensor, "row pos"]
+    ) -> Shaped[Tensor, "row slot feature"]:
+        """Read the next tokens of every row.
+
+        Args:
+            past: What was read; it grows by the tokens.
+            tokens: What comes next in each row.
+            present: Which slots, of ``past`` and then of ``tokens``, hold a token.
+        """
+        known = {}
+        if not present.all():
+            positions = (present.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
+            known = {"attention_mask": present.long(), "position_ids": positions + self.position_offset}
+        return self.model.base_model(input_ids=tokens, past_key_values=past, use_cache=True, **known)[0]
+
+    @cached_property
+    def reads_gaps(self) -> bool:
+        """Whether a row with an empty slot is read as if the slot were not there; tried out once."""
+        tokens = torch.arange(1, 7, device=self.model.device).remainder(self.model.config.vocab_size)[None]
+        present = torch.tensor([[1, 1, 1, 1, 0, 1, 1]], dtype=torch.bool, device=self.model.device)
+        past = DynamicCache()
+        try:
+            plain = self.model.base_model(input_ids=tokens)[0][:, -2:]
+            self.read(past, torch.cat([tokens[:, :4], tokens[:, :1]], dim=1), present[:, :5])
+            gapped = self.read(past, tokens[:, 4:], present)
+        except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
+            return False
+        return float((plain - gapped).abs().max() / plain.abs().max().clamp(min=1e-12)) <= _TOLERANCE
+
+
 @runtime_checkable
 class Reader(Protocol):
-    """A way to get features of sequences and of the tails of rows."""
+    """A way to get features of sequences and of the tails of rows.
+
+    Attributes:
+        name: What results call it.
+        logit_bytes: Memory per token beyond that of the model's layers: of logits, where those are the features.
+        steps: What reads rows on step by step; None where each step reads whole rows again.
+    """
 
     name: str
+    logit_bytes: int
+    steps: StepReader | None
 
     def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
         """Read whole sequences."""
+        ...
+
+    def read_embedded(self, embeddings: Float[Tensor, "sequence pos hidden"]) -> Shaped[Tensor, "sequence pos feature"]:
+        """Features of whole sequences that are given as embeddings of their tokens."""
         ...
 
     def branch(
@@ -57,15 +126,21 @@ class SharedPastReader:
     """Computes the keys and values of a sequence once and shares them with all rows that leave it."""
 
     name = "shared past"
+    logit_bytes = 0
 
     def __init__(self, model: PreTrainedModel, *, position_offset: int = 0) -> None:
         self.model = model
         self.position_offset = position_offset
+        self.steps: StepReader | None = StepReader(model, position_offset)
 
     def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
         """See ``Reader``."""
         hidden, past = read_past(self.model, input_ids)
         return Reading(input_ids, hidden, past)
+
+    def read_embedded(self, embeddings: Float[Tensor, "sequence pos hidden"]) -> Shaped[Tensor, "sequence pos feature"]:
+        """See ``Reader``."""
+        return self.model.base_model(inputs_embeds=embeddings, use_cache=False)[0]
 
     def branch(
         self,
@@ -87,9 +162,11 @@ class SharedPastReader:
 
 
 class MarkovReader:
-    """Reads a model whose predictions depend on the last few tokens alone: those tokens are its features."""
+    """Reads a model whose predictions depend on the last few tokens only: those tokens are its features."""
 
     name = "last tokens"
+    logit_bytes = 0
+    steps: StepReader | None = None
 
     def __init__(self, model: PreTrainedModel, order: int, padding: int) -> None:
         self.model = model
@@ -104,6 +181,17 @@ class MarkovReader:
         """See ``Reader``."""
         return Reading(input_ids, self._windows(input_ids, input_ids.shape[1]))
 
+    def read_embedded(self, embeddings: Float[Tensor, "sequence pos hidden"]) -> Shaped[Tensor, "sequence pos feature"]:
+        """See ``Reader``.
+
+        Raises:
+            SettingsError: Always, because token ids are the features.
+        """
+        raise SettingsError(
+            f"construction is 'saliency', but {type(self.model).__name__} is read by its last token ids, which have no "
+            "gradient. Use construction='atomic'."
+        )
+
     def branch(
         self,
         reading: Reading,
@@ -113,7 +201,7 @@ class MarkovReader:
     ) -> Shaped[Tensor, "row tail feature"]:
         """See ``Reader``."""
         samples, tail = tail_ids.shape[1:]
-        padded = torch.nn.functional.pad(reading.input_ids, (self.order, 0), value=self.padding)
+        padded = pad(reading.input_ids, (self.order, 0), value=self.padding)
         slots = shared_length[:, None] + torch.arange(self.order, device=tail_ids.device)
         past = padded[sequence[:, None], slots].repeat_interleave(samples, 0)
         return self._windows(torch.cat([past, tail_ids.flatten(0, 1)], dim=1), tail)
@@ -124,21 +212,26 @@ class MarkovReader:
 
     def _windows(self, ids: Int[Tensor, "row pos"], last: int) -> Int[Tensor, "row last feature"]:
         """The last tokens up to each of the last positions."""
-        padded = torch.nn.functional.pad(ids, (self.order, 0), value=self.padding)
-        return padded.unfold(1, self.order, 1)[:, -last:]
+        return pad(ids, (self.order, 0), value=self.padding).unfold(1, self.order, 1)[:, -last:]
 
 
 class FullRowReader:
-    """Scores every row alone and whole, through the model's public forward."""
+    """Scores every row alone and whole, through the model's public forward: slow, and right for every model."""
 
     name = "full rows"
+    steps: StepReader | None = None
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
+        self.logit_bytes = 8 * model.config.vocab_size
 
     def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
         """See ``Reader``."""
         return Reading(input_ids, self.model(input_ids=input_ids).logits)
+
+    def read_embedded(self, embeddings: Float[Tensor, "sequence pos hidden"]) -> Shaped[Tensor, "sequence pos feature"]:
+        """See ``Reader``."""
+        return self.model(inputs_embeds=embeddings, use_cache=False).logits
 
     def branch(
         self,
@@ -152,7 +245,7 @@ class FullRowReader:
         length = int(shared_length.max()) + tail
         start = shared_length.repeat_interleave(samples)[:, None]
         slots = start + torch.arange(tail, device=tail_ids.device)
-        rows = torch.nn.functional.pad(reading.input_ids, (0, length))[sequence, :length]
+        rows = pad(reading.input_ids, (0, length))[sequence, :length]
         rows = rows.repeat_interleave(samples, 0).scatter(1, slots, tail_ids.flatten(0, 1))
         logits = self.model(input_ids=rows).logits
         return logits.gather(1, slots[..., None].expand(-1, -1, logits.shape[-1]))

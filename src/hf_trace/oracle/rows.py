@@ -42,21 +42,22 @@ def micro_batches(
 ) -> Iterator[Int[Tensor, " group"]]:
     """Group indices of micro-batches of about ``most_tokens`` tokens, or of one group where that is more.
 
-    ``width`` is what one row of each group costs, in tokens. The widest come first: neighbours are alike, so
-    little is padded, and the largest batch is tried first, so memory runs out early or not at all.
+    ``width`` is what one row of each group costs, in tokens.
     """
+    # Longest rows first: neighbors are alike, so little is padded, and the largest batch is tried first, so memory
+    # runs out early or not at all.
     keys = [part.cpu().numpy() for part in (branches.shared_length, branches.samples, width)]
     order = torch.from_numpy(np.lexsort(keys)[::-1].copy())
     most_samples = int(branches.samples.max()) if len(branches) else 1
     start = 0
     while start < len(order):
-        size = most_tokens // (int(width[order[start]]) * most_samples)
-        yield order[start : start + max(1, size)]
-        start += max(1, size)
+        size = max(1, most_tokens // (int(width[order[start]]) * most_samples))
+        yield order[start : start + size]
+        start += size
 
 
 def few_lengths(length: int, per_octave: int = 16) -> int:
-    """A length rounded up to one of a few per doubling, a sixteenth longer at most.
+    """A length rounded up to one of a few per octave (from a power of two to the next), by a sixteenth at most.
 
     Kernels of a new shape are compiled or planned anew, and kept: with every length its own shape that has cost
     more time and memory than the padding.
@@ -65,8 +66,23 @@ def few_lengths(length: int, per_octave: int = 16) -> int:
         >>> [few_lengths(length) for length in (7, 31, 60, 61, 251)]
         [7, 31, 60, 62, 256]
     """
+    # Octaves of 16 lengths: up to 32 in steps of 1, up to 64 in steps of 2, up to 128 in steps of 4, ...
     step = 1 << max(0, length.bit_length() - per_octave.bit_length())
     return -(-length // step) * step
+
+
+def _observed_targets(input_ids: Tensor, is_target: Tensor, sequence: Tensor, position: Tensor, end: Tensor) -> Tails:
+    """Where tails that start at ``position`` stand in their sequence, and the observed token after each slot."""
+    last = input_ids.shape[1] - 1
+
+    def targets_of(groups: Tensor, samples: int, width: int) -> tuple[Tensor, Tensor]:
+        slots, row = position[groups, None] + torch.arange(width), sequence[groups, None]
+        after = (slots + 1).clamp(max=last)
+        scored = is_target[row, after] & (slots + 1 <= end[groups, None])
+        targets = input_ids[row, after].where(scored, NO_TARGET)
+        return slots.clamp(max=last), targets[:, None].repeat(1, samples, 1)
+
+    return targets_of
 
 
 def atomic(
@@ -87,17 +103,12 @@ def atomic(
         end: Last token to score, after ``position``; what follows it is never run.
         draws: Replacements of each cause.
     """
+    targets_of = _observed_targets(input_ids, is_target, sequence, position, end)
 
     def tails(groups: Tensor, samples: int, width: int) -> tuple[Tensor, Tensor]:
-        slots = position[groups, None] + torch.arange(width)
-        row = sequence[groups, None]
-        last = input_ids.shape[1] - 1
-        tail_ids = input_ids[row, slots.clamp(max=last)][:, None].repeat(1, samples, 1)
+        slots, targets = targets_of(groups, samples, width)
+        tail_ids = input_ids[sequence[groups, None], slots][:, None].repeat(1, samples, 1)
         tail_ids[:, :, 0] = draws.token_ids[groups, :samples]
-
-        after = (slots + 1).clamp(max=last)
-        scored = is_target[row, after] & (slots + 1 <= end[groups, None])
-        targets = input_ids[row, after].where(scored, NO_TARGET)[:, None].repeat(1, samples, 1)
         unused = torch.arange(samples) >= draws.samples[groups, None]
         return tail_ids, targets.masked_fill(unused[..., None], NO_TARGET)
 
@@ -122,17 +133,12 @@ def staircase(
         end: Last token to score.
         noise: Replacements of all tokens of each sequence, one row per draw.
     """
+    targets_of = _observed_targets(input_ids, is_target, sequence, position, end)
 
     def tails(groups: Tensor, samples: int, width: int) -> tuple[Tensor, Tensor]:
-        slots = position[groups, None] + torch.arange(width)
-        row = sequence[groups, None]
-        last = input_ids.shape[1] - 1
-        tail_ids = noise[row, :, slots.clamp(max=last)].transpose(1, 2).clone()
+        slots, targets = targets_of(groups, samples, width)
+        tail_ids = noise[sequence[groups, None], :, slots].transpose(1, 2).clone()
         tail_ids[:, :, 0] = input_ids[sequence[groups], position[groups]][:, None]
-
-        after = (slots + 1).clamp(max=last)
-        scored = is_target[row, after] & (slots + 1 <= end[groups, None])
-        targets = input_ids[row, after].where(scored, NO_TARGET)[:, None].repeat(1, samples, 1)
         return tail_ids, targets
 
     samples = torch.full_like(position, noise.shape[1])

@@ -86,7 +86,7 @@ class BranchCache(Cache):
 _branching: ContextVar[Branching | None] = ContextVar("hf_trace_branching", default=None)
 
 
-def _attend(  # noqa: PLR0913 (the signature is the host's)
+def _attend(  # noqa: PLR0913 (the signature is that of transformers)
     module: torch.nn.Module,
     query: Float[Tensor, "row head tail dim"],
     key: Float[Tensor, "row kv_head tail dim"],

@@ -7,13 +7,12 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import Cache
 
 from hf_trace.errors import ContextLengthError, NonFiniteError
-from hf_trace.oracle.engine import Oracle, token_bytes
+from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import invert
-from hf_trace.oracle.readers import FullRowReader, SharedPastReader
-
-_TOLERANCE = 1e-4
+from hf_trace.oracle.readers import Reading, StepReader, joined
 
 
 class Walk:
@@ -21,7 +20,7 @@ class Walk:
 
     Args:
         oracle: The frozen model.
-        rows: How many rows there are at first; all are empty.
+        rows: Number of rows at first; all are empty.
 
     Example:
         >>> walk = Walk(oracle, 1)  # doctest: +SKIP
@@ -36,8 +35,8 @@ class Walk:
         self.ids = torch.empty((rows, 0), dtype=torch.long, device=device)
         self.present = torch.empty((rows, 0), dtype=torch.bool, device=device)
         self.last: Tensor | None = None
-        keeps_past = isinstance(oracle.reader, SharedPastReader)
-        self.cache: DynamicCache | None = DynamicCache() if keeps_past else None
+        self.steps = oracle.reader.steps
+        self.past: Cache = DynamicCache()  # stays empty where no steps are read
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,9 +62,10 @@ class Walk:
         self.ids = torch.cat([self.ids, tokens], dim=1)
         self.present = torch.cat([self.present, given], dim=1)
         self._check_length()
-        if self.cache is not None and not given.all() and not _reads_gaps(self.oracle):
-            self.cache = None
-        features = self._read_kept(tokens) if self.cache is not None else self._read_whole(tokens.shape[1])
+        if self.steps is not None and not given.all() and not self.steps.reads_gaps:
+            self.steps = None
+        slots = tokens.shape[1]
+        features = self._read_whole(slots) if self.steps is None else self._read_on(self.steps, tokens)
         self._remember(features, given)
         return features
 
@@ -84,8 +84,8 @@ class Walk:
         self.ids, self.present = self.ids[rows], self.present[rows]
         if self.last is not None:
             self.last = self.last[rows]
-        if self.cache is not None and self.ids.shape[1]:
-            self.cache.batch_select_indices(rows)
+        if self.steps is not None:
+            self.past.batch_select_indices(rows)
 
     @torch.inference_mode()
     def log_probs(self, candidates: Int[Tensor, " token"]) -> Float[Tensor, "row token"]:
@@ -94,29 +94,32 @@ class Walk:
         Raises:
             NonFiniteError: If the model returns NaN.
         """
-        if self.last is None:
-            raise ValueError("Nothing was read yet.")
-        return self.scores(self.last, candidates).log_softmax(-1)
+        return self.scores(self._last_features(), candidates).log_softmax(-1)
 
     @torch.inference_mode()
     def log_mass(self, candidates: Int[Tensor, " token"]) -> Float[Tensor, " row"]:
         """Log of the probability that the next token is one of the candidates, were everything allowed."""
-        if self.last is None:
-            raise ValueError("Nothing was read yet.")
-        everything = torch.arange(self.oracle.vocab_size)
-        allowed = self.scores(self.last, candidates).logsumexp(-1)
-        return allowed - self.scores(self.last, everything).logsumexp(-1)
+        features, everything = self._last_features(), torch.arange(self.oracle.vocab_size)
+        return self.scores(features, candidates).logsumexp(-1) - self.scores(features, everything).logsumexp(-1)
 
     @torch.inference_mode()
     def scores(
         self, features: Shaped[Tensor, "*some feature"], candidates: Int[Tensor, " token"]
     ) -> Float[Tensor, "*some token"]:
         """Logits of the candidates, in float64 and on the CPU."""
-        flat = features.flatten(0, -2)
-        logits = self.oracle.head.candidate_logits(flat, candidates.to(flat.device)).double().cpu()
+
+        def score(features: Tensor) -> Tensor:
+            return self.oracle.head.candidate_logits(features, candidates.to(features.device)).double().cpu()
+
+        logits = self.oracle.memory.in_pieces("scoring candidates", score, features.flatten(0, -2))
         if torch.isnan(logits).any():
             raise NonFiniteError("The model returned NaN logits, expected finite ones. Load it with dtype='float32'.")
         return logits.view(*features.shape[:-1], -1)
+
+    def _last_features(self) -> Tensor:
+        if self.last is None:
+            raise ValueError("Nothing was read yet.")
+        return self.last
 
     def _check_length(self) -> None:
         limit = self.oracle.context_length
@@ -127,84 +130,61 @@ class Walk:
                 "with a longer context."
             )
 
-    def _read_kept(self, tokens: Tensor) -> Tensor:
-        slots = tokens.shape[1]
-        known = {}
-        if not self.present.all():
-            positions = (self.present.cumsum(1) - 1).clamp(min=0)[:, -slots:]
-            offset = getattr(self.oracle.reader, "position_offset", 0)
-            known = {"attention_mask": self.present.long(), "position_ids": positions + offset}
-        body = self.oracle.model.base_model
-        return body(input_ids=tokens, past_key_values=self.cache, use_cache=True, **known)[0]
+    def _read_on(self, steps: StepReader, tokens: Tensor) -> Tensor:
+        known = self.ids.shape[1] - tokens.shape[1]
+
+        def read(row: Tensor, tokens: Tensor, present: Tensor) -> Reading:
+            # An attempt that ran out of memory has left some layers with the new tokens: pieces take the known ones.
+            past = self.past if len(row) == len(self) else _part(self.past, row, known)
+            return Reading(tokens, steps.read(past, tokens, present), past)
+
+        rows = torch.arange(len(self))
+        reading = self.oracle.memory.in_pieces("reading on", read, rows, tokens, self.present, join=joined)
+        self.past = reading.past or self.past
+        return reading.features
 
     def _read_whole(self, slots: int) -> Tensor:
         """Read the rows again from their first token, those of one length together."""
         oracle, lengths = self.oracle, self.present.sum(1)
         place = (self.present.cumsum(1) - 1).clamp(min=0)[:, -slots:]
         features: Tensor | None = None
+
+        def read(ids: Tensor, place: Tensor) -> Tensor:
+            whole = oracle.reader.read(ids).features
+            return whole.gather(1, place[..., None].expand(-1, -1, whole.shape[-1]))
+
         for length in lengths.unique().tolist():
-            for rows in (lengths == length).nonzero()[:, 0].split(self._rows_at_once(length)):
+            at_once = max(1, oracle.budget // (oracle.token_bytes(length) * max(1, length)))
+            for rows in (lengths == length).nonzero()[:, 0].split(at_once):
                 compact = self.ids[rows][self.present[rows]].view(len(rows), length)
-                whole = oracle.reader.read(compact).features
-                index = place[rows][..., None].expand(-1, -1, whole.shape[-1])
+                read_rows = oracle.memory.in_pieces("reading whole rows", read, compact, place[rows])
                 if features is None:
-                    features = whole.new_zeros((len(self.ids), slots, whole.shape[-1]))
-                features[rows] = whole.gather(1, index)
+                    features = read_rows.new_zeros((len(self.ids), *read_rows.shape[1:]))
+                features[rows] = read_rows
         if features is None:
             raise ValueError("There are no rows to read.")
         return features
 
-    def _rows_at_once(self, length: int) -> int:
-        cost = token_bytes(self.oracle.model.config, length)
-        if isinstance(self.oracle.reader, FullRowReader):
-            cost += 8 * self.oracle.vocab_size
-        return max(1, self.oracle.budget // (cost * max(1, length)))
+
+def _part(past: Cache, row: Int[Tensor, " row"], length: int) -> Cache:
+    """The first positions of neighboring rows."""
+    rows = slice(int(row[0]), int(row[-1]) + 1)
+    layers = [(layer.keys[rows, :, :length], layer.values[rows, :, :length]) for layer in past.layers]
+    return DynamicCache(layers) if length else DynamicCache()
 
 
-@torch.inference_mode()
-def _reads_gaps(oracle: Oracle) -> bool:
-    """Whether a row with an empty slot is read as if the slot were not there; found out once per oracle."""
-    known = getattr(oracle, "_reads_gaps", None)
-    if known is None:
-        known = _gap_changes(oracle) <= _TOLERANCE
-        oracle._reads_gaps = known  # type: ignore[attr-defined]
-    return known
-
-
-def _gap_changes(oracle: Oracle) -> float:
-    """Largest change of a feature, relative to the largest feature, that an empty slot brings about."""
-    device = oracle.device
-    tokens = torch.arange(1, 7, device=device).remainder(oracle.vocab_size)[None]
-    body, offset = oracle.model.base_model, getattr(oracle.reader, "position_offset", 0)
-    try:
-        plain = body(input_ids=tokens)[0][:, -2:]
-        cache = DynamicCache()
-        first = torch.cat([tokens[:, :4], tokens[:, :1]], dim=1)
-        mask = torch.tensor([[1, 1, 1, 1, 0]], device=device)
-        positions = torch.tensor([[0, 1, 2, 3, 3]], device=device) + offset
-        body(input_ids=first, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
-        mask = torch.tensor([[1, 1, 1, 1, 0, 1, 1]], device=device)
-        positions = torch.tensor([[4, 5]], device=device) + offset
-        gapped = body(
-            input_ids=tokens[:, 4:], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        )[0]
-    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
-        return float("inf")
-    return float((plain - gapped).abs().max() / plain.abs().max().clamp(min=1e-12))
-
-
-# Rows that need not go on are dropped when so many are left: dropping copies what the others remember.
+# Finished rows are dropped once fewer than this share go on: dropping copies the keys and values of all others.
 _MOST_GOING = 0.8
 
 
 @dataclass(frozen=True)
 class Slots:
-    """Which tokens may stand where: events alone, or events with the time between them in turn.
+    """Which tokens may stand where: events only, or gaps and events in turn.
 
     Attributes:
         events: Tokens of event types.
         gaps: Tokens of gap bins; empty where no time is written.
-        gap_seconds: What each gap token stands for.
+        gap_seconds: Time that each gap token stands for.
     """
 
     events: Int[Tensor, " type"]
@@ -223,9 +203,9 @@ class Step:
 
     Attributes:
         probabilities: Of every event type in this slot, given all before it in its row.
-        event: Index of the type that was sampled.
-        seconds: Time since the last token of the row that was given; 0 where no time is written.
-        row: Which of the rows asked for these are: all, unless some need not go on.
+        event: Index of the sampled type.
+        seconds: Time since the last given token of the row; 0 where no time is written.
+        row: Which of the requested rows these are: all, unless some are finished.
     """
 
     probabilities: Float[Tensor, "row type"]
@@ -252,10 +232,11 @@ def sample_futures(
         context: Tokens that are read once for all rows of a context.
         last: Event tokens that end the given part of each row.
         slots: What may follow.
-        uniforms: A number in [0, 1) for every token to sample; they decide how many.
-        present: Where contexts of several lengths hold a token; the first slots do.
-        least_gap: Shortest gap bin that may follow the last token of each context: so long nothing has happened.
-        finished: Asked after each step which of all rows need not go on; some of those are left out from then on.
+        uniforms: A number in [0, 1) for every token to sample: of the gap and then of the event of each slot where
+            time is written, else of the event. Their number sets the length of the continuation.
+        present: Which slots of a context hold a token, where contexts differ in length; the first ones do.
+        least_gap: Shortest gap bin that may follow the last token of each context: nothing has happened for that long.
+        finished: Asked after each step which of all rows need not go on; these may be left out from then on.
 
     Yields:
         A ``Step`` for each event; rows of a context are adjacent.
@@ -276,6 +257,9 @@ def sample_futures(
     walk = Walk(oracle, len(context))
     walk.read(context, present)
     walk.select(torch.arange(len(context)).repeat_interleave(last.shape[1]))
+    # uniforms, for one row:   with gaps    gap 0, event 0, gap 1, event 1, ...    slot k: 2k and 2k + 1
+    #                          without      event 0, event 1, ...                  slot k: k
+    # A row keeps its numbers when others are dropped, so nobody's future depends on who else goes on.
     per_event = slots.tokens_per_event
     rows = torch.arange(len(tokens))
     for slot in range(uniforms.shape[2] // per_event):
