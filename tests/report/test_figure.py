@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from hf_trace.errors import OutputError, SettingsError
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.report.edge_style import COLOURS, drawn_edges, legend_lines, shortened
+from hf_trace.report.edge_style import COLORS, drawn_edges, legend_lines, shortened
 from hf_trace.report.figure import draw_graph
 from hf_trace.report.layout import LabelPlacer, place_nodes
 
@@ -130,12 +130,12 @@ def test_truth_of_types_judges_positions_by_name():
     assert {edge.line for edge in drawn_edges(sequence(9), truth)} == {"-"}
 
 
-def test_width_is_strength_and_colour_is_direction():
+def test_width_is_strength_and_color_is_direction():
     edges = {edge.ends: edge for edge in drawn_edges(SMALL, None)}
     strong, weak = edges["disk full", "re$boot$"], edges["re$boot$", "disk full"]
     # 0.7 points and, of the 3.3 to the widest, the share 0.1 / 0.5.
     assert (strong.width, weak.width) == (4.0, pytest.approx(0.7 + 3.3 / 5))
-    assert (strong.colour, weak.colour) == (COLOURS["excites"], COLOURS["inhibits"])
+    assert (strong.color, weak.color) == (COLORS["excites"], COLORS["inhibits"])
     assert [line.get_label() for line in legend_lines(CausalGraph.from_edges([("a", "b")]), None)] == []
 
 
@@ -173,4 +173,4 @@ def test_unknown_suffix(tmp_path):
 def test_negative_number_of_edges(tmp_path):
     with pytest.raises(SettingsError) as caught:
         draw_graph(SMALL, tmp_path / "g.png", max_edges=-1)
-    assert str(caught.value) == "Got `max_edges` -1. Expected 0 or more."
+    assert str(caught.value) == "max_edges is -1, expected a whole number of at least 0."

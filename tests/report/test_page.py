@@ -215,7 +215,7 @@ def test_a_long_sequence_is_cut_to_where_its_edges_are():
 # The words
 
 
-def test_facts_of_a_log_tell_dates_gaps_and_what_was_looked_at():
+def test_facts_of_a_log_tell_dates_gaps_and_what_was_analyzed():
     start = 1_700_000_000.0
     log = EventLog.from_sequences([EventSequence(("a", "b", "c"), (start, start, start + 7200.0))])
     facts = {fact["label"]: (fact["value"], fact["note"]) for fact in log_facts(log, log)}
@@ -224,7 +224,7 @@ def test_facts_of_a_log_tell_dates_gaps_and_what_was_looked_at():
         "median 60.0 minutes",
         "90 % below 1.8 hours, longest 2.0 hours, 50.0 % at the same time",
     )
-    assert facts["Looked at"] == ("3 events", "1 sequence of at most 3 events")
+    assert facts["Analyzed"] == ("3 events", "1 sequence of at most 3 events")
     untimed = {fact["label"]: fact for fact in log_facts(EventLog.from_sequences([EventSequence(("a",))]))}
     assert untimed["Time span"]["note"] == "no times: only the order is known"
 

@@ -14,9 +14,12 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.report.edge_style import FAINT, INK, NODE, DrawnEdge, shortened
 from hf_trace.report.layout import LabelPlacer, Place, place_nodes
 
-_LARGE = 60
+_LARGE = 60  # event types; a picture of more draws only those with an arrow
 _MARGIN = 0.75
+Curve = tuple[Place, Place, float]  # start, end and bend, which is `rad` of matplotlib's arc3
 _HALO = [withStroke(linewidth=2.5, foreground="white")]
+# Of timelines: inches from event to event, inches for the names below, and events above which some have no name.
+_STEP, _NAMES, _MANY = 0.29, 1.75, 120
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Scale:
 
 def drawn_nodes(graph: CausalGraph, edges: Sequence[DrawnEdge]) -> tuple[str, ...]:
     """Return the types to draw: all of a small graph, those with an arrow of a large one."""
-    joined = set(chain.from_iterable(edge.ends for edge in edges))
+    joined = _joined(edges)
     return graph.events if len(graph.events) <= _LARGE else tuple(e for e in graph.events if e in joined)
 
 
@@ -65,40 +68,22 @@ def draw_types(axes: Any, nodes: Sequence[str], edges: Sequence[DrawnEdge], scal
     large = len(nodes) > _LARGE
     for order, edge in enumerate(edges):
         _draw_arrow(axes, edge, places, network, scale, order=2 + order / len(edges), labelled=not large)
-    _draw_dots(axes, places, scale)
+    _add_dots(axes, list(places.values()), area=(2 * scale.radius) ** 2, line=1.0)
     _draw_names(axes, places, edges, network, scale)
 
 
 def _draw_arrow(
     axes: Any, edge: DrawnEdge, places: Mapping[str, Place], network: Any, scale: Scale, *, order: float, labelled: bool
 ) -> None:
-    start, end, bend = _path(edge, places, network, scale)
+    curve = _path(edge, places, network, scale)
     shrink = 0.0 if edge.ends[0] == edge.ends[1] else scale.radius + 1.5
-    arrow = FancyArrowPatch(
-        start,
-        end,
-        arrowstyle="-|>",
-        connectionstyle=f"arc3,rad={bend}",
-        mutation_scale=6 + scale.radius * 0.5 + 2.0 * edge.width,
-        shrinkA=shrink,
-        shrinkB=shrink,
-        linewidth=edge.width,
-        linestyle=edge.line,
-        color=edge.colour,
-        alpha=0.85 if labelled else 0.6,
-        zorder=order,
-    )
-    axes.add_patch(arrow)
-    if labelled and edge.label:
-        x, y = _middle(start, end, bend)
-        axes.text(
-            x, y, edge.label, color=edge.colour, fontsize=scale.font - 2, ha="center", va="center",
-            parse_math=False, bbox={"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none"},
-            zorder=4,
-        )  # fmt: skip
+    head, alpha = 6 + scale.radius * 0.5, 0.85 if labelled else 0.6
+    _add_arrow(axes, edge, curve, head=head, shrink=shrink, alpha=alpha, order=order)
+    if labelled:
+        _add_lags(axes, edge, _middle(*curve), scale.font - 2)
 
 
-def _path(edge: DrawnEdge, places: Mapping[str, Place], network: Any, scale: Scale) -> tuple[Place, Place, float]:
+def _path(edge: DrawnEdge, places: Mapping[str, Place], network: Any, scale: Scale) -> Curve:
     cause, effect = edge.ends
     start, end = places[cause], places[effect]
     if cause == effect:
@@ -125,12 +110,6 @@ def _middle(start: Place, end: Place, bend: float) -> Place:
     return (x0 + x1) / 2 + bend * (y1 - y0) / 2, (y0 + y1) / 2 - bend * (x1 - x0) / 2
 
 
-def _draw_dots(axes: Any, places: Mapping[str, Place], scale: Scale) -> None:
-    points = np.array(list(places.values())).reshape(-1, 2)
-    area = (2 * scale.radius) ** 2
-    axes.scatter(points[:, 0], points[:, 1], s=area, color=NODE, edgecolors=INK, linewidths=1.0, zorder=3.5)
-
-
 def _draw_names(axes: Any, places: Mapping[str, Place], edges: Sequence[DrawnEdge], network: Any, scale: Scale) -> None:
     large = len(places) > _LARGE
     shown = sorted(places, key=lambda node: -network.degree(node))[:_LARGE] if large else list(places)
@@ -153,11 +132,6 @@ def _curve(start: Place, end: Place, bend: float) -> list[Place]:
     steps = np.linspace(0, 1, 30)
     near, turn, far = (1 - steps) ** 2, 2 * steps * (1 - steps), steps**2
     return list(zip(near * x0 + turn * control[0] + far * x1, near * y0 + turn * control[1] + far * y1, strict=True))
-
-
-_STEP = 0.29
-_NAMES = 1.75
-_MANY = 120
 
 
 def timeline_size(n_events: int) -> tuple[float, float]:
@@ -185,8 +159,8 @@ def draw_timeline(
     for order, edge in enumerate(edges):
         rise = (height - ground - 0.75) * (abs(edge.ends[1] - edge.ends[0]) / longest) ** 0.6
         _draw_arc(axes, edge, (places[edge.ends[0]], places[edge.ends[1]]), ground, rise, 2 + order / len(edges))
-    axes.scatter(places, [ground] * len(places), s=42, color=NODE, edgecolors=INK, linewidths=0.9, zorder=3.5)
-    joined = set(chain.from_iterable(edge.ends for edge in edges))
+    _add_dots(axes, [(place, ground) for place in places], area=42.0, line=0.9)
+    joined = _joined(edges)
     for position, event in enumerate(events):
         if position in joined or len(events) <= _MANY:
             _draw_name(axes, places[position], ground, event, is_joined=position in joined)
@@ -194,28 +168,10 @@ def draw_timeline(
 
 def _draw_arc(axes: Any, edge: DrawnEdge, ends: tuple[float, float], ground: float, rise: float, order: float) -> None:
     # The curve of matplotlib's arc3 rises to half of `rad` times its length.
-    bend = 2 * rise / max(ends[1] - ends[0], 1e-6)
-    arrow = FancyArrowPatch(
-        (ends[0], ground),
-        (ends[1], ground),
-        arrowstyle="-|>",
-        connectionstyle=f"arc3,rad={-bend}",
-        mutation_scale=6 + 2 * edge.width,
-        shrinkA=4.5,
-        shrinkB=4.5,
-        linewidth=edge.width,
-        linestyle=edge.line,
-        color=edge.colour,
-        alpha=0.85,
-        zorder=order,
-    )
-    axes.add_patch(arrow)
-    if edge.label:
-        axes.text(
-            sum(ends) / 2, ground + rise, edge.label, color=edge.colour, fontsize=8, ha="center", va="center",
-            parse_math=False, bbox={"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none"},
-            zorder=4,
-        )  # fmt: skip
+    bend = -2 * rise / max(ends[1] - ends[0], 1e-6)
+    curve = (ends[0], ground), (ends[1], ground), bend
+    _add_arrow(axes, edge, curve, head=6.0, shrink=4.5, alpha=0.85, order=order)
+    _add_lags(axes, edge, (sum(ends) / 2, ground + rise), 8.0)
 
 
 def _draw_name(axes: Any, x: float, ground: float, event: str, *, is_joined: bool) -> None:
@@ -223,3 +179,34 @@ def _draw_name(axes: Any, x: float, ground: float, event: str, *, is_joined: boo
         x, ground - 0.12, shortened(event, 22), color=INK if is_joined else FAINT, fontsize=8.5, rotation=90,
         ha="center", va="top", parse_math=False,
     )  # fmt: skip
+
+
+def _joined(edges: Sequence[DrawnEdge]) -> set[Any]:
+    return set(chain.from_iterable(edge.ends for edge in edges))
+
+
+def _add_dots(axes: Any, points: Sequence[Place], area: float, line: float) -> None:
+    x, y = np.array(points).reshape(-1, 2).T
+    axes.scatter(x, y, s=area, color=NODE, edgecolors=INK, linewidths=line, zorder=3.5)
+
+
+def _add_arrow(
+    axes: Any, edge: DrawnEdge, curve: Curve, *, head: float, shrink: float, alpha: float, order: float
+) -> None:
+    """One arrow; ``head`` and ``shrink`` are the size of its head and its distance from the dots, in points."""
+    start, end, bend = curve
+    arrow = FancyArrowPatch(
+        start, end, arrowstyle="-|>", connectionstyle=f"arc3,rad={bend}", mutation_scale=head + 2 * edge.width,
+        shrinkA=shrink, shrinkB=shrink, linewidth=edge.width, linestyle=edge.line, color=edge.color, alpha=alpha,
+        zorder=order,
+    )  # fmt: skip
+    axes.add_patch(arrow)
+
+
+def _add_lags(axes: Any, edge: DrawnEdge, place: Place, font: float) -> None:
+    """The lags of an edge on its arrow, where it has any."""
+    if edge.label:
+        axes.text(
+            *place, edge.label, color=edge.color, fontsize=font, ha="center", va="center", parse_math=False,
+            bbox={"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none"}, zorder=4,
+        )  # fmt: skip

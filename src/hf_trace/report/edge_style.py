@@ -1,4 +1,4 @@
-"""How an edge looks: width, colour and line say its strength, its direction and whether it is true."""
+"""How an edge looks: width, color and line say its strength, its direction and whether it is true."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -8,21 +8,23 @@ from matplotlib.lines import Line2D
 
 from hf_trace.graphs.graph import CausalGraph
 
-# Blue and vermilion of Okabe and Ito stay apart for every kind of colour blindness, and in grey.
-COLOURS = {"excites": "#0072B2", "inhibits": "#D55E00"}
+# Blue and vermilion of Okabe and Ito stay apart for every kind of color blindness, and in grey.
+COLORS = {"excites": "#0072B2", "inhibits": "#D55E00"}
 NEUTRAL = "#5A5A5A"
 FAINT = "#8C8C8C"
 INK = "#1A1A1A"
 NODE = "#F0E9D8"
+_FALSE_LINE, _MISSED_LINE = (0, (3.2, 1.6)), (0, (1, 1.8))
+_CROWDED = 40  # edges above which each names one lag only
 
 
 @dataclass(frozen=True)
 class DrawnEdge:
-    """One arrow: the nodes it joins, its line width in points, its colour and line, and the text on it."""
+    """One arrow: the nodes it joins, its line width in points, its color and line, and the text on it."""
 
     ends: tuple[Any, Any]
     width: float
-    colour: str
+    color: str
     line: Any
     label: str
 
@@ -36,10 +38,10 @@ def drawn_edges(graph: CausalGraph, truth: CausalGraph | None, *, widest: float 
 
 
 def legend_lines(graph: CausalGraph, truth: CausalGraph | None) -> list[Line2D]:
-    """Say what colours, widths and lines mean, as far as the graph uses them."""
+    """Say what colors, widths and lines mean, as far as the graph uses them."""
     present = {edge.get("direction") for edge in graph.edges}
     entries: list[tuple[str, str, float, Any]]
-    entries = [(name, colour, 2.5, "-") for name, colour in COLOURS.items() if name in present]
+    entries = [(name, color, 2.5, "-") for name, color in COLORS.items() if name in present]
     largest = max((_strength(edge) for edge in graph.edges), default=0.0)
     if largest > 0:
         entries.append((f"widest: cmi {largest:.2g} nats", NEUTRAL, 4.0, "-"))
@@ -64,11 +66,6 @@ def shortened(name: str, limit: int) -> str:
     return f"{visible[:head]}…{visible[len(visible) - (limit - head - 1) :]}"
 
 
-_FALSE_LINE = (0, (3.2, 1.6))
-_MISSED_LINE = (0, (1, 1.8))
-_CROWDED = 40
-
-
 def _strength(edge: Mapping[str, Any]) -> float:
     return abs(edge.get("cmi") or 0.0)
 
@@ -78,9 +75,9 @@ def _drawn(
 ) -> DrawnEdge:
     width = 0.7 + (widest - 0.7) * _strength(edge) / largest if largest else 1.4
     is_true = truth is None or _identity(edge, graph, truth) in _identities(truth, graph)
-    colour = COLOURS.get(edge.get("direction", ""), NEUTRAL)
+    color = COLORS.get(edge.get("direction", ""), NEUTRAL)
     line = "-" if is_true else _FALSE_LINE
-    return DrawnEdge(graph.ends(edge), width, colour, line, _lag_text(edge, crowded=len(graph) > _CROWDED))
+    return DrawnEdge(graph.ends(edge), width, color, line, _lag_text(edge, crowded=len(graph) > _CROWDED))
 
 
 def _missed(graph: CausalGraph, truth: CausalGraph | None) -> list[DrawnEdge]:
@@ -103,11 +100,7 @@ def _identity(edge: Mapping[str, Any], graph: CausalGraph, other: CausalGraph) -
 
 
 def _lag_text(edge: Mapping[str, Any], *, crowded: bool) -> str:
-    """The lags of an edge; the first alone, which is the most frequent, where many edges cross."""
-    lags = edge.get("lags")
-    if isinstance(lags, list) and lags:
-        if crowded:
-            return str(lags[0])
-        return ", ".join(map(str, lags[:3])) + ("…" if len(lags) > 3 else "")
-    lag = edge.get("lag")
-    return "" if lag is None else str(lag)
+    """The lags of an edge; only the first, which is the most frequent, where many edges cross."""
+    if isinstance(lags := edge.get("lags"), list) and lags:
+        return str(lags[0]) if crowded else ", ".join(map(str, lags[:3])) + ("…" if len(lags) > 3 else "")
+    return "" if edge.get("lag") is None else str(edge["lag"])

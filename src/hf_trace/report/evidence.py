@@ -1,6 +1,5 @@
 """What stands behind the edges of a graph over event types: examples, times between cause and effect, incidents."""
 
-import heapq
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.sequence import EventSequence
 
 Pair = tuple[str, str]
-# Upper ends of the bins of the time from cause to effect, in seconds; the first bin holds ties alone.
+# Upper ends of the bins of the time from cause to effect, in seconds; the first bin holds only ties.
 LAG_SECONDS = (0.0, 1e-3, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0)
 _EXAMPLES = 3
 _AROUND = 2
@@ -81,13 +80,13 @@ class Incident:
 class _PairEvidence:
     carried: int = 0
     seconds: Counter[int] = field(default_factory=Counter)
-    best: list[tuple[float, int, Example]] = field(default_factory=list)
+    best: list[tuple[float, int, Example]] = field(default_factory=list)  # strongest first, then earliest
 
 
 class EvidenceCollector:
     """Keeps, per pair of event types, a few examples and a histogram of times; and the sequences with most edges.
 
-    Memory follows the pairs of types that carry an edge, at most 40,000, not the sequences.
+    Memory grows with the pairs of types that carry an edge, up to 40,000, not with the sequences.
 
     Args:
         threshold: What makes a pair of positions an edge; not needed for graphs.
@@ -104,6 +103,7 @@ class EvidenceCollector:
         self._threshold = threshold
         self._sequences = 0
         self._pairs: dict[Pair, _PairEvidence] = {}
+        # Most pairs of types first, then most edges, then earliest: no two rank alike.
         self._incidents: list[tuple[int, int, int, Incident]] = []
 
     def add(self, sequence: EventSequence, scores: PairScores) -> None:
@@ -122,7 +122,7 @@ class EvidenceCollector:
     def examples(self, pair: Pair) -> list[Example]:
         """The strongest examples of a pair, at most three, each from a sequence of its own."""
         found = self._pairs.get(pair)
-        return [] if found is None else [example for *_, example in sorted(found.best, key=_best_first)]
+        return [] if found is None else [example for *_, example in found.best]
 
     def seconds(self, pair: Pair) -> list[int]:
         """How often the pair carried an edge over a time of each bin of ``LAG_SECONDS``; the last bin is open."""
@@ -145,10 +145,9 @@ class EvidenceCollector:
             often = sorted(self._pairs, key=lambda pair: -self._pairs[pair].carried)[:_PAIRS_HELD]
             self._pairs = {pair: self._pairs[pair] for pair in often}
         rank = (len(by_pair), len(links), -self._sequences)
-        if links and (len(self._incidents) < _INCIDENTS or rank > self._incidents[0][:3]):
-            heapq.heappush(self._incidents, (*rank, _incident(sequence, self._name(sequence), links)))
-            self._incidents = heapq.nlargest(_INCIDENTS, self._incidents)
-            heapq.heapify(self._incidents)
+        if links and (len(self._incidents) < _INCIDENTS or rank > self._incidents[-1][:3]):
+            incident = (*rank, _incident(sequence, self._name(sequence), links))
+            self._incidents = sorted([*self._incidents, incident], reverse=True)[:_INCIDENTS]
 
     def _add_pair(self, sequence: EventSequence, pair: Pair, links: list[Link]) -> None:
         found = self._pairs.setdefault(pair, _PairEvidence())
@@ -158,10 +157,9 @@ class EvidenceCollector:
             found.seconds.update(np.searchsorted(LAG_SECONDS, lags, side="left").tolist())
         strongest = max(links, key=_strength)
         item = (_strength(strongest), -self._sequences)
-        if len(found.best) < _EXAMPLES or item > found.best[0][:2]:
-            heapq.heappush(found.best, (*item, _example(sequence, self._name(sequence), strongest)))
-            found.best = sorted(found.best, key=_best_first)[:_EXAMPLES]
-            heapq.heapify(found.best)
+        if len(found.best) < _EXAMPLES or item > found.best[-1][:2]:
+            example = (*item, _example(sequence, self._name(sequence), strongest))
+            found.best = sorted([*found.best, example], reverse=True)[:_EXAMPLES]
 
     def _name(self, sequence: EventSequence) -> str:
         return str(self._sequences - 1) if sequence.id is None else str(sequence.id)
@@ -169,10 +167,6 @@ class EvidenceCollector:
 
 def _strength(link: Link) -> float:
     return abs(link.cmi or 0.0)
-
-
-def _best_first(item: tuple[float, int, Example]) -> tuple[float, int]:
-    return -item[0], -item[1]
 
 
 def _example(sequence: EventSequence, name: str, link: Link) -> Example:

@@ -10,7 +10,8 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hf_trace.errors import OutputError, SettingsError
+from hf_trace.checks import whole
+from hf_trace.errors import OutputError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.writing import atomic_path
 from hf_trace.report.drawing import Scale, draw_timeline, draw_types, drawn_nodes, timeline_size
@@ -47,7 +48,7 @@ def draw_graph(
 
     Raises:
         OutputError: If the suffix is unknown or the place cannot be written.
-        SettingsError: If ``max_edges`` is negative.
+        SettingsError: If ``max_edges`` is no whole number of at least 0.
 
     Example:
         >>> import tempfile
@@ -59,27 +60,27 @@ def draw_graph(
     suffix = Path(path).suffix.lower()
     if suffix not in _STATIC:
         raise OutputError(f"Cannot draw to '{path}'. Expected a name that ends in {', '.join(_STATIC)}.")
-    if max_edges is not None and max_edges < 0:
-        raise SettingsError(f"Got `max_edges` {max_edges}. Expected 0 or more.")
+    most = _MOST_EDGES if max_edges is None else whole("max_edges", max_edges, least=0)
     with mpl.rc_context({"svg.hashsalt": "hf_trace", "text.usetex": False, "font.family": ["sans-serif"]}):
-        figure = _figure(graph, graph.strongest(_MOST_EDGES if max_edges is None else max_edges), title, truth)
+        figure = _figure(graph, graph.strongest(most), title, truth)
         with atomic_path(path) as unfinished:
             _write(figure, unfinished, suffix)
 
 
-def _figure(whole: CausalGraph, graph: CausalGraph, title: str | None, truth: CausalGraph | None) -> Figure:
+def _figure(every: CausalGraph, graph: CausalGraph, title: str | None, truth: CausalGraph | None) -> Figure:
     edges = drawn_edges(graph, truth)
     nodes = graph.events if graph.level == "instance" else drawn_nodes(graph, edges)
     scale = Scale.of(len(nodes))
     size = timeline_size(len(nodes)) if graph.level == "instance" else (scale.width, scale.height)
     figure, axes = _canvas(size)
     if not edges:
-        _draw_message(axes, size, _emptiness(whole))
+        center = {"ha": "center", "va": "center"}
+        axes.text(size[0] / 2, size[1] / 2, _emptiness(every), fontsize=13, color=INK, **center)
     elif graph.level == "instance":
         draw_timeline(axes, nodes, edges, size, _FOOT)
     else:
         draw_types(axes, nodes, edges, scale, _FOOT)
-    _draw_margins(axes, size, title, _note(whole, graph, len(nodes)), legend_lines(graph, truth) if edges else [])
+    _draw_margins(axes, size, title, _note(every, graph, len(nodes)), legend_lines(graph, truth) if edges else [])
     return figure
 
 
@@ -93,10 +94,6 @@ def _canvas(size: tuple[float, float]) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _draw_message(axes: Any, size: tuple[float, float], message: str) -> None:
-    axes.text(size[0] / 2, size[1] / 2, message, ha="center", va="center", fontsize=13, color=INK)
-
-
 def _emptiness(graph: CausalGraph) -> str:
     if len(graph):
         return f"None of the {len(graph):,} edges is drawn."
@@ -104,12 +101,12 @@ def _emptiness(graph: CausalGraph) -> str:
     return f"No causal edge among {len(graph.events):,} {kind}."
 
 
-def _note(whole: CausalGraph, graph: CausalGraph, nodes: int) -> str:
+def _note(every: CausalGraph, graph: CausalGraph, nodes: int) -> str:
     parts = []
-    if 0 < len(graph) < len(whole):
-        parts.append(f"strongest {len(graph):,} of {len(whole):,} edges drawn")
-    if nodes < len(whole.events) and len(graph):
-        parts.append(f"{nodes:,} of {len(whole.events):,} event types drawn")
+    if 0 < len(graph) < len(every):
+        parts.append(f"strongest {len(graph):,} of {len(every):,} edges drawn")
+    if nodes < len(every.events) and len(graph):
+        parts.append(f"{nodes:,} of {len(every.events):,} event types drawn")
     return "; ".join(parts)
 
 

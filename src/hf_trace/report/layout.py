@@ -8,11 +8,15 @@ import networkx as nx
 import numpy as np
 
 Place = tuple[float, float]
+Box = tuple[float, float, float, float]  # left, low, right, high
+# Kamada-Kawai compares all pairs of nodes: clear for small graphs, slow for large ones.
+_SMALL = 400
+_CROWDED = 60
 
 
 @dataclass(frozen=True)
 class Label:
-    """A text centred on a place, in inches."""
+    """A text centered on a place, in inches."""
 
     text: str
     x: float
@@ -20,10 +24,10 @@ class Label:
 
 
 class LabelPlacer:
-    """Puts names below, above, right or left of their dots, the first place that covers least.
+    """Puts names below, above, right or left of their dots, or at a corner: where they cover least.
 
     Args:
-        obstacles: Points that names should not cover, inches, ``[point, axis]``.
+        obstacles: Points that names should not cover, in inches.
         size: Width and height of the picture in inches; names stay inside.
         font: Size of the text in points.
         gap: Inches from the centre of a dot to the edge of its name.
@@ -34,7 +38,7 @@ class LabelPlacer:
         self._size = size
         self._font = font
         self._gap = gap
-        self._taken: list[tuple[float, float, float, float]] = []
+        self._taken: list[Box] = []
 
     def place(self, names: Mapping[Place, str], *, drop_crowded: bool = False) -> list[Label]:
         """Place names in order; with ``drop_crowded``, leave out those that would cover another name."""
@@ -53,31 +57,25 @@ class LabelPlacer:
 
     def _choices(self, place: Place, width: float, height: float) -> list[Place]:
         (x, y), up, side = place, self._gap + height / 2, self._gap + width / 2
-        slant = width / 2
-        corners = [(x + slant, y - up), (x - slant, y - up), (x + slant, y + up), (x - slant, y + up)]
+        corners = [(x + shift, y + rise) for rise in (-up, up) for shift in (width / 2, -width / 2)]
         return [(x, y - up), (x, y + up), (x + side, y), (x - side, y), *corners]
 
-    def _box(self, x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    def _box(self, x: float, y: float, width: float, height: float) -> Box:
         x = float(np.clip(x, width / 2, max(self._size[0] - width / 2, width / 2)))
         y = float(np.clip(y, height / 2, max(self._size[1] - height / 2, height / 2)))
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
-    def _overlaps(self, box: tuple[float, float, float, float]) -> int:
+    def _overlaps(self, box: Box) -> int:
         left, low, right, high = box
         return sum(left < r and l < right and low < h and b < high for l, b, r, h in self._taken)  # noqa: E741
 
-    def _covered(self, box: tuple[float, float, float, float]) -> int:
+    def _covered(self, box: Box) -> int:
         x, y = self._obstacles[:, 0], self._obstacles[:, 1]
         return int(((box[0] < x) & (x < box[2]) & (box[1] < y) & (y < box[3])).sum())
 
 
-# Kamada-Kawai compares all pairs of nodes: clear for small graphs, slow for large ones.
-_SMALL = 400
-_CROWDED = 60
-
-
 def place_nodes(network: Any, width: float, height: float) -> dict[str, Place]:
-    """Spread the nodes of a directed graph over a rectangle; nodes without an edge stand in rows at its foot.
+    """Spread the nodes of a directed graph over a rectangle; those without an edge stand in rows at its foot.
 
     Args:
         network: The nodes and edges to draw.
@@ -93,7 +91,7 @@ def place_nodes(network: Any, width: float, height: float) -> dict[str, Place]:
         ['a', 'b']
     """
     joined = [node for node in network if any(other != node for other in nx.all_neighbors(network, node))]
-    alone = sorted(set(network) - set(joined), key=list(network).index)
+    alone = [node for node in network if node not in set(joined)]
     per_row = max(1, int(width / 1.3))
     rows = -(-len(alone) // per_row)
     foot = min(0.55 * rows, 0.4 * height) if joined else height
@@ -110,8 +108,7 @@ def _spread(network: Any, order: Sequence[str], width: float, height: float) -> 
     ordered.add_nodes_from(order)
     ordered.add_edges_from(sorted(network.edges, key=lambda ends: sorted(map(order.index, ends))))
     found = _by_distance(ordered) if len(order) <= _SMALL else _by_springs(ordered)
-    points = np.array([found[node] for node in order])
-    points = _turned_flat(points)
+    points = _turned_flat(np.array([found[node] for node in order]))
     low, high = points.min(axis=0), points.max(axis=0)
     span = np.where(high - low > 1e-9, high - low, 1.0)
     scaled = (points - low) / span
@@ -134,18 +131,17 @@ def _by_distance(network: Any) -> dict[str, Any]:
 
 def _by_springs(network: Any) -> dict[str, Any]:
     spacing = 3.0 / np.sqrt(len(network))
-    found = nx.spring_layout(network, k=spacing, seed=0, iterations=200, weight=None)
-    return dict(found)
+    return dict(nx.spring_layout(network, k=spacing, seed=0, iterations=200, weight=None))
 
 
 def _turned_flat(points: Any) -> Any:
     """Turn the longest axis of a cloud of points sideways, since pictures are wider than high."""
-    centred = points - points.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    centered = points - points.mean(axis=0)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)
     axes = axes if axes.shape == (2, 2) else np.eye(2)
     # The sign of a singular vector is arbitrary; fix it so that every machine draws the same picture.
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
-    return centred @ (axes * signs[:, None]).T
+    return centered @ (axes * signs[:, None]).T
 
 
 def _loosened(points: Any) -> Any:

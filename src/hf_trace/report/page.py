@@ -5,9 +5,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,15 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.graph_files import FORMAT, VERSION
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.writing import atomic_path
+from hf_trace.logs.writing import Document, atomic_path
 from hf_trace.report.evidence import EvidenceCollector, Example, Incident
 from hf_trace.report.layout import place_nodes
 from hf_trace.report.page_texts import assumptions, has_dates, log_facts, not_tested, type_counts
 
+SUFFIXES = (".html", ".htm")
+# In the order in which they are joined to one script.
+_SCRIPTS = ("model", "elements", "geometry", "graph", "evidence", "table", "timeline", "exports", "main")
+_UNSAFE = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _MOST_EDGES = 20_000
 _MOST_PLACED = 600
 _MOST_WITH_EXAMPLES = 1_000
@@ -43,7 +48,7 @@ def page_document(
     evidence: EvidenceCollector | None = None,
     command: str = "",
     title: str = "Causal graph",
-) -> dict[str, Any]:
+) -> Document:
     """Collect what a page shows of a graph.
 
     Args:
@@ -64,9 +69,9 @@ def page_document(
         if graph.level == "instance":
             evidence.add_graph(EventSequence(graph.events), graph)
     typed = (_projected(graph) if graph.level == "instance" else graph).strongest(_MOST_EDGES)
-    names = list(typed.events) if len(typed.events) <= _MOST_EDGES else _joined(typed)
-    incidents = evidence.incidents
-    index = _index(names, incidents, evidence, typed.edges)
+    names = typed.events if len(typed.events) <= _MOST_EDGES else tuple(chain(*map(typed.ends, typed.edges)))
+    incidents, examples = evidence.incidents, _examples(typed, evidence)
+    index = _index(names, incidents, examples)
     metadata = {key: value for key, value in graph.metadata.items() if key not in _TABLES}
     settings = metadata.get("settings", {})
     counts = {} if log is None else type_counts(log)
@@ -76,14 +81,14 @@ def page_document(
         "title": title,
         "level": graph.level,
         "names": list(index),
-        "types": len(names),
+        "types": len(set(names)),
         "counts": [counts.get(name) for name in index] if counts else None,
         "places": _places(typed, index),
         "found": len(graph) if graph.level != "instance" else len(typed),
         "edges": _columns(typed.edges, index),
         "times": _TIMES,
-        "time_lags": {str(number): bins for number, bins in _time_lags(typed, evidence).items()},
-        "examples": {str(number): found for number, found in _examples(typed, evidence, index).items()},
+        "time_lags": _time_lags(typed, evidence),
+        "examples": {number: [_example(each, index) for each in found] for number, found in examples.items()},
         "incidents": [_incident(each, index) for each in incidents],
         "dates": log is not None and has_dates(log),
         "log": [] if log is None else log_facts(log, analysed),
@@ -103,25 +108,18 @@ def _projected(graph: CausalGraph) -> CausalGraph:
     return summary_graph(replace(graph, edges=filled), self_loops=True)
 
 
-def _joined(graph: CausalGraph) -> list[str]:
-    return list(dict.fromkeys(name for edge in graph.edges for name in graph.ends(edge)))
-
-
 def _index(
-    names: Sequence[str], incidents: Sequence[Incident], evidence: EvidenceCollector, edges: Sequence[Mapping[str, Any]]
+    names: Sequence[str], incidents: Sequence[Incident], examples: Mapping[str, Sequence[Example]]
 ) -> dict[str, int]:
     """Number the event types: those of the graph first, then those that only sequences show."""
-    seen = dict.fromkeys(names)
-    for incident in incidents:
-        seen.update(dict.fromkeys(incident.events))
-    for edge in edges[:_MOST_WITH_EXAMPLES]:
-        for example in evidence.examples((edge["cause"], edge["effect"])):
-            seen.update(dict.fromkeys(example.events))
+    shown: Iterable[Incident | Example] = chain(incidents, *examples.values())
+    seen = dict.fromkeys(chain(names, *(each.events for each in shown)))
     return {name: number for number, name in enumerate(seen)}
 
 
-def _strongest_first(graph: CausalGraph) -> list[dict[str, Any]]:
-    return sorted(graph.edges, key=lambda edge: -abs(edge.get("cmi") or 0.0))
+def _by_strength(graph: CausalGraph) -> list[int]:
+    """The numbers of the edges, the strongest first."""
+    return sorted(range(len(graph)), key=lambda number: -abs(graph.edges[number].get("cmi") or 0.0))
 
 
 def _columns(edges: Sequence[Mapping[str, Any]], index: Mapping[str, int]) -> dict[str, list[Any]]:
@@ -159,33 +157,27 @@ def _backbone(graph: CausalGraph) -> Any:
     backbone.add_nodes_from(graph.events)
     most = 2 * len(graph.events)
     met: set[tuple[str, str]] = set()
-    for number, edge in enumerate(_strongest_first(graph)):
+    for rank, edge in enumerate(graph.edges[number] for number in _by_strength(graph)):
         ends = {("out", edge["cause"]), ("in", edge["effect"])}
-        if number < most or not ends <= met:
+        if rank < most or not ends <= met:
             backbone.add_edge(edge["cause"], edge["effect"])
         met |= ends
     return backbone
 
 
-def _time_lags(graph: CausalGraph, evidence: EvidenceCollector) -> dict[int, list[int]]:
-    found = {n: evidence.seconds((edge["cause"], edge["effect"])) for n, edge in enumerate(graph.edges)}
+def _time_lags(graph: CausalGraph, evidence: EvidenceCollector) -> dict[str, list[int]]:
+    found = {str(number): evidence.seconds(graph.ends(edge)) for number, edge in enumerate(graph.edges)}
     return {number: bins for number, bins in found.items() if any(bins)}
 
 
-def _examples(
-    graph: CausalGraph, evidence: EvidenceCollector, index: Mapping[str, int]
-) -> dict[int, list[dict[str, Any]]]:
-    strongest = sorted(range(len(graph)), key=lambda n: -abs(graph.edges[n].get("cmi") or 0.0))
-    found = {}
-    for number in sorted(strongest[:_MOST_WITH_EXAMPLES]):
-        edge = graph.edges[number]
-        examples = evidence.examples((edge["cause"], edge["effect"]))
-        if examples:
-            found[number] = [_example(each, index) for each in examples]
-    return found
+def _examples(graph: CausalGraph, evidence: EvidenceCollector) -> dict[str, list[Example]]:
+    """Examples of the strongest edges, by the number of the edge."""
+    numbers = sorted(_by_strength(graph)[:_MOST_WITH_EXAMPLES])
+    found = {str(number): evidence.examples(graph.ends(graph.edges[number])) for number in numbers}
+    return {number: examples for number, examples in found.items() if examples}
 
 
-def _example(example: Example, index: Mapping[str, int]) -> dict[str, Any]:
+def _example(example: Example, index: Mapping[str, int]) -> Document:
     return {
         "sequence": example.sequence,
         "positions": [example.link.cause, example.link.effect],
@@ -196,7 +188,7 @@ def _example(example: Example, index: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _incident(incident: Incident, index: Mapping[str, int]) -> dict[str, Any]:
+def _incident(incident: Incident, index: Mapping[str, int]) -> Document:
     return {
         "sequence": incident.sequence,
         "start": incident.start,
@@ -211,13 +203,7 @@ def _incident(incident: Incident, index: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-SUFFIXES = (".html", ".htm")
-# In the order in which they are joined to one script.
-_SCRIPTS = ("model", "elements", "geometry", "graph", "evidence", "table", "timeline", "exports", "main")
-_UNSAFE = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
-
-
-def write_page(path: str | os.PathLike[str], document: Mapping[str, Any]) -> None:
+def write_page(path: str | os.PathLike[str], document: Document) -> None:
     """Write the page of a document.
 
     Args:
@@ -235,7 +221,7 @@ def write_page(path: str | os.PathLike[str], document: Mapping[str, Any]) -> Non
         unfinished.write_bytes(text.encode("utf-8", errors="backslashreplace"))
 
 
-def page_text(document: Mapping[str, Any]) -> str:
+def page_text(document: Document) -> str:
     """The page of a document as text; equal documents give equal pages.
 
     Example:
@@ -252,7 +238,7 @@ def _file(name: str) -> str:
     return (resources.files("hf_trace.report") / "page_files" / name).read_text(encoding="utf-8")
 
 
-def _embedded(document: Mapping[str, Any]) -> str:
+def _embedded(document: Document) -> str:
     """JSON that ends no script element and breaks no line."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return re.sub("[<>&\u2028\u2029]", lambda found: _UNSAFE[found[0]], text)

@@ -1,25 +1,37 @@
-"""What a page says in words: how much log there is, what a graph assumes and what it leaves out."""
+"""What a page says in words: the size of the log, what a graph assumes, what was not tested."""
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import RARE_BELOW, EventLog, count, duration
 
 # Numbers in this range are taken for seconds since 1970: 1990 to 2100.
 _FIRST_DATE, _LAST_DATE = 631_152_000.0, 4_102_444_800.0
+_REPLACEMENTS = {
+    "uniform": "event types drawn at random, each alike",
+    "unigram": "event types drawn as often as they occur in the log",
+    "model": "event types drawn from what the model itself expects at that place",
+    "exhaustive": "every event type, each weighted alike",
+    "exhaustive:uniform": "every event type, each weighted alike",
+    "exhaustive:unigram": "every event type, weighted by how often it occurs in the log",
+    "exhaustive:model": "every event type, weighted by what the model expects at that place",
+}
+_SAME_TIME = {
+    "listed": "the same time keep the order of the source.",
+    "both": "the same time are read in both orders, and an edge seen only between such events has no direction.",
+}
 
 
 def log_facts(log: EventLog, analysed: EventLog | None = None) -> list[dict[str, str]]:
-    """Say what is in a log, as short facts with a label, a value and a note.
+    """What is in a log, as short facts with a label, a value and a note.
 
     Args:
         log: The log as it was read.
-        analysed: The sequences that were looked at, if those are others.
+        analysed: The sequences that were analyzed, if those are others.
 
     Example:
         >>> from hf_trace.logs.sequence import EventSequence
@@ -41,7 +53,7 @@ def log_facts(log: EventLog, analysed: EventLog | None = None) -> list[dict[str,
     if analysed is not None:
         longest = int(analysed.sequence_lengths.max(initial=0))
         note = f"{count(len(analysed), 'sequence')} of at most {longest:,} events"
-        facts.append(_fact("Looked at", count(len(analysed.codes), "event"), note))
+        facts.append(_fact("Analyzed", count(len(analysed.codes), "event"), note))
     return facts
 
 
@@ -80,45 +92,23 @@ def _span(log: EventLog) -> tuple[str, str]:
 
 def _gaps(log: EventLog, ties: int) -> dict[str, str]:
     """The time between an event and the one before it in its sequence."""
-    gaps = _differences(log)
+    inside = np.ones(len(log.codes), dtype=np.bool_)
+    inside[log.offsets[:-1][log.sequence_lengths > 0]] = False
+    gaps = np.diff(np.asarray(log.timestamps, dtype=np.float64), prepend=np.nan)[inside]
     if not len(gaps):
         return _fact("Gap between events", "none", "no sequence has two events")
-    share = ties / len(gaps)
     notes = [f"90 % below {duration(float(np.quantile(gaps, 0.9)))}", f"longest {duration(float(gaps.max()))}"]
     if ties:
-        notes.append(f"{share:.1%} at the same time".replace("%", " %"))
+        notes.append(f"{ties / len(gaps):.1%} at the same time".replace("%", " %"))
     return _fact("Gap between events", f"median {duration(float(np.median(gaps)))}", ", ".join(notes))
 
 
-def _differences(log: EventLog) -> NDArray[Any]:
-    times = np.asarray(log.timestamps, dtype=np.float64)
-    inside = np.ones(len(times), dtype=np.bool_)
-    inside[log.offsets[:-1][log.sequence_lengths > 0]] = False
-    found: NDArray[Any] = np.diff(times, prepend=np.nan)[inside]
-    return found
-
-
-_REPLACEMENTS = {
-    "uniform": "event types drawn at random, each alike",
-    "unigram": "event types drawn as often as they occur in the log",
-    "model": "event types drawn from what the model itself expects at that place",
-    "exhaustive": "every event type, each weighted alike",
-    "exhaustive:uniform": "every event type, each weighted alike",
-    "exhaustive:unigram": "every event type, weighted by how often it occurs in the log",
-    "exhaustive:model": "every event type, weighted by what the model expects at that place",
-}
-_SAME_TIME = {
-    "listed": "the same time keep the order of the source.",
-    "both": "the same time are read in both orders, and an edge seen only between such events has no direction.",
-}
-
-
 def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Say what an edge means and what must hold for it to be believed, as titles with texts.
+    """What an edge means and what must hold for it to be believed, as titles with texts.
 
     Args:
         graph: The graph that is shown.
-        settings: Those of its run; what is not known is not mentioned.
+        settings: Those of its run; what they lack is not mentioned.
 
     Example:
         >>> graph = CausalGraph("summary", ())
@@ -133,7 +123,7 @@ def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[st
         ),
         _entry(
             "Causes come first",
-            "A cause stands before its effect in the log. Late or unordered times turn edges round; events with "
+            "A cause stands before its effect in the log. Late or unordered times reverse edges; events with "
             + _SAME_TIME.get(str(settings.get("ties")), _SAME_TIME["listed"]),
         ),
         _entry(
@@ -151,24 +141,24 @@ def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[st
         said.append(
             _entry(
                 "What resampling says",
-                "The sequences were drawn anew many times, and the share of these logs in which a pair is an edge is "
-                "given. A high share says that the edge is no accident of the sequences at hand. It does not say that "
+                "The sequences were resampled many times, and each pair has the share of resamples in which it is an "
+                "edge. A high share says that the edge is no accident of the sequences at hand. It does not say that "
                 "the edge is causal: what misleads the model misleads it in every resample.",
             )
         )
     if settings.get("effect") != "total":
         said.append(
             _entry(
-                "No other event tells the same",
-                "Redundant causes, as in bursts, share the credit: each direct effect can be small although the "
-                "cause is real.",
+                "No redundant causes",
+                "Events that carry the same information, as in bursts, share the credit: each direct effect can be "
+                "small although the cause is real.",
             )
         )
     return said
 
 
 def not_tested(graph: CausalGraph, settings: Mapping[str, Any]) -> list[str]:
-    """Say which pairs cannot be edges because nobody looked.
+    """Which pairs cannot be edges because they were not tested.
 
     Example:
         >>> not_tested(CausalGraph("summary", ()), {"max_lag": 8})[0]
