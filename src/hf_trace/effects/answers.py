@@ -108,7 +108,7 @@ class Answer:
         """
         known = ~np.isnan(numbers)
         mean = float(self.probabilities[known] @ numbers[known] / self.probabilities[known].sum())
-        return mean, _error(self.deviations(numbers))
+        return mean, error_of_mean(self.deviations(numbers))
 
     def deviations(self, numbers: Floats) -> Floats:
         """How far every draw pulls the mean, ``[draw]``; errors of differences follow from theirs."""
@@ -121,7 +121,7 @@ class Answer:
 def answers(
     conditionals: Conditionals, queries: Sequence[Query], settings: AnswerSettings | None = None
 ) -> list[Answer]:
-    """Answer many questions, those that differ in values alone together.
+    """Answer many questions, those that differ only in values together.
 
     Args:
         conditionals: The model.
@@ -131,14 +131,12 @@ def answers(
     Raises:
         QueryError: If a question contradicts itself, or its evidence is impossible.
         NotIdentifiedError: If latent variables leave a question open.
-        OverlapError: If a forced value was all but never seen in its circumstances.
+        OverlapError: If a forced value was hardly ever seen in its circumstances.
     """
-    found = []
-    for answer in answers_or_refusals(conditionals, queries, settings):
-        if isinstance(answer, QueryError):
-            raise answer
-        found.append(answer)
-    return found
+    found = answers_or_refusals(conditionals, queries, settings)
+    if refusals := [each for each in found if isinstance(each, QueryError)]:
+        raise refusals[0]
+    return [each for each in found if isinstance(each, Answer)]
 
 
 def answers_or_refusals(
@@ -204,7 +202,7 @@ def _walk(
         uniforms = _uniforms(settings.seed, conditionals.schema.topological_order.index(name), draws)
         intervention = first.do.get(name)
         if isinstance(intervention, Force):
-            forced = np.array([_code(query.do[name]) for query in queries])
+            forced = np.array([each.code for query in queries if isinstance(each := query.do[name], Force)])
             natural = np.array([query.treated[name] for query in queries]) if name in first.treated else None
             particles.force(name, forced, natural)
         elif isinstance(intervention, Continue):
@@ -224,12 +222,6 @@ def _walk(
     return particles
 
 
-def _code(intervention: object) -> int:
-    if not isinstance(intervention, Force):
-        raise TypeError("Questions of one signature force the same variables.")
-    return intervention.code
-
-
 def _uniforms(seed: int, variable: int, draws: NDArray[np.int64]) -> Callable[[int], Floats]:
     """Numbers in [0, 1) of a variable, by the place of a token in its value; the same for every question."""
 
@@ -245,7 +237,10 @@ def _answer(query: Query, number: int, parts: list[Particles], plan: QueryPlan, 
     weights = np.concatenate([part.target_weights(query.target, number) for part in parts])
     scale = weights.max()
     if not scale > -np.inf:
-        raise QueryError(_impossible(query))
+        raise QueryError(
+            f"What is given ({', '.join(query.given)}) is impossible under what is done. Expected evidence that can "
+            "happen; change it."
+        )
     mass = np.exp(weights - scale)
     total = mass.sum()
     probabilities = mass.sum(axis=0) / total
@@ -255,7 +250,7 @@ def _answer(query: Query, number: int, parts: list[Particles], plan: QueryPlan, 
     answer = Answer(
         query=query,
         probabilities=probabilities,
-        standard_error=np.array([_error(column) for column in influence.T]),
+        standard_error=np.array([error_of_mean(column) for column in influence.T]),
         effective_sample_size=math.inf if exact else float(total**2 / (per_draw**2).sum()),
         order=plan.order,
         identification=plan.identification,
@@ -273,15 +268,10 @@ def _overlap(name: str, parts: list[Particles], number: int) -> Overlap:
     return Overlap(float(mean), float(min(each.smallest[number] for each in met)))
 
 
-def _error(influence: Floats) -> float:
-    """Standard error of a mean whose draws deviate so."""
+def error_of_mean(influence: Floats) -> float:
+    """Standard error of a mean from how far each draw pulls it, ``[draw]``; 0 where there are no draws."""
     draws = len(influence)
     return float(np.sqrt((influence**2).sum() / (draws * (draws - 1)))) if draws > 1 else 0.0
-
-
-def _impossible(query: Query) -> str:
-    given = ", ".join(query.given)
-    return f"What is given ({given}) is impossible under what is done. Expected evidence that can happen; change it."
 
 
 def _checked(answer: Answer, settings: AnswerSettings) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_trace.checks import one_of
-from hf_trace.effects.answers import Answer, AnswerSettings, answers
+from hf_trace.effects.answers import Answer, AnswerSettings, answers, error_of_mean
 from hf_trace.effects.conditionals import Conditionals
 from hf_trace.effects.doubly_robust import Estimate, aipw_ate, aipw_att, jackknife, plug_in_ate
 from hf_trace.effects.queries import Force, Query, query_plan
@@ -101,44 +101,28 @@ def differences(
 
 
 def _difference(treated: Answer, control: Answer, scores: Floats) -> Difference:
-    means, parts = [], []
-    for answer in (treated, control):
-        mean, _ = answer.expectation(scores)
-        means.append(mean)
-        parts.append(answer.deviations(scores))
-    errors = [answer.expectation(scores)[1] for answer in (treated, control)]
-    error = math.hypot(*errors)
-    if parts[0].shape == parts[1].shape and len(parts[0]) > 1:  # the same draws: what they share cancels
-        apart = parts[0] - parts[1]
-        error = float(np.sqrt((apart**2).sum() / (len(apart) * (len(apart) - 1))))
-    return Difference(means[0] - means[1], error, (means[0], means[1]), (treated, control))
+    (mean, error), (other, other_error) = treated.expectation(scores), control.expectation(scores)
+    error = math.hypot(error, other_error)
+    parts = treated.deviations(scores), control.deviations(scores)
+    if len(parts[0]) == len(parts[1]) > 1:  # the same draws: what they share cancels
+        error = error_of_mean(parts[0] - parts[1])
+    return Difference(mean - other, error, (mean, other), (treated, control))
 
 
-@dataclass(frozen=True)
-class RowPredictions:
-    """What a model says of every row of a table; what doubly robust estimators are made of.
-
-    Attributes:
-        propensity: Probability of the treatment and of the control, given what precedes them, ``[row, 2]``.
-        mean: Mean score of the target under each, given the same, ``[row, 2]``.
-    """
-
-    propensity: Floats
-    mean: Floats
-
-
-def row_predictions(
+def _row_predictions(
     conditionals: Conditionals,
     columns: Mapping[str, Codes],
     contrast: Contrast,
     scores: Floats,
-    settings: AnswerSettings | None = None,
-) -> RowPredictions:
-    """Propensities and outcome means of rows; rows that agree in what is adjusted for are asked once.
+    settings: AnswerSettings,
+) -> tuple[Floats, Floats]:
+    """Propensities and outcome means of rows, ``[row, 2]`` each: under treatment and under control.
+
+    Rows that agree in what is adjusted for are asked once.
 
     Args:
         conditionals: The model; for cross-fitting one that has not seen the rows.
-        columns: Codes of the variables that precede the treatment, ``[row]`` each; see ``adjusted_for``.
+        columns: Codes of the variables that precede the treatment, ``[row]`` each; see ``_adjusted_for``.
         contrast: Of one treatment variable.
         scores: What every value of the target counts as, ``[value]``.
         settings: See ``AnswerSettings``.
@@ -154,14 +138,13 @@ def row_predictions(
         for row in kinds
     ]
     # A row's own circumstances may be rare; what that does to the estimate is the estimator's business.
-    settings = replace(settings or AnswerSettings(), training_rows=None)
-    found = answers(conditionals, queries, settings)
+    found = answers(conditionals, queries, replace(settings, training_rows=None))
     mean = np.array([answer.expectation(scores)[0] for answer in found]).reshape(2, len(kinds)).T
     propensity = np.array([answer.overlap[treatment].mean for answer in found]).reshape(2, len(kinds)).T
-    return RowPredictions(propensity[place.reshape(-1)], mean[place.reshape(-1)])
+    return propensity[place.reshape(-1)], mean[place.reshape(-1)]
 
 
-def adjusted_for(conditionals: Conditionals, contrast: Contrast) -> tuple[str, ...]:
+def _adjusted_for(conditionals: Conditionals, contrast: Contrast) -> tuple[str, ...]:
     """What stands before the treatment in the order in which its effect is walked.
 
     Raises:
@@ -221,7 +204,7 @@ class RowColumns:
         return treated, control
 
     def plug_in(self) -> Estimate:
-        """The outcome model alone, averaged over the rows, or over the treated ones."""
+        """Only the outcome model, averaged over the rows, or over the treated ones."""
         return plug_in_ate(self.mean[:, 0], self.mean[:, 1], self.counted)
 
     def aipw(self) -> Estimate:
@@ -262,10 +245,9 @@ def row_columns(
     for number, member in enumerate(members):
         mine = fold == number
         if mine.any():
-            names = adjusted_for(member, contrast)
+            names = _adjusted_for(member, contrast)
             columns = {name: _coded(model.tokenizer, member, table.select(mine), name) for name in names}
-            found = row_predictions(member, columns, contrast, scores, settings)
-            propensity[mine], mean[mine] = found.propensity, found.mean
+            propensity[mine], mean[mine] = _row_predictions(member, columns, contrast, scores, settings)
     received = np.asarray(table.columns[treatment])
     arm = contrast.query.do[treatment]
     return RowColumns(
@@ -293,7 +275,7 @@ def _rows_that_count(
 ) -> NDArray[np.bool_]:
     """Rows with an outcome and, for subgroups, with what is given."""
     kept = ~np.isnan(scores[np.asarray(table.columns[contrast.query.target])])
-    before = set(adjusted_for(model, contrast))
+    before = set(_adjusted_for(model, contrast))
     for name, code in contrast.query.given.items():
         if name not in before:
             raise QueryError(

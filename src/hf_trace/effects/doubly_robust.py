@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float
 from scipy.stats import norm, t
 
 from hf_trace.errors import NonFiniteError, OverlapError, QueryError
@@ -149,94 +149,8 @@ def aipw_att(
     return _estimate(value, (scores - treated * value) / share, counted, "aipw att", overlap)
 
 
-def aipw_cate(  # noqa: PLR0913 (the columns of ``aipw_ate`` and the groups)
-    groups: Integer[np.ndarray, " row"],
-    treated: Flags,
-    control: Flags,
-    outcome: Numbers,
-    propensity_treated: Numbers,
-    propensity_control: Numbers,
-    mean_treated: Numbers,
-    mean_control: Numbers,
-    weights: Numbers | None = None,
-) -> dict[int, Estimate]:
-    """Average treatment effect within every group of rows, as ``aipw_ate`` of the group alone.
-
-    Args:
-        groups: Number of each row's group; groups must be defined by what comes before the treatment.
-        treated: As in ``aipw_ate``, like all other columns.
-        control: See there.
-        outcome: See there.
-        propensity_treated: See there.
-        propensity_control: See there.
-        mean_treated: See there.
-        mean_control: See there.
-        weights: See there.
-
-    Returns:
-        An estimate per group, in ascending order of their numbers.
-
-    Raises:
-        OverlapError: If a group has no treated or no control row, or a propensity is 0; the message names it.
-        NonFiniteError: If a number is NaN or infinite.
-        QueryError: If the columns do not fit together.
-
-    Example:
-        >>> half, treated = np.full(4, 0.5), np.array([True, False, True, False])
-        >>> outcome = np.array([3.0, 1.0, 2.0, 2.0])
-        >>> found = aipw_cate(np.array([0, 0, 1, 1]), treated, ~treated, outcome, half, half, outcome, outcome)
-        >>> sorted(found), found[0].rows
-        ([0, 1], 2)
-    """
-    columns = (outcome, propensity_treated, propensity_control, mean_treated, mean_control)
-    counted = _counted(treated, control, (*columns, groups.astype(np.float64)), weights)
-    found = {}
-    for group in np.unique(groups).tolist():
-        rows = groups == group
-        y, e1, e0, m1, m0 = (column[rows] for column in columns)
-        try:
-            found[group] = aipw_ate(treated[rows], control[rows], y, e1, e0, m1, m0, counted[rows])
-        except OverlapError as error:
-            raise OverlapError(f"In group {group}: {error}") from error
-    return found
-
-
-def ipw_ate(
-    treated: Flags,
-    control: Flags,
-    outcome: Numbers,
-    propensity_treated: Numbers,
-    propensity_control: Numbers,
-    weights: Numbers | None = None,
-) -> Estimate:
-    r"""Average treatment effect by inverse propensities alone, normalised in each group (Hajek).
-
-    Right only if the propensities are; the interval takes them as known. ``aipw_ate`` says what the columns are.
-
-    Raises:
-        OverlapError: If a group is empty or a propensity is 0.
-        NonFiniteError: If a number is NaN or infinite.
-        QueryError: If the columns do not fit together.
-
-    Example:
-        >>> treated, chances = np.array([True, True, False, False]), np.array([0.25, 0.75, 0.25, 0.75])
-        >>> outcome = np.array([4.0, 8.0, 1.0, 1.0])
-        >>> ipw_ate(treated, ~treated, outcome, chances, 1 - chances).value  # (4·4 + 8·4/3) / (4 + 4/3) - 1
-        4.0
-    """
-    counted = _counted(treated, control, (outcome, propensity_treated, propensity_control), weights)
-    overlap = _overlap(counted, propensity_treated, propensity_control)
-    value, influence = 0.0, np.zeros(len(outcome))
-    for sign, received, propensity in ((1, treated, propensity_treated), (-1, control, propensity_control)):
-        inverse = received / np.maximum(propensity, FLOOR)
-        mean = np.average(outcome, weights=inverse * counted)
-        value += sign * mean
-        influence += sign * inverse * (outcome - mean) / np.average(inverse, weights=counted)
-    return _estimate(value, influence, counted, "ipw", overlap)
-
-
 def plug_in_ate(mean_treated: Numbers, mean_control: Numbers, weights: Numbers | None = None) -> Estimate:
-    """Average treatment effect by the outcome model alone (g-computation).
+    """Average treatment effect by only the outcome model (g-computation).
 
     Right only if the outcome model is. The interval counts which rows were sampled, not the error of the model:
     it is too short.

@@ -1,10 +1,10 @@
 """Whether observations tell what an intervention does, and in which order to walk the variables to compute it."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 import networkx as nx
 
@@ -51,20 +51,14 @@ def open_path(
     return ()
 
 
-def with_ancestors(graph: "nx.DiGraph[str]", names: Iterable[str]) -> set[str]:
+def with_ancestors(graph: "nx.DiGraph[str]", names: Collection[str]) -> set[str]:
     """The names themselves and everything that causes them.
 
     Example:
         >>> sorted(with_ancestors(nx.DiGraph([("X", "Z"), ("Y", "Z"), ("Z", "W")]), ["Z"]))
         ['X', 'Y', 'Z']
     """
-    found = set(names)
-    waiting = list(found)
-    while waiting:
-        new = set(graph.predecessors(waiting.pop())) - found
-        found |= new
-        waiting.extend(new)
-    return found
+    return set(chain.from_iterable(nx.bfs_layers(graph.reverse(copy=False), list(names))))
 
 
 def _onwards(graph: "nx.DiGraph[str]", step: _Step, is_given: bool, opens_collider: bool) -> list[_Step]:
@@ -269,11 +263,11 @@ class _Question:
         """Orders of the treatments, causes first."""
         precedence: nx.DiGraph[str] = nx.DiGraph()
         precedence.add_nodes_from(self.sorted(self.do))
-        precedence.add_edges_from((cause, name) for name in self.do for cause in self._before(name) & self.do)
+        precedence.add_edges_from((cause, name) for name in self.do for cause in self._causes(name) & self.do)
         yield from islice(nx.all_topological_sorts(precedence), _MOST_TREATMENT_ORDERS)
 
-    def _before(self, name: str) -> set[str]:
-        return with_ancestors(self.schema.graph, [name]) - {name}
+    def _causes(self, name: str) -> set[str]:
+        return nx.ancestors(self.schema.graph, name)
 
     def arranged(self, pool: Collection[str]) -> list[str]:
         """Causes before effects, treatments and evidence as early as possible, the target as late as possible.
@@ -286,7 +280,7 @@ class _Question:
 
     def _forced_first(self, waiting: set[str]) -> list[str]:
         order: list[str] = []
-        missing = {name: self._before(name) & waiting for name in self.sorted(waiting & (self.do | self.given))}
+        missing = {name: self._causes(name) & waiting for name in self.sorted(waiting & (self.do | self.given))}
         while missing:
             nearest = min(missing, key=lambda name: len(missing[name]))
             closure = missing[nearest] | {nearest}
@@ -373,7 +367,7 @@ def _sequential_order(question: _Question, treatments: list[str]) -> list[str] |
             return _OpenPath(treatment, path)
         # Where the treatment changes only evidence, the target may come first, but it need not if this serves, too.
         without_target = history - (question.below_target - set(order))
-        if question.target not in with_ancestors(question.schema.graph, [treatment]):
+        if question.target not in question.schema.ancestors([treatment]):
             history = history if question.open_back_door(treatment, without_target) else without_target
         order += [*question.arranged(history - set(order)), treatment]
     return order + question.arranged(question.causes - question.schema.latent - set(order))
