@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from harness import Metrics, Report, metrics, panels, table
-from hf_trace.pipelines.discovery_pipeline import load_pipeline, population_run, windows_for
 from matplotlib.figure import Figure
 
 from hf_trace.discovery.settings import DiscoverySettings
@@ -19,7 +18,8 @@ from hf_trace.graphs.counting import BASELINES
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.metrics import score_graph
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.windows import sampled
+from hf_trace.logs.windows import sampled_sequences
+from hf_trace.pipelines.discovery_pipeline import load_pipeline, population_run, windows_for
 from hf_trace.training.log_training import TrainingSettings, train
 
 # What makes a pair an edge: an effect of some size, the same on every log.
@@ -67,7 +67,7 @@ def measured(task: Task, options: argparse.Namespace, title: str) -> Report:
     task = task.small if options.smoke else task
     pipes = [load_pipeline(oracle(task, options.out, seed)) for seed in range(options.oracles)]
     windows = windows_for(pipes[0], task.log).log
-    rows = [*counted(task), direct_row(task, pipes[0], sampled(windows, options.windows, 0))]
+    rows = [*counted(task), direct_row(task, pipes[0], sampled_sequences(windows, options.windows, 0))]
     for horizon in task.horizons:
         settings = DiscoverySettings(effect="total", horizon=horizon, num_contexts=options.contexts)
         rows += total_rows(task, pipes, windows, settings)
@@ -122,7 +122,8 @@ def by_type(log: EventLog, graph: CausalGraph, values: np.ndarray | None) -> np.
     """A table over a graph's events, or its scores, put in the order of the log's types."""
     names = list(graph.events)
     if values is None:
-        names, values = graph.metadata["scores"]["events"], np.array(graph.metadata["scores"]["matrix"])
+        names, values = graph.metadata["scores"]["events"], np.array(graph.metadata["scores"]["matrix"], dtype=float)
+        values = np.where(np.isnan(values), np.nanmin(values), values)  # a pair that came nowhere near each other
     wide = np.zeros((len(log.event_types),) * 2)
     places = [log.event_types.index(name) for name in names]
     wide[np.ix_(places, places)] = values

@@ -9,22 +9,24 @@ python recipes/drift/drift.py --out runs/drift
 """
 
 import argparse
-import json
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
+from harness import Recipe, Report, Size, table
 
 from hf_trace.discovery.population.group_comparison import GroupComparison
 from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.logs.sources import with_derived
-from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
-from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline, load_pipeline
 from hf_trace.runs.simulated_worlds import save_oracle
 from hf_trace.training.log_training import TrainingSettings, train
 from hf_trace.worlds.simulator import simulate
@@ -35,35 +37,21 @@ PARTS = "@parts:4"
 OPTIONS: dict[str, Any] = {"max_lag": 3, "proposal": "exhaustive"}
 # Differences of the mean cmi between two parts, in nats: what the test asks about, and twice that.
 COUNTS, CLEAR = 0.05, 0.1
-
-
 # Share of the weights that is replaced.
 CASES = {"half of the weights drift": 0.5, "nothing drifts": 0.0}
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much is simulated and trained."""
-
-    training: int
-    tested: int
-    epochs: float
-    seeds: int
-
-
-FULL = Size(training=4000, tested=400, epochs=2.0, seeds=2)
-SMALL = Size(training=100, tested=48, epochs=1.0, seeds=1)
-
-
-def trained_pool(spec: WorldSpec, size: Size, folder: Path) -> tuple[PopulationPool, float]:
+def trained_pool(spec: WorldSpec, size: argparse.Namespace, folder: Path) -> tuple[PopulationPool, float]:
     """A pool of fresh sequences of a world, scored by an oracle that is told their part."""
     learned = with_derived(simulate(World(spec), size.training, seed=1).log, [PARTS])
-    settings = TrainingSettings(gaps=False, epochs=size.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True)
+    settings = TrainingSettings(
+        preset=size.preset, gaps=False, epochs=size.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True
+    )
     quality = train(learned, folder, settings).quality
     return pooled([load_pipeline(folder)], spec, size), quality.loss
 
 
-def exact_pool(spec: WorldSpec, size: Size, folder: Path) -> PopulationPool:
+def exact_pool(spec: WorldSpec, size: argparse.Namespace, folder: Path) -> PopulationPool:
     """The same sequences, scored by the world as it was in the middle of their part."""
     oracles = []
     for number in range(4):
@@ -73,7 +61,7 @@ def exact_pool(spec: WorldSpec, size: Size, folder: Path) -> PopulationPool:
     return pooled(oracles, spec, size)
 
 
-def pooled(oracles: Sequence[CausalDiscoveryPipeline], spec: WorldSpec, size: Size) -> PopulationPool:
+def pooled(oracles: Sequence[CausalDiscoveryPipeline], spec: WorldSpec, size: argparse.Namespace) -> PopulationPool:
     """Fresh sequences of a world, each scored by the oracle of its part, or by the only one."""
     fresh = with_derived(simulate(World(spec), size.tested, seed=2).log, [PARTS])
     pool = PopulationPool(parse_threshold("margin:0.05"), keep_sequences=True)
@@ -110,49 +98,63 @@ def added_up(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {kind: {name: sum(part[kind][name] for part in parts) for name in parts[0][kind]} for kind in parts[0]}
 
 
-def measure(size: Size, names: Sequence[str]) -> list[dict[str, Any]]:
-    """One row for each world and oracle."""
+def measure(options: argparse.Namespace) -> Report:
+    """One row for each world."""
     rows = []
-    for name in names:
+    for name in options.case:
         started, parts, losses = time.monotonic(), [], []
-        for seed in range(1, size.seeds + 1):
+        for seed in range(1, options.seeds + 1):
             spec = replace(WORLD, drift=CASES[name], seed=seed)
             with tempfile.TemporaryDirectory() as folder:
-                pool, loss = trained_pool(spec, size, Path(folder) / "run")
-                exact = exact_pool(spec, size, Path(folder))
+                pool, loss = trained_pool(spec, options, Path(folder) / "run")
+                exact = exact_pool(spec, options, Path(folder))
             parts.append(judged(pool.compared([PARTS])[0], exact.compared([PARTS])[0]))
             losses.append(loss)
         seconds = round(time.monotonic() - started)
         rows.append({"world": name, **added_up(parts), "losses": losses, "seconds": seconds})
         print(markdown(rows[-1:]), flush=True)
-    return rows
+    found: dict[str, tuple[float, float]] = {}
+    for row in rows:
+        name, clear, none = row["world"], row["clear"], row["none"]
+        if clear["pairs"]:
+            found[f"{name}: clear differences flagged"] = (clear["flagged"] / clear["pairs"], 0.25)
+        found[f"{name}: pairs without a difference flagged"] = (none["flagged"] / none["pairs"], 0.01)
+        share = none["p below .05"] / max(none["compared"], 1)
+        found[f"{name}: pairs without a difference with p < .05, of those compared"] = (share, 0.06)
+    return Report(rows, markdown(rows), found)
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The table, readable."""
+    columns = (
+        *("world", "parts differ by more than 0.1 nats: flagged", "by 0.05 to 0.1", "by less"),
+        "of these with p < .05",
+    )
     lines = [
-        "| world | parts differ by more than 0.1 nats: flagged | by 0.05 to 0.1 | by less | of these with p < .05 |",
-        "|---|---|---|---|---|",
+        [
+            row["world"],
+            *(f"{row[kind]['flagged']} of {row[kind]['pairs']}" for kind in ("clear", "slight", "none")),
+            f"{row['none']['p below .05']} of {row['none']['compared']} compared",
+        ]
+        for row in rows
     ]
-    for row in rows:
-        cells = [f"{row[kind]['flagged']} of {row[kind]['pairs']}" for kind in ("clear", "slight", "none")]
-        cells.append(f"{row['none']['p below .05']} of {row['none']['compared']} compared")
-        lines.append(f"| {row['world']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return table(columns, lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure all worlds and write JSON and Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/drift"))
-    parser.add_argument("--smoke", action="store_true", help="everything in small, to see that it runs")
-    parser.add_argument("--case", choices=list(CASES), action="append", help="only this one")
-    options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    rows = measure(SMALL if options.smoke else FULL, options.case or list(CASES))
-    (options.out / "drift.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    (options.out / "drift.md").write_text(markdown(rows), encoding="utf-8")
-
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "Which edges change on the way through a log, and how many that do not are flagged all the same?",
+    measure,
+    {
+        "case": Size(list(CASES), list(CASES)[:1]),
+        "training": Size(4000, 40, "sequences trained on"),
+        "tested": Size(400, 24, "fresh sequences that are compared"),
+        "epochs": Size(2.0, 1.0),
+        "preset": Size("tiny", "nano", "size of the model"),
+        "seeds": Size(2, 1),
+    },
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

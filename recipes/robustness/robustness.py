@@ -7,17 +7,17 @@ the exact oracle, which tells a limit of the method from a limit of the model.
 """
 
 import argparse
-import json
 import math
-import os
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
+from harness import Metrics, Recipe, Report, Size, metrics, table
 
 from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.thresholds import parse_threshold
@@ -91,7 +91,7 @@ CASES = {
 }
 
 
-def measure(name: str, options: argparse.Namespace) -> list[dict]:
+def measure_case(name: str, options: argparse.Namespace) -> list[dict]:
     """All rows of one case: the trained oracle, the exact one where there is one, and counting."""
     case, world = CASES[name], World(CASES[name].spec)
     simulated = simulate(world, options.sequences, seed=1)
@@ -102,7 +102,9 @@ def measure(name: str, options: argparse.Namespace) -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        settings = TrainingSettings(gaps=False, epochs=options.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True)
+        settings = TrainingSettings(
+            preset=options.preset, gaps=False, epochs=options.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True
+        )
         quality = train(simulated.log, Path(folder) / "trained", settings).quality
         seconds = time.monotonic() - started
         sources = {"trained": Path(folder) / "trained"}
@@ -113,7 +115,7 @@ def measure(name: str, options: argparse.Namespace) -> list[dict]:
             found, scores = discovered(path, test, case.max_lag)
             row = {"case": name, "method": source, **judged(found, required, allowed, wrong)}
             if case.spec.is_exact:
-                row |= by_lag(world, codes, scores)
+                row |= by_lag(world, codes, scores, options.draws)
             if source == "trained":
                 row |= {"loss": quality.loss, "seconds": seconds}
             if source == "trained" and case.spec.is_exact:
@@ -174,11 +176,11 @@ def judged(found: Pairs, required: Pairs, allowed: Pairs, wrong: Pairs) -> dict:
     }
 
 
-def by_lag(world: World, codes: np.ndarray, scores: list) -> dict:
+def by_lag(world: World, codes: np.ndarray, scores: list, draws: int) -> dict:
     """Recall of true pairs of events: within the longest lag that was tested, and of all."""
     true, hit = np.zeros(world.spec.memory), np.zeros(world.spec.memory)
     for number, (sequence, found) in enumerate(zip(codes, scores, strict=True)):
-        truth = replacement_scores(world, sequence, num_samples=200, seed=number) > DELTA
+        truth = replacement_scores(world, sequence, num_samples=draws, seed=number) > DELTA
         kept = (found.cmi > DELTA) & (found.lag <= world.spec.memory)
         table = np.zeros_like(truth)
         table[found.cause_position[kept], found.lag[kept] - 1] = True
@@ -188,37 +190,51 @@ def by_lag(world: World, codes: np.ndarray, scores: list) -> dict:
 
 def markdown(rows: list[dict]) -> str:
     """The table, readable."""
-    lines = ["| what is wrong | oracle | edges | precision | recall | its own error | oracle score |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = []
     for each in rows:
-        error = CASES[each["case"]].error
-        counted = f"{each['errors']} of {each['possible_errors']} {error}" if each["possible_errors"] else ""
-        quality = f"{each['oracle_score']:.3f}" if "oracle_score" in each else ""
-        lines.append(
-            f"| {each['case']} | {each['method']} | {each['found']} | {each['precision']:.2f} | {each['recall']:.2f} | "
-            f"{counted} | {quality} |"
-        )
-    return "\n".join(lines) + "\n"
+        own = f"{each['errors']} of {each['possible_errors']} {CASES[each['case']].error}"
+        lines.append([
+            each["case"], each["method"], each["found"], f"{each['precision']:.2f}", f"{each['recall']:.2f}",
+            own if each["possible_errors"] else "", each.get("oracle_score", ""),
+        ])  # fmt: skip
+    columns = ("what is wrong", "oracle", "edges", "precision", "recall", "its own error", "oracle score")
+    return table(columns, lines)
 
 
-def main() -> None:
-    """Measure the cases asked for and write JSON and Markdown, case after case."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/robustness"))
-    parser.add_argument("--case", choices=list(CASES), action="append")
-    parser.add_argument("--sequences", type=int, default=5000, help="sequences to train on")
-    parser.add_argument("--tested", type=int, default=40, help="fresh sequences to discover in")
-    parser.add_argument("--epochs", type=float, default=2.0)
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for name in options.case or CASES:
-        measured = measure(name, options)
-        rows += measured
-        print(markdown(measured), flush=True)
-        (options.out / "robustness.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        (options.out / "robustness.md").write_text(markdown(rows), encoding="utf-8")
+def measure(options: argparse.Namespace) -> Report:
+    """The cases asked for."""
+    rows, found = [], {}
+    for name in options.case:
+        rows += measure_case(name, options)
+        print(markdown([row for row in rows if row["case"] == name]), flush=True)
+    for row in rows:
+        found |= named(row)
+    return Report(rows, markdown(rows), found)
 
+
+def named(row: dict) -> Metrics:
+    """What ``expected.json`` holds of a row: nothing of counting."""
+    tolerance = {"trained": 0.2, "exact": 0.1}.get(row["method"])
+    columns = {key: (key, tolerance) for key in ("precision", "recall") if tolerance}
+    if row["possible_errors"] and tolerance:
+        columns["errors"] = ("errors", 2)
+    return metrics([row], lambda row: f"{row['case']}, {row['method']}", columns)
+
+
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "What goes wrong in a causal graph where an assumption does not hold?",
+    measure,
+    {
+        "case": Size(list(CASES), ["nothing"]),
+        "sequences": Size(5000, 40, "sequences to train on"),
+        "tested": Size(40, 4, "fresh sequences to discover in"),
+        "epochs": Size(2.0, 1.0),
+        "preset": Size("tiny", "nano", "size of the model"),
+        "draws": Size(200, 10, "of the truth of a pair of events"),
+    },
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

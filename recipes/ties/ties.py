@@ -7,18 +7,21 @@ python recipes/ties/ties.py --out runs/ties
 """
 
 import argparse
-import json
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
+from harness import Metrics, Recipe, Report, Size, metrics, table
 
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.pipelines.discovery_pipeline import load_pipeline
 from hf_trace.training.log_training import TrainingSettings, train
 from hf_trace.worlds.simulator import simulate
 from hf_trace.worlds.world import World, WorldSpec
@@ -31,27 +34,16 @@ WORLD = WorldSpec(
 OPTIONS: dict[str, Any] = {"max_lag": 6, "proposal": "exhaustive", "level": "population"}
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much is simulated and trained."""
-
-    training: int
-    tested: int
-    epochs: float
-
-
-FULL = Size(training=2000, tested=40, epochs=2.0)
-SMALL = Size(training=100, tested=10, epochs=1.0)
-
-
-def measure(size: Size) -> list[dict[str, Any]]:
+def measure(options: argparse.Namespace) -> Report:
     """Two rows for each number of events in a tie."""
     rows = []
-    for ties in (2, 3):
+    for ties in options.ties:
         started, world = time.monotonic(), World(replace(WORLD, ties=ties))
-        log = simulate(world, size.training, seed=1).log
-        fresh = simulate(world, size.tested, seed=2).log
-        settings = TrainingSettings(gaps=False, epochs=size.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True)
+        log = simulate(world, options.training, seed=1).log
+        fresh = simulate(world, options.tested, seed=2).log
+        settings = TrainingSettings(
+            preset=options.preset, gaps=False, epochs=options.epochs, batch_tokens=2048, learning_rate=3e-3, bf16=True
+        )
         with tempfile.TemporaryDirectory() as folder:
             train(log, Path(folder) / "run", settings)
             discover = load_pipeline(Path(folder) / "run")
@@ -61,7 +53,7 @@ def measure(size: Size) -> list[dict[str, Any]]:
                 rows.append({"ties": ties, "orders": orders, **judged(graph, log.event_types)})
         rows[-1]["seconds"] = round(time.monotonic() - started)
         print(markdown(rows[-2:]), flush=True)
-    return rows
+    return Report(rows, markdown(rows), named(rows))
 
 
 def judged(graph: CausalGraph, names: Sequence[str]) -> dict[str, Any]:
@@ -95,33 +87,51 @@ def judged(graph: CausalGraph, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def named(rows: Sequence[dict[str, Any]]) -> Metrics:
+    """What ``expected.json`` holds."""
+    shares = [{**row, "recall": row["true"] / row["edges"]} for row in rows]
+    columns = {
+        "recall": ("recall of directed edges", 0.25),
+        "reversed": ("reversed edges", 2),
+        "other": ("other edges", 2),
+    }
+    return metrics(shares, lambda row: f"ties of {row['ties']}, {row['orders']}", columns)
+
+
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The table, readable."""
+    columns = (
+        *("events in a tie", "orders read", "true edges, directed", "reversed", "other edges"),
+        *("undirected: true, other", "the two orders point the right way"),
+    )
     lines = [
-        "| events in a tie | orders read | true edges, directed | reversed | other edges | undirected: true, other |"
-        " the two orders point the right way |",
-        "|---|---|---|---|---|---|---|",
+        [
+            row["ties"],
+            row["orders"],
+            f"{row['true']} of {row['edges']}",
+            row["reversed"],
+            row["other"],
+            f"{row['undirected_true']}, {row['undirected'] - row['undirected_true']}",
+            f"{row['two_orders_right']} of {row['two_orders_decided']}",
+        ]
+        for row in rows
     ]
-    for row in rows:
-        other = row["undirected"] - row["undirected_true"]
-        lines.append(
-            f"| {row['ties']} | {row['orders']} | {row['true']} of {row['edges']} | {row['reversed']} | {row['other']} "
-            f"| {row['undirected_true']}, {other} | {row['two_orders_right']} of {row['two_orders_decided']} |"
-        )
-    return "\n".join(lines) + "\n"
+    return table(columns, lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure ties of two and three events and write JSON and Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/ties"))
-    parser.add_argument("--smoke", action="store_true", help="everything in small, to see that it runs")
-    options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    rows = measure(SMALL if options.smoke else FULL)
-    (options.out / "ties.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    (options.out / "ties.md").write_text(markdown(rows), encoding="utf-8")
-
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "What does an invented order of simultaneous events cost?",
+    measure,
+    {
+        "ties": Size([2, 3], [2], "events that share a time"),
+        "training": Size(2000, 40, "sequences trained on"),
+        "tested": Size(40, 6, "fresh sequences in which edges are found"),
+        "epochs": Size(2.0, 1.0),
+        "preset": Size("tiny", "nano", "size of the model"),
+    },
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()
