@@ -122,5 +122,5 @@ def test_parquet_of_other_programs_and_of_many_sequences(tmp_path):
     with pytest.raises(GraphFormatError, match="it holds the graphs of many sequences, expected one"):
         CausalGraph.load(tmp_path / "many.parquet")
     (tmp_path / "none.parquet").write_text("no table")
-    with pytest.raises(GraphFormatError, match="it is no Parquet file"):
+    with pytest.raises(GraphFormatError, match="it is not a Parquet file"):
         CausalGraph.load(tmp_path / "none.parquet")

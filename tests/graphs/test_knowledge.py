@@ -131,7 +131,7 @@ MISTAKES = {
     ),
     "required against groups": (
         {"required": [["a", "*"]], "groups": {"x": ["a"], "y": ["b"]}},
-        "The background knowledge requires 'a' -> 'b' and forbids it: their groups 'x' and 'y' are no neighbours. "
+        "The background knowledge requires 'a' -> 'b' and forbids it: their groups 'x' and 'y' are not neighbours. "
         "Expected one of the two; remove the other.",
     ),
     "required of any type, forbidden of any type": (

@@ -113,7 +113,7 @@ def test_unfit_tables():
     schema = DagSchema((SMOKE,))
     with pytest.raises(TableError, match=r"The table has no column 'smoke', .* Did you mean 'Smoke'"):
         encode_table(schema, pd.DataFrame({"Smoke": ["no"]}))
-    with pytest.raises(TableError, match="`weight_column` is 'm', which is no column"):
+    with pytest.raises(TableError, match="`weight_column` is 'm', which is not a column"):
         encode_table(schema, pd.DataFrame({"smoke": ["no"], "n": [1]}), weight_column="m")
 
 

@@ -98,7 +98,7 @@ def test_values_that_are_none(pump):
     assert "Did you mean 'slow'?" in refused(QueryError, pump.content, "pump", "slo")
     assert "Did you mean 'pump'?" in refused(QueryError, pump.content, "pomp", "slow")
     assert refused(QueryError, pump.text, "pump", (5,)) == (
-        "The tokens [5] are no value of 'pump'. Expected tokens of its values."
+        "The tokens [5] are not a value of 'pump'. Expected tokens of its values."
     )
 
 

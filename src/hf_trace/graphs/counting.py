@@ -1,4 +1,4 @@
-"""What counts alone tell: scores of causal pairs, and how well the next event is predicted."""
+"""What counting alone tells: scores of causal pairs, and how well the next event is predicted."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -78,11 +78,7 @@ def cooccurrence_lift(
 
     .. math:: P(v \in X_{t+1..t+m} \mid X_t = u) \; / \; P(v \in X_{t+1..t+m})
 
-    Args:
-        codes: Event type of every event, 0 to ``n_types - 1``, sequence after sequence.
-        offsets: Where each sequence starts in ``codes``, and the number of events at the end.
-        n_types: Number of event types.
-        max_lag: Length of the window after the cause, in events; at the end of a sequence it is cut.
+    Arguments as for ``windowed_cooccurrence``.
 
     Returns:
         Ratios, 0 or more; 1 where there is nothing to compare.
@@ -222,12 +218,7 @@ def bigram_loss(
     :math:`T(u)` is the number of different types seen after ``u`` and :math:`p(v)` the smoothed unigram. The
     first event of a sequence follows a context of its own; after an unseen context the unigram is used.
 
-    Args:
-        train_codes: Event types to count, 0 to ``n_types - 1``.
-        train_offsets: Where each sequence starts, and the number of events at the end.
-        valid_codes: Event types to predict.
-        valid_offsets: The same for these.
-        n_types: Number of event types.
+    Arguments as for ``unigram_loss``.
 
     Returns:
         Mean of ``-log p`` over the events to predict, in nats.

@@ -372,7 +372,7 @@ def _read_parquet(path: Path) -> Document:
     try:
         table = pq.read_table(path)
     except pa.ArrowException as error:
-        raise GraphFormatError(f"it is no Parquet file ({str(error).splitlines()[0][:80]}).") from None
+        raise GraphFormatError(f"it is not a Parquet file ({str(error).splitlines()[0][:80]}).") from None
     metadata = table.schema.metadata or {}
     if _MANY_KEY in metadata:
         raise GraphFormatError(

@@ -22,7 +22,7 @@ class BackgroundKnowledge:
     """Rules about pairs of event types; a pair is allowed where no rule is against it.
 
     Attributes:
-        forbidden: ``(cause, effect)`` pairs that are no edges; ``*`` stands for any type.
+        forbidden: ``(cause, effect)`` pairs that are not edges; ``*`` stands for any type.
         required: ``(cause, effect)`` pairs that are edges, found or not; ``*`` stands for any other type.
         tiers: Types in the order in which they can act: a type of a later tier never causes one of an earlier tier.
         groups: Types by group, for example by device: a type causes only types of its own group or of neighbouring
@@ -124,7 +124,7 @@ class BackgroundKnowledge:
         return tuple(dict.fromkeys((*pairs, *listed)))
 
     def check_names(self, event_types: Sequence[str]) -> None:
-        """Refuse names that are no event types.
+        """Refuse names that are not event types.
 
         Raises:
             UnknownEventError: If there are any; it says which type comes closest to the first.
@@ -160,7 +160,7 @@ class BackgroundKnowledge:
         one, other = self._group.get(cause), self._group.get(effect)
         if one is None or other is None or one == other or (one, other) in self._linked:
             return None
-        return f"their groups {one!r} and {other!r} are no neighbours"
+        return f"their groups {one!r} and {other!r} are not neighbours"
 
     @cached_property
     def _forbidden(self) -> frozenset[Pair]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -50,8 +50,7 @@ class EventRows:
     contexts: Sequence[Context] = ()
 
 
-@dataclass(frozen=True)
-class RecordColumns:
+class _RecordColumns(NamedTuple):
     """The columns of a table with one row per sequence."""
 
     events: str
@@ -220,23 +219,21 @@ def _from_records(frame: pd.DataFrame, choice: ColumnChoice) -> EventRows:
     return flatten_records(frame[columns.events], times, ids, unit=choice.time_unit)
 
 
-def _record_columns(frame: pd.DataFrame, choice: ColumnChoice) -> RecordColumns:
+def _record_columns(frame: pd.DataFrame, choice: ColumnChoice) -> _RecordColumns:
     events = choice.event if isinstance(choice.event, str) else EVENTS_COLUMN
     options = [("case_column", choice.case), ("time_column", choice.time), ("outcome_column", choice.outcome)]
     for option, column in [*options, *(("context_column", name) for name in choice.contexts)]:
         if column is not None and column not in frame:
-            raise ColumnError(_absent(frame, option, column))
+            present = ", ".join(map(repr, frame.columns))
+            raise ColumnError(
+                f"`{option}={column!r}` is not one of the keys of the records: {present}. Name one of them."
+            )
     usual = choice.time if isinstance(choice.time, str) else _TIMES_COLUMN
     times = usual if usual in frame and not frame[usual].isna().all() else None
     if times is None and choice.time_required:
         raise TimestampError(f"No record has a list {usual!r}, and times are needed. Add one number or date per event.")
     names = next((name for name in _ID_COLUMNS if name in frame), None)
-    return RecordColumns(events, times, choice.case or names or recognise_case(list(frame.columns)))
-
-
-def _absent(frame: pd.DataFrame, option: str, column: object) -> str:
-    present = ", ".join(map(repr, frame.columns))
-    return f"`{option}={column!r}` is not one of the keys of the records: {present}. Name one of them."
+    return _RecordColumns(events, times, choice.case or names or recognise_case(list(frame.columns)))
 
 
 def flatten_records(events: pd.Series, times: pd.Series | None, ids: Sequence[str], *, unit: str = "s") -> EventRows:

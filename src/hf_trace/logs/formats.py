@@ -63,16 +63,6 @@ def read_xes(stream: BufferedIOBase, *, name: str = "file") -> pd.DataFrame:
     return pd.DataFrame(rows, dtype=object)
 
 
-def is_xes(path: Path) -> bool:
-    """Whether a file name ends like an XES log.
-
-    Example:
-        >>> is_xes(Path("helpdesk.XES.gz"))
-        True
-    """
-    return path.name.lower().removesuffix(".gz").endswith(".xes")
-
-
 def _traces(stream: BufferedIOBase) -> Iterator[Element]:
     root: Element | None = None
     for moment, element in ElementTree.iterparse(stream, events=("start", "end")):

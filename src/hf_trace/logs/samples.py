@@ -10,7 +10,7 @@ from hf_trace.logs.sources import read_log
 def alarms_log() -> EventLog:
     """Telecom alarms: 34,838 alarms of 18 types on 55 devices of a wireless network, one sequence per device.
 
-    From gcastle-hub/dataset (PCIC 2021), MIT licence; times are seconds from the start of the recording.
+    From gcastle-hub/dataset (PCIC 2021), MIT license; times are seconds from the start of the recording.
 
     Example:
         >>> print(alarms_log().summary().lines()[0])

@@ -19,7 +19,7 @@ Advance = Callable[[float], None]
 
 
 def sequence_keys(ids: tuple[str, ...], seed: int) -> NDArray[np.uint64]:
-    """A number of every sequence that depends on the seed and its id alone, and is spread evenly.
+    """An evenly spread number for every sequence, which depends only on the seed and the id.
 
     Example:
         >>> keys = sequence_keys(("a", "b"), 0)

@@ -141,7 +141,7 @@ def read_bif(path: str | PathLike[str]) -> Network:
 def parse_bif(text: str) -> BifDocument:
     """Read the text of a BIF file.
 
-    Comments, properties and the network's name are passed over; names may be quoted, and commas and ``|`` are
+    Comments, properties and the network's name are ignored; names may be quoted, and commas and ``|`` are
     read as blanks.
 
     Raises:

@@ -30,34 +30,14 @@ _EXPECTED = (
 )
 
 
-def source_from_pairs(pairs: Iterable[Any], names: Iterable[str] = ()) -> DagSource:
-    """A graph from its edges, and from further variables.
-
-    Raises:
-        DagFormatError: If one is not a pair of names.
-
-    Example:
-        >>> source_from_pairs([("rain", "wet"), ("sprinkler", "wet")]).names
-        ('rain', 'wet', 'sprinkler')
-    """
+def _from_pairs(pairs: Iterable[Any], names: Iterable[str] = ()) -> DagSource:
     edges = [_edge(pair) for pair in pairs]
     ends = [end for edge in edges for end in edge]
     return DagSource(tuple(dict.fromkeys([*names, *ends])), tuple(edges))
 
 
-def source_from_networkx(graph: Any) -> DagSource:
-    """A graph from a `networkx.DiGraph`; ``kind``, ``values`` and ``latent`` of its nodes are read.
-
-    Raises:
-        DagFormatError: If it is undirected or holds an edge twice.
-
-    Example:
-        >>> import networkx as nx
-        >>> graph = nx.DiGraph([("u", "x")])
-        >>> graph.nodes["u"]["latent"] = True
-        >>> sorted(source_from_networkx(graph).latent)
-        ['u']
-    """
+def _from_networkx(graph: Any) -> DagSource:
+    """A graph from a `networkx.DiGraph`; nodes may carry what a ``VariableHint`` holds."""
     if not graph.is_directed():
         raise DagFormatError("The graph is undirected, expected directed edges, cause → effect.")
     shown = _shown_names(graph)
@@ -84,20 +64,10 @@ def _without_empty(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def source_from_json(content: Any) -> DagSource:
-    """A graph from what a JSON file holds: variables with parents, edges, or node-link data.
-
-    Raises:
-        DagFormatError: If it is none of these.
-
-    Example:
-        >>> document = {"variables": {"X": {"values": [0, 1]}, "Y": {"parents": ["X"]}}}
-        >>> source = source_from_json(document)
-        >>> source.edges, source.hint("X").values
-        ((('X', 'Y'),), ('0', '1'))
-    """
+def _from_json(content: Any) -> DagSource:
+    """A graph from variables with parents, from edges, or from node-link data."""
     if isinstance(content, list):
-        return source_from_pairs(content)
+        return _from_pairs(content)
     if not isinstance(content, Mapping):
         raise DagFormatError(f"The document holds {str(content)[:40]}, {_EXPECTED}.")
     _check_version(content)
@@ -222,6 +192,9 @@ def read_dag(source: Any) -> DagSource:
     Example:
         >>> read_dag([("rain", "wet")]).names
         ('rain', 'wet')
+        >>> document = {"variables": {"X": {"values": [0, 1]}, "Y": {"parents": ["X"]}}}
+        >>> read_dag(document).edges, read_dag(document).hint("X").values
+        ((('X', 'Y'),), ('0', '1'))
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     path = Path(folder) / "edges.csv"
@@ -236,13 +209,13 @@ def read_dag(source: Any) -> DagSource:
     if isinstance(source, DagSchema):
         return DagSource.from_schema(source)
     if isinstance(source, nx.Graph):
-        return source_from_networkx(source)
+        return _from_networkx(source)
     if isinstance(source, Mapping):
-        return source_from_json(source)
+        return _from_json(source)
     if isinstance(source, str | PathLike):
         return _from_file(Path(source))
     if isinstance(source, Iterable):
-        return source_from_pairs(source)
+        return _from_pairs(source)
     raise DagFormatError(
         f"Got a {type(source).__name__}, expected a graph. Pass a path, a `networkx.DiGraph` or pairs of names."
     )
@@ -270,11 +243,11 @@ def _from_file(path: Path) -> DagSource:
 def _read_gml(text: str) -> DagSource:
     lines = text.splitlines()
     try:
-        return source_from_networkx(nx.parse_gml(lines))
+        return _from_networkx(nx.parse_gml(lines))
     except nx.NetworkXError as error:
         if "label" not in str(error):
             raise
-        return source_from_networkx(nx.parse_gml(lines, label="id"))
+        return _from_networkx(nx.parse_gml(lines, label="id"))
 
 
 def _read_csv(text: str, delimiter: str | None = None) -> DagSource:
@@ -288,7 +261,7 @@ def _read_csv(text: str, delimiter: str | None = None) -> DagSource:
         if len(row) != len(header) or not row[cause] or not row[effect]:
             raise DagFormatError(f"Line {number} is {','.join(row)!r}, expected a cause and an effect.")
         pairs.append((row[cause], row[effect]))
-    return source_from_pairs(pairs)
+    return _from_pairs(pairs)
 
 
 def _end_columns(header: list[str], body: list[list[str]]) -> tuple[int, int, bool]:
@@ -308,9 +281,9 @@ def _end_columns(header: list[str], body: list[list[str]]) -> tuple[int, int, bo
 
 
 _READERS: dict[str, Callable[[str], DagSource]] = {
-    ".json": lambda text: source_from_json(json.loads(text)),
+    ".json": lambda text: _from_json(json.loads(text)),
     ".gml": _read_gml,
-    ".graphml": lambda text: source_from_networkx(nx.parse_graphml(text)),
+    ".graphml": lambda text: _from_networkx(nx.parse_graphml(text)),
     ".csv": _read_csv,
     ".tsv": partial(_read_csv, delimiter="\t"),
     ".bif": lambda text: parse_bif(text).source,

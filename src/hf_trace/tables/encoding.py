@@ -1,4 +1,4 @@
-"""Tables of variables: read from files, as codes of a schema's values, with what is doubtful about them."""
+"""Tables of variables: read from files, as codes of a schema's values, with what looks wrong in them."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def table_notes(table: DagTable) -> list[str]:
     """Say which variables never vary and which values are too rare to learn from.
 
     Returns:
-        One line per doubt; empty if there is none.
+        One line per problem; empty if there is none.
 
     Example:
         >>> from hf_trace.tables.schema import DagSchema
@@ -143,7 +143,7 @@ def encode_table(schema: DagSchema, frame: pd.DataFrame, *, weight_column: str |
 
     Args:
         schema: Says what the columns mean.
-        frame: One row per unit; columns that are no variables are passed over. Cells of sequences are lists, JSON
+        frame: One row per unit; columns that are not variables are ignored. Cells of sequences are lists, JSON
             lists, or texts with commas or else blanks between the items.
         weight_column: Column that says how many units a row stands for; one each when left out.
 
@@ -245,7 +245,7 @@ def _weights(frame: pd.DataFrame, name: str | None) -> NDArray[np.float64]:
     if name is None:
         return np.ones(len(frame))
     if name not in frame.columns:
-        raise TableError(f"`weight_column` is {name!r}, which is no column of the table.{near(name, frame.columns)}")
+        raise TableError(f"`weight_column` is {name!r}, which is not a column of the table.{near(name, frame.columns)}")
     weights = as_numbers(checked_frame(frame, [name])[name])
     wrong = ~(np.isfinite(weights) & (weights > 0))
     if wrong.any():

@@ -103,7 +103,7 @@ DEFAULT_BINS = 8
 MAX_VALUES = 256
 _FEW = 10  # whole numbers of which there are so few are names, such as grades
 _LONG = 25  # characters of an average text that is prose rather than a name
-_SLIPS = 0.05  # share of cells that are no numbers in a column that is meant to hold numbers
+_SLIPS = 0.05  # share of cells that are not numbers in a column that is meant to hold numbers
 _ABSENT = frozenset({"na", "n/a", "nan", "null", "none", "-", "?"})
 
 
@@ -123,14 +123,14 @@ def infer_schema(
 
     Args:
         source: As in ``read_dag``; what it says of a variable is kept.
-        frame: One row per unit, one column per observed variable; further columns are passed over.
+        frame: One row per unit, one column per observed variable; further columns are ignored.
         kinds: Kinds of some variables, where they should be others.
         bins: Most bins of a numeric variable.
         max_values: Most values of a categorical variable, most items of a sequence.
         latent: Variables that are never observed, beside those that the graph marks.
 
     Returns:
-        The schema; ``table_notes`` says what about a table is doubtful.
+        The schema; ``table_notes`` lists what looks wrong in a table.
 
     Raises:
         DagFormatError: If the graph cannot be read, or contradicts itself.

@@ -231,7 +231,7 @@ def parents_in(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
     """The parents that a document lists of a variable; none where it says nothing.
 
     Raises:
-        DagFormatError: If they are no list of names.
+        DagFormatError: If they are not a list of names.
     """
     parents = document.get("parents") or []
     if not isinstance(parents, list | tuple):

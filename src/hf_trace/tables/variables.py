@@ -186,7 +186,7 @@ def variable_name(value: Any) -> str:
 
 
 def variable_parts(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Check what a document says of one variable; keys of other things are passed over.
+    """Check what a document says of one variable; other keys are ignored.
 
     Args:
         name: Of the variable, for messages.

@@ -16,25 +16,12 @@ from hf_trace.tables.cells import items_of
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Content, Variable, VariableTokens
-from hf_trace.tokenizers.event_tokenizer import PAD, loaded_tokenizer, word_tokenizer
+from hf_trace.tokenizers.event_tokenizer import PAD, StoredTokenizer, loaded_tokenizer, word_tokenizer
 from tokenizers import AddedToken, Tokenizer
 
 
-def item_codes(variable: Variable, raw: Any) -> NDArray[np.int64]:
-    """Codes of the items of a sequence.
-
-    Args:
-        variable: Of kind ``"sequence"``.
-        raw: A list of items, one item, a JSON list, or a text that is split at commas, else at blanks.
-
-    Raises:
-        QueryError: If an item is unknown; the message names the nearest.
-
-    Example:
-        >>> moves = Variable("moves", "sequence", values=("up", "down", "turn left"))
-        >>> [item_codes(moves, raw).tolist() for raw in (["up", "down"], "down up", "up, turn left", "turn left", "")]
-        [[0, 1], [1, 0], [0, 2], [2], []]
-    """
+def _item_codes(variable: Variable, raw: Any) -> NDArray[np.int64]:
+    """Codes of the items of a sequence: a list, one item, a JSON list, or a text split at commas, else at blanks."""
     numbers = {value: code for code, value in enumerate(variable.values)}
     # An item may have blanks in it.
     items = (raw,) if isinstance(raw, str) and raw in numbers else items_of(raw)
@@ -50,7 +37,7 @@ History = Literal["parents", "full"]
 Order = Literal["fixed", "random"]
 
 
-class DagTokenizer:
+class DagTokenizer(StoredTokenizer):
     """The variables of a graph and how rows of a table are written in tokens.
 
     Args:
@@ -59,7 +46,7 @@ class DagTokenizer:
     Attributes:
         tokenizer: What ``save_pretrained`` stores.
         schema: The graph and its variables.
-        history: ``"parents"``: a variable is predicted from its parents alone, each in a row of its own; ``"full"``:
+        history: ``"parents"``: a variable is predicted only from its parents, each in a row of its own; ``"full"``:
             from all variables before it.
         order: With full history, whether variables stand in one ``"fixed"`` order or in ``"random"`` ones.
         variables: Token ids of the observed variables, in the schema's order.
@@ -95,9 +82,6 @@ class DagTokenizer:
         observed = [variable for variable in self.schema.variables if not variable.latent]
         self.variables = {variable.name: self._tokens(variable) for variable in observed}
         self._starts = {tokens.start: name for name, tokens in self.variables.items()}
-
-    def __len__(self) -> int:
-        return len(self.tokenizer)
 
     @property
     def begin(self) -> tuple[int, ...]:
@@ -150,14 +134,6 @@ class DagTokenizer:
         """
         return cls(loaded_tokenizer(name_or_path, "hf-trace train TABLE --dag DAG", **kwargs))
 
-    def save_pretrained(self, folder: str | PathLike[str]) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer_config.json``; the latter holds the graph."""
-        self.tokenizer.save_pretrained(str(folder))
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
-        """Publish the tokenizer alone; ``push_to_hub`` of the pipeline publishes the whole run."""
-        return self.tokenizer.push_to_hub(repo_id, **kwargs)
-
     def agrees_with(self, other: Any) -> bool:
         """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""
         tokens = [*map(start_token, list(self.variables)[:3])]
@@ -184,15 +160,15 @@ class DagTokenizer:
         Example:
             >>> alarms = Variable("alarms", "sequence", values=("leak", "heat"), max_length=3)
             >>> tokenizer = DagTokenizer.from_schema(DagSchema((alarms,)))
-            >>> tokenizer.content("alarms", "heat, leak"), tokenizer.content("alarms", [])
-            ((6, 5, 7), (7,))
+            >>> [tokenizer.content("alarms", raw) for raw in ("heat, leak", "leak heat", ["heat"], [])]
+            [(6, 5, 7), (5, 6, 7), (6, 7), (7,)]
         """
         variable = self.schema.observed(name)
         tokens = self.variables[name]
         if tokens.end is None:
             return (int(tokens.values[variable.code(raw)]),)
         if variable.kind == "sequence":
-            ids = tokens.values[item_codes(variable, raw)].tolist()
+            ids = tokens.values[_item_codes(variable, raw)].tolist()
         else:
             ids = self._pieces([_text(variable, raw)])[0]
         if len(ids) > tokens.max_length:
@@ -231,7 +207,7 @@ class DagTokenizer:
             return str(self.tokenizer.decode(ids))
         numbers = {token: code for code, token in enumerate(tokens.values.tolist())}
         if (tokens.is_finite and len(ids) != 1) or not set(ids) <= set(numbers):
-            raise QueryError(f"The tokens {ids} are no value of {name!r}. Expected tokens of its values.")
+            raise QueryError(f"The tokens {ids} are not a value of {name!r}. Expected tokens of its values.")
         return " ".join(variable.values[numbers[token]] for token in ids)
 
     def sequencify(self, contents: Mapping[str, Sequence[int]], order: Iterable[str]) -> list[int]:

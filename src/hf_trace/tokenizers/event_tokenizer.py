@@ -88,7 +88,24 @@ def loaded_tokenizer(name_or_path: str | PathLike[str], command: str, **kwargs: 
         raise ModelLoadError(f"No tokenizer could be loaded from {str(name_or_path)!r}: {first_line(error)}") from error
 
 
-class EventTokenizer:
+class StoredTokenizer:
+    """What is kept in a tokenizer of transformers and its ``tokenizer_config.json``."""
+
+    tokenizer: Any
+
+    def __len__(self) -> int:
+        return len(self.tokenizer)
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+        """Write ``tokenizer.json`` and ``tokenizer_config.json``."""
+        self.tokenizer.save_pretrained(str(folder))
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
+        """Publish only the tokenizer; ``push_to_hub`` of the pipeline publishes the whole run."""
+        return self.tokenizer.push_to_hub(repo_id, **kwargs)
+
+
+class EventTokenizer(StoredTokenizer):
     """A vocabulary of event types and how sequences are written in it.
 
     Args:
@@ -146,9 +163,6 @@ class EventTokenizer:
     def gap_seconds(self) -> list[float]:
         """What each gap token stands for: the middle of its bin, in seconds."""
         return bin_middles(self.gap_edges)
-
-    def __len__(self) -> int:
-        return len(self.tokenizer)
 
     @classmethod
     def from_event_types(
@@ -230,14 +244,6 @@ class EventTokenizer:
         """
         return cls(loaded_tokenizer(name_or_path, "hf-trace train", **kwargs))
 
-    def save_pretrained(self, folder: str | PathLike[str]) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer_config.json``."""
-        self.tokenizer.save_pretrained(str(folder))
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
-        """Publish the tokenizer alone; ``push_to_hub`` of the pipeline publishes the whole run."""
-        return self.tokenizer.push_to_hub(repo_id, **kwargs)
-
     def agrees_with(self, other: Any) -> bool:
         """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""
         events = list(self.event_types[:3])
@@ -282,7 +288,7 @@ class EventTokenizer:
         return 2 if self.writes_gaps else 1
 
     def most_events(self, context_length: int) -> int:
-        """Events of the longest sequence that fits into so many tokens.
+        """Number of events of the longest sequence that fits into a context of that many tokens.
 
         Example:
             >>> EventTokenizer.from_event_types(["a"]).most_events(64)

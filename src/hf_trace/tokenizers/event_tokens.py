@@ -22,7 +22,7 @@ def gap_token(index: int) -> str:
 def log_spaced_edges(gaps: NDArray[np.float64], bins: int = GAP_BINS) -> list[float]:
     """Upper edges, in seconds, of all bins but the last, log-spaced over the bulk of the positive gaps.
 
-    The first bin holds simultaneous events alone; the others span the 1st to the 99th percentile.
+    The first bin holds only simultaneous events; the others span the 1st to the 99th percentile.
 
     Example:
         >>> log_spaced_edges(np.array([0.0, 1.0, 10.0, 100.0]), bins=4)
