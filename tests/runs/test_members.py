@@ -70,7 +70,7 @@ def test_members_lie_in_the_run(tmp_path, tiny_log, tiny_settings):
 
 @pytest.mark.parametrize("ensemble", [0, -1])
 def test_an_ensemble_has_an_oracle(ensemble):
-    with pytest.raises(SettingsError, match=f"^ensemble is {ensemble}, expected at least 1.$"):
+    with pytest.raises(SettingsError, match=f"^ensemble is {ensemble}, expected a whole number of at least 1.$"):
         TrainingSettings(ensemble=ensemble)
 
 

@@ -43,6 +43,7 @@ def test_the_rule_is_learned_from_a_stream(stream, settings, tmp_path):
     # 360 windows of 14 tokens (start and end included), 9 in a batch of 128 tokens, twice.
     assert found["steps"] == 360 * 2 / 9
     assert trained.quality.beats_bigram or trained.quality.loss < trained.quality.bigram + 0.05
+    assert json.loads((tmp_path / "run" / "training.json").read_text())["kind"] == "log"
     assert not (tmp_path / ".run-checkpoints").exists()
     graph = pipeline("causal-discovery", model=str(tmp_path / "run"))({"events": ["C", "A", "B", "D"]})
     assert {(edge["cause"], edge["effect"]) for edge in graph["edges"]} == {("A", "B")}
@@ -50,10 +51,11 @@ def test_the_rule_is_learned_from_a_stream(stream, settings, tmp_path):
 
 def test_windows_come_once_and_never_those_held_out(stream, settings):
     from hf_trace.logs.stream_samples import survey_stream
-    from hf_trace.training.stream_training import _bound, _Windows, tokenizer_of
+    from hf_trace.training.stream_training import StreamWindows, held_out_bound, tokenizer_of
 
     survey = survey_stream(stream, sample=500, length=12)
-    source = _Windows(stream, tokenizer_of(survey, settings), replace(settings, epochs=1.0), _bound(survey, settings))
+    once, bound = replace(settings, epochs=1.0), held_out_bound(survey, settings)
+    source = StreamWindows(stream, tokenizer_of(survey, settings), once, bound)
     held, counted = source.parted(survey.sample)
     assert (len(held), len(counted)) == (40, 360)
     drawn = sorted(tuple(example["input_ids"]) for example in source)

@@ -217,7 +217,7 @@ def test_run_folder(run, quick):
     assert load_model(run.folder).config.vocab_size == len(tokenizer)
     stored = read(run.folder / "training.json")
     # Start, two parents and the variable: 1 + 2 * 2 + 2; visits have up to 2 items and an end.
-    assert stored["context_length"] == 7
+    assert (stored["kind"], stored["context_length"]) == ("table", 7)
     assert DagTrainingSettings(**{name: stored[name] for name in vars(quick)}) == replace(quick, folds=2)
 
 
@@ -365,11 +365,11 @@ def test_tables_that_cannot_be_learned_from(tmp_path, quick):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"folds": 1}, "folds is 1, expected 0 for none, or at least 2."),
-        ({"folds": -2}, "folds is -2, expected 0 for none, or at least 2."),
-        ({"patience": 0}, "patience is 0, expected at least 1."),
-        ({"batch_tokens": 0}, "batch_tokens is 0, expected at least 1."),
-        ({"smoothing": -1.0}, "smoothing is -1.0, expected at least 0."),
+        ({"folds": 1}, "folds is 1, expected a whole number of at least 2."),
+        ({"folds": -2}, "folds is -2, expected a whole number of at least 2."),
+        ({"patience": 0}, "patience is 0, expected a whole number of at least 1."),
+        ({"batch_tokens": 0}, "batch_tokens is 0, expected a whole number of at least 1."),
+        ({"smoothing": -1.0}, "smoothing is -1.0, expected a number of at least 0."),
         ({"validation_share": 1.0}, "validation_share is 1.0, expected between 0 and 1."),
         ({"epochs": 0.0}, "epochs is 0.0, expected a number above 0."),
         ({"learning_rate": float("nan")}, "learning_rate is nan, expected a number above 0."),

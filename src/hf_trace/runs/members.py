@@ -57,7 +57,7 @@ def load_members(model: PreTrainedModel, *, memory: str | float | None = None) -
     return [Oracle(member.to(model.dtype), memory=memory) for member in loaded]
 
 
-def doubt(model: PreTrainedModel, oracles: int) -> str | None:
+def confidence_warning(model: PreTrainedModel, oracles: int) -> str | None:
     """What to tell a user about confidence from a single trained oracle; None where it can be believed."""
     if oracles > 1 or isinstance(model, WorldModel):
         return None

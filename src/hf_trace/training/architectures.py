@@ -1,6 +1,5 @@
 """Models to train: presets from a config, any config or checkpoint by name, with or without LoRA."""
 
-import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
@@ -11,16 +10,15 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel
 
+from hf_trace.checks import one_of
 from hf_trace.errors import ModelLoadError, SettingsError, VocabularyMismatchError, first_line
 from hf_trace.oracle.proofs import context_length as readable_length
 from hf_trace.runs.adapters import old_names
-from hf_trace.runs.folders import MISFITS, not_loaded
-
-logger = logging.getLogger(__name__)
+from hf_trace.runs.folders import MISFITS, RunTokenizer, not_loaded
 
 
 @runtime_checkable
-class Vocabulary(Protocol):
+class Vocabulary(RunTokenizer, Protocol):
     """What a model is built for: an ``EventTokenizer`` or a ``DagTokenizer``.
 
     Attributes:
@@ -45,6 +43,7 @@ class Preset:
     heads: int
 
 
+LOG_TOO_LONG = ("the log's windows have", "Pass a smaller `--window-length`.")
 PRESETS = {"nano": Preset(64, 2, 4), "tiny": Preset(128, 2, 4), "small": Preset(256, 4, 4), "base": Preset(512, 8, 8)}
 
 
@@ -55,7 +54,7 @@ def build_model(
     preset: str = "tiny",
     model: str | None = None,
     lora: bool = False,
-    too_long: tuple[str, str] = ("the log's windows have", "Pass a smaller `--window-length`."),
+    too_long: tuple[str, str] = LOG_TOO_LONG,
 ) -> nn.Module:
     """A model that reads and predicts the tokenizer's vocabulary.
 
@@ -75,8 +74,7 @@ def build_model(
         VocabularyMismatchError: If the vocabulary extends another one than the model's.
     """
     if model is None:
-        if preset not in PRESETS:
-            raise SettingsError(f"preset is {preset!r}, expected one of: {', '.join(PRESETS)}.")
+        one_of("preset", preset, PRESETS)
         if lora:
             raise SettingsError("--lora adapts a pretrained model, but none was named. Add `--model ID_OR_PATH`.")
         return AutoModelForCausalLM.from_config(_llama(PRESETS[preset], tokenizer, context_length))

@@ -1,121 +1,85 @@
-"""Training an oracle on an event log: windows, split, Trainer, and a run folder at the end."""
+"""Training an oracle on an event log: windows, what is held out, and further oracles of bootstrap samples."""
 
-import logging
 import math
-import shutil
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from torch.nn.functional import cross_entropy
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from hf_trace.errors import EmptyLogError, SettingsError
+from hf_trace.checks import whole
+from hf_trace.errors import EmptyLogError
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.windows import cut_windows
+from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.quality import OracleQuality, measure
-from hf_trace.runs.adapters import ADAPTER_FOLDER, folded
-from hf_trace.runs.folders import check_replaceable, save_run
 from hf_trace.runs.members import MEMBERS, bootstrap_sample, member_seed
-from hf_trace.runs.processes import joined, output_folder
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
-from hf_trace.training.architectures import build_model
-from hf_trace.training.loop import per_process, run_trainer, shared_arguments, silence, warmup_steps, weighted_loss
+from hf_trace.training.loop import (
+    IGNORED,
+    Fitted,
+    Loop,
+    LoopSettings,
+    Schedule,
+    TrainedRun,
+    TrainingData,
+    batch_sizes,
+    training_run,
+)
 
-logger = logging.getLogger(__name__)
 MOST_EVENTS_PER_WINDOW = 128
-_IGNORED = -100
 _MOST_EPOCHS = 20.0
+_EVALUATIONS = 10
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(LoopSettings):
     """How an oracle is trained; everything needed to train it again.
 
+    ``LoopSettings`` explains what tables are trained with too. There are at most 20 ``epochs`` by default.
+
     Attributes:
-        preset: Shape of a Llama from scratch: ``nano``, ``tiny``, ``small`` or ``base``.
-        model: Instead of a preset, a model type, config or checkpoint; see ``architectures.build_model``.
-        lora: Train adapters of a pretrained ``model``; the run folder then holds them alone.
-        merge: Write all weights, with the adapters folded in, instead.
         window_length: Longest window in events; by default the longest sequence, at most 128.
-        window_gap: Also cut where nothing happened for so many seconds.
+        window_gap: Also cut where nothing happened for more than this many seconds.
         gaps: Whether to write the time between events; by default when there are timestamps.
         min_count: Event types seen less often are read as unknown.
-        epochs: Most passes over the data; by default as many as fit ``max_tokens``, at most 20.
-        max_tokens: Most tokens read in training when ``epochs`` is not given.
-        learning_rate: Peak of a cosine schedule.
-        batch_tokens: Tokens per optimiser step of all processes together, about.
         gradient_accumulation: Parts in which each process reads its share of a step, where memory is short.
-        validation_share: Share of sequences held out.
-        patience: Evaluations without a better validation loss before training stops.
-        bf16: Whether to compute in bfloat16; by default on GPUs that have it.
         ensemble: Oracles in all: the run itself and, in ``members/``, further ones trained on bootstrap samples of
             the sequences, which say how far its scores can be trusted (``threshold="fdr:0.1"``).
         context_columns: What stands at the beginning of every sequence (``read_log``), recorded so that discovery
             reads the same.
         outcome_column: Column whose labels are the last events of the sequences (``read_log``), recorded so that
             discovery asks about them and never replaces an event by one.
-        seed: Seed of the split, the weights and the order.
     """
 
-    preset: str = "tiny"
-    model: str | None = None
-    lora: bool = False
-    merge: bool = False
+    learning_rate: float = 2e-3
+    batch_tokens: int = 1024
     window_length: int | None = None
     window_gap: float | None = None
     gaps: bool | None = None
     min_count: int = 1
-    epochs: float | None = None
-    max_tokens: int = 4_000_000
-    learning_rate: float = 2e-3
-    batch_tokens: int = 1024
     gradient_accumulation: int = 1
-    validation_share: float = 0.1
-    patience: int = 4
-    bf16: bool | None = None
     ensemble: int = 1
     context_columns: Sequence[str] = ()
     outcome_column: str | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "context_columns", tuple(self.context_columns))
-        if self.window_length is not None and self.window_length < 2:
-            raise SettingsError(f"window_length is {self.window_length}, expected at least 2 events.")
-        for name in ("min_count", "max_tokens", "batch_tokens", "gradient_accumulation", "patience", "ensemble"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}, expected at least 1.")
-        if not 0 < self.validation_share < 1:
-            raise SettingsError(f"validation_share is {self.validation_share}, expected between 0 and 1.")
-        for name in ("epochs", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise SettingsError(f"{name} is {value}, expected a number above 0.")
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """What training leaves behind.
-
-    Attributes:
-        folder: Where the run was written.
-        quality: Held-out losses of the oracle and of counting models.
-        metrics: What ``metrics.json`` holds.
-    """
-
-    folder: Path
-    quality: OracleQuality
-    metrics: dict[str, Any] = field(repr=False)
+        if self.window_length is not None:
+            whole("window_length", self.window_length, least=2)
+        for name in ("min_count", "gradient_accumulation", "ensemble"):
+            whole(name, getattr(self, name))
 
 
 def train(
@@ -125,7 +89,7 @@ def train(
     *,
     resume: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
-) -> TrainedRun:
+) -> TrainedRun[OracleQuality]:
     """Train an oracle on a log and write a run folder.
 
     Checkpoints live beside ``out`` in a hidden folder until the run is complete.
@@ -142,70 +106,45 @@ def train(
         OutputError: If ``out`` holds something that is not a run, or cannot be written.
     """
     settings = settings or TrainingSettings()
-    out = Path(out)
-    check_replaceable(out)
-    tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
-    window_length = settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW)
-    settings = replace(settings, window_length=max(2, window_length), context_columns=tuple(tokenizer.contexts))
-    windows = cut_windows(log, length=max(2, window_length), gap=settings.window_gap)
-    training, validation = split_windows(windows, settings.validation_share, settings.seed)
-    checkpoints = out.parent / f".{out.name}-checkpoints"
-    joined()  # before the trainer looks for other processes
-    with output_folder(out) as folder:
-        job = _Job(tokenizer, training, validation, settings, resume, callbacks)
-        quality, metrics = _fit(job, folder, checkpoints)
+    with training_run(out, resume=resume, callbacks=callbacks) as loop:
+        tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
+        length = max(2, settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW))
+        settings = replace(settings, window_length=length, context_columns=tuple(tokenizer.contexts))
+        windows = cut_windows(log, length=length, gap=settings.window_gap)
+        training, validation = split_windows(windows, settings.validation_share, settings.seed)
+        quality, metrics = _train_one(loop, tokenizer, training, validation, settings)
         for number in range(1, settings.ensemble):
             seed = member_seed(settings.seed, number)
-            member = replace(
-                job, training=bootstrap_sample(training, seed), settings=replace(settings, ensemble=1, seed=seed)
-            )
-            _fit(member, folder / MEMBERS / str(number), checkpoints / MEMBERS / str(number))
-    joined().wait()
-    if joined().is_main:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    return TrainedRun(out, quality, metrics)
+            sample, alone = bootstrap_sample(training, seed), replace(settings, ensemble=1, seed=seed)
+            _train_one(loop, tokenizer, sample, validation, alone, f"{MEMBERS}/{number}")
+    return TrainedRun(Path(out), quality, metrics)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What one oracle is trained on and how."""
+def _train_one(
+    loop: Loop,
+    tokenizer: EventTokenizer,
+    training: EventLog,
+    validation: EventLog,
+    settings: TrainingSettings,
+    name: str = "",
+) -> tuple[OracleQuality, Document]:
+    data = _LogData(tokenizer, training, validation, settings)
+    fitted = loop.fit(data, settings, name)
+    quality, metrics = measured(fitted, tokenizer, training, validation)
+    return quality, loop.save(fitted, data, settings, metrics, name)
 
-    tokenizer: EventTokenizer
-    training: EventLog
-    validation: EventLog
-    settings: TrainingSettings
-    resume: bool
-    callbacks: Sequence[TrainerCallback]
 
-
-def _fit(job: _Job, folder: Path, checkpoints: Path) -> tuple[OracleQuality, dict[str, Any]]:
-    """Train one oracle and write its folder."""
-    started = time.monotonic()
-    settings, tokenizer = job.settings, job.tokenizer
-    set_seed(settings.seed)
-    context_length = (settings.window_length or 0) * tokenizer.tokens_per_event() + 2 + len(tokenizer.contexts)
-    model = build_model(
-        tokenizer, context_length=context_length, preset=settings.preset, model=settings.model, lora=settings.lora
-    )
-    trainer = _trainer(model, tokenizer, job.training, job.validation, settings, checkpoints)
-    for callback in job.callbacks:
-        trainer.add_callback(callback)
-    run_trainer(trainer, checkpoints, resume=job.resume)
-    adapter = folder / ADAPTER_FOLDER if settings.lora and not settings.merge else None
-    model = folded(trainer.model, adapter).eval()
-    quality = measure(Oracle(model), tokenizer, job.training, job.validation)
-    metrics = {
+def measured(
+    fitted: Fitted, tokenizer: EventTokenizer, training: EventLog, validation: EventLog
+) -> tuple[OracleQuality, Document]:
+    """How well an oracle predicts what was held out, and what ``metrics.json`` says of that and of the log."""
+    quality = measure(Oracle(fitted.model), tokenizer, training, validation)
+    return quality, {
         "validation": quality.to_dict(),
-        "sequences": {"training": len(job.training), "validation": len(job.validation)},
+        "sequences": {"training": len(training), "validation": len(validation)},
         "event_types": len(tokenizer.event_types),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "epochs": trainer.state.epoch,
-        "steps": trainer.state.global_step,
-        "seconds": round(time.monotonic() - started, 1),
+        "epochs": fitted.epochs,
     }
-    document = {**asdict(settings), "context_length": context_length}
-    save_run(folder, model, tokenizer, adapter=adapter, base=settings.model, metrics=metrics, training=document)
-    return quality, metrics
 
 
 def split_windows(windows: EventLog, share: float, seed: int) -> tuple[EventLog, EventLog]:
@@ -232,90 +171,57 @@ def split_windows(windows: EventLog, share: float, seed: int) -> tuple[EventLog,
     return windows.select(usable[~is_held]), windows.select(usable[is_held])
 
 
-def _trainer(
-    model: nn.Module,
-    tokenizer: EventTokenizer,
-    training: EventLog,
-    validation: EventLog,
-    settings: TrainingSettings,
-    checkpoints: Path,
-) -> Trainer:
-    data = [_examples(log, tokenizer) for log in (training, validation)]
-    lengths = [len(example["input_ids"]) for example in data[0]]
-    batch = max(1, min(len(lengths), round(settings.batch_tokens / np.mean(lengths))))
-    at_once = per_process(batch, settings.gradient_accumulation)
-    batch = at_once * settings.gradient_accumulation * joined().count
-    epochs = settings.epochs or min(_MOST_EPOCHS, max(1.0, settings.max_tokens / sum(lengths)))
-    steps_per_epoch = math.ceil(len(lengths) / batch)
-    # Small logs are evaluated once per pass, large ones at least ten times in all.
-    every = max(1, min(steps_per_epoch, math.ceil(steps_per_epoch * epochs / 10)))
-    arguments = TrainingArguments(
-        num_train_epochs=epochs,
-        per_device_train_batch_size=at_once,
-        per_device_eval_batch_size=at_once,
-        gradient_accumulation_steps=settings.gradient_accumulation,
-        learning_rate=settings.learning_rate,
-        warmup_steps=warmup_steps(steps_per_epoch * epochs),
-        **shared_arguments(checkpoints, steps_between=every, bf16=settings.bf16, seed=settings.seed),
-    )
-    trainer = _OrderedTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=data[0],
-        eval_dataset=data[1],
-        data_collator=_Collator(tokenizer.tokenizer.pad_token_id),
-        callbacks=[EarlyStoppingCallback(settings.patience)],
-    )
-    silence(trainer)
-    if settings.outcome_column is not None:
-        begins = outcome_event(settings.outcome_column, "")
-        labels = [token for name, token in tokenizer.vocabulary.items() if name.startswith(begins)]
-        trainer.outcomes, trainer.outcome_weight = torch.tensor(labels), float(np.mean(lengths))
-    return trainer
+class _LogData(TrainingData):
+    """Windows in batches of similar lengths; labels of whole sequences weigh as much as an average window."""
 
+    def __init__(
+        self, tokenizer: EventTokenizer, training: EventLog, validation: EventLog, settings: TrainingSettings
+    ) -> None:
+        self.tokenizer, self.origin = tokenizer, {"kind": "log"}
+        per_window = (settings.window_length or 0) * tokenizer.tokens_per_event()
+        self.context_length = per_window + 2 + len(tokenizer.contexts)
+        self.training, self.held_out = (_examples(log, tokenizer) for log in (training, validation))
+        self.lengths = [len(example["input_ids"]) for example in self.training]
+        self.schedule = self._schedule(settings)
+        self.outcomes: Tensor | None = None
+        if settings.outcome_column is not None:
+            begins = outcome_event(settings.outcome_column, "")
+            labels = [token for name, token in tokenizer.vocabulary.items() if name.startswith(begins)]
+            self.outcomes = torch.tensor(labels)
 
-class _OrderedTrainer(Trainer):
-    """Draws the order of every pass from the seed and the number of the pass alone.
+    def _schedule(self, settings: TrainingSettings) -> Schedule:
+        examples = max(1, min(len(self.lengths), round(settings.batch_tokens / np.mean(self.lengths))))
+        at_once, batch = batch_sizes(examples, settings.gradient_accumulation)
+        epochs = settings.epochs or min(_MOST_EPOCHS, max(1.0, settings.max_tokens / sum(self.lengths)))
+        per_epoch = math.ceil(len(self.lengths) / batch)
+        # Small logs are evaluated once per pass, large ones at least ten times in all.
+        every = max(1, min(per_epoch, math.ceil(per_epoch * epochs / _EVALUATIONS)))
+        parts = settings.gradient_accumulation
+        return Schedule(per_epoch * epochs, every, at_once, parts, epochs=epochs, patience=settings.patience)
 
-    The Trainer's own grouping by length draws from the global generator: a training resumed within a pass would
-    go on in another order than the uninterrupted one.
+    def sampler(self, trainer: Trainer) -> Any:
+        return _PassSampler(trainer, self.lengths)
 
-    Attributes:
-        outcomes: Tokens of labels of whole sequences, whose loss has a weight of its own; see ``outcome_loss``.
-        outcome_weight: That weight.
-    """
-
-    outcomes: Tensor | None = None
-    outcome_weight = 1.0
-
-    def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
-    ) -> Any:
-        """The model's own loss, or one in which labels of sequences weigh more."""
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor | None:
         if self.outcomes is None:
-            return super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)
-        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        labels = inputs["labels"]
-        loss = weighted_loss(outputs.logits, labels, self.outcomes.to(labels.device), self.outcome_weight)
-        # Where it counts the items of a step, the trainer does not average over the parts of one.
-        if kwargs.get("num_items_in_batch") is not None:
-            loss = loss / self.current_gradient_accumulation_steps
-        return (loss, outputs) if return_outputs else loss
+            return None
+        labels = batch["labels"]
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        return weighted_loss(logits, labels, self.outcomes.to(labels.device), float(np.mean(self.lengths)))
 
-    def get_train_dataloader(self) -> DataLoader:
-        """Batches of similar lengths."""
-        lengths = [len(example["input_ids"]) for example in self.train_dataset]
-        loader = DataLoader(
-            self.train_dataset,
-            batch_size=self.args.train_batch_size,
-            sampler=_PassSampler(self, lengths),
-            collate_fn=self.data_collator,
-            pin_memory=self.args.dataloader_pin_memory,
-        )
-        return self.accelerator.prepare(loader)
+
+def _examples(log: EventLog, tokenizer: EventTokenizer) -> list[dict[str, list[int]]]:
+    encoded = (tokenizer.encode(sequence, unknown="map", end=True) for sequence in log)
+    return [{"input_ids": sequence.input_ids.tolist()} for sequence in encoded]
 
 
 class _PassSampler(LengthGroupedSampler):
+    """Draws the order of every pass from the seed and the number of the pass alone.
+
+    The trainer's own grouping by length draws from the global generator: a training resumed within a pass would go
+    on in another order than the uninterrupted one.
+    """
+
     def __init__(self, trainer: Trainer, lengths: list[int]) -> None:
         self._trainer = trainer
         super().__init__(trainer.args.train_batch_size, lengths=lengths, generator=torch.Generator())
@@ -326,22 +232,28 @@ class _PassSampler(LengthGroupedSampler):
         return super().__iter__()
 
 
-def _examples(log: EventLog, tokenizer: EventTokenizer) -> list[dict[str, list[int]]]:
-    encoded = (tokenizer.encode(sequence, unknown="map", end=True) for sequence in log)
-    return [{"input_ids": sequence.input_ids.tolist()} for sequence in encoded]
+def weighted_loss(
+    logits: Float[Tensor, "row pos vocab"],
+    labels: Int[Tensor, "row pos"],
+    outcomes: Int[Tensor, " outcome"],
+    weight: float,
+) -> Float[Tensor, ""]:
+    """Mean loss of the next token, in nats, where outcomes count more.
 
+    Args:
+        logits: Of the token after each position.
+        labels: The tokens themselves; -100 for padding.
+        outcomes: Tokens of outcomes.
+        weight: What an outcome counts; other tokens count 1.
 
-class _Collator:
-    """Pads on the right. Labels come from lengths: an event may share no id with the padding."""
-
-    def __init__(self, pad: int) -> None:
-        self.pad = pad
-
-    def __call__(self, examples: list[dict[str, list[int]]]) -> dict[str, Tensor]:
-        rows = [torch.tensor(example["input_ids"]) for example in examples]
-        pad = nn.utils.rnn.pad_sequence
-        return {
-            "input_ids": pad(rows, batch_first=True, padding_value=self.pad),
-            "attention_mask": pad([torch.ones_like(row) for row in rows], batch_first=True),
-            "labels": pad(rows, batch_first=True, padding_value=_IGNORED),
-        }
+    Example:
+        >>> logits, labels = torch.zeros(1, 3, 4), torch.tensor([[0, 1, 3]])
+        >>> round(weighted_loss(logits, labels, torch.tensor([3]), 9.0).item(), 4)  # ln 4 whatever the weights
+        1.3863
+    """
+    after = labels[:, 1:]
+    losses = cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), after.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    weights = torch.where(torch.isin(after, outcomes), weight, 1.0) * (after != IGNORED)
+    return (losses * weights.flatten()).sum() / weights.sum()

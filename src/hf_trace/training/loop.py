@@ -1,47 +1,226 @@
-"""What all trainings share: settings of the Transformers trainer, progress, losses, going on after an interruption."""
+"""The one training loop: logs, streams and tables say what their data are, and all else happens here.
 
+A training builds a model, hands it to the Transformers trainer, goes on from its checkpoints after an interruption,
+folds adapters in and writes the run folder, which appears only when everything in it is done.
+"""
+
+import math
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn.functional import cross_entropy
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 
-from hf_trace.runs.processes import joined, on_cpu
+from hf_trace.checks import number, share, whole
+from hf_trace.logs.writing import Document
+from hf_trace.options import SEED, VALIDATION_SHARE
+from hf_trace.runs.adapters import ADAPTER_FOLDER, folded
+from hf_trace.runs.folders import save_run
+from hf_trace.runs.processes import joined, on_cpu, output_folder
+from hf_trace.training.architectures import LOG_TOO_LONG, Vocabulary, build_model
 
-_IGNORED = -100
+IGNORED = -100
+Quality = TypeVar("Quality")
 
 
-def weighted_loss(
-    logits: Float[Tensor, "row pos vocab"],
-    labels: Int[Tensor, "row pos"],
-    outcomes: Int[Tensor, " outcome"],
-    weight: float,
-) -> Float[Tensor, ""]:
-    """Mean loss of the next token, in nats, where outcomes count more.
+@dataclass(frozen=True)
+class LoopSettings:
+    """What can be chosen whatever the data are.
+
+    Attributes:
+        preset: Shape of a Llama from scratch: ``nano``, ``tiny``, ``small`` or ``base``.
+        model: Instead of a preset, a model type, config or checkpoint; see ``architectures.build_model``.
+        lora: Train adapters of a pretrained ``model``; the run folder then holds the adapters only.
+        merge: Write all weights instead, with the adapters folded in.
+        epochs: Most passes over the data; by default as many as fit ``max_tokens``.
+        max_tokens: Most tokens read in training when ``epochs`` is not given.
+        learning_rate: Peak of a cosine schedule.
+        batch_tokens: About how many tokens make an optimizer step, of all processes together.
+        validation_share: Share of the sequences or rows held out.
+        patience: Evaluations without a better validation loss before training stops.
+        bf16: Whether to compute in bfloat16; by default on GPUs that have it.
+        seed: Seed of the split, the weights and the order.
+
+    Raises:
+        SettingsError: If a number is out of range.
+    """
+
+    preset: str = "tiny"
+    model: str | None = None
+    lora: bool = False
+    merge: bool = False
+    epochs: float | None = None
+    max_tokens: int = 4_000_000
+    learning_rate: float | None = None
+    batch_tokens: int | None = None
+    validation_share: float = VALIDATION_SHARE.default
+    patience: int = 4
+    bf16: bool | None = None
+    seed: int = SEED.default
+
+    def __post_init__(self) -> None:
+        for name in ("max_tokens", "batch_tokens", "patience"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name))
+        for name in ("epochs", "learning_rate"):
+            if getattr(self, name) is not None:
+                number(name, getattr(self, name), above=0)
+        share("validation_share", self.validation_share)
+        SEED.checked(self.seed)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a model is trained.
+
+    Attributes:
+        steps: Optimizer steps until the learning rate is 0.
+        every: Steps between two checkpoints, each with an evaluation where data are held out.
+        at_once: Examples that each process reads at a time.
+        parts: Such readings that make a step.
+        epochs: Passes over the data, where their number rather than that of the steps ends the training.
+        patience: Evaluations without a better loss before training stops; None to go on.
+        stop: Step after which training stops, within the schedule.
+    """
+
+    steps: float
+    every: int
+    at_once: int = 1
+    parts: int = 1
+    epochs: float | None = None
+    patience: int | None = None
+    stop: int | None = None
+
+
+def batch_sizes(examples: int, parts: int) -> tuple[int, int]:
+    """Examples that each process reads at a time, and examples of a step of all processes together.
 
     Args:
-        logits: Of the token after each position.
-        labels: The tokens themselves; -100 for padding.
-        outcomes: Tokens of outcomes.
-        weight: What an outcome counts; other tokens count 1.
+        examples: About how many should make a step.
+        parts: In how many parts each process reads its share.
 
     Example:
-        >>> logits, labels = torch.zeros(1, 3, 4), torch.tensor([[0, 1, 3]])
-        >>> round(weighted_loss(logits, labels, torch.tensor([3]), 9.0).item(), 4)  # ln 4 whatever the weights
-        1.3863
+        >>> batch_sizes(9, 2)
+        (5, 10)
     """
-    after = labels[:, 1:]
-    losses = cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), after.flatten(), ignore_index=_IGNORED, reduction="none"
-    )
-    weights = torch.where(torch.isin(after, outcomes), weight, 1.0) * (after != _IGNORED)
-    return (losses * weights.flatten()).sum() / weights.sum()
+    at_once = max(1, -(-examples // (joined().count * parts)))
+    return at_once, at_once * parts * joined().count
+
+
+class TrainingData:
+    """What a model learns from. Unless a kind of data says otherwise, examples are token ids, each to be predicted.
+
+    Attributes:
+        tokenizer: The vocabulary.
+        context_length: Tokens that the model must be able to read.
+        schedule: How long to train on them.
+        training: Data set to learn from.
+        held_out: Examples by which the best checkpoint is chosen; None to take the last one.
+        origin: What ``training.json`` says of the data beside the settings: their kind, and where they are from.
+        too_long: See ``architectures.build_model``.
+    """
+
+    tokenizer: Vocabulary
+    context_length: int
+    schedule: Schedule
+    training: Any
+    held_out: Any
+    origin: Document
+    too_long: tuple[str, str] = LOG_TOO_LONG
+
+    def sampler(self, trainer: Trainer) -> Any:
+        """The order of the examples; None for that of the data set."""
+
+    def loader(self, trainer: Trainer) -> DataLoader:
+        """Batches to learn from."""
+        return DataLoader(
+            self.training,
+            batch_size=trainer.args.train_batch_size,
+            sampler=self.sampler(trainer),
+            collate_fn=trainer.data_collator,
+            pin_memory=trainer.args.dataloader_pin_memory,
+        )
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor | None:
+        """Loss of a batch; None for the model's own, the mean over all tokens."""
+
+    def evaluate(self, model: nn.Module) -> float | None:
+        """Loss of what is held out; None for the mean of the batches' losses."""
+
+    def finish(self, model: nn.Module) -> None:
+        """Called with the best model, before its adapters are folded in."""
+
+
+class _Collator:
+    """Pads on the right. Labels come from lengths: an event may share no id with the padding."""
+
+    def __init__(self, pad: int) -> None:
+        self.pad = pad
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        rows = [torch.as_tensor(example["input_ids"]) for example in examples]
+        return {
+            "input_ids": pad_sequence(rows, batch_first=True, padding_value=self.pad),
+            "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
+            "labels": pad_sequence(rows, batch_first=True, padding_value=IGNORED),
+        }
+
+
+class _DataTrainer(Trainer):
+    """Asks the data for what depends on them."""
+
+    data: TrainingData
+
+    def get_train_dataloader(self) -> DataLoader:
+        return self.accelerator.prepare(self.data.loader(self))
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        # Where training ends early, the learning rate falls as if it did not.
+        schedule = self.data.schedule
+        steps = num_training_steps if schedule.stop is None else math.ceil(schedule.steps)
+        return super().create_scheduler(steps, optimizer)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
+    ) -> Any:
+        loss = self.data.loss(model, inputs)
+        if loss is None:
+            return super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)
+        # Where it counts the items of a step, the trainer does not average over the parts of one.
+        if kwargs.get("num_items_in_batch") is not None:
+            loss = loss / self.current_gradient_accumulation_steps
+        return (loss, {}) if return_outputs else loss
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        loss = self.data.evaluate(self.model)
+        if loss is None:
+            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        metrics = {f"{metric_key_prefix}_loss": loss}
+        self.log(metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
 
 class ProgressCallback(TrainerCallback):
@@ -49,98 +228,232 @@ class ProgressCallback(TrainerCallback):
 
     Args:
         advance: Called with a number from 0 to 100.
-        oracles: How many are trained, one after another.
+        models: How many are trained, one after another.
     """
 
-    def __init__(self, advance: Callable[[float], None], oracles: int = 1) -> None:
+    def __init__(self, advance: Callable[[float], None], models: int = 1) -> None:
         self.advance = advance
-        self.oracles = oracles
+        self.models = models
         self.done = 0
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Called by the trainer after every optimiser step."""
-        self.advance(100 * (self.done + state.global_step / max(1, state.max_steps)) / self.oracles)
+        """Called by the trainer after every optimizer step."""
+        self.advance(100 * (self.done + state.global_step / max(1, state.max_steps)) / self.models)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Called by the trainer after the last step of an oracle."""
+        """Called by the trainer after the last step of a model."""
         self.done += 1
 
 
-def shared_arguments(
-    checkpoints: Path, *, steps_between: int, bf16: bool | None, seed: int, is_evaluated: bool = True
-) -> dict[str, Any]:
-    """Arguments of ``TrainingArguments`` that do not depend on the data.
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model.
+
+    Attributes:
+        model: Its adapters, if any, are folded in.
+        steps: Optimizer steps that were made.
+        best_step: How many of them led to the model.
+        epochs: Passes over the data that were made.
+        adapter: Where its adapters were written; None where they are not kept apart.
+    """
+
+    model: PreTrainedModel
+    steps: int
+    best_step: int
+    epochs: float
+    adapter: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrainedRun(Generic[Quality]):
+    """What training leaves behind.
+
+    Attributes:
+        folder: Where the run was written.
+        quality: How well what was held out is predicted.
+        metrics: What ``metrics.json`` holds.
+    """
+
+    folder: Path
+    quality: Quality
+    metrics: Document = field(repr=False)
+
+
+class Loop:
+    """Trains the models of a run, one after another, and writes its folder; ``training_run`` opens one.
 
     Args:
-        checkpoints: Where checkpoints go.
-        steps_between: Steps between two checkpoints, and two evaluations.
-        bf16: Whether to compute in bfloat16; by default on GPUs that have it.
-        seed: Seed of everything random.
-        is_evaluated: Whether there is something held out, by which the best checkpoint is chosen.
+        folder: Where models are written.
+        checkpoints: Where checkpoints are until the run is complete.
+        resume: Whether to go on from them.
+        callbacks: Called by the trainer, for progress.
     """
-    chosen = {
-        "eval_strategy": "steps",
-        "eval_steps": steps_between,
-        "load_best_model_at_end": True,
-        "metric_for_best_model": "eval_loss",
-        "greater_is_better": False,
-    }
-    return {
-        "output_dir": str(checkpoints),
-        "lr_scheduler_type": "cosine",
-        "weight_decay": 0.1,
-        "max_grad_norm": 1.0,
-        "save_strategy": "steps",
-        "save_steps": steps_between,
-        "logging_steps": steps_between,
-        "save_total_limit": 2,
-        "restore_callback_states_from_checkpoint": True,
-        **(chosen if is_evaluated else {"eval_strategy": "no"}),
-        "bf16": _computes_in_bf16(bf16),
-        "use_cpu": on_cpu(),
-        "seed": seed,
-        "data_seed": seed,
-        "disable_tqdm": True,
-        "log_level": "error",
-        "report_to": [],
-        "remove_unused_columns": False,
-        # A pretrained model may have parts that no event passes through.
-        "ddp_find_unused_parameters": True,
-        "dataloader_pin_memory": torch.cuda.is_available(),
-    }
+
+    def __init__(self, folder: Path, checkpoints: Path, resume: bool, callbacks: Sequence[TrainerCallback]) -> None:
+        self.folder, self.checkpoints, self.resume, self.callbacks = folder, checkpoints, resume, callbacks
+        self._since = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the run was opened, or since a model was written."""
+        return round(time.monotonic() - self._since, 1)
+
+    def fit(self, data: TrainingData, settings: LoopSettings, name: str = "") -> Fitted:
+        """Train a model; with data held out, the best of its checkpoints is taken.
+
+        Args:
+            data: What to learn from.
+            settings: With a learning rate.
+            name: Folder of its checkpoints, among those of the run.
+        """
+        checkpoints, chosen = self.checkpoints / name, data.schedule
+        set_seed(settings.seed)
+        trainer = _DataTrainer(
+            model=build_model(
+                data.tokenizer,
+                context_length=data.context_length,
+                preset=settings.preset,
+                model=settings.model,
+                lora=settings.lora,
+                too_long=data.too_long,
+            ),
+            args=_arguments(data, settings, checkpoints),
+            train_dataset=data.training,
+            eval_dataset=data.held_out,
+            data_collator=_Collator(data.tokenizer.tokenizer.pad_token_id),
+            callbacks=[] if chosen.patience is None else [EarlyStoppingCallback(chosen.patience)],
+        )
+        trainer.data = data
+        # Without tqdm the trainer prints every log line on stdout; progress is the caller's business.
+        trainer.remove_callback(PrinterCallback)
+        for callback in self.callbacks:
+            trainer.add_callback(callback)
+        trainer.train(resume_from_checkpoint=True if self._has_checkpoint(checkpoints) else None)
+        data.finish(trainer.model)
+        keeps_adapter = settings.lora and not settings.merge and joined().is_main
+        adapter = checkpoints / ADAPTER_FOLDER if keeps_adapter else None
+        state: TrainerState = trainer.state
+        return Fitted(
+            model=folded(trainer.model, adapter).eval(),
+            steps=state.global_step,
+            best_step=state.best_global_step or state.global_step,
+            epochs=state.epoch,
+            adapter=adapter,
+        )
+
+    def _has_checkpoint(self, checkpoints: Path) -> bool:
+        """Whether there is a whole checkpoint to go on from; all that are of no use are removed."""
+        found = False
+        for checkpoint in checkpoints.glob("checkpoint-*"):
+            # The trainer writes its state last: without it the checkpoint was cut short.
+            if self.resume and (checkpoint / TRAINER_STATE_NAME).exists():
+                found = True
+            elif joined().is_main:
+                shutil.rmtree(checkpoint)
+        joined().wait()
+        return found
+
+    def save(
+        self,
+        fitted: Fitted,
+        data: TrainingData,
+        settings: LoopSettings,
+        metrics: Document,
+        name: str = "",
+        **documents: Document,
+    ) -> Document:
+        """Write a model, its tokenizer, its settings and what was measured.
+
+        Args:
+            fitted: The model.
+            data: What it was trained on.
+            settings: As the user chose them.
+            metrics: What was measured.
+            name: Folder within the run.
+            **documents: Further JSON files, by name.
+
+        Returns:
+            What ``metrics.json`` holds.
+        """
+        parameters = sum(parameter.numel() for parameter in fitted.model.parameters())
+        metrics = {"parameters": parameters, "steps": fitted.steps, "seconds": self.seconds, **metrics}
+        if joined().is_main:
+            save_run(
+                self.folder / name,
+                fitted.model,
+                data.tokenizer,
+                adapter=fitted.adapter,
+                base=settings.model,
+                metrics=metrics,
+                training={**data.origin, **asdict(settings), "context_length": data.context_length},
+                **documents,
+            )
+        self._since = time.monotonic()
+        return metrics
 
 
-def per_process(examples: int, gradient_accumulation: int) -> int:
-    """Examples that one process reads at a time, where so many make a step of all processes together."""
-    return max(1, -(-examples // (joined().count * gradient_accumulation)))
+@contextmanager
+def training_run(
+    out: str | PathLike[str], *, resume: bool = False, callbacks: Sequence[TrainerCallback] = ()
+) -> Iterator[Loop]:
+    """A loop whose run folder appears only when the block has succeeded.
 
+    Checkpoints live beside it in a hidden folder until then. Processes that were launched together share them.
 
-def warmup_steps(steps: float) -> int:
-    """Steps in which the learning rate rises, of so many in all."""
-    return min(100, max(1, int(0.05 * steps)))
+    Args:
+        out: The run folder.
+        resume: Go on from the last checkpoint of an interrupted training with the same settings.
+        callbacks: Called by the trainer, for progress.
 
-
-def _computes_in_bf16(asked: bool | None) -> bool:
-    if asked is not None:
-        return asked
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-
-
-def silence(trainer: Trainer) -> None:
-    """Without tqdm the Trainer prints every log line on stdout; progress is the caller's business."""
-    trainer.remove_callback(PrinterCallback)
-
-
-def run_trainer(trainer: Trainer, checkpoints: Path, *, resume: bool) -> None:
-    """Train, or go on from the last whole checkpoint; others are removed."""
-    found = False
-    for checkpoint in checkpoints.glob("checkpoint-*"):
-        # The trainer writes its state last: without it the checkpoint was cut short.
-        if resume and (checkpoint / TRAINER_STATE_NAME).exists():
-            found = True
-        elif joined().is_main:
-            shutil.rmtree(checkpoint)
+    Raises:
+        OutputError: If ``out`` holds something that is not a run, or cannot be written.
+    """
+    joined()  # before the trainer looks for other processes
+    checkpoints = Path(out).parent / f".{Path(out).name}-checkpoints"
+    with output_folder(out) as folder:
+        yield Loop(folder, checkpoints, resume, callbacks)
     joined().wait()
-    trainer.train(resume_from_checkpoint=True if found else None)
+    if joined().is_main:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _arguments(data: TrainingData, settings: LoopSettings, checkpoints: Path) -> TrainingArguments:
+    schedule, has_gpu = data.schedule, torch.cuda.is_available()
+    chooses = data.held_out is not None
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=schedule.epochs or 1,
+        max_steps=schedule.stop or math.ceil(schedule.steps) if schedule.epochs is None else -1,
+        per_device_train_batch_size=schedule.at_once,
+        per_device_eval_batch_size=schedule.at_once,
+        gradient_accumulation_steps=schedule.parts,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=min(100, max(1, int(0.05 * schedule.steps))),
+        weight_decay=0.1,
+        max_grad_norm=1.0,
+        eval_strategy="steps" if chooses else "no",
+        eval_steps=schedule.every,
+        save_strategy="steps",
+        save_steps=schedule.every,
+        save_total_limit=2,
+        load_best_model_at_end=chooses,
+        metric_for_best_model="eval_loss" if chooses else None,
+        greater_is_better=False if chooses else None,
+        restore_callback_states_from_checkpoint=True,
+        logging_steps=schedule.every,
+        log_level="error",
+        disable_tqdm=True,
+        report_to=[],
+        bf16=has_gpu and torch.cuda.is_bf16_supported() if settings.bf16 is None else settings.bf16,
+        use_cpu=on_cpu(),
+        seed=settings.seed,
+        data_seed=settings.seed,
+        remove_unused_columns=False,
+        # A pretrained model may have parts that no event passes through.
+        ddp_find_unused_parameters=True,
+        dataloader_pin_memory=has_gpu,
+        accelerator_config={"dispatch_batches": False},  # every process reads for itself
+    )

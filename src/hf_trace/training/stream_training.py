@@ -4,40 +4,31 @@ What is held out is a random part of the sequences, known by their ids, so that 
 """
 
 import math
-import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from torch.utils.data import IterableDataset
+from transformers import TrainerCallback
 
 from hf_trace.errors import EmptyLogError, SettingsError, TimestampError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.stream_samples import StreamSurvey, sequence_keys, survey_stream, windows_of
 from hf_trace.logs.streams import EventStream
-from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.quality import measure
-from hf_trace.runs.folders import check_replaceable, save_run
-from hf_trace.runs.processes import joined, output_folder
+from hf_trace.oracle.quality import OracleQuality
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer, flat_tokens
 from hf_trace.tokenizers.event_tokens import log_spaced_edges
-from hf_trace.training.architectures import build_model
-from hf_trace.training.log_training import MOST_EVENTS_PER_WINDOW, TrainedRun, TrainingSettings
-from hf_trace.training.loop import per_process, run_trainer, shared_arguments, silence, warmup_steps
+from hf_trace.training.log_training import MOST_EVENTS_PER_WINDOW, TrainingSettings, measured
+from hf_trace.training.loop import Schedule, TrainedRun, TrainingData, batch_sizes, training_run
 
 # Sequences held out, and others kept for the counting models that the oracle is compared with.
 MOST_HELD_OUT = 500
 COUNTED_SEQUENCES = 5_000
 _EVALUATIONS = 5
-_IGNORED = -100
 Advance = Callable[[float], None]
 
 
@@ -49,7 +40,7 @@ def train_stream(
     resume: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
     advance: Advance = lambda _: None,
-) -> TrainedRun:
+) -> TrainedRun[OracleQuality]:
     """Train an oracle in one pass (or ``settings.epochs``) over a stream and write a run folder.
 
     Args:
@@ -67,44 +58,30 @@ def train_stream(
         OutputError: If ``out`` holds something that is not a run, or cannot be written.
     """
     settings = _checked(settings or TrainingSettings())
-    out = Path(out)
-    check_replaceable(out)
-    started = time.monotonic()
-    survey = survey_stream(
-        stream,
-        sample=MOST_HELD_OUT + COUNTED_SEQUENCES,
-        length=settings.window_length,
-        gap=settings.window_gap,
-        seed=settings.seed,
-        advance=advance,
-    )
-    source = _Windows(stream, tokenizer_of(survey, settings), settings, _bound(survey, settings))
-    held, counted = source.parted(survey.sample)
-    counting = time.monotonic() - started
-    checkpoints = out.parent / f".{out.name}-checkpoints"
-    joined()  # before the trainer looks for other processes
-    with output_folder(out) as folder:
-        model, trainer = _trained(source, held, survey, settings, checkpoints, callbacks, resume)
-        quality = measure(Oracle(model), source.tokenizer, counted, held)
-        seconds = time.monotonic() - started
-        metrics = {
-            "validation": quality.to_dict(),
+    with training_run(out, resume=resume, callbacks=callbacks) as loop:
+        survey = survey_stream(
+            stream,
+            sample=MOST_HELD_OUT + COUNTED_SEQUENCES,
+            length=settings.window_length,
+            gap=settings.window_gap,
+            seed=settings.seed,
+            advance=advance,
+        )
+        windows = StreamWindows(stream, tokenizer_of(survey, settings), settings, held_out_bound(survey, settings))
+        held, counted = windows.parted(survey.sample)
+        counting = loop.seconds
+        data = _StreamData(windows, held, survey.windows)
+        fitted = loop.fit(data, settings)
+        quality, metrics = measured(fitted, windows.tokenizer, counted, held)
+        metrics |= {
             "sequences": {"training": survey.sequences - len(held), "validation": len(held)},
             "events": survey.events,
             "reference_sequences": len(counted),
-            "event_types": len(source.tokenizer.event_types),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "epochs": source.passes,
-            "steps": trainer.state.global_step,
-            "seconds": round(seconds, 1),
-            "seconds_counting": round(counting, 1),
+            "epochs": windows.passes,
+            "seconds_counting": counting,
         }
-        document = {**asdict(settings), "context_length": source.context_length, "stream": stream.name}
-        save_run(folder, model, source.tokenizer, metrics=metrics, training=document)
-    joined().wait()
-    if joined().is_main:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    return TrainedRun(out, quality, metrics)
+        metrics = loop.save(fitted, data, settings, metrics)
+    return TrainedRun(Path(out), quality, metrics)
 
 
 def tokenizer_of(survey: StreamSurvey, settings: TrainingSettings) -> EventTokenizer:
@@ -119,7 +96,7 @@ def tokenizer_of(survey: StreamSurvey, settings: TrainingSettings) -> EventToken
             "Gap tokens were asked for, but the log has no timestamps. Name their column with `--time-column`, or "
             "leave out `--gaps`."
         )
-    kept = {name: count for name, count in survey.counts.items() if count >= max(1, settings.min_count)}
+    kept = {name: count for name, count in survey.counts.items() if count >= settings.min_count}
     if not kept:
         raise EmptyLogError(
             f"None of the {len(survey.counts):,} event types was seen {settings.min_count:,} times, expected at least "
@@ -141,8 +118,12 @@ def _checked(settings: TrainingSettings) -> TrainingSettings:
     return replace(settings, window_length=settings.window_length or MOST_EVENTS_PER_WINDOW)
 
 
-def _bound(survey: StreamSurvey, settings: TrainingSettings) -> np.uint64:
-    """Sequences whose key is at most this are held out."""
+def held_out_bound(survey: StreamSurvey, settings: TrainingSettings) -> np.uint64:
+    """Sequences whose key is at most this are held out.
+
+    Raises:
+        EmptyLogError: If there are fewer than two sequences.
+    """
     count = min(MOST_HELD_OUT, max(1, round(settings.validation_share * survey.sequences)))
     if survey.sequences < 2:
         raise EmptyLogError(
@@ -151,8 +132,15 @@ def _bound(survey: StreamSurvey, settings: TrainingSettings) -> np.uint64:
     return np.uint64(np.sort(survey.keys)[count - 1])
 
 
-class _Windows:
-    """Token windows of all sequences that are not held out, in a seeded order within each part of the stream."""
+class StreamWindows(IterableDataset):  # type: ignore[type-arg]
+    """Token windows of all sequences that are not held out, in a seeded order within each part of the stream.
+
+    Args:
+        stream: The log.
+        tokenizer: Its vocabulary.
+        settings: With the length of a window.
+        bound: See ``held_out_bound``.
+    """
 
     def __init__(
         self, stream: EventStream, tokenizer: EventTokenizer, settings: TrainingSettings, bound: np.uint64
@@ -161,12 +149,12 @@ class _Windows:
         self.batch = 1
         self.passes = int(settings.epochs or 1)
 
-    @property
-    def context_length(self) -> int:
-        return (self.settings.window_length or 0) * self.tokenizer.tokens_per_event() + 2
-
     def parted(self, sample: EventLog) -> tuple[EventLog, EventLog]:
-        """Windows of the sample that are held out, and others."""
+        """Windows of a sample that are held out, and others.
+
+        Raises:
+            EmptyLogError: If there are none of either.
+        """
         is_held = sequence_keys(sample.ids, self.settings.seed) <= self.bound
         windows = [self._cut(sample.select(np.flatnonzero(chosen))) for chosen in (is_held, ~is_held)]
         if any(not len(log) for log in windows):
@@ -200,87 +188,19 @@ class _Windows:
         return np.concatenate([batches[index] for index in rng.permutation(len(batches))])
 
 
-class _Dataset(IterableDataset):  # type: ignore[type-arg]
-    """The windows as a data set: PyTorch's class, which run-time type checks cannot read, stays out of signatures."""
+class _StreamData(TrainingData):
+    """Windows in the order in which they come."""
 
-    def __init__(self, windows: _Windows) -> None:
-        self.windows = windows
-
-    def __iter__(self) -> Iterator[dict[str, NDArray[np.int64]]]:
-        return iter(self.windows)
-
-
-def _trained(
-    source: _Windows,
-    held: EventLog,
-    survey: StreamSurvey,
-    settings: TrainingSettings,
-    checkpoints: Path,
-    callbacks: Sequence[TrainerCallback],
-    resume: bool,
-) -> tuple[nn.Module, Trainer]:
-    set_seed(settings.seed)
-    model = build_model(
-        source.tokenizer,
-        context_length=source.context_length,
-        preset=settings.preset,
-        model=settings.model,
-        lora=settings.lora,
-    )
-    length = float(np.mean(held.sequence_lengths)) * source.tokenizer.tokens_per_event() + 2
-    at_once = per_process(max(1, round(settings.batch_tokens / length)), settings.gradient_accumulation)
-    source.batch = at_once * settings.gradient_accumulation * joined().count
-    steps = math.ceil((survey.windows - len(held)) * source.passes / source.batch)
-    arguments = TrainingArguments(
-        max_steps=steps,
-        per_device_train_batch_size=at_once,
-        per_device_eval_batch_size=at_once,
-        gradient_accumulation_steps=settings.gradient_accumulation,
-        accelerator_config={"dispatch_batches": False},  # every process reads for itself
-        learning_rate=settings.learning_rate,
-        warmup_steps=warmup_steps(float(steps)),
-        **shared_arguments(
-            checkpoints, steps_between=max(1, math.ceil(steps / _EVALUATIONS)), bf16=settings.bf16, seed=settings.seed
-        ),
-    )
-    tokens, offsets = flat_tokens(source.tokenizer, held, end=True)
-    trainer = _StreamTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=_Dataset(source),
-        eval_dataset=[{"input_ids": part} for part in np.split(tokens, offsets[1:-1])],
-        data_collator=_Collator(source.tokenizer.tokenizer.pad_token_id),
-    )
-    silence(trainer)
-    for callback in callbacks:
-        trainer.add_callback(callback)
-    run_trainer(trainer, checkpoints, resume=resume)
-    return trainer.model.eval(), trainer
-
-
-class _StreamTrainer(Trainer):
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """Windows in the order in which they come."""
-        loader: DataLoader[Any] = DataLoader(
-            self.train_dataset, batch_size=self.args.train_batch_size, collate_fn=self.data_collator
-        )
-        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
-
-
-class _Collator:
-    """Pads on the right; labels come from lengths."""
-
-    def __init__(self, pad: int) -> None:
-        self.pad = pad
-
-    def __call__(self, examples: list[dict[str, NDArray[np.int64]]]) -> dict[str, Tensor]:
-        rows = [example["input_ids"] for example in examples]
-        shape = (len(rows), max(map(len, rows)))
-        ids, labels = np.full(shape, self.pad, np.int64), np.full(shape, _IGNORED, np.int64)
-        for row, tokens in enumerate(rows):
-            ids[row, : len(tokens)] = labels[row, : len(tokens)] = tokens
-        mask = (labels != _IGNORED).astype(np.int64)
-        return {
-            name: torch.from_numpy(table)
-            for name, table in (("input_ids", ids), ("attention_mask", mask), ("labels", labels))
-        }
+    def __init__(self, windows: Any, held: EventLog, count: int) -> None:
+        settings, tokenizer = windows.settings, windows.tokenizer
+        per_event = tokenizer.tokens_per_event()
+        self.tokenizer, self.training = tokenizer, windows
+        self.context_length = settings.window_length * per_event + 2
+        self.origin = {"kind": "log", "stream": windows.stream.name}
+        tokens, offsets = flat_tokens(tokenizer, held, end=True)
+        self.held_out = [{"input_ids": part} for part in np.split(tokens, offsets[1:-1])]
+        length = float(np.mean(held.sequence_lengths)) * per_event + 2
+        examples, parts = max(1, round(settings.batch_tokens / length)), settings.gradient_accumulation
+        at_once, windows.batch = batch_sizes(examples, parts)
+        steps = math.ceil((count - len(held)) * windows.passes / windows.batch)
+        self.schedule = Schedule(float(steps), max(1, math.ceil(steps / _EVALUATIONS)), at_once, parts)

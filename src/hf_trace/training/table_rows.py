@@ -82,6 +82,10 @@ def _padded(rows: Sequence[Sequence[int]]) -> Ids:
     return padded
 
 
+def _widened(ids: Ids, width: int) -> Ids:
+    return np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=_NONE)
+
+
 class Assembled(NamedTuple):
     """Rows of tokens: ``ids`` are -1 after a row's end, ``owner`` is the variable whose value a token belongs to."""
 
@@ -129,19 +133,17 @@ class RowSource(ABC):
     Attributes:
         variables: How many variables there are.
         total_weight: How many rows of the population the table stands for.
+        mean_length: Tokens of a row, on average.
     """
 
-    variables: int
-    total_weight: float
+    mean_length: float
+
+    def __init__(self, tokenizer: DagTokenizer, table: WrittenTable) -> None:
+        self.pad, self.variables, self.total_weight = tokenizer.pad_id, len(table.names), float(table.weights.sum())
 
     @abstractmethod
     def __len__(self) -> int:
         """How many rows there are."""
-
-    @property
-    @abstractmethod
-    def mean_length(self) -> float:
-        """Tokens of a row, on average."""
 
     @abstractmethod
     def batch(self, rows: Ids, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -158,32 +160,25 @@ class FullRows(RowSource):
     """
 
     def __init__(self, tokenizer: DagTokenizer, table: WrittenTable, *, learn: Collection[str] | None = None) -> None:
+        super().__init__(tokenizer, table)
+        self.table, self.begin = table, tokenizer.begin
         self.learned = np.array([learn is None or name in learn for name in table.names] + [False])
-        self.table, self.begin, self.pad = table, tokenizer.begin, tokenizer.pad_id
-        self.variables, self.total_weight = len(table.names), float(table.weights.sum())
-        is_random = tokenizer.order == "random"
-        self.edges = required_edges(tokenizer.schema) if is_random else None
+        self.edges = required_edges(tokenizer.schema) if tokenizer.order == "random" else None
         used = [
             (contents != _NONE).sum(1)[codes] for contents, codes in zip(table.contents, table.codes.T, strict=True)
         ]
-        self._length = float(np.mean(np.sum(used, axis=0))) + len(used) + len(self.begin)
+        self.mean_length = float(np.mean(np.sum(used, axis=0))) + len(used) + len(self.begin)
 
     def __len__(self) -> int:
         return len(self.table)
-
-    @property
-    def mean_length(self) -> float:
-        """See ``RowSource``."""
-        return self._length
 
     def batch(self, rows: Ids, rng: np.random.Generator) -> dict[str, Tensor]:
         """See ``RowSource``."""
         ranks = None if self.edges is None else random_ranks(self.edges, len(rows), rng)
         written = assemble(self.table, range(self.variables), self.table.codes[rows], self.begin, ranks)
         row, position = np.nonzero(self.learned[written.owner])
-        terms = _Terms(
-            np.arange(len(row)), written.ids[row, position], self.table.weights[rows][row].astype(np.float32)
-        )
+        weights = self.table.weights[rows][row].astype(np.float32)
+        terms = _Terms(np.arange(len(row)), written.ids[row, position], weights)
         places = _Places(row, position - 1, written.owner[row, position])
         # Nothing is predicted after the last token.
         return _batch(written.ids[:, :-1], places, terms, self.pad)
@@ -193,9 +188,6 @@ class _Places(NamedTuple):
     row: Ids
     position: Ids
     variable: Ids
-
-    def select(self, chosen: NDArray[np.bool_]) -> "_Places":
-        return _Places(*(part[chosen] for part in self))
 
 
 class _Terms(NamedTuple):
@@ -233,8 +225,7 @@ class ParentRows(RowSource):
         smoothing: float = 0.0,
         learn: Collection[str] | None = None,
     ) -> None:
-        self.pad = tokenizer.pad_id
-        self.variables, self.total_weight = len(table.names), float(table.weights.sum())
+        super().__init__(tokenizer, table)
         number = {name: index for index, name in enumerate(table.names)}
         blocks = [
             _merged(table, number[name], [number[parent] for parent in tokenizer.parents(name)], tokenizer, smoothing)
@@ -242,31 +233,21 @@ class ParentRows(RowSource):
             if learn is None or name in learn
         ]
         width = max(block.ids.shape[1] for block in blocks)
-        self.ids = np.concatenate(
-            [np.pad(block.ids, ((0, 0), (0, width - block.ids.shape[1])), constant_values=_NONE) for block in blocks]
-        )
-        rows, places = (
-            _offsets(len(block.ids) for block in blocks),
-            _offsets(len(block.places.row) for block in blocks),
-        )
+        self.ids = np.concatenate([_widened(block.ids, width) for block in blocks])
+        self.mean_length = float((self.ids != _NONE).sum(1).mean())
+        # Rows and places are numbered within their block; here they follow those of the blocks before.
+        rows, places = _offsets(len(each.ids) for each in blocks), _offsets(len(each.places.row) for each in blocks)
         self.places = _Places(
             np.concatenate([block.places.row + first for block, first in zip(blocks, rows, strict=True)]),
-            np.concatenate([block.places.position for block in blocks]),
-            np.concatenate([block.places.variable for block in blocks]),
+            *map(np.concatenate, zip(*(block.places[1:] for block in blocks), strict=True)),
         )
         self.terms = _Terms(
             np.concatenate([block.terms.place + first for block, first in zip(blocks, places, strict=True)]),
-            np.concatenate([block.terms.target for block in blocks]),
-            np.concatenate([block.terms.weight for block in blocks]),
+            *map(np.concatenate, zip(*(block.terms[1:] for block in blocks), strict=True)),
         )
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @property
-    def mean_length(self) -> float:
-        """See ``RowSource``."""
-        return float((self.ids != _NONE).sum(1).mean())
 
     def batch(self, rows: Ids, rng: np.random.Generator) -> dict[str, Tensor]:
         """See ``RowSource``."""
@@ -274,12 +255,12 @@ class ParentRows(RowSource):
         new_row[rows] = np.arange(len(rows))
         kept = new_row[self.places.row] != _NONE
         new_place = np.where(kept, np.cumsum(kept) - 1, _NONE)
-        places = self.places.select(kept)
+        row, position, variable = (part[kept] for part in self.places)
         chosen = new_place[self.terms.place] != _NONE
         terms = _Terms(new_place[self.terms.place[chosen]], self.terms.target[chosen], self.terms.weight[chosen])
         ids = self.ids[rows]
         width = int((ids != _NONE).sum(1).max())
-        return _batch(ids[:, :width], _Places(new_row[places.row], *places[1:]), terms, self.pad)
+        return _batch(ids[:, :width], _Places(new_row[row], position, variable), terms, self.pad)
 
 
 class _Block(NamedTuple):
@@ -303,7 +284,7 @@ def _merged(
         cells = cells + smoothing * table.weights.mean() * _shares(cells.sum(0))
     written = assemble(table, read, distinct, tokenizer.begin)
     lengths = (written.ids != _NONE).sum(1)
-    ids = np.pad(written.ids, ((0, 0), (0, 1)), constant_values=_NONE)
+    ids = _widened(written.ids, written.ids.shape[1] + 1)
     rows = np.arange(len(ids))
     ids[rows, lengths] = tokens.start
     row, value = np.nonzero(cells)

@@ -1,109 +1,91 @@
-"""Training a model on a table whose variables have a known graph: rows, split, trainer, and a run folder at the end."""
+"""Training a model on a table whose variables have a known graph: rows in batches, how long to train, and folds."""
 
 import math
-import shutil
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from operator import itemgetter
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import TrainerCallback, set_seed
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback
 
+from hf_trace import checks
 from hf_trace.errors import SettingsError, TableError, preview
-from hf_trace.runs.folders import check_replaceable, new_folder, read_json, save_run, write_json
+from hf_trace.logs.writing import Document
+from hf_trace.runs.folders import read_json, write_json
 from hf_trace.runs.members import MEMBERS, Folds, member_seed
+from hf_trace.runs.processes import joined
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
-from hf_trace.training.architectures import build_model, has_weights
-from hf_trace.training.table_fitting import DagQuality, Fitted, Pace, allowed_tokens, fit, quality_of, variable_losses
+from hf_trace.training.architectures import has_weights
+from hf_trace.training.loop import Fitted, Loop, LoopSettings, Schedule, TrainedRun, TrainingData, training_run
+from hf_trace.training.table_fitting import (
+    DagQuality,
+    TermLosses,
+    all_losses,
+    allowed_tokens,
+    is_surely_better,
+    quality_of,
+    term_losses,
+)
 from hf_trace.training.table_rows import FullRows, ParentRows, RowSource, WrittenTable, write_table
 
-# Where only parents are read, and where everything is.
-_MOST_EPOCHS = {True: 300.0, False: 20.0}
-_BATCH_TOKENS = {True: 4096, False: 2048}
+# By history: where only parents are read, and where everything before is.
+_MOST_EPOCHS = {"parents": 300.0, "full": 20.0}
+_BATCH_TOKENS = {"parents": 4096, "full": 2048}
+_EVALUATIONS = 12
 _CHOICE_FILE = "choice.json"
 
 
 @dataclass(frozen=True)
-class DagTrainingSettings:
+class DagTrainingSettings(LoopSettings):
     """How a model of a table is trained; everything needed to train it again.
 
+    ``LoopSettings`` explains what logs are trained with too. By default there are at most 300 ``epochs`` where only
+    parents are read, else 20, and 4096 or 2048 ``batch_tokens``; the ``learning_rate`` is 6e-3 for ``nano``, 2e-3 for
+    other models from scratch, 5e-4 for adapters and 5e-5 for pretrained models. Text needs a pretrained ``model``
+    with its tokenizer.
+
     Attributes:
-        preset: Shape of a Llama from scratch: ``nano``, ``tiny``, ``small`` or ``base``.
-        model: Instead of a preset, a model type, config or checkpoint; see ``architectures.build_model``. Text needs
-            a checkpoint with its tokenizer.
-        lora: Train adapters of a pretrained ``model``; the run folder then holds them alone.
-        merge: Write all weights, with the adapters folded in, instead.
         learn: Variables whose values are learned, by default all; others are only read.
-        history: ``"parents"``: every variable is predicted from its parents alone, so that a table of any length is
+        history: ``"parents"``: every variable is predicted from its parents only, so that a table of any length is
             learned in seconds; ``"full"``: from all variables before it, which latent variables call for.
         order: With full history, whether variables stand in one ``"fixed"`` order or in ``"random"`` ones, which let
             more questions be asked.
-        epochs: Most passes over the rows; by default as many as fit ``max_tokens``, at most 300 where only parents
-            are read, else 20.
-        max_tokens: Most tokens read in training when ``epochs`` is not given.
-        learning_rate: Peak of a cosine schedule; by default 6e-3 for ``nano``, 2e-3 for other models from scratch,
-            5e-4 for adapters and 5e-5 for pretrained models.
-        batch_tokens: Tokens per optimiser step, about; by default 4096 where only parents are read, else 2048.
         smoothing: Where only parents are read: rows that are added wherever parents were seen to have certain values,
             with the values of a finite variable as often as they are overall.
-        validation_share: Share of rows held out to choose how long to train.
         refit: Whether to train once more, for as long, on all rows; by default where only parents are read and the
             model is from scratch.
-        patience: Evaluations, of 12, without a better validation loss before training stops.
-        bf16: Whether to compute in bfloat16; by default on GPUs that have it.
         folds: Models in ``members/``, each trained without one of as many parts of the rows, for estimates that are
             cross-fitted; 0 for none.
-        seed: Seed of the split, the weights and the order.
 
     Raises:
         SettingsError: If a number is out of range.
     """
 
     preset: str = "nano"
-    model: str | None = None
-    lora: bool = False
-    merge: bool = False
     learn: tuple[str, ...] | None = None
     history: str = "parents"
     order: str = "fixed"
-    epochs: float | None = None
-    max_tokens: int = 4_000_000
-    learning_rate: float | None = None
-    batch_tokens: int | None = None
     smoothing: float = 0.5
-    validation_share: float = 0.1
     refit: bool | None = None
-    patience: int = 4
-    bf16: bool | None = None
     folds: int = 0
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("max_tokens", "batch_tokens", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SettingsError(f"{name} is {value}, expected at least 1.")
-        if self.folds < 0 or self.folds == 1:
-            raise SettingsError(f"folds is {self.folds}, expected 0 for none, or at least 2.")
-        if not 0 <= self.smoothing < math.inf:
-            raise SettingsError(f"smoothing is {self.smoothing}, expected at least 0.")
-        if not 0 < self.validation_share < 1:
-            raise SettingsError(f"validation_share is {self.validation_share}, expected between 0 and 1.")
-        for name in ("epochs", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise SettingsError(f"{name} is {value}, expected a number above 0.")
+        super().__post_init__()
+        checks.number("smoothing", self.smoothing, least=0)
+        if self.folds != 0:
+            checks.whole("folds", self.folds, least=2)
 
     @property
     def refits(self) -> bool:
-        """Whether a model is trained on all rows after it was found out for how long."""
+        """Whether a model is trained on all rows once it is known for how long."""
         return self.history == "parents" and self.model is None if self.refit is None else self.refit
 
     @property
@@ -116,20 +98,19 @@ class DagTrainingSettings:
         """
         return 1 + self.refits + self.folds
 
+    @property
+    def peak(self) -> float:
+        """The learning rate, where it was not chosen by what the model is.
 
-@dataclass(frozen=True)
-class TrainedDagRun:
-    """What training leaves behind.
-
-    Attributes:
-        folder: Where the run was written.
-        quality: How well the rows held out are predicted.
-        metrics: What ``metrics.json`` holds.
-    """
-
-    folder: Path
-    quality: DagQuality
-    metrics: dict[str, Any] = field(repr=False)
+        Example:
+            >>> DagTrainingSettings().peak, DagTrainingSettings(preset="tiny").peak
+            (0.006, 0.002)
+        """
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.model is not None and has_weights(self.model):
+            return 5e-4 if self.lora else 5e-5
+        return 6e-3 if self.preset == "nano" and self.model is None else 2e-3
 
 
 def train_dag(
@@ -139,7 +120,7 @@ def train_dag(
     *,
     resume: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
-) -> TrainedDagRun:
+) -> TrainedRun[DagQuality]:
     """Train a model on a table and write a run folder.
 
     Checkpoints live beside ``out`` in a hidden folder until the run is complete.
@@ -157,23 +138,22 @@ def train_dag(
         ModelLoadError: If the pretrained model cannot be used.
         OutputError: If ``out`` holds something that is not a run, or cannot be written.
     """
-    settings, out = settings or DagTrainingSettings(), Path(out)
-    check_replaceable(out)
-    if len(table) < 2:
-        raise TableError(f"The table has {len(table)} rows, expected at least 2: one to learn from, one to check on.")
-    _check_learned(settings, table.schema)
-    folds = Folds(settings.folds, settings.seed, len(table)) if settings.folds else None
-    tokenizer = DagTokenizer.from_schema(
-        table.schema, history=settings.history, order=settings.order, base=_base(settings)
-    )
-    checkpoints = out.parent / f".{out.name}-checkpoints"
-    job = _Job(tokenizer, write_table(tokenizer, table), settings, checkpoints, resume, callbacks)
-    with new_folder(out) as folder:
-        quality, metrics = job.write_run(folder, folds)
+    settings = settings or DagTrainingSettings()
+    with training_run(out, resume=resume, callbacks=callbacks) as loop:
+        if len(table) < 2:
+            raise TableError(
+                f"The table has {len(table)} rows, expected at least 2: one to learn from, one to check on."
+            )
+        _check_learned(settings, table.schema)
+        folds = Folds(settings.folds, settings.seed, len(table)) if settings.folds else None
+        tokenizer = DagTokenizer.from_schema(
+            table.schema, history=settings.history, order=settings.order, base=_base(settings)
+        )
+        job = _Job(loop, tokenizer, write_table(tokenizer, table), settings)
+        quality, metrics = job.train_run(folds)
         if folds is not None:
-            job.write_members(folder, folds, metrics)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return TrainedDagRun(out, quality, metrics)
+            job.train_members(folds, metrics["schedule_share"])
+    return TrainedRun(Path(out), quality, metrics)
 
 
 def _check_learned(settings: DagTrainingSettings, schema: DagSchema) -> None:
@@ -200,117 +180,165 @@ def _base(settings: DagTrainingSettings) -> str | None:
 
 @dataclass(frozen=True)
 class _Job:
+    loop: Loop
     tokenizer: DagTokenizer
     table: WrittenTable
     settings: DagTrainingSettings
-    checkpoints: Path
-    resume: bool
-    callbacks: Sequence[TrainerCallback]
 
-    def write_run(self, folder: Path, folds: Folds | None) -> tuple[DagQuality, dict[str, Any]]:
-        started = time.monotonic()
-        is_held = held_out(len(self.table), self.settings.validation_share, self.settings.seed)
+    def train_run(self, folds: Folds | None) -> tuple[DagQuality, Document]:
+        """The model of the run: chosen by rows held out, and perhaps trained once more on all."""
+        settings = self.settings
+        is_held = held_out(len(self.table), settings.validation_share, settings.seed)
         training, validation = self.table.select(~is_held), self.table.select(is_held)
-        fitted, choice = None, self._choice() if self.settings.refits and self.resume else None
-        if choice is None:
-            fitted, choice = self._choose(training, validation)
-        if self.settings.refits or fitted is None:
-            fitted = self._fit(self.table, None, "final", self.settings.seed, choice["share"])
-        quality = quality_of(self.tokenizer, np.array(choice["losses"]), training, validation, self.settings.learn)
+        if settings.refits:
+            choice = self._choice_before() or self._choose(training, validation)[-1]
+            data, fitted = self._fit(self.table, None, "final", settings.seed, choice["share"])
+        else:
+            data, fitted, choice = self._choose(training, validation)
+        quality = quality_of(self.tokenizer, np.array(choice["losses"]), training, validation, settings.learn)
         metrics = {
             "validation": quality.to_dict(),
             "rows": len(self.table),
             "rows_training": len(training),
             "rows_validation": len(validation),
             "weight": float(self.table.weights.sum()),
-            "rows_merged": len(self._rows(training)),
-            "refitted": self.settings.refits,
+            "rows_merged": len(data.rows(training)),
+            "refitted": settings.refits,
             "schedule_share": choice["share"],
-            **_about(fitted, started),
+            "steps": fitted.best_step,
         }
-        self._save(folder, fitted, metrics, folds)
-        return quality, metrics
+        documents = {"dag": self.tokenizer.schema.to_dict()}
+        if folds is not None:
+            documents["folds"] = folds.to_dict()
+        return quality, self.loop.save(fitted, data, settings, metrics, "", **documents)
 
-    def _choice(self) -> dict[str, Any] | None:
-        """How long to train, as an interrupted training found out."""
-        return read_json(self.checkpoints, _CHOICE_FILE) or None
+    def _choice_before(self) -> Document:
+        """How long to train, as an interrupted training found out; empty if it did not."""
+        return read_json(self.loop.checkpoints, _CHOICE_FILE) if self.loop.resume else {}
 
-    def _choose(self, training: WrittenTable, validation: WrittenTable) -> tuple[Fitted, dict[str, Any]]:
+    def _choose(self, training: WrittenTable, validation: WrittenTable) -> tuple["_TableData", Fitted, Document]:
         """A model of some rows, how well it predicts the others, and how much of the schedule that took."""
-        fitted = self._fit(training, validation, "chosen", self.settings.seed)
-        choice = {"share": fitted.share, "losses": fitted.losses.tolist()}
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        write_json(self.checkpoints / _CHOICE_FILE, choice)
-        return fitted, choice
+        data, fitted = self._fit(training, validation, "chosen", self.settings.seed)
+        choice = {"share": data.share_needed(fitted), "losses": data.best.per_variable(data.held_out).tolist()}
+        self.loop.checkpoints.mkdir(parents=True, exist_ok=True)
+        write_json(self.loop.checkpoints / _CHOICE_FILE, choice)
+        return data, fitted, choice
 
-    def write_members(self, folder: Path, folds: Folds, metrics: dict[str, Any]) -> None:
+    def train_members(self, folds: Folds, share: float) -> None:
         """Models that have not seen one part of the rows each, trained for as long as the first was."""
         fold = folds.of_rows(len(self.table))
         for number in range(1, folds.folds + 1):
-            started, seen = time.monotonic(), fold != number - 1
-            training, rest = self.table.select(seen), self.table.select(~seen)
-            seed = member_seed(self.settings.seed, number)
+            training, rest = self.table.select(fold != number - 1), self.table.select(fold == number - 1)
             name = f"{MEMBERS}/{number}"
-            fitted = self._fit(training, None, name, seed, metrics["schedule_share"])
-            losses = variable_losses(fitted.model, self._rows(rest), self._allowed(fitted.model))
+            data, fitted = self._fit(training, None, name, member_seed(self.settings.seed, number), share)
+            rows = data.rows(rest)
+            losses = data.losses(fitted.model, rows).per_variable(rows)
             quality = quality_of(self.tokenizer, losses, training, rest, self.settings.learn)
-            document = {"left_out": quality.to_dict(), "rows": len(training), **_about(fitted, started)}
-            self._save(folder / name, fitted, document)
+            metrics, dag = {"left_out": quality.to_dict(), "rows": len(training)}, self.tokenizer.schema.to_dict()
+            self.loop.save(fitted, data, self.settings, metrics, name, dag=dag)
 
     def _fit(
         self, training: WrittenTable, validation: WrittenTable | None, name: str, seed: int, share: float = 1.0
-    ) -> Fitted:
-        set_seed(seed)
-        model = build_model(
-            self.tokenizer,
-            context_length=self.tokenizer.longest_row,
-            preset=self.settings.preset,
-            model=self.settings.model,
-            lora=self.settings.lora,
-            too_long=("a row has up to", "Give texts and sequences a smaller `max_length`."),
-        )
-        rows = self._rows(training, self.settings.smoothing)
-        return fit(
-            model,
-            self._allowed(model),
-            rows,
-            None if validation is None else self._rows(validation),
-            pace(self.settings, rows, seed, share),
-            self.checkpoints / name,
-            resume=self.resume,
-            callbacks=self.callbacks,
-        )
+    ) -> tuple["_TableData", Fitted]:
+        settings = replace(self.settings, seed=seed, learning_rate=self.settings.peak)
+        data = _TableData(self.tokenizer, training, validation, settings, share)
+        return data, self.loop.fit(data, settings, name)
 
-    def _rows(self, table: WrittenTable, smoothing: float = 0.0) -> RowSource:
+
+class _TableData(TrainingData):
+    """Rows in whole batches, with weighted losses among the values that a variable may take.
+
+    Args:
+        tokenizer: How values are written.
+        training: What to learn from.
+        validation: What the best checkpoint is chosen by; None to train for a share of the schedule.
+        settings: With the seed of the order.
+        share: That share.
+    """
+
+    tokenizer: DagTokenizer
+    too_long = ("a row has up to", "Give texts and sequences a smaller `max_length`.")
+    best: TermLosses
+    latest: TermLosses | None = None
+
+    def __init__(
+        self,
+        tokenizer: DagTokenizer,
+        training: WrittenTable,
+        validation: WrittenTable | None,
+        settings: DagTrainingSettings,
+        share: float,
+    ) -> None:
+        self.tokenizer, self.settings, self.origin = tokenizer, settings, {"kind": "table"}
+        self.context_length, self.allowed = tokenizer.longest_row, allowed_tokens(tokenizer)
+        self.held_out = None if validation is None else self.rows(validation)
+        rows = self.rows(training, settings.smoothing)
+        batches = _Batches(rows, settings.batch_tokens or _BATCH_TOKENS[settings.history], settings.seed)
+        fitting = max(1.0, settings.max_tokens / (len(rows) * rows.mean_length))
+        epochs = settings.epochs or min(_MOST_EPOCHS[settings.history], fitting)
+        steps = max(1, round(batches.per_epoch * epochs))
+        batches.steps = steps * joined().count
+        end = {"stop": max(1, round(steps * share))} if self.held_out is None else {"patience": settings.patience}
+        self.training, self.schedule = batches, Schedule(float(steps), max(1, math.ceil(steps / _EVALUATIONS)), **end)
+
+    def rows(self, table: WrittenTable, smoothing: float = 0.0) -> RowSource:
+        """The rows that batches of a table are made of."""
         if self.tokenizer.history == "full":
             return FullRows(self.tokenizer, table, learn=self.settings.learn)
         return ParentRows(self.tokenizer, table, smoothing=smoothing, learn=self.settings.learn)
 
-    def _allowed(self, model: nn.Module) -> Tensor:
-        return allowed_tokens(self.tokenizer).to(next(model.parameters()).device)
+    def losses(self, model: nn.Module, rows: RowSource) -> TermLosses:
+        """Losses of all terms of some rows."""
+        return all_losses(model, rows, self.allowed.to(next(model.parameters()).device))
 
-    def _save(self, folder: Path, fitted: Fitted, metrics: dict[str, Any], folds: Folds | None = None) -> None:
-        documents = {"folds": folds.to_dict()} if folds is not None else {}
-        training = {**asdict(self.settings), "context_length": self.tokenizer.longest_row}
-        save_run(
-            folder,
-            fitted.model,
-            self.tokenizer,
-            metrics=metrics,
-            training=training,
-            adapter=None if self.settings.merge else fitted.adapter,
-            base=self.settings.model,
-            dag=self.tokenizer.schema.to_dict(),
-            **documents,
+    def share_needed(self, fitted: Fitted) -> float:
+        """How much of the schedule to run: up to the best checkpoint, or all where the last is not surely worse."""
+        if self.latest is not None and not is_surely_better(self.best, self.latest):
+            return 1.0
+        return fitted.best_step / self.schedule.steps
+
+    def loader(self, trainer: Trainer) -> DataLoader:
+        return DataLoader(
+            self.training, batch_size=1, collate_fn=itemgetter(0), pin_memory=trainer.args.dataloader_pin_memory
         )
 
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        self.allowed = self.allowed.to(batch["input_ids"].device)
+        return (term_losses(model, batch, self.allowed) * batch["term_weight"]).sum()
 
-def _about(fitted: Fitted, started: float) -> dict[str, Any]:
-    return {
-        "parameters": sum(parameter.numel() for parameter in fitted.model.parameters()),
-        "steps": fitted.steps,
-        "seconds": round(time.monotonic() - started, 1),
-    }
+    def evaluate(self, model: nn.Module) -> float | None:
+        if self.held_out is None:
+            return None
+        self.latest = self.losses(model, self.held_out)
+        return float(self.latest.per_variable(self.held_out).mean())
+
+    def finish(self, model: nn.Module) -> None:
+        if self.held_out is not None:
+            self.best = self.losses(model, self.held_out)
+
+
+class _Batches(Dataset):
+    """One item per step: a whole batch, the same whenever it is asked for."""
+
+    def __init__(self, source: RowSource, tokens: int, seed: int) -> None:
+        self.source, self.seed, self.steps = source, seed, 1
+        self.size = max(1, min(len(source), round(tokens / source.mean_length)))
+        self.per_epoch = math.ceil(len(source) / self.size)
+        self._order = lru_cache(maxsize=2)(self._new_order)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def _new_order(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        epoch, place = divmod(step, self.per_epoch)
+        rows = self._order(epoch)[place * self.size : (place + 1) * self.size]
+        batch = self.source.batch(rows, np.random.default_rng([self.seed, step, 1]))
+        # The loss is a mean per variable of a row of the population, as far as a batch can tell.
+        counted = self.source.total_weight * len(rows) / len(self.source) * self.source.variables
+        return {**batch, "term_weight": batch["term_weight"] / counted}
 
 
 def held_out(rows: int, share: float, seed: int) -> NDArray[np.bool_]:
@@ -324,25 +352,3 @@ def held_out(rows: int, share: float, seed: int) -> NDArray[np.bool_]:
     count = min(max(1, round(share * rows)), rows - 1)
     chosen[np.random.default_rng(seed).permutation(rows)[:count]] = True
     return chosen
-
-
-def pace(settings: DagTrainingSettings, rows: RowSource, seed: int, share: float = 1.0) -> Pace:
-    """How long and how fast to train on such rows, where the settings leave it open."""
-    reads_parents = settings.history == "parents"
-    most = _MOST_EPOCHS[reads_parents]
-    tokens = len(rows) * rows.mean_length
-    return Pace(
-        epochs=settings.epochs or min(most, max(1.0, settings.max_tokens / tokens)),
-        learning_rate=settings.learning_rate or _learning_rate(settings),
-        batch_tokens=settings.batch_tokens or _BATCH_TOKENS[reads_parents],
-        patience=settings.patience,
-        bf16=settings.bf16,
-        seed=seed,
-        share=share,
-    )
-
-
-def _learning_rate(settings: DagTrainingSettings) -> float:
-    if settings.model is not None and has_weights(settings.model):
-        return 5e-4 if settings.lora else 5e-5
-    return 6e-3 if settings.preset == "nano" and settings.model is None else 2e-3
