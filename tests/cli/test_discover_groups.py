@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from tests.hub.test_contexts_in_runs import run, sites  # noqa: F401
+from tests.pipelines.test_contexts_in_runs import run, sites  # noqa: F401
 
 from hf_trace.graphs.graph import CausalGraph
 

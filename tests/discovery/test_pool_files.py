@@ -2,20 +2,28 @@
 
 import pytest
 
-from hf_trace.discovery.population.pool_files import open_pool
+from hf_trace.discovery.population.pool_files import open_pool as opened
+from hf_trace.discovery.results import log_result
 from hf_trace.errors import SettingsError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.pipelines.discovery_run import population_run
 
 # Sequences are read one at a time: then their numbers do not depend on their neighbours in any digit.
-OPTIONS = {"max_lag": 4, "bootstrap": 20, "batch_size": 1, "seed": 2}
+OPTIONS = {"level": "population", "max_lag": 4, "bootstrap": 20, "batch_size": 1, "seed": 2}
+
+
+def open_pool(discover, log, path, **options):
+    return opened(discover.event_model, log, path, discover.request(**options))
+
+
+def population(discover, log, *, pool=None, **options):
+    return log_result(discover.event_model, log, discover.request(**options), pool=pool).to_dict()
 
 
 def grown(discover, path, *logs, **options):
     for log in logs:
         stored = open_pool(discover, log, path, **options)
-        output = population_run(discover, stored.new, pool=stored.pool, **options)
+        output = population(discover, stored.new, pool=stored.pool, **options)
         stored.save()
     return output
 
@@ -25,17 +33,17 @@ def test_in_parts_and_at_once(discover, discover_timed, tiny_log, timed_log, tmp
     pipe, log = (discover_timed, timed_log) if timed else (discover, tiny_log)
     parts = [log.select(range(5)), log.select(range(5, 12)), log.select(range(3, 14))]
     output = grown(pipe, tmp_path / "pool.zip", *parts, **OPTIONS)
-    assert output == population_run(pipe, log.select(range(14)), **OPTIONS)
+    assert output == population(pipe, log.select(range(14)), **OPTIONS)
     # Nothing is new the second time.
     again = open_pool(pipe, parts[0], tmp_path / "pool.zip", **OPTIONS)
     assert (len(again.new), again.known) == (0, 5)
-    assert population_run(pipe, again.new, pool=again.pool, **OPTIONS) == output
+    assert population(pipe, again.new, pool=again.pool, **OPTIONS) == output
 
 
 def test_what_does_not_fit_is_refused(discover, tiny_log, tmp_path):
     log = tiny_log.select(range(3))
     grown(discover, tmp_path / "pool.zip", log, **OPTIONS)
-    message = "made with max_lag 4, not 3, expected the same to add to it"
+    message = "made with max_lag 4, now it is 3, expected the same to add to it"
     with pytest.raises(SettingsError, match=message):
         open_pool(discover, log, tmp_path / "pool.zip", **{**OPTIONS, "max_lag": 3})
     # What is decided when the graph is drawn may differ.

@@ -91,35 +91,47 @@ def test_a_file_cut_short_is_not_whole(tmp_path):
 def long_run(discover, tiny_log, tmp_path):
     from hf_trace.discovery.shards import LongRun
 
-    parameters = {"num_samples": 4, "batch_size": 4, "level": "population"}
-    return LongRun(discover, tiny_log, tmp_path / "shards", parameters)
+    request = discover.request(num_samples=4, batch_size=4, level="population")
+    return LongRun(discover.event_model, tiny_log, request, tmp_path / "shards")
 
 
 def test_scores_are_those_of_the_same_batches(long_run, discover, tiny_log):
     long_run.prepare(resume=False)
     assert (long_run.finished, len(long_run.shards)) == (0, 10)
     shares = []
-    long_run.compute(shares.append)
+    found = list(long_run.scores(shares.append))
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    direct = discover.scored(iter(tiny_log), **long_run.parameters)
-    for (sequence, scores), (expected, direct_scores) in zip(long_run, direct, strict=True):
-        assert sequence == expected
-        assert_same(scores, direct_scores)
+    assert long_run.finished == 10
+    direct = list(discover.scored(iter(tiny_log), num_samples=4, batch_size=4))
+    for items in (found, list(long_run.scores())):  # as they were computed, and as they were read back
+        for (sequence, scores), (expected, direct_scores) in zip(items, direct, strict=True):
+            assert sequence == expected
+            assert_same(scores, direct_scores)
+
+
+def test_without_a_folder_nothing_is_written(long_run, tmp_path):
+    from dataclasses import replace
+
+    alone = replace(long_run, folder=None)
+    alone.prepare(resume=False)
+    assert len(list(alone.scores())) == len(long_run.log)
+    assert (alone.finished, list(tmp_path.iterdir())) == (0, [])
 
 
 def test_what_is_finished_is_not_computed_again(long_run, monkeypatch):
+    from hf_trace.discovery import shards
+
     long_run.prepare(resume=False)
-    long_run.compute()
+    list(long_run.scores())
     last = long_run.folder / "shard-00009.arrow"
     last.write_bytes(b"cut")
     long_run.prepare(resume=True)
     assert long_run.finished == 9
-    scored = []
-    own = long_run.discover.scored
-    monkeypatch.setattr(long_run.discover, "scored", lambda log, **more: scored.append(1) or own(log, **more))
-    long_run.compute()
-    assert (long_run.finished, len(scored)) == (10, 1)
+    calls, own = [], shards.scored
+    monkeypatch.setattr(shards, "scored", lambda *given: calls.append(1) or own(*given))
+    list(long_run.scores())
+    assert (long_run.finished, len(calls)) == (10, 1)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +151,7 @@ def test_other_settings_are_refused(long_run, changes, found):
 
     long_run.prepare(resume=False)
     with pytest.raises(SettingsError) as caught:
-        replace(long_run, parameters={**long_run.parameters, **changes}).prepare(resume=True)
+        replace(long_run, request=long_run.request.updated(**changes)).prepare(resume=True)
     assert str(caught.value) == (
         f"The interrupted run had {found}, expected the same to go on with it. Give the settings it had, or leave out "
         "`--resume` to start over."
@@ -156,7 +168,7 @@ def test_another_log_or_model_is_refused(long_run, tiny_log):
     long_run.prepare(resume=False)
     with pytest.raises(SettingsError, match="had another log,"):
         replace(long_run, log=tiny_log.select(range(39))).prepare(resume=True)
-    weight = next(long_run.discover.model.parameters())
+    weight = next(long_run.model.model.parameters())
     with torch.no_grad():
         weight += 1e-3
     try:

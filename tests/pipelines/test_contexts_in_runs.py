@@ -8,7 +8,8 @@ import pytest
 from hf_trace.errors import ColumnError, SettingsError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.pipelines.discovery_run import load_pipeline, population_run
+from hf_trace.discovery.results import log_result
+from hf_trace.pipelines.discovery_pipeline import load_pipeline
 from hf_trace.runs.folders import TRAINING_FILE, read_json
 from hf_trace.training.log_training import train
 
@@ -42,7 +43,8 @@ def test_the_edge_of_one_site_is_told_from_the_edge_of_both(run):
     assert read_json(run, TRAINING_FILE)["context_columns"] == ["site"]
     discover = load_pipeline(run)
     log = EventLog.from_sequences(sites(60, 1))
-    output = population_run(discover, log, compare=["site"], proposal="exhaustive", max_lag=2)
+    request = discover.request(level="population", compare=["site"], proposal="exhaustive", max_lag=2)
+    output = log_result(discover.event_model, log, request).to_dict()
     groups = {(edge["cause"], edge["effect"]): edge["groups"]["site"] for edge in output["edges"]}
     assert groups["A", "B"]["differs"]
     assert groups["A", "B"]["cmi"]["north"] > 3 * groups["A", "B"]["cmi"]["south"]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hf_trace.cli.console import print_comparison, print_graphs, print_json, progress, say
-from hf_trace.cli.inputs import quieten_host
+from hf_trace.cli.inputs import quiet_transformers
 from hf_trace.cli.options import Json, Seed
+from hf_trace.options import SEED
 
 if TYPE_CHECKING:
     from hf_trace.graphs.graph import CausalGraph
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 WINDOW_LENGTH = 64
 WINDOWS_SCORED = 200
-MAX_LAG = 8
+MAX_DEMO_LAG = 8
 
 
 def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
@@ -29,13 +30,15 @@ def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
     Returns:
         The population graph; it and the baselines against the known graph.
     """
+    from hf_trace.discovery.results import log_result
+    from hf_trace.discovery.settings import DiscoveryRequest
     from hf_trace.graphs.graph import CausalGraph
     from hf_trace.graphs.metrics import evaluate_graph
     from hf_trace.logs.samples import alarms_log, alarms_truth
     from hf_trace.logs.windows import sampled_sequences
     from hf_trace.logs.writing import atomic_path
-    from hf_trace.pipelines.discovery_run import load_pipeline, population_run, windows_for
     from hf_trace.report.figure import draw_graph
+    from hf_trace.runs.event_model import EventModel
     from hf_trace.training.log_training import TrainingSettings, train
     from hf_trace.training.loop import ProgressCallback
 
@@ -48,11 +51,11 @@ def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
         trained = train(log, out / "run", settings, callbacks=[ProgressCallback(advance)])
     say(f"Trained in {trained.metrics['seconds']:.0f} s: {trained.quality}.")
 
-    discover = load_pipeline(out / "run")
-    windows = sampled_sequences(windows_for(discover, log).log, WINDOWS_SCORED, seed)
+    model = EventModel.load(out / "run")
+    request = DiscoveryRequest().updated(level="population", proposal="exhaustive", max_lag=MAX_DEMO_LAG, seed=seed)
+    windows = sampled_sequences(model.windows(log).log, WINDOWS_SCORED, seed)
     with progress("discovering", len(windows.codes)) as advance:
-        output = population_run(discover, windows, advance=advance, proposal="exhaustive", max_lag=MAX_LAG, seed=seed)
-    graph = CausalGraph.from_dict(output["graph"])
+        graph = log_result(model, windows, request, advance=advance).graph
     truth = CausalGraph.from_edges(alarms_truth(), events=log.event_types)
     graph.save(out / "graph.json")
     with atomic_path(out / "graph.png") as unfinished:
@@ -64,12 +67,12 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the run, the graph and the figure.")] = Path(
         "runs/demo"
     ),
-    seed: Seed = 0,
+    seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
     """Real telecom alarms in, causal graph out, compared with the known one."""
     started = time.monotonic()
-    quieten_host()
+    quiet_transformers()
     graph, comparison = run_demo(out, seed=seed)
     seconds = time.monotonic() - started
     if json_output:

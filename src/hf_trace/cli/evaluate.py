@@ -7,12 +7,13 @@ import typer
 
 from hf_trace.cli.console import print_comparison, print_json
 from hf_trace.cli.options import Json, Seed
+from hf_trace.options import SEED
 
 
 def evaluate(
     graph: Annotated[Path, typer.Argument(help="A graph written by `discover`.")],
     truth: Annotated[Path, typer.Argument(help="JSON, GraphML, GML, edge-list CSV or .npy adjacency.")],
-    seed: Seed = 0,
+    seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
     """Compare a graph with a known one, beside the base rate and trivial baselines."""

@@ -44,9 +44,9 @@ Time = Annotated[str | None, typer.Option("--time-column", help="Column with the
 Query = Annotated[str | None, typer.Option("--query", help="Rows to keep, e.g. \"level != 'INFO'\".")]
 TimeUnit = Annotated[str, typer.Option("--time-unit", help="Unit of numeric times: s, ms, us, ns.")]
 Length = Annotated[
-    int | None, typer.Option("--window-length", help="Cut longer sequences into windows of so many events.")
+    int | None, typer.Option("--window-length", help="Longest window in events; longer sequences are cut.")
 ]
-Gap = Annotated[float | None, typer.Option("--window-gap", help="Also cut where nothing happened for so many seconds.")]
+Gap = Annotated[float | None, typer.Option("--window-gap", help="Also cut after a silence of this many seconds.")]
 Contexts = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,26 +59,27 @@ Outcome = Annotated[
     str | None,
     typer.Option("--outcome-column", help="Column with a label of the whole sequence; it becomes its last event."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Seed = Annotated[int, flag(options.SEED)]
+Unknown = Annotated[str | None, flag(options.UNKNOWN)]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-MaxLag = Annotated[int, typer.Option("--max-lag", help="Longest distance from cause to effect, in events.")]
-Threshold = Annotated[
-    str,
+MaxLag = Annotated[int, flag(options.MAX_LAG)]
+Threshold = Annotated[str, flag(options.THRESHOLD)]
+Samples = Annotated[int, flag(options.NUM_SAMPLES)]
+Proposal = Annotated[str, flag(options.PROPOSAL)]
+MinFrequency = Annotated[str, flag(options.MIN_FREQUENCY)]
+Only = Annotated[list[str] | None, typer.Option("--id", help="Only this sequence; can be repeated.")]
+Stream = Annotated[
+    bool,
     typer.Option(
-        "--threshold",
-        help="margin:NATS, fixed:VALUE, quantile:Q (of each sequence), per-lag:NATS,NATS,…, "
-        "fdr:RATE (share of false edges) or validated.",
+        "--stream", help="Read the log in parts, in constant memory: large files, or the id of a Hub data set."
     ),
 ]
-Samples = Annotated[int, typer.Option("--num-samples", help="Draws per replaced event.")]
-Proposal = Annotated[
-    str, typer.Option("--proposal", help="What events are replaced by: uniform, unigram, model, exhaustive.")
-]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or Hub id.")]
 Processes = Annotated[
     int,
     typer.Option(
         "--processes",
-        help="Share the work among so many processes on this machine.",
+        help="Number of processes on this machine that share the work.",
         callback=launch_when_asked,
         is_eager=True,
     ),

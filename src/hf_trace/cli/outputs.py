@@ -1,19 +1,23 @@
 """Files that results are written to: refused before any work where they cannot be written."""
 
+import csv
+import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_trace.cli.console import say
 from hf_trace.errors import OutputError, SettingsError
+from hf_trace.logs.writing import Document, atomic_path, write_json_lines
 from hf_trace.options import LEVEL
 
 if TYPE_CHECKING:
-    from hf_trace.graphs.graph import CausalGraph
+    from hf_trace.discovery.results import Discovered
     from hf_trace.logs.log import EventLog
     from hf_trace.report.evidence import EvidenceCollector
 
@@ -61,99 +65,87 @@ def check_one_graph(graphs: int, out: Path | None, *pictures: Path | None) -> No
         )
 
 
-def write_outputs(
-    outputs: Iterable[dict[str, Any]], out: Path | None, *, count: int, keep: int | None = None
-) -> list[dict[str, Any]]:
-    """Write what discovery found, one output after another as they come.
+def write_graphs(
+    results: Iterable["Discovered"], out: Path | None, *, count: int, keep: int | None = None
+) -> list["Discovered"]:
+    """Write what discovery found, one result after another as they come.
 
     Args:
-        outputs: At least one; with more than one ``out`` holds many.
+        results: At least one; with more than one ``out`` holds many.
         out: The file; None: nowhere.
-        count: How many outputs there are.
+        count: How many results there are.
         keep: How many to return; None: all.
 
     Returns:
-        The first outputs.
+        The first results.
     """
-    from hf_trace.graphs.graph import CausalGraph
-    from hf_trace.logs.writing import write_json_lines
+    from hf_trace.graphs.graph_files import edge_table
 
-    kept: list[dict[str, Any]] = []
-    passing = _noted(outputs, kept, keep)
+    kept: list[Discovered] = []
+    passing = _noted(results, kept, keep)
     suffix = "" if out is None else out.suffix.lower()
     if out is not None and suffix == ".jsonl":
-        write_json_lines(out, passing)
+        write_json_lines(out, (result.to_dict() for result in passing))
     elif out is not None and suffix == ".parquet" and count > 1:
-        _write_tables(out, passing)
+        first = next(passing)
+        with edge_table(out, level=first.graph.level) as table:
+            for result in chain([first], passing):
+                table.add(result.beside["id"], list(result.graph.edges))
     else:
-        for output in passing:
+        for result in passing:
             if out is not None:
-                CausalGraph.from_dict(output["graph"]).save(out)
+                result.graph.save(out)
     return kept
 
 
-def _noted(outputs: Iterable[dict[str, Any]], kept: list[dict[str, Any]], most: int | None) -> Iterator[dict[str, Any]]:
-    """Pass on all outputs and note the first ones."""
-    for output in outputs:
+def _noted(results: Iterable["Discovered"], kept: list["Discovered"], most: int | None) -> Iterator["Discovered"]:
+    """Pass on all results and note the first ones."""
+    for result in results:
         if most is None or len(kept) < most:
-            kept.append(output)
-        yield output
+            kept.append(result)
+        yield result
 
 
-def _write_tables(out: Path, outputs: Iterator[dict[str, Any]]) -> None:
-    from hf_trace.graphs.graph_files import edge_table
+def write_documents(out: Path, documents: Any, rows: Sequence[Document], columns: Sequence[str] = ()) -> None:
+    """Write a result: ``.json`` as it is, ``.jsonl`` one document a line, ``.csv`` its rows.
 
-    first = next(outputs)
-    with edge_table(out, level=first["graph"]["level"]) as table:
-        for output in chain([first], outputs):
-            table.add(output["id"], output["graph"]["edges"])
-
-
-def write_plot(graph: "CausalGraph", plot: Path | None) -> None:
-    """Write the figure of a graph, where one is asked for."""
-    if plot is None:
+    Args:
+        out: The file.
+        documents: One document or several.
+        rows: The same as records, for a table.
+        columns: Of a table without rows.
+    """
+    suffix = out.suffix.lower()
+    if suffix == ".jsonl":
+        write_json_lines(out, documents if isinstance(documents, list) else [documents])
         return
-    from hf_trace.report.figure import draw_graph
-
-    draw_graph(graph, plot)
-
-
-def evidence_for(parameters: dict[str, Any]) -> "EvidenceCollector":
-    """Collect what stands behind the edges of a run with these parameters."""
-    from hf_trace.discovery.thresholds import parse_threshold
-    from hf_trace.report.evidence import EvidenceCollector
-
-    return EvidenceCollector(parse_threshold(parameters["threshold"]))
+    with atomic_path(out) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+        if suffix == ".json":
+            json.dump(documents, file, ensure_ascii=False, indent=2)
+            return
+        writer = csv.DictWriter(file, list(rows[0]) if rows else columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def write_report(
-    path: Path | None,
-    graph: "CausalGraph",
-    output: dict[str, Any],
-    evidence: "EvidenceCollector",
-    log: "EventLog",
-    analysed: "EventLog",
+    path: Path, result: "Discovered", evidence: "EvidenceCollector", log: "EventLog", analysed: "EventLog"
 ) -> None:
-    """Write the page of one graph, where one is asked for.
+    """Write the page of one graph.
 
     Args:
-        path: Where to; None: nowhere.
-        graph: What is shown.
-        output: What discovery returned with it.
-        evidence: What was collected on the way; that of a single sequence is taken from ``output``.
+        path: Where to.
+        result: What discovery found.
+        evidence: What was collected on the way; that of a single sequence is taken from ``result``.
         log: The log as it was read.
         analysed: The sequences that were looked at.
     """
-    if path is None:
-        return
-    from dataclasses import replace
-
     from hf_trace.report.page import page_document, write_page
 
+    graph = result.graph
     if graph.level != "population":
-        instance = replace(graph, level="instance", events=analysed[0].events, edges=tuple(output["edges"]))
+        instance = replace(graph, level="instance", events=analysed[0].events, edges=tuple(result.edges))
         evidence.add_graph(analysed[0], instance)
-    title = f"What causes what in {analysed.ids[0]}" if len(analysed) == 1 else "What causes what"
     document = page_document(
         graph,
         log=log,
@@ -161,7 +153,7 @@ def write_report(
         evidence=evidence,
         # A run that was interrupted and went on is the run that was asked for.
         command=shlex.join(["hf-trace", *(word for word in sys.argv[1:] if word != "--resume")]),
-        title=title,
+        title=f"What causes what in {analysed.ids[0]}" if len(analysed) == 1 else "What causes what",
     )
     write_page(path, document)
     say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).")

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from hf_trace.cli.console import print_json, progress, say
-from hf_trace.cli.inputs import quieten_host
+from hf_trace.cli.inputs import quiet_transformers
 from hf_trace.cli.options import Json, Seed
+from hf_trace.options import SEED
 
 
 def simulate(
@@ -20,14 +21,14 @@ def simulate(
     truth_samples: Annotated[
         int, typer.Option("--truth-samples", help="Draws behind the true pairs; the paper takes 10.")
     ] = 200,
-    seed: Seed = 0,
+    seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
     """Write the event log of a world whose causes are known, with its truth and its exact model."""
     from hf_trace.worlds.world import load_spec
 
     spec = load_spec(world)
-    quieten_host()
+    quiet_transformers()
     from hf_trace.runs.folders import check_replaceable
     from hf_trace.runs.simulated_worlds import simulate_folder
 

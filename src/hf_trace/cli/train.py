@@ -1,12 +1,13 @@
 """``hf-trace train``: an event log, or a table whose variables have a known graph, to a run folder."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.inputs import Stream, opened, quieten_host, read_events, train_streamed
+from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import work_alone
 from hf_trace.cli.options import (
     Case,
@@ -20,54 +21,29 @@ from hf_trace.cli.options import (
     Processes,
     Query,
     Seed,
+    Stream,
     Time,
     TimeUnit,
+    refuse_given,
 )
 from hf_trace.errors import SettingsError
+from hf_trace.options import SEED
 
+if TYPE_CHECKING:
+    from hf_trace.training.log_training import TrainingSettings
+    from hf_trace.training.loop import TrainedRun
+    from hf_trace.training.table_training import DagTrainingSettings
 
-def train_table(
-    table: str,
-    dag: Path,
-    out: Path,
-    settings: dict[str, Any],
-    *,
-    latent: list[str],
-    bins: int,
-    weights: str | None,
-    resume: bool,
-) -> dict[str, Any]:
-    """Read table and graph, say what is in them, train; the run's metrics."""
-    from hf_trace.tables.encoding import encode_table, read_table, table_notes
-    from hf_trace.tables.inference import infer_schema
-
-    frame = read_table(table)
-    schema = infer_schema(dag, frame, bins=bins, latent=latent)
-    encoded = encode_table(schema, frame, weight_column=weights)
-    if schema.latent and "history" not in settings:
-        settings = {**settings, "history": "full"}
-    if settings.get("history") == "full" and "order" not in settings:
-        settings = {**settings, "order": "random"}  # a single order overfits, and fewer questions suit it
-    say(f"{len(encoded):,} rows, {len(schema.topological_order)} variables, {schema.graph.number_of_edges()} edges")
-    for note in table_notes(encoded):
-        warn(note)
-    quieten_host()
-    from hf_trace.training.loop import ProgressCallback
-    from hf_trace.training.table_training import DagTrainingSettings, train_dag
-
-    chosen = DagTrainingSettings(**settings)
-    with progress("training (%)", 100) as advance:
-        trained = train_dag(
-            encoded, out, chosen, resume=resume, callbacks=[ProgressCallback(advance, chosen.trainings)]
-        )
-    losses = trained.metrics["validation"]["variables"]
-    rows = [[name, each["loss"], each["marginal"]] for name, each in losses.items()]
-    print_table("validation loss (nats)", ["variable", "model", "without causes"], rows)
-    say(f"{trained.metrics['seconds']:.0f} s. Wrote {out}")
-    return dict(trained.metrics)
+# What is said of a log, and what of a table, alone; typed beside the other, it is refused.
+_OF_LOGS = (
+    *("case_column", "event_column", "time_column", "query", "time_unit", "outcome_column", "stream"),
+    *("context_column", "min_count", "gaps", "gradient_accumulation", "window_length", "window_gap", "ensemble"),
+)
+_OF_TABLES = ("latent", "history", "order", "learn", "bins", "weight_column", "folds")
 
 
 def train(
+    context: typer.Context,
     log: Log,
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     case_column: Case = None,
@@ -86,7 +62,7 @@ def train(
     ] = None,
     lora: Annotated[bool, typer.Option("--lora", help="Train adapters of a pretrained --model.")] = False,
     merge: Annotated[
-        bool, typer.Option("--merge", help="With --lora: write all weights, not the adapters alone.")
+        bool, typer.Option("--merge", help="With --lora: write all weights, not the adapters only.")
     ] = False,
     epochs: Annotated[float | None, typer.Option(help="Most passes over the data.")] = None,
     min_count: Annotated[int, typer.Option(help="Read event types seen less often as unknown.")] = 1,
@@ -127,65 +103,132 @@ def train(
     ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
     processes: Processes = 1,
-    seed: Seed = 0,
+    seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
     """Train a model on an event log or a table; writes one folder that `from_pretrained` loads."""
-    if merge and not lora:
-        raise SettingsError("--merge folds in adapters, but none are trained. Add `--lora`, or leave out --merge.")
-    if dag is None and (table_only := [learn, latent, history, order, weight_column]) != [None] * 5:
-        names = ("learn", "latent", "history", "order", "weight-column")
-        found = next(name for name, value in zip(names, table_only, strict=True) if value is not None)
-        raise SettingsError(f"--{found} is about a table whose graph is known. Add `--dag FILE`, or leave it out.")
+    _check(context, out, merge=merge, lora=lora, is_table=dag is not None, is_named=model is not None)
     if dag is not None:
         work_alone("A table is trained on")
-        chosen: dict[str, Any] = {
-            "model": model,
-            "lora": lora,
-            "merge": merge,
-            "epochs": epochs,
-            "bf16": bf16,
-            "folds": folds,
-        }
-        given: dict[str, Any] = {"preset": preset, "history": history, "order": order}
-        given["learn"] = tuple(learn) if learn else None
-        chosen |= {name: value for name, value in given.items() if value is not None}
-        training = train_table(
-            log,
-            dag,
-            out,
-            {**chosen, "seed": seed},
-            latent=latent or [],
-            bins=bins,
-            weights=weight_column,
-            resume=resume,
-        )
-        if json_output:
-            print_json({"run": str(out), **training})
-        return
-    columns = (case_column, event_column, time_column, query, time_unit)
-    contexts = context_column or ()
-    table = None if stream else read_events(log, *columns, outcome_column, contexts)
-    quieten_host()
-    from hf_trace.oracle.quality import quality_warning
-    from hf_trace.training.log_training import TrainingSettings
-    from hf_trace.training.log_training import train as train_oracle
-    from hf_trace.training.loop import ProgressCallback
+        quiet_transformers()
+        from hf_trace.training.table_training import DagTrainingSettings
 
-    settings = TrainingSettings(
-        preset=preset or "tiny", model=model, lora=lora, merge=merge, epochs=epochs, min_count=min_count, gaps=gaps,
-        bf16=bf16, window_length=window_length, window_gap=window_gap, ensemble=ensemble, seed=seed,
-        gradient_accumulation=gradient_accumulation, outcome_column=outcome_column,
-    )  # fmt: skip
-    with progress("training (%)", 100) as advance:
-        shown: dict[str, Any] = {"resume": resume, "callbacks": [ProgressCallback(advance, ensemble)]}
-        if table is None:
-            trained = train_streamed(opened(log, columns, contexts), out, settings, **shown)
-        else:
-            trained = train_oracle(table, out, settings, **shown)
-    if problem := quality_warning(trained.quality.to_dict()):
-        warn(problem)
+        table_settings = DagTrainingSettings(
+            preset=preset or DagTrainingSettings.preset, model=model, lora=lora, merge=merge, epochs=epochs, bf16=bf16,
+            folds=folds, learn=tuple(learn) if learn else None, seed=seed,
+        )  # fmt: skip
+        table = TableSource(log, dag, tuple(latent or ()), bins, weight_column)
+        trained: Any = _train_table(table, out, table_settings, history, order, resume=resume)
+    else:
+        source = LogSource(
+            log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or ()
+        )
+        quiet_transformers()
+        from hf_trace.training.log_training import TrainingSettings
+
+        settings = TrainingSettings(
+            preset=preset or TrainingSettings.preset, model=model, lora=lora, merge=merge, epochs=epochs,
+            min_count=min_count, gaps=gaps, bf16=bf16, window_length=window_length, window_gap=window_gap,
+            ensemble=ensemble, seed=seed, gradient_accumulation=gradient_accumulation, outcome_column=outcome_column,
+        )  # fmt: skip
+        trained = _train_log(source, out, settings, stream=stream, resume=resume)
     if json_output:
         print_json({"run": str(out), **trained.metrics})
+
+
+def _check(context: typer.Context, out: Path, *, merge: bool, lora: bool, is_table: bool, is_named: bool) -> None:
+    """Refuse, before any work, what cannot be written and what does not belong to the question."""
+    if merge and not lora:
+        raise SettingsError("--merge folds in adapters, but none are trained. Add `--lora`, or leave out --merge.")
+    if is_named:
+        refuse_given(context, ["preset"], "is the size of a new model, and `--model` names one. Leave out either.")
+    if is_table:
+        refuse_given(context, _OF_LOGS, "is about an event log, and `--dag` makes LOG a table. Leave out either.")
     else:
-        say(f"{trained.quality}; {trained.metrics['seconds']:.0f} s. Wrote {out}")
+        refuse_given(context, _OF_TABLES, "is about a table whose graph is known. Add `--dag FILE`, or leave it out.")
+    from hf_trace.runs.folders import check_replaceable
+
+    check_replaceable(out)
+
+
+def _train_log(
+    source: LogSource, out: Path, settings: "TrainingSettings", *, stream: bool, resume: bool
+) -> "TrainedRun":
+    """Read a log, whole or in parts, train, say how good the oracle is."""
+    table = None if stream else source.read()
+    from hf_trace.oracle.quality import quality_warning
+    from hf_trace.training.log_training import train as train_oracle
+    from hf_trace.training.loop import ProgressCallback
+    from hf_trace.training.stream_training import train_stream
+
+    with progress("training (%)", 100) as advance:
+        callbacks = [ProgressCallback(advance, settings.ensemble)]
+        if table is None:
+            parts = source.opened()
+            say(f"Reading {parts.name} once to count, then to train.")
+            trained = train_stream(parts, out, settings, resume=resume, callbacks=callbacks)
+            found = trained.metrics
+            say(
+                f"{sum(found['sequences'].values()):,} sequences, {found['events']:,} events, "
+                f"{found['event_types']:,} event types; counted in {found['seconds_counting']:.0f} s."
+            )
+        else:
+            trained = train_oracle(table, out, settings, resume=resume, callbacks=callbacks)
+    if problem := quality_warning(trained.quality.to_dict()):
+        warn(problem)
+    say(f"{trained.quality}; {trained.metrics['seconds']:.0f} s. Wrote {out}")
+    return trained
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A table and its graph as a command line describes them.
+
+    Attributes:
+        table: File.
+        dag: File of the graph.
+        latent: Variables that are in no column.
+        bins: Number of bins of numeric variables.
+        weights: Column with the weights of rows.
+    """
+
+    table: str
+    dag: Path
+    latent: tuple[str, ...]
+    bins: int
+    weights: str | None
+
+
+def _train_table(
+    source: TableSource,
+    out: Path,
+    settings: "DagTrainingSettings",
+    history: str | None,
+    order: str | None,
+    *,
+    resume: bool,
+) -> Any:
+    """Read table and graph, say what is in them, train."""
+    from hf_trace.tables.encoding import encode_table, read_table, table_notes
+    from hf_trace.tables.inference import infer_schema
+    from hf_trace.training.loop import ProgressCallback
+    from hf_trace.training.table_training import train_dag
+
+    frame = read_table(source.table)
+    schema = infer_schema(source.dag, frame, bins=source.bins, latent=source.latent)
+    encoded = encode_table(schema, frame, weight_column=source.weights)
+    history = history or ("full" if schema.latent else settings.history)
+    # A single order of a full history overfits, and fewer questions suit it.
+    order = order or ("random" if history == "full" else settings.order)
+    settings = replace(settings, history=history, order=order)
+    say(f"{len(encoded):,} rows, {len(schema.topological_order)} variables, {schema.graph.number_of_edges()} edges")
+    for note in table_notes(encoded):
+        warn(note)
+    with progress("training (%)", 100) as advance:
+        callbacks = [ProgressCallback(advance, settings.trainings)]
+        trained = train_dag(encoded, out, settings, resume=resume, callbacks=callbacks)
+    losses = trained.metrics["validation"]["variables"]
+    rows = [[name, each["loss"], each["marginal"]] for name, each in losses.items()]
+    print_table("validation loss (nats)", ["variable", "model", "without causes"], rows)
+    say(f"{trained.metrics['seconds']:.0f} s. Wrote {out}")
+    return trained

@@ -1,15 +1,38 @@
 """Everything that decides what a discovery run computes, checked once."""
 
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from hf_trace.checks import one_of, refuse_unknown
+from hf_trace.discovery.population.frequencies import parse_frequency
 from hf_trace.discovery.statistics import ATTRIBUTION_STATISTICS, STAIRCASE_STATISTICS, STATISTICS
 from hf_trace.discovery.thresholds import Bound, parse_threshold
-from hf_trace.discovery.ties import BOTH, LISTED
+from hf_trace.discovery.ties import BOTH
 from hf_trace.discovery.total_effects import TOTAL_STATISTICS, parse_horizon
 from hf_trace.errors import SettingsError
-from hf_trace.graphs.knowledge import BackgroundKnowledge
+from hf_trace.graphs.knowledge import BackgroundKnowledge, as_knowledge
+from hf_trace.logs.writing import Document
+from hf_trace.options import (
+    BATCH_SIZE,
+    BOOTSTRAP,
+    CONSTRUCTION,
+    EFFECT,
+    HORIZON,
+    LEVEL,
+    MAX_LAG,
+    MIN_FREQUENCY,
+    MIN_SUPPORT,
+    NUM_CONTEXTS,
+    NUM_SAMPLES,
+    PREFIX_LENGTH,
+    PROPOSAL,
+    SEED,
+    STATISTIC,
+    THRESHOLD,
+    TIES,
+    UNKNOWN,
+)
 from hf_trace.oracle.proposals import PROPOSALS
 
 # Statistics of each construction.
@@ -34,7 +57,8 @@ _PROPOSALS_OF = {
     "attention": ["uniform"],
     "shapley": ["uniform"],
 }
-EFFECTS = ("direct", "total")
+ALL_PROPOSALS = (*PROPOSALS, "exhaustive", *(f"exhaustive:{name}" for name in PROPOSALS))
+_COUNTED = "a population graph of direct effects, whose sequences"
 
 
 @dataclass(frozen=True)
@@ -68,52 +92,48 @@ class DiscoverySettings:
         seed: Seed of the draws; the same sequence gets the same draws wherever it stands.
         self_loops: Whether summary and population graphs keep edges from a type to itself.
         ties: ``listed``: events at the same time are read in the order of the source; ``both``: also in the other
-            order, and edges between them have no direction of their own (direct effects only; see ``causal.ties``).
+            order, and edges between them have no direction of their own (direct effects only; see ``discovery.ties``).
         knowledge: Which event types may cause which, and which do; None: nothing is known.
 
     Raises:
         SettingsError: If a value is not understood.
     """
 
-    max_lag: int | None = 16
-    threshold: str = "margin:0.05"
-    num_samples: int = 32
-    proposal: str = "uniform"
-    construction: str = "atomic"
-    statistic: str = "kl_to_mixture"
-    effect: str = "direct"
-    horizon: str = "16"
-    num_contexts: int = 256
+    max_lag: int | None = MAX_LAG.default
+    threshold: str = THRESHOLD.default
+    num_samples: int = NUM_SAMPLES.default
+    proposal: str = PROPOSAL.default
+    construction: str = CONSTRUCTION.default
+    statistic: str = STATISTIC.default
+    effect: str = EFFECT.default
+    horizon: str = HORIZON.default
+    num_contexts: int = NUM_CONTEXTS.default
     refine: bool = False
-    prefix_length: int = 0
-    seed: int = 0
+    prefix_length: int = PREFIX_LENGTH.default
+    seed: int = SEED.default
     self_loops: bool = False
     knowledge: BackgroundKnowledge | None = None
-    ties: str = LISTED
+    ties: str = TIES.default
 
     def __post_init__(self) -> None:
-        weighted = [f"exhaustive:{name}" for name in PROPOSALS]
-        _one_of("proposal", self.proposal, [*PROPOSALS, "exhaustive", *weighted])
-        _one_of("construction", self.construction, CONSTRUCTIONS)
-        _one_of("effect", self.effect, EFFECTS)
-        _one_of("ties", self.ties, (LISTED, BOTH))
+        for option in (NUM_SAMPLES, NUM_CONTEXTS, PREFIX_LENGTH, EFFECT, TIES):
+            option.checked(getattr(self, option.name))
+        if self.max_lag is not None:
+            MAX_LAG.checked(self.max_lag)
+        one_of("proposal", self.proposal, ALL_PROPOSALS)
+        one_of("construction", self.construction, CONSTRUCTIONS)
         total = self.effect == "total"
-        _one_of(
+        one_of(
             "statistic of total effects" if total else f"statistic of construction {self.construction!r}",
             self.statistic,
             TOTAL_STATISTICS if total else CONSTRUCTIONS[self.construction],
         )
         if self.construction in _PROPOSALS_OF:
-            _one_of(f"proposal of construction {self.construction!r}", self.proposal, _PROPOSALS_OF[self.construction])
+            one_of(f"proposal of construction {self.construction!r}", self.proposal, _PROPOSALS_OF[self.construction])
         if total and self.ties == BOTH:
             raise SettingsError(
                 "ties is 'both' and effect 'total': only direct effects are scored in both orders. Leave out one."
             )
-        _at_least("num_samples", self.num_samples, 1)
-        _at_least("num_contexts", self.num_contexts, 1)
-        _at_least("prefix_length", self.prefix_length, 0)
-        if self.max_lag is not None:
-            _at_least("max_lag", self.max_lag, 1)
         if self.refine and not isinstance(parse_threshold(self.threshold), Bound):
             raise SettingsError(
                 f"refine needs one bound to decide at, and threshold is {self.threshold!r}. Expected margin:NATS or "
@@ -125,11 +145,11 @@ class DiscoverySettings:
 
     @property
     def bound(self) -> float:
-        """The score above which a pair is an edge, where that is one number; else not a number."""
+        """The score above which a pair is an edge, where that is one number; else NaN."""
         threshold = parse_threshold(self.threshold)
         return threshold.value if isinstance(threshold, Bound) else float("nan")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """All settings by name, as JSON can hold them."""
         return asdict(self) | {"knowledge": None if self.knowledge is None else self.knowledge.to_dict()}
 
@@ -150,11 +170,113 @@ def _check_confidence(settings: DiscoverySettings) -> None:
         )
 
 
-def _one_of(name: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise SettingsError(f"{name} is {value!r}, expected one of: {', '.join(known)}.")
+def _frequency(value: Any) -> float | str:
+    """A share as a number, or the name of a rule."""
+    return getattr(parse_frequency(value), "share", str(value))
 
 
-def _at_least(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise SettingsError(f"{name} is {value!r}, expected a whole number of at least {least}.")
+def _columns(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise SettingsError(f"compare is {value!r}, expected a list of names of context columns.")
+    return tuple(value)
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "min_frequency": _frequency,
+    "compare": _columns,
+    **{option.name: option.checked for option in (LEVEL, BATCH_SIZE, UNKNOWN, MIN_SUPPORT, BOOTSTRAP)},
+}
+
+
+@dataclass(frozen=True)
+class DiscoveryRequest:
+    """What is asked of a discovery: how pairs are scored, which graph is wanted, and what an edge of it must have.
+
+    Attributes:
+        settings: How pairs are scored and which become edges.
+        level: ``"instance"`` or ``"summary"``: a graph for each sequence; ``"population"``: one for all.
+        batch_size: Sequences read at a time; changes scores by no more than rounding.
+        return_scores: Whether all tested pairs are returned, edges or not.
+        unknown: ``"error"`` or ``"map"``, for events outside the vocabulary; None: as the run was trained.
+        slide: Read sequences longer than the model in overlapping windows, instead of refusing them; a cause then has
+            at least half a window of past.
+        min_frequency: See ``PopulationPool.graph``.
+        min_support: See ``PopulationPool.graph``.
+        bootstrap: Number of bootstrap resamples of the sequences, for intervals of population edges; 0: none.
+        compare: Columns of the context of the sequences (``read_log(context_columns=...)``, or ``"context"`` of a
+            record) whose groups are compared, edge by edge.
+
+    Raises:
+        SettingsError: If a value is not understood, or does not fit the others.
+    """
+
+    settings: DiscoverySettings = field(default_factory=DiscoverySettings)
+    level: str = LEVEL.default
+    batch_size: int = BATCH_SIZE.default
+    return_scores: bool = False
+    unknown: str | None = UNKNOWN.default
+    slide: bool = False
+    min_frequency: float | str = MIN_FREQUENCY.default
+    min_support: int = MIN_SUPPORT.default
+    bootstrap: int = BOOTSTRAP.default
+    compare: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            object.__setattr__(self, name, check(getattr(self, name)))
+        if self.settings.effect == "total" and self.level != "population":
+            raise SettingsError(
+                f"effect is 'total' and level {self.level!r}: total effects pool many contexts. Expected "
+                "level='population' (`--level population`)."
+            )
+        is_counted = self.level == "population" and self.settings.effect == "direct"
+        asked = f"with level {self.level!r} and {self.settings.effect} effects, expected {_COUNTED}"
+        if self.bootstrap and not is_counted:
+            raise SettingsError(f"bootstrap is {self.bootstrap} {asked} can be resampled. Leave `--bootstrap` out.")
+        if self.compare and not is_counted:
+            raise SettingsError(f"compare is {list(self.compare)} {asked} make groups.")
+
+    def updated(self, **parameters: Any) -> "DiscoveryRequest":
+        """The same request with some parameters given another value, by the names of both classes.
+
+        A parameter that is None takes its default, where None is no value of its own.
+
+        Raises:
+            SettingsError: If a name is unknown, or a value is not understood.
+
+        Example:
+            >>> asked = DiscoveryRequest().updated(max_lag=2, min_frequency=0.9).updated(level="population")
+            >>> asked.settings.max_lag, asked.min_frequency, asked.level
+            (2, 0.9, 'population')
+        """
+        own = [each.name for each in fields(self) if each.name != "settings"]
+        scoring = [each.name for each in fields(self.settings)]
+        refuse_unknown(parameters, [*scoring, *own])
+        if "knowledge" in parameters:
+            parameters["knowledge"] = as_knowledge(parameters["knowledge"])
+        if parameters.get("batch_size", 1) is None:
+            parameters["batch_size"] = BATCH_SIZE.default
+        if parameters.get("statistic", "") is None:
+            del parameters["statistic"]
+        if "construction" in parameters and "statistic" not in parameters:
+            # A construction that is asked for brings its usual statistic; an unknown one is refused below.
+            parameters["statistic"] = DEFAULT_STATISTICS.get(parameters["construction"], STATISTIC.default)
+        parameters |= {name: _CHECKS[name](value) for name, value in parameters.items() if name in _CHECKS}
+        settings = replace(self.settings, **{name: parameters.pop(name) for name in scoring if name in parameters})
+        return replace(self, settings=settings, **parameters)
+
+    @property
+    def is_total(self) -> bool:
+        """Whether total effects are asked for."""
+        return self.settings.effect == "total"
+
+    @property
+    def pooling(self) -> Document:
+        """What decides which pairs of a pool are edges, by name."""
+        names = ("min_frequency", "min_support", "bootstrap")
+        return {name: getattr(self, name) for name in names} | {"compare": list(self.compare)}
+
+    def to_dict(self) -> Document:
+        """All that decides a result, by name, as JSON can hold it."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "settings"}
+        return {**self.settings.to_dict(), **own, "compare": list(self.compare)}

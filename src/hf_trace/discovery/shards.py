@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
@@ -14,15 +14,16 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
+from torch import nn
 
 from hf_trace import __version__
 from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.scoring import ScoredSequence, oracles_asked, scored
+from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.errors import HfTraceError, ProcessError, SettingsError
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.writing import atomic_path
-from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+from hf_trace.logs.writing import Document, atomic_path
+from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.folders import read_json, write_json
 from hf_trace.runs.processes import Processes, shared_out
 
@@ -69,11 +70,6 @@ def cut_shards(costs: NDArray[np.int64], batch_size: int, most: int = MOST_SHARD
     number = np.ceil(before / share - 1e-9).astype(np.int64)
     first = starts[np.flatnonzero(np.diff(number, prepend=-1))]
     return [range(start, stop) for start, stop in zip(first, [*first[1:], len(costs)], strict=True)]
-
-
-def shard_file(folder: Path, number: int) -> Path:
-    """Where the scores of a shard lie."""
-    return folder / f"shard-{number:05d}.arrow"
 
 
 def write_scores(path: Path, scores: Sequence[PairScores]) -> None:
@@ -142,27 +138,29 @@ Advance = Callable[[float], None]
 
 @dataclass(frozen=True)
 class LongRun:
-    """Discovery over a log in shards that outlive the process.
+    """Scores of a log in shards, which outlive the process where there is a folder for them.
+
+    A shard is scored in the same batches whoever scores it, and a file holds every number to the last bit: neither a
+    kill nor the number of processes changes a result.
 
     Attributes:
-        discover: The pipeline.
+        model: Scores.
         log: The sequences.
-        folder: Where shards are kept.
-        parameters: Call parameters of the pipeline.
+        request: How they are scored.
+        folder: Where shards are kept; None: nowhere, for one process that need not go on after a kill.
         processes: Who works on it.
     """
 
-    discover: CausalDiscoveryPipeline
+    model: EventModel
     log: EventLog
-    folder: Path
-    parameters: dict[str, Any]
+    request: DiscoveryRequest
+    folder: Path | None = None
     processes: Processes = field(default_factory=Processes)
 
     @cached_property
     def shards(self) -> list[range]:
         """Which sequences are scored together."""
-        _, forward, _ = self.discover._merged_parameters(self.parameters)
-        return cut_shards(self._sequence_costs, forward["batch_size"])
+        return cut_shards(self._sequence_costs, self.request.batch_size)
 
     @cached_property
     def costs(self) -> list[int]:
@@ -171,7 +169,7 @@ class LongRun:
 
     @cached_property
     def _sequence_costs(self) -> NDArray[np.int64]:
-        return sequence_costs(self.log.sequence_lengths, self.discover.settings(**self.parameters).max_lag)
+        return sequence_costs(self.log.sequence_lengths, self.request.settings.max_lag)
 
     @property
     def finished(self) -> int:
@@ -187,24 +185,32 @@ class LongRun:
         Raises:
             SettingsError: If the interrupted run had other settings.
         """
+        if self.folder is None:
+            return
         here = self._settings()
         if self.processes.is_main:
             earlier = read_json(self.folder, MANIFEST)
             if resume and earlier:
-                _refuse_other(earlier["settings"], here)
+                refuse_other(
+                    earlier["settings"],
+                    here,
+                    ("The interrupted run had {}", "go on with it", "leave out `--resume` to start over"),
+                )
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self.folder.mkdir(parents=True)
-                write_json(self.folder / MANIFEST, {"settings": here, _SURROUNDINGS: self._surroundings()})
+                surroundings = {"memory_bytes": self.model.oracle.budget}
+                write_json(self.folder / MANIFEST, {"settings": here, _SURROUNDINGS: surroundings})
         self.processes.wait()
         kept = read_json(self.folder, MANIFEST)[_SURROUNDINGS]
-        oracles = [self.discover.oracle, *(self.discover.members if "members" in vars(self.discover) else [])]
-        for oracle in oracles:
-            oracle.budget = kept["memory_bytes"]
+        for oracle in [self.model.oracle, *(self.model.members if "members" in vars(self.model) else [])]:
+            oracle.spend_at_most(kept["memory_bytes"])
         self.processes.wait()
 
-    def compute(self, advance: Advance = lambda _: None) -> None:
-        """Score what is not scored yet; every process calls this, and all leave it together.
+    def share_out(self, advance: Advance = lambda _: None) -> None:
+        """Score this process's part of what is not scored yet; every process calls this, and all leave it together.
+
+        One process alone does nothing here: it scores as ``scores`` is read.
 
         Args:
             advance: Called with the share of the work done by all processes, 0 to 1.
@@ -212,6 +218,8 @@ class LongRun:
         Raises:
             ProcessError: If another process has ended, or this one fails beside others.
         """
+        if self.processes.count == 1:
+            return
         left = [number for number in range(len(self.shards)) if not self._is_done(number)]
         self.processes.wait()  # all have seen the same shards before any writes another
         mine = shared_out([self.costs[number] for number in left], self.processes.count)[self.processes.index]
@@ -219,7 +227,7 @@ class LongRun:
         waiting = dict.fromkeys(left)
 
         def show(extra: float = 0.0) -> None:
-            for number in [number for number in waiting if shard_file(self.folder, number).exists()]:
+            for number in [number for number in waiting if self._file(number).exists()]:
                 del waiting[number]
             if self.processes.is_main:
                 advance((total - sum(self.costs[number] for number in waiting) + extra) / total)
@@ -227,62 +235,87 @@ class LongRun:
         try:
             for place in mine:
                 self._score(left[place], show)
+                show()
+        except ProcessError:
+            raise
         except HfTraceError as error:
-            if self.processes.count == 1 or isinstance(error, ProcessError):
-                raise
             raise ProcessError(f"Process {self.processes.index + 1} of {self.processes.count}: {error}") from error
         self.processes.wait(show)
 
-    def __iter__(self) -> Iterator[tuple[EventSequence, PairScores]]:
-        """Every sequence with its scores, in the order of the log."""
+    def scores(self, advance: Advance = lambda _: None) -> Iterator[ScoredSequence]:
+        """Every sequence with its scores, in the order of the log: read where a shard is finished, else scored now.
+
+        Args:
+            advance: Called with the share of the work done, 0 to 1.
+        """
+        done, total = 0, max(1, sum(self.costs))
         for number, shard in enumerate(self.shards):
-            scores = read_scores(shard_file(self.folder, number))
-            yield from zip((self.log[index] for index in shard), scores, strict=True)
+            before = done
+            found = (
+                read_scores(self._file(number))
+                if self._is_done(number)
+                else self._score(number, lambda extra, before=before: advance((before + extra) / total))  # type: ignore[misc]
+            )
+            done += self.costs[number]
+            advance(done / total)
+            yield from zip((self.log[index] for index in shard), found, strict=True)
+
+    def _file(self, number: int) -> Path:
+        """Where the scores of a shard lie."""
+        return (self.folder or Path()) / f"shard-{number:05d}.arrow"
 
     def _is_done(self, number: int) -> bool:
-        return is_whole(shard_file(self.folder, number))
+        return self.folder is not None and is_whole(self._file(number))
 
-    def _score(self, number: int, show: Callable[[float], None]) -> None:
+    def _score(self, number: int, show: Advance) -> list[PairScores]:
         shard = self.shards[number]
         lengths = self.log.sequence_lengths[shard.start : shard.stop]
         done, scores = 0, []
-        for sequence, found in self.discover.scored(iter(self.log.select(list(shard))), **self.parameters):
+        for sequence, found in scored(self.model, self.log.select(list(shard)), self.request):
             scores.append(found)
             done += len(sequence)
             show(self.costs[number] * done / lengths.sum())
-        write_scores(shard_file(self.folder, number), scores)
-        show(0.0)
+        if self.folder is not None:
+            write_scores(self._file(number), scores)
+        return scores
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> Document:
         """Everything that decides the result."""
-        preprocess, forward, options = self.discover._merged_parameters(self.parameters)
-        settings = {**preprocess, **options["settings"].to_dict(), **options, "batch_size": forward["batch_size"]}
-        del settings["settings"]
-        models = [self.discover.oracle.model]
-        if self.discover._oracles_asked(forward["settings"]) > 1:
-            models += [member.model for member in self.discover.members]
-        return settings | {
+        models = [self.model.model]
+        if oracles_asked(self.model, self.request) > 1:
+            models += [member.model for member in self.model.members]
+        return {
+            "unknown": self.model.unknown(self.request.unknown),
+            **{name: value for name, value in self.request.to_dict().items() if name != "unknown"},
             "log": log_digest(self.log),
             "model": " ".join(map(model_digest, models)),
-            "dtype": str(self.discover.model.dtype),
+            "dtype": str(self.model.model.dtype),
             "version of hf-trace": __version__,
             "version of torch": torch.__version__,
-            "kind of device": self.discover.oracle.device.type,
+            "kind of device": self.model.oracle.device.type,
         }
 
-    def _surroundings(self) -> dict[str, Any]:
-        return {"memory_bytes": self.discover.oracle.budget}
 
+def refuse_other(earlier: Mapping[str, Any], here: Mapping[str, Any], words: tuple[str, str, str]) -> None:
+    """Refuse to go on with what was made with other settings.
 
-def _refuse_other(earlier: dict[str, Any], here: dict[str, Any]) -> None:
-    for name in [*here, *(name for name in earlier if name not in here)]:
+    Args:
+        earlier: What it was made with.
+        here: What is asked now.
+        words: The beginning of the message, where ``{}`` stands for what differs; what is to be done; the way out.
+
+    Raises:
+        SettingsError: With the first difference.
+    """
+    began, wanted, way_out = words
+    for name in dict.fromkeys([*here, *earlier]):
         was, now = earlier.get(name), here.get(name)
         if was == now:
             continue
-        found = f"another {name}" if name in ("log", "model", "knowledge") else f"{name} {was!r}, now it is {now!r}"
+        is_long = name in ("log", "model", "knowledge")
+        found = f"another {name}" if is_long else f"{name} {was!r}, now it is {now!r}"
         raise SettingsError(
-            f"The interrupted run had {found}, expected the same to go on with it. Give the settings it had, or leave "
-            "out `--resume` to start over."
+            f"{began.format(found)}, expected the same to {wanted}. Give the settings it had, or {way_out}."
         )
 
 
@@ -302,7 +335,7 @@ def log_digest(log: EventLog) -> str:
     return digest.hexdigest()
 
 
-def model_digest(model: PreTrainedModel) -> str:
+def model_digest(model: nn.Module) -> str:
     """A short text that differs for models of other shapes or weights; of large weights some values are looked at."""
     digest = hashlib.blake2b(digest_size=8)
     for name, parameter in sorted(model.state_dict().items()):

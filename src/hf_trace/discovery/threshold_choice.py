@@ -9,12 +9,14 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.scoring import scored
+from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.thresholds import Bound
 from hf_trace.errors import SettingsError, preview
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+from hf_trace.runs.event_model import EventModel
 
 
 @dataclass(frozen=True)
@@ -196,31 +198,32 @@ def validation_split(log: EventLog, seed: int) -> tuple[EventLog, EventLog]:
 
 
 def choose_threshold(
-    discover: CausalDiscoveryPipeline,
+    model: EventModel,
     log: EventLog,
     truth: CausalGraph,
+    request: DiscoveryRequest,
     *,
     advance: Callable[[float], None] = lambda _: None,
-    **parameters: Any,
 ) -> ChosenThreshold:
     """Choose the threshold that agrees best with known causes on a fifth of a log.
 
     Args:
-        discover: The pipeline.
+        model: Scores.
         log: Sequences, as they are passed on to discovery.
         truth: Which event types cause which.
+        request: How pairs are scored; its ``seed`` also decides the split.
         advance: Called with the share of the work that is done, 0 to 1.
-        parameters: Call parameters of the pipeline; its ``seed`` also decides the split.
 
     Raises:
         SettingsError: If the truth names other types than the log, or no pair of it is ever tested.
     """
     check_names(truth, log.event_types)
-    settings = discover.settings(**{**parameters, "threshold": "fixed:0"})
-    validation, rest = validation_split(log, settings.seed)
+    request = request.updated(threshold="fixed:0")
+    seed = request.settings.seed
+    validation, rest = validation_split(log, seed)
     pairs = []
-    for sequence, scores in discover.scored(iter(validation), **{**parameters, "threshold": "fixed:0"}):
+    for sequence, scores in scored(model, validation, request):
         pairs.append(labelled(sequence, scores, truth))
         advance(len(pairs) / len(validation))
     threshold = validated(pairs)
-    return ChosenThreshold(threshold, mean_f1(pairs, threshold.value), len(validation), rest, settings.seed)
+    return ChosenThreshold(threshold, mean_f1(pairs, threshold.value), len(validation), rest, seed)

@@ -34,6 +34,20 @@ def sequences(inputs: Any) -> Iterator[EventSequence]:
     return (as_sequence(record, index) for index, record in enumerate(inputs))
 
 
+def one(record: Any) -> EventSequence:
+    """The sequence of one record.
+
+    Raises:
+        PipelineInputError: If there are several, or none.
+    """
+    if not is_single(record):
+        raise PipelineInputError(
+            f'Got a {type(record).__name__}, expected one record: {{"events": [...]}}, optionally with "timestamps" '
+            'and "id".'
+        )
+    return as_sequence(record)
+
+
 def _check_list(inputs: Any) -> None:
     if not inputs:
         raise EmptyLogError(f"Got an empty list, expected at least one record. {_EXPECTED}")

@@ -1,27 +1,27 @@
 """Causes of outcomes of a log: which outcomes there are, what each sequence is scored on, and the result in names."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hf_trace.checks import one_of
 from hf_trace.discovery.blocks import Drawing
 from hf_trace.discovery.pair_graphs import direction
-from hf_trace.errors import EmptyLogError, QueryError, SettingsError, preview
+from hf_trace.discovery.settings import ALL_PROPOSALS
+from hf_trace.errors import EmptyLogError, QueryError, preview
 from hf_trace.logs.contexts import PREFIX, outcome_value
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
-from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.proposals import PROPOSALS
+from hf_trace.logs.writing import Document
+from hf_trace.options import BOUND, MIN_FREQUENCY, MIN_SUPPORT, NUM_SAMPLES, PROPOSAL, SEED, UNKNOWN
 from hf_trace.questions.outcome_scores import OutcomePool, OutcomeScores, Predictions, averaged_outcomes, score_outcomes
 from hf_trace.questions.what_if import check_known
+from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import member_seed
-
-if TYPE_CHECKING:
-    from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
 
 LEVELS = ("population", "instance")
 _AT_ONCE = 16
@@ -46,27 +46,20 @@ class OutcomeSettings:
         SettingsError: If a value is not understood.
     """
 
-    level: str = "population"
-    proposal: str = "uniform"
-    num_samples: int = 32
-    bound: float = 0.05
-    min_frequency: float = 0.05
-    min_support: int = 2
-    unknown: str = "error"
-    seed: int = 0
+    level: str = LEVELS[0]
+    proposal: str = PROPOSAL.default
+    num_samples: int = NUM_SAMPLES.default
+    bound: float = BOUND.default
+    min_frequency: float = float(MIN_FREQUENCY.default)
+    min_support: int = MIN_SUPPORT.default
+    unknown: str | None = UNKNOWN.default
+    seed: int = SEED.default
 
     def __post_init__(self) -> None:
-        proposals = (*PROPOSALS, "exhaustive", *(f"exhaustive:{name}" for name in PROPOSALS))
-        for name, value, known in (
-            ("level", self.level, LEVELS),
-            ("proposal", self.proposal, proposals),
-            ("unknown", self.unknown, ("error", "map")),
-        ):
-            if value not in known:
-                raise SettingsError(f"{name} is {value!r}, expected one of: {', '.join(known)}.")
-        for name, number in (("num_samples", self.num_samples), ("min_support", self.min_support)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise SettingsError(f"{name} is {number!r}, expected a whole number of at least 1.")
+        one_of("level", self.level, LEVELS)
+        one_of("proposal", self.proposal, ALL_PROPOSALS)
+        for option in (NUM_SAMPLES, MIN_SUPPORT, UNKNOWN, SEED):
+            option.checked(getattr(self, option.name))
 
 
 @dataclass(frozen=True)
@@ -97,21 +90,21 @@ class _Item:
 
 
 def outcomes(
-    discover: "CausalDiscoveryPipeline",
+    model: EventModel,
     sequences: Iterable[EventSequence],
+    settings: OutcomeSettings,
     *,
     outcome: str | Sequence[str] | None = None,
     advance: Advance = lambda _: None,
-    **settings: Any,
 ) -> Any:
     """Which events bring outcomes about.
 
     Args:
-        discover: Its model, and the further oracles of the run if there are any.
+        model: Scores, with its further oracles where there are any.
         sequences: The log, with outcome events at the end of its sequences where they are known.
+        settings: How causes are found.
         outcome: A label, or several, of a run trained with an outcome column (all by default); or an event.
         advance: Called with the number of sequences done.
-        settings: See ``OutcomeSettings``.
 
     Returns:
         For ``level="population"`` the ``outcomes`` with their causes (``OutcomePool.causes``) and, where labels are
@@ -120,38 +113,33 @@ def outcomes(
     Raises:
         QueryError: If there is no such outcome.
         EmptyLogError: If no sequence can be scored.
-        SettingsError: If a setting is unknown or not understood.
     """
-    chosen = _settings(settings)
-    asked = _asked(discover, outcome)
-    found = _scored(discover, sequences, asked, chosen, advance)
-    if chosen.level == "instance":
-        documents = [_instance(item, scores, asked, chosen) for item, scores in found]
+    settings = replace(settings, unknown=model.unknown(settings.unknown))
+    asked = _asked(model, outcome)
+    found = _scored(model, sequences, asked, settings, advance)
+    if settings.level == "instance":
+        documents = [_instance(item, scores, asked, settings) for item, scores in found]
         if not documents:
             raise _nothing(asked)
         return documents
-    pool, predictions = OutcomePool(asked.names, bound=chosen.bound), Predictions()
+    pool, predictions = OutcomePool(asked.names, bound=settings.bound), Predictions()
     for item, scores in found:
-        kept = _kept(scores, asked)
         had = [item.outcome] if item.outcome is not None else asked.names
+        kept = _kept(scores, asked)
         pool.add(item.sequence.events, kept, [asked.names.index(each) for each in had if each in asked.names])
         if asked.of_sequence and item.outcome is not None:
-            predictions.add(item.outcome, dict(zip(_names(discover), scores.probability.tolist(), strict=True)))
+            labels = zip(model.outcome_labels, scores.probability.tolist(), strict=True)
+            predictions.add(item.outcome, dict(labels))
     if not any(pool.sequences):
         raise _nothing(asked)
     return {
-        "outcomes": pool.causes(min_frequency=chosen.min_frequency, min_support=chosen.min_support, seed=chosen.seed),
+        "outcomes": pool.causes(
+            min_frequency=settings.min_frequency, min_support=settings.min_support, seed=settings.seed
+        ),
         "prediction": predictions.summary(),
-        "settings": asdict(chosen),
-        "oracle": {**discover.quality, "reader": discover.oracle.reader.name, "oracles": 1 + len(discover.members)},
+        "settings": asdict(settings),
+        "oracle": {**model.told, "oracles": 1 + len(model.members)},
     }
-
-
-def _settings(given: dict[str, Any]) -> OutcomeSettings:
-    known = OutcomeSettings.__dataclass_fields__
-    if wrong := [name for name in given if name not in known]:
-        raise SettingsError(f"Unknown parameter {wrong[0]!r}, expected one of: {', '.join(known)}.")
-    return OutcomeSettings(**given)
 
 
 def _nothing(asked: _Asked) -> EmptyLogError:
@@ -161,13 +149,9 @@ def _nothing(asked: _Asked) -> EmptyLogError:
     )
 
 
-def _names(discover: "CausalDiscoveryPipeline") -> list[str]:
-    return list(discover.outcome_events)
-
-
-def _asked(discover: "CausalDiscoveryPipeline", outcome: str | Sequence[str] | None) -> _Asked:
-    labels, types = list(discover.outcome_events), list(discover.events.event_types)
-    tokens = dict(zip(types, discover.events.event_ids.tolist(), strict=True))
+def _asked(model: EventModel, outcome: str | Sequence[str] | None) -> _Asked:
+    labels, types = list(model.outcome_labels), list(model.tokenizer.event_types)
+    tokens = dict(zip(types, model.tokenizer.event_ids.tolist(), strict=True))
     if outcome is None:
         if not labels:
             raise QueryError(
@@ -191,14 +175,9 @@ def _asked(discover: "CausalDiscoveryPipeline", outcome: str | Sequence[str] | N
 
 
 def _scored(
-    discover: "CausalDiscoveryPipeline",
-    sequences: Iterable[EventSequence],
-    asked: _Asked,
-    settings: OutcomeSettings,
-    advance: Advance,
+    model: EventModel, sequences: Iterable[EventSequence], asked: _Asked, settings: OutcomeSettings, advance: Advance
 ) -> Iterator[tuple[_Item, OutcomeScores]]:
-    oracles: list[Oracle] = [discover.oracle, *discover.members]
-    items = _items(discover, sequences, asked, settings.unknown, advance)
+    items = _items(model, sequences, asked, settings.unknown or "", advance)
     rivals = torch.from_numpy(asked.rivals)
     while block := list(islice(items, _AT_ONCE)):
         encoded = [item.encoded for item in block]
@@ -206,22 +185,18 @@ def _scored(
             score_outcomes(
                 oracle,
                 encoded,
-                discover.alphabet,
+                model.alphabet,
                 rivals,
                 Drawing(settings.proposal, settings.num_samples, member_seed(settings.seed, number)),
             )
-            for number, oracle in enumerate(oracles)
+            for number, oracle in enumerate([model.oracle, *model.members])
         ]
         for item, *scores in zip(block, *by_oracle, strict=True):
             yield item, averaged_outcomes(scores)
 
 
 def _items(
-    discover: "CausalDiscoveryPipeline",
-    sequences: Iterable[EventSequence],
-    asked: _Asked,
-    unknown: str,
-    advance: Advance,
+    model: EventModel, sequences: Iterable[EventSequence], asked: _Asked, unknown: str, advance: Advance
 ) -> Iterator[_Item]:
     for done, sequence in enumerate(sequences):
         ends = sequence.events[-1].startswith(PREFIX) if len(sequence) else False
@@ -229,29 +204,25 @@ def _items(
         body = sequence.part(0, len(sequence) - 1) if ends else sequence
         if asked.of_sequence:
             if len(body):
-                yield _item(discover, body, len(body), observed, unknown)
+                yield _item(model, body, len(body), observed, unknown)
         else:
             for place, event in enumerate(body.events):
                 if event in asked.names and place:
-                    yield _item(discover, body, place, event, unknown)
+                    yield _item(model, body, place, event, unknown)
         advance(float(done + 1))
 
 
-def _item(
-    discover: "CausalDiscoveryPipeline", body: EventSequence, stop: int, outcome: str | None, unknown: str
-) -> _Item:
+def _item(model: EventModel, body: EventSequence, stop: int, outcome: str | None, unknown: str) -> _Item:
     """The history before place ``stop``, with the gap that leads to it; at the end of a sequence there is none."""
-    most = discover.most_events
-    start = 0 if most is None else max(0, stop + 1 - most)
-    times = body.timestamps
+    times, whole = body.timestamps, body
     if stop == len(body):
         # Any event stands in for the outcome: its token is cut off again.
         ended = None if times is None else (*times, times[-1])
-        body = EventSequence((*body.events, discover.events.event_types[0]), ended, body.id, body.context)
-    encoded = discover.events.encode(body.part(start, stop + 1), unknown=unknown)
-    history = EncodedSequence(encoded.input_ids[:-1], encoded.event_positions[:-1])
-    part = EventSequence(body.events[start:stop], None, body.id, body.context)
-    return _Item(part, history, start, outcome)
+        whole = EventSequence((*body.events, model.tokenizer.event_types[0]), ended, body.id, body.context)
+    found = model.history(whole, stop, ahead=0, unknown=unknown)
+    before = EncodedSequence(found.context, found.encoded.event_positions[:-1])
+    part = EventSequence(body.events[found.start : stop], None, body.id, body.context)
+    return _Item(part, before, found.start, outcome)
 
 
 def _kept(scores: OutcomeScores, asked: _Asked) -> OutcomeScores:
@@ -261,7 +232,7 @@ def _kept(scores: OutcomeScores, asked: _Asked) -> OutcomeScores:
     return OutcomeScores(scores.position, scores.probability[asked.columns], **tables)
 
 
-def _instance(item: _Item, scores: OutcomeScores, asked: _Asked, settings: OutcomeSettings) -> dict[str, Any]:
+def _instance(item: _Item, scores: OutcomeScores, asked: _Asked, settings: OutcomeSettings) -> Document:
     kept = _kept(scores, asked)
     return {
         "id": item.sequence.id,
@@ -277,7 +248,7 @@ def _instance(item: _Item, scores: OutcomeScores, asked: _Asked, settings: Outco
     }
 
 
-def _causes(item: _Item, kept: OutcomeScores, outcome: int, bound: float) -> list[dict[str, Any]]:
+def _causes(item: _Item, kept: OutcomeScores, outcome: int, bound: float) -> list[Document]:
     order = np.argsort(-kept.cmi[:, outcome], kind="stable")
     return [
         {

@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_trace.checks import one_of, whole
 from hf_trace.discovery.constructions import score_pairs
 from hf_trace.discovery.settings import DiscoverySettings
 from hf_trace.discovery.total_effects import Horizon
-from hf_trace.discovery.total_run import event_slots
 from hf_trace.errors import EmptyLogError, QueryError, SettingsError
 from hf_trace.logs.sequence import EventSequence
+from hf_trace.logs.writing import Document
+from hf_trace.options import BOUND, NUM_SAMPLES, SEED, UNKNOWN
 from hf_trace.oracle.proposals import PROPOSALS
 from hf_trace.questions.root_causes import (
-    REMOVED,
     Candidate,
     EventEffects,
     Redraws,
@@ -28,12 +28,12 @@ from hf_trace.questions.root_causes import (
     reciprocal_ranks,
     surprises,
 )
-from hf_trace.questions.what_if import check_known, history, history_without, horizon_of, room_for
-
-if TYPE_CHECKING:
-    from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+from hf_trace.questions.what_if import REMOVED, check_known, given_event, given_silence, horizon_within
+from hf_trace.runs.event_model import EventModel
 
 _WITHIN = 32
+# Most events ahead where the horizon is a time alone.
+_MOST_AHEAD = 64
 RANKINGS = ("combined", "effect", "pagerank", "surprise")
 
 
@@ -61,49 +61,46 @@ class RankSettings:
     """
 
     within: str | None = None
-    by: str = "combined"
+    by: str = RANKINGS[0]
     proposal: str = "model"
-    num_samples: int = 32
-    bound: float = 0.05
-    exclude: Any = ()
+    num_samples: int = NUM_SAMPLES.default
+    bound: float = BOUND.default
+    exclude: Sequence[str] = ()
     top: int | None = None
-    unknown: str = "error"
-    seed: int = 0
+    unknown: str | None = UNKNOWN.default
+    seed: int = SEED.default
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("by", self.by, RANKINGS),
-            ("proposal", self.proposal, (*PROPOSALS, REMOVED)),
-            ("unknown", self.unknown, ("error", "map")),
-        ):
-            if value not in known:
-                raise SettingsError(f"{name} is {value!r}, expected one of: {', '.join(known)}.")
-        for name, number in (("num_samples", self.num_samples), ("top", 1 if self.top is None else self.top)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise SettingsError(f"{name} is {number!r}, expected a whole number of at least 1.")
+        one_of("by", self.by, RANKINGS)
+        one_of("proposal", self.proposal, (*PROPOSALS, REMOVED))
+        for option in (NUM_SAMPLES, UNKNOWN, SEED):
+            option.checked(getattr(self, option.name))
+        if self.top is not None:
+            whole("top", self.top)
         if isinstance(self.exclude, str):
             raise SettingsError(f"exclude is {self.exclude!r}, expected a list of patterns: [{self.exclude!r}].")
+        object.__setattr__(self, "exclude", tuple(self.exclude))
 
 
 def rank(
-    discover: "CausalDiscoveryPipeline",
+    model: EventModel,
     sequence: EventSequence,
-    *,
     outcome: str,
+    settings: RankSettings,
+    *,
     position: int | None = None,
-    reference: "CausalDiscoveryPipeline | None" = None,
-    **settings: Any,
-) -> dict[str, Any]:
+    reference: EventModel | None = None,
+) -> Document:
     """Rank the events before an outcome by how surely they are its causes.
 
     Args:
-        discover: Its model says what would have happened.
+        model: Says what would have happened.
         sequence: The incident.
         outcome: The event to explain.
+        settings: How causes are found and ordered.
         position: Which of its occurrences, from 0; the first by default.
         reference: A model of normal operation. Surprise is then what that model did not expect, events it has never
             seen first, and counts in ``combined``.
-        settings: See ``RankSettings``.
 
     Returns:
         ``causes``, the best first, each with ``event``, ``position``, ``lag``, total ``effect`` with
@@ -113,46 +110,39 @@ def rank(
 
     Raises:
         QueryError: If the sequence does not hold the outcome, or nothing is before it.
-        SettingsError: If a setting is unknown or not understood.
+        SettingsError: If ``within`` is not understood.
         UnknownEventError: If an event is not in the vocabulary and ``unknown`` is not ``"map"``.
     """
-    chosen = _settings(settings)
     place = _occurrence(sequence, outcome, position)
-    types = {name: index for index, name in enumerate(discover.events.event_types)}
-    if chosen.unknown == "error":
+    types = {name: index for index, name in enumerate(model.tokenizer.event_types)}
+    unknown = model.unknown(settings.unknown)
+    if unknown == "error":
         check_known([outcome], types)
-    if chosen.within is None:
-        chosen = replace(chosen, within=str(min(_WITHIN, max(1, (discover.most_events or 2 * _WITHIN) // 2))))
-    horizon = horizon_of(chosen.within or "", discover.events, discover.most_events, most_ahead=64)
-    places = _candidates(sequence, place, horizon, chosen)
-    slots = event_slots(discover.events)
-    room = room_for(discover.most_events, horizon)
-    candidates = [_candidate(discover, sequence, each, room, horizon, chosen) for each in places]
+    within = settings.within or str(min(_WITHIN, max(1, (model.most_events or 2 * _WITHIN) // 2)))
+    settings = replace(settings, within=within, unknown=unknown)
+    horizon = horizon_within(model, within, most_ahead=_MOST_AHEAD)
+    places = _candidates(sequence, place, horizon, settings)
+    candidates = [_candidate(model, sequence, each, horizon, settings) for each in places]
     if outcome in types:
-        effects = effects_on(
-            discover.oracle,
-            candidates,
-            types[outcome],
-            slots,
-            horizon,
-            Redraws(chosen.proposal, discover.events.frequencies, chosen.num_samples, chosen.seed),
-        )
-        graph = _graph(discover, sequence, place, places, horizon, chosen)
+        shares = model.tokenizer.frequencies
+        redraws = Redraws(settings.proposal, shares, settings.num_samples, settings.seed)
+        effects = effects_on(model.oracle, candidates, types[outcome], model.slots, horizon, redraws)
+        graph = _graph(model, sequence, place, places, horizon, settings)
     else:
-        unknown = np.full(len(places), np.nan)
-        surprise, _ = surprises(discover.oracle, candidates, slots)
-        effects, graph = EventEffects(unknown, unknown, unknown, unknown, surprise), nx.DiGraph()
-        chosen = replace(chosen, by="surprise")
+        nothing = np.full(len(places), np.nan)
+        surprise, _ = surprises(model.oracle, candidates, model.slots)
+        effects, graph = EventEffects(nothing, nothing, nothing, nothing, surprise), nx.DiGraph()
+        settings = replace(settings, by="surprise")
     if reference is not None:
         effects = replace(effects, surprise=surprises_to(reference, sequence, places))
-    causes = _ranked(sequence, place, places, effects, graph, chosen, reference is not None)
+    causes = _ranked(sequence, place, places, effects, graph, settings, reference is not None)
     document = {
         "id": sequence.id,
         "outcome": outcome,
         "position": place,
-        "causes": causes[: chosen.top],
-        "settings": {**asdict(chosen), "exclude": list(chosen.exclude)},
-        "oracle": {**discover.quality, "reader": discover.oracle.reader.name},
+        "causes": causes[: settings.top],
+        "settings": {**asdict(settings), "exclude": list(settings.exclude)},
+        "oracle": model.told,
     }
     if outcome not in types:
         document["warning"] = (
@@ -160,15 +150,6 @@ def rank(
             "changed. Train on a log with incidents to see effects."
         )
     return document
-
-
-def _settings(given: dict[str, Any]) -> RankSettings:
-    known = set(RankSettings.__dataclass_fields__)
-    if wrong := [name for name in given if name not in known]:
-        raise SettingsError(f"Unknown parameter {wrong[0]!r}, expected one of: {', '.join(sorted(known))}.")
-    if "exclude" in given and not isinstance(given["exclude"], str):
-        given = {**given, "exclude": tuple(given["exclude"])}
-    return RankSettings(**given)
 
 
 def _occurrence(sequence: EventSequence, outcome: str, position: int | None) -> int:
@@ -204,21 +185,15 @@ def _candidates(sequence: EventSequence, outcome: int, horizon: Horizon, setting
 
 
 def _candidate(
-    discover: "CausalDiscoveryPipeline",
-    sequence: EventSequence,
-    place: int,
-    room: int | None,
-    horizon: Horizon,
-    settings: RankSettings,
+    model: EventModel, sequence: EventSequence, place: int, horizon: Horizon, settings: RankSettings
 ) -> Candidate:
-    asked = (discover.events, sequence, place, room, settings.unknown, horizon.events)
-    given = history(*asked, settings.num_samples)
-    without = history_without(*asked, settings.num_samples) if settings.proposal == REMOVED else None
-    return Candidate(given.context, int(given.last[0]), without)
+    asked = (model, sequence, place, horizon, model.unknown(settings.unknown), settings.num_samples)
+    given = given_event(*asked)
+    return Candidate(given.context, int(given.last[0]), given_silence(*asked) if settings.proposal == REMOVED else None)
 
 
 def _graph(
-    discover: "CausalDiscoveryPipeline",
+    model: EventModel,
     sequence: EventSequence,
     outcome: int,
     places: Sequence[int],
@@ -226,14 +201,12 @@ def _graph(
     settings: RankSettings,
 ) -> "nx.DiGraph[int]":
     """The instance graph up to the outcome, of edges that made their effect likelier."""
-    most = discover.most_events
-    start = 0 if most is None else max(0, outcome + 1 - most)
-    encoded = discover.events.encode(sequence.part(start, outcome + 1), unknown=settings.unknown)
+    found = model.history(sequence, outcome, ahead=0, unknown=model.unknown(settings.unknown))
     scoring = DiscoverySettings(max_lag=horizon.events, num_samples=settings.num_samples, seed=settings.seed)
-    tested = [range(max(1, min(places)) - start, outcome - start)]
-    scores = score_pairs(discover.oracle, [encoded], discover.alphabet, scoring, tested=tested)[0]
+    tested = [range(max(1, min(places)) - found.start, outcome - found.start)]
+    scores = score_pairs(model.oracle, [found.encoded], model.alphabet, scoring, tested=tested)[0]
     graph = influence_graph(scores, settings.bound)
-    return nx.relabel_nodes(graph, {place: place + start for place in graph})
+    return nx.relabel_nodes(graph, {place: place + found.start for place in graph})
 
 
 def _ranked(
@@ -244,7 +217,7 @@ def _ranked(
     graph: "nx.DiGraph[int]",
     settings: RankSettings,
     has_reference: bool,
-) -> list[dict[str, Any]]:
+) -> list[Document]:
     shares = pagerank_of_causes(graph, outcome)
     pagerank = np.array([shares.get(place, 0.0) for place in places])
     scores = {"effect": effects.effect, "pagerank": pagerank, "surprise": earliest_first(effects.surprise)}
@@ -274,9 +247,7 @@ def _ranked(
     ]
 
 
-def surprises_to(
-    reference: "CausalDiscoveryPipeline", sequence: EventSequence, places: Sequence[int]
-) -> NDArray[np.float64]:
+def surprises_to(reference: EventModel, sequence: EventSequence, places: Sequence[int]) -> NDArray[np.float64]:
     """How unexpected events were to a model, in nats; infinite where it has never seen one.
 
     Args:
@@ -284,11 +255,10 @@ def surprises_to(
         sequence: The events.
         places: Which of them.
     """
-    settings = RankSettings(unknown="map", num_samples=1)
-    room = None if reference.most_events is None else reference.most_events - 2
-    candidates = [_candidate(reference, sequence, each, room, Horizon(1), settings) for each in places]
-    found: NDArray[np.float64] = surprises(reference.oracle, candidates, event_slots(reference.events))[0]
-    return found
+    found = [reference.history(sequence, each, ahead=1, unknown="map") for each in places]
+    candidates = [Candidate(each.context, each.last, None) for each in found]
+    surprise: NDArray[np.float64] = surprises(reference.oracle, candidates, reference.slots)[0]
+    return surprise
 
 
 def earliest_first(surprise: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,11 +15,10 @@ from hf_trace.discovery.total_effects import Horizon
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import PROPOSALS, Alphabet, invert
 from hf_trace.oracle.walks import Slots, Walk
-from hf_trace.questions.what_if import Given, chances, padded
+from hf_trace.questions.what_if import REMOVED, Given, chances, padded
 
 STAY = 0.85
 _FUSION = 60
-REMOVED = "removed"
 
 
 @dataclass(frozen=True)

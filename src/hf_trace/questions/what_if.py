@@ -1,8 +1,8 @@
 """What if, inside a sequence: the chance that an event follows, as it was and had one event been another."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,17 +10,16 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hf_trace.checks import near
 from hf_trace.discovery.total_effects import Horizon, parse_horizon
-from hf_trace.discovery.total_run import event_slots
-from hf_trace.errors import ContextLengthError, QueryError, SettingsError, UnknownEventError, preview
+from hf_trace.errors import QueryError, SettingsError, UnknownEventError, preview
 from hf_trace.logs.sequence import EventSequence
+from hf_trace.logs.writing import Document
+from hf_trace.options import FUTURES, SEED, UNKNOWN, WITHIN
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.walks import Slots, sample_futures
-from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+from hf_trace.runs.event_model import EventModel
 from hf_trace.tokenizers.event_tokens import gap_bins
-
-if TYPE_CHECKING:
-    from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
 
 _MOST_ROWS = 1024
 
@@ -216,30 +215,43 @@ def _cut(given: Given, part: slice) -> Given:
 REMOVED = "removed"
 
 
-def answer(
-    discover: "CausalDiscoveryPipeline",
-    sequence: EventSequence,
-    *,
-    do: Mapping[Any, Any],
-    target: str,
-    within: str = "16",
-    num_samples: int = 1000,
-    unknown: str = "error",
-    seed: int = 0,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class WhatIfRequest:
+    """What is asked of a sequence.
+
+    Attributes:
+        do: A position, from 0, and the event to put there; ``"removed"`` or None to have had none.
+        target: The event that is asked about.
+        within: How soon it must follow: events (``20``), a time (``300s``), or both (``20,300s``).
+        num_samples: Futures sampled of each case.
+        unknown: ``"error"`` or ``"map"``, for events outside the vocabulary; None: as the run was trained.
+        seed: Seed of the futures, which both cases share.
+
+    Raises:
+        SettingsError: If a value is not understood.
+    """
+
+    do: Mapping[Any, Any] = field(default_factory=dict)
+    target: str = ""
+    within: str = WITHIN.default
+    num_samples: int = FUTURES.default
+    unknown: str | None = UNKNOWN.default
+    seed: int = SEED.default
+
+    def __post_init__(self) -> None:
+        for option in (FUTURES, UNKNOWN, SEED):
+            option.checked(getattr(self, option.name))
+
+
+def answer_what_if(model: EventModel, sequence: EventSequence, request: WhatIfRequest) -> Document:
     """How likely the target follows a position, as it was and had the event there been another.
 
     What came before the position stays as observed; what comes after is up to the model, in both cases.
 
     Args:
-        discover: Its model continues the sequence.
+        model: Continues the sequence.
         sequence: The events.
-        do: A position, from 0, and the event to put there; ``"removed"`` or None to have had none.
-        target: The event that is asked about.
-        within: How soon it must follow: events (``20``), a time (``300s``), or both (``20,300s``).
-        num_samples: Futures sampled of each case.
-        unknown: See ``EventTokenizer.encode``.
-        seed: Seed of the futures, which both cases share.
+        request: What is asked.
 
     Returns:
         ``factual`` and ``intervened`` probabilities, and ``difference``, each with ``value`` and
@@ -248,34 +260,31 @@ def answer(
     Raises:
         QueryError: If there is no such position, or not exactly one.
         UnknownEventError: If an event is not in the vocabulary.
-        SettingsError: If the horizon or ``num_samples`` is not understood.
+        SettingsError: If the horizon is not understood.
         ContextLengthError: If the model reads too little for the horizon.
     """
-    if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
-        raise SettingsError(f"num_samples is {num_samples!r}, expected a whole number of at least 1.")
-    position, event = _intervention(do, sequence)
-    events, slots = discover.events, event_slots(discover.events)
-    horizon = horizon_of(within, events, discover.most_events)
-    types = {name: index for index, name in enumerate(events.event_types)}
-    check_known([target, *([event] if event is not None else [])], types)
-    room = room_for(discover.most_events, horizon)
-    factual = history(events, sequence, position, room, unknown, horizon.events, num_samples)
-    if event is not None:
-        last = np.full(num_samples, events.event_ids[types[event]])
-        intervened = Given(factual.context, last, horizon.events)
+    position, event = _intervention(request.do, sequence)
+    horizon = horizon_within(model, request.within)
+    types = {name: index for index, name in enumerate(model.tokenizer.event_types)}
+    check_known([request.target, *([event] if event is not None else [])], types)
+    unknown, samples = model.unknown(request.unknown), request.num_samples
+    factual = given_event(model, sequence, position, horizon, unknown, samples)
+    if event is None:
+        intervened = given_silence(model, sequence, position, horizon, unknown, samples)
     else:
-        intervened = history_without(events, sequence, position, room, unknown, horizon.events, num_samples)
-    found = what_if(discover.oracle, factual, intervened, types[target], slots, horizon, seed=seed)
+        put = np.full(samples, model.tokenizer.event_ids[types[event]])
+        intervened = Given(factual.context, put, horizon.events)
+    found = what_if(model.oracle, factual, intervened, types[request.target], model.slots, horizon, seed=request.seed)
     return {
         "id": sequence.id,
         "position": position,
         "observed": sequence.events[position],
         "do": REMOVED if event is None else event,
-        "target": target,
-        "within": within,
+        "target": request.target,
+        "within": request.within,
         **asdict(found),
-        "oracle": {**discover.quality, "reader": discover.oracle.reader.name},
-        "seed": seed,
+        "oracle": model.told,
+        "seed": request.seed,
     }
 
 
@@ -303,98 +312,56 @@ def _intervention(do: Any, sequence: EventSequence) -> tuple[int, str | None]:
     return position, event
 
 
-def check_known(names: list[str], types: Mapping[str, int]) -> None:
+def check_known(names: Iterable[str], known: Collection[str]) -> None:
     """Refuse events that the model has no word for.
 
     Raises:
         UnknownEventError: If there are any.
     """
-    import difflib
-
-    if missing := [name for name in names if name not in types]:
-        near = difflib.get_close_matches(missing[0], list(types), n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"It knows {preview(types)}."
-        raise UnknownEventError(f"{preview(missing)} is not among the {len(types)} events of the model. {hint}")
+    if missing := [name for name in names if name not in known]:
+        hint = near(missing[0], known) or f" It knows {preview(known)}."
+        raise UnknownEventError(f"{preview(missing)} is not among the {len(known)} events of the model.{hint}")
 
 
-def horizon_of(within: str, events: EventTokenizer, most: int | None, *, most_ahead: int | None = None) -> Horizon:
-    """Read a horizon; a time alone may take as many events as leave half of what is read for the past.
+def horizon_within(model: EventModel, within: str, *, most_ahead: int | None = None) -> Horizon:
+    """Read a horizon; a time alone takes as many events as leave half of what is read for the past.
 
     Args:
+        model: Bounds the events; whether it knows times is checked.
         within: See ``parse_horizon``.
-        events: Whether it writes times is checked.
-        most: Events that the model reads.
         most_ahead: Most events that a time alone may take.
 
     Raises:
         SettingsError: If it is not understood, or a time and the model knows none.
     """
     horizon = parse_horizon(within)
-    if horizon.seconds and not events.writes_gaps:
+    if horizon.seconds and not model.tokenizer.writes_gaps:
         raise SettingsError(
             f"within is {within!r}, a time, but this model was trained without the time between events. Give a number "
             "of events, or train with `--gaps`."
         )
-    if most is None or any(part.strip().isdigit() for part in str(within).split(",")):
+    if model.most_events is None or any(part.strip().isdigit() for part in str(within).split(",")):
         return horizon
-    return Horizon(max(1, most // 2), horizon.seconds)  # a time alone: as many events as leave half for the past
+    half = max(1, model.most_events // 2)
+    return Horizon(half if most_ahead is None else min(half, most_ahead), horizon.seconds)
 
 
-def room_for(most: int | None, horizon: Horizon) -> int | None:
-    """Events before the position that the model can read and still go on to the horizon."""
-    if most is None:
-        return None
-    room = most - horizon.events - 2
-    if room < 1:
-        raise ContextLengthError(
-            f"The model reads {most} events, too few for {horizon.events} events ahead of a position with a past. "
-            "Shorten `within`, or train with a longer `--window-length`."
-        )
-    return room
-
-
-def history(
-    events: EventTokenizer,
-    sequence: EventSequence,
-    position: int,
-    room: int | None,
-    unknown: str,
-    ahead: int,
-    samples: int,
+def given_event(
+    model: EventModel, sequence: EventSequence, position: int, horizon: Horizon, unknown: str, samples: int
 ) -> Given:
-    """What the model is given up to a position, to go on from it.
-
-    Args:
-        events: The vocabulary.
-        sequence: The events.
-        position: The last event given.
-        room: Most events before it.
-        unknown: See ``EventTokenizer.encode``.
-        ahead: Events ahead that count.
-        samples: Futures.
-
-    Raises:
-        QueryError: If nothing is before the event.
-    """
-    start = 0 if room is None else max(0, position - room)
-    ids = events.encode(sequence.part(start, position + 1), unknown=unknown).input_ids
-    if len(ids) < 2:
-        raise QueryError("Nothing is before position 0 for this model to read. Name a later position.")
-    return Given(ids[:-1], np.full(samples, ids[-1]), ahead)
+    """What the model is given up to and with an event, to go on from it in so many futures."""
+    # One more than the horizon: a removed event leaves a silence that takes its place.
+    found = model.history(sequence, position, ahead=horizon.events + 1, unknown=unknown)
+    return Given(found.context, np.full(samples, found.last), horizon.events)
 
 
-def history_without(
-    events: EventTokenizer,
-    sequence: EventSequence,
-    position: int,
-    room: int | None,
-    unknown: str,
-    ahead: int,
-    samples: int,
+def given_silence(
+    model: EventModel, sequence: EventSequence, position: int, horizon: Horizon, unknown: str, samples: int
 ) -> Given:
-    """The history without the event: up to the one before it, and then silence until its time."""
-    before = history(events, sequence, position - 1, room, unknown, ahead, samples)
-    if not events.writes_gaps or sequence.timestamps is None:
+    """The same without the event: up to the one before it, and then silence until its time."""
+    before = given_event(model, sequence, position - 1, horizon, unknown, samples)
+    if not model.tokenizer.writes_gaps or sequence.timestamps is None:
         return before
     times = sequence.timestamps[position - 1 : position + 1]
-    return Given(before.context, before.last, ahead, times[1] - times[0], int(gap_bins(times, events.gap_edges)[0]))
+    least_gap = int(gap_bins(times, model.tokenizer.gap_edges)[0])
+    return replace(before, waited=times[1] - times[0], least_gap=least_gap)

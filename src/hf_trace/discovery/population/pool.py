@@ -30,9 +30,9 @@ from hf_trace.discovery.thresholds import Threshold
 from hf_trace.errors import SettingsError, preview
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import BackgroundKnowledge, with_required
-from hf_trace.logs.contexts import UNKNOWN, Context
+from hf_trace.logs.contexts import UNKNOWN
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.sequence import EventSequence
+from hf_trace.logs.sequence import Context, EventSequence
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,13 @@ import pyarrow.parquet as pq
 from hf_trace.discovery.population.pool import PoolState, PopulationPool
 from hf_trace.discovery.population.sums import COLUMNS as TIES
 from hf_trace.discovery.population.sums import PAIR, SUMS
+from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.shards import refuse_other
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.errors import GraphFormatError, SettingsError, first_line, preview
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import atomic_path
-from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
+from hf_trace.runs.event_model import EventModel
 
 FORMAT = "hf_trace.population_pool"
 VERSION = 1
@@ -135,35 +135,34 @@ class StoredPool:
         save_pool(self.pool.state(), self.made_by, self.path)
 
 
-def open_pool(
-    discover: CausalDiscoveryPipeline, log: EventLog, path: str | PathLike[str], **parameters: Any
-) -> StoredPool:
+def open_pool(model: EventModel, log: EventLog, path: str | os.PathLike[str], request: DiscoveryRequest) -> StoredPool:
     """Read the pool of a file, or start one where there is none.
 
     Args:
-        discover: The pipeline that scores the new sequences.
+        model: Scores the new sequences.
         log: Sequences; those that are in the pool already are left out.
         path: The file.
-        parameters: Call parameters of the pipeline.
+        request: How they are scored.
 
     Raises:
         GraphFormatError: If the file is no pool.
         SettingsError: If its sequences were scored by another model or with other settings, or a sequence of the log
             has the name of one in the pool but other events.
     """
-    path = Path(path)
-    preprocess, forward, _ = discover._merged_parameters({**parameters, "level": "population"})
-    settings = forward["settings"]
-    digests = [_digest(discover.model)]
-    if parse_threshold(settings.threshold).has_confidence:
-        digests += [_digest(member.model) for member in discover.members]
-    made_by = {**settings.to_dict(), **preprocess, "model": " ".join(digests)}
+    path, settings = Path(path), request.settings
     threshold = parse_threshold(settings.threshold)
+    models = [model.model, *(member.model for member in (model.members if threshold.has_confidence else []))]
+    made_by = {
+        **settings.to_dict(),
+        "unknown": model.unknown(request.unknown),
+        "slide": request.slide,
+        "model": " ".join(map(_digest, models)),
+    }
     if not path.exists():
         pool = PopulationPool(threshold, self_loops=settings.self_loops, keep_sequences=True)
         return StoredPool(path, pool, log, 0, made_by)
     state, earlier = load_pool(path)
-    _refuse_other(path, earlier, made_by)
+    refuse_other(earlier, made_by, (f"The pool {str(path)!r} was made with {{}}", "add to it", "start a new pool"))
     pool = PopulationPool.from_state(threshold, state, self_loops=settings.self_loops)
     new = _new_sequences(state, log)
     return StoredPool(path, pool, log.select(new), len(log) - len(new), made_by)
@@ -187,17 +186,6 @@ def _new_sequences(state: PoolState, log: EventLog) -> list[int]:
             "sequences and cannot replace them: start a new one, or give new sequences names of their own."
         )
     return new
-
-
-def _refuse_other(path: Path, earlier: Mapping[str, Any], made_by: Mapping[str, Any]) -> None:
-    for name in dict.fromkeys([*made_by, *earlier]):
-        was, now = earlier.get(name), made_by.get(name)
-        if was != now:
-            found = f"another {name}" if name in ("model", "knowledge") else f"{name} {was!r}, not {now!r}"
-            raise SettingsError(
-                f"The pool {str(path)!r} was made with {found}, expected the same to add to it. Give the settings it "
-                "had, or start a new pool."
-            )
 
 
 def _digest(model: Any) -> str:

@@ -1,0 +1,211 @@
+"""From scored sequences to what a user gets: graphs, with all that is needed to judge and to repeat them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hf_trace.discovery.pair_graphs import instance_graph, strongest_scores, summary_graph
+from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.population.pool import PopulationPool
+from hf_trace.discovery.scoring import ScoredSequence, oracles_asked, scored
+from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.thresholds import parse_threshold
+from hf_trace.discovery.total_run import total_effects_graph
+from hf_trace.graphs.counting import BASELINES
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.knowledge import with_required
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.logs.writing import Document
+from hf_trace.oracle.quality import quality_warning
+from hf_trace.runs.event_model import EventModel
+from hf_trace.runs.members import confidence_warning
+
+# Tables over all pairs of types travel with a graph only where they stay small.
+_MOST_COUNTED_TYPES = 1_000
+_SCORES = ("cause_position", "effect_position", "cmi", "gain", "standard_error")
+Advance = Callable[[float], None]
+Observe = Callable[[EventSequence, PairScores], None]
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """A graph and what stands beside it.
+
+    Attributes:
+        graph: The graph that was asked for; its metadata repeat ``settings`` and ``oracle``.
+        edges: Those between positions for a single sequence, else those of the graph.
+        oracle: How good the model is.
+        settings: What a call must pass to get the same.
+        beside: What else is returned, by name: ``id`` and ``summary`` of a sequence, how many ``sequences`` were
+            pooled, ``scores`` where asked for, ``validation`` of a chosen threshold.
+    """
+
+    graph: CausalGraph
+    edges: Sequence[Document]
+    oracle: Document
+    settings: Document
+    beside: Mapping[str, Any]
+
+    def with_metadata(self, **more: Any) -> "Discovered":
+        """The same with more said of the graph."""
+        return replace(self, graph=replace(self.graph, metadata={**self.graph.metadata, **more}))
+
+    def with_validation(self, validation: Document | None) -> "Discovered":
+        """The same with how its threshold was chosen, where it was."""
+        if validation is None:
+            return self
+        beside = {**self.beside, "validation": validation}
+        return replace(self.with_metadata(validation=validation), beside=beside)
+
+    def to_dict(self) -> Document:
+        """What the pipeline returns."""
+        first = {"id": self.beside["id"]} if "id" in self.beside else {}
+        early = {name: self.beside[name] for name in ("summary", "sequences") if name in self.beside}
+        late = {name: self.beside[name] for name in ("scores", "validation") if name in self.beside}
+        graph = {"graph": self.graph.to_dict(), "oracle": self.oracle, "settings": self.settings}
+        return {**first, "edges": list(self.edges), **early, **graph, **late}
+
+
+def sequence_result(model: EventModel, item: ScoredSequence, request: DiscoveryRequest) -> Discovered:
+    """The graph of one scored sequence: of its positions, or of its types."""
+    (sequence, scores), settings = item, request.settings
+    instance = instance_graph(sequence, scores, parse_threshold(settings.threshold))
+    summary = summary_graph(instance, self_loops=settings.self_loops)
+    if settings.knowledge is not None:
+        required = settings.knowledge.required_among(summary.events)
+        summary = with_required(summary, settings.knowledge, strongest_scores(sequence, scores, required))
+    beside: Document = {"id": sequence.id, "summary": list(summary.edges)}
+    if request.return_scores:
+        beside["scores"] = {name: getattr(scores, name) for name in _SCORES}
+    return _result(model, instance if request.level == "instance" else summary, request, instance.edges, beside)
+
+
+def sequence_results(
+    model: EventModel, items: Iterable[ScoredSequence], request: DiscoveryRequest
+) -> Iterator[Discovered]:
+    """One result for each sequence, lazily."""
+    return (sequence_result(model, item, request) for item in items)
+
+
+def new_pool(request: DiscoveryRequest) -> PopulationPool:
+    """An empty pool that keeps what the request needs."""
+    keep = request.bootstrap > 0 or bool(request.compare)
+    threshold = parse_threshold(request.settings.threshold)
+    return PopulationPool(threshold, self_loops=request.settings.self_loops, keep_sequences=keep)
+
+
+def pool_result(model: EventModel, pool: PopulationPool, request: DiscoveryRequest) -> Discovered:
+    """The graph of all sequences in a pool."""
+    settings = request.settings
+    graph = pool.graph(
+        min_frequency=request.min_frequency,
+        min_support=request.min_support,
+        knowledge=settings.knowledge,
+        resamples=request.bootstrap,
+        compare=request.compare,
+        seed=settings.seed,
+    )
+    if request.bootstrap:
+        found = pool.stability(min_frequency=request.min_frequency, min_support=request.min_support, seed=settings.seed)
+        measured = {"mean": float(found.mean()), "least": float(found.min()), "halvings": len(found)}
+        graph = replace(graph, metadata={**graph.metadata, "stability": measured})
+    return _result(model, graph, request, graph.edges, {"sequences": pool.sequences})
+
+
+def population_result(
+    model: EventModel,
+    sequences: Iterable[EventSequence],
+    request: DiscoveryRequest,
+    *,
+    advance: Advance = lambda _: None,
+) -> Discovered:
+    """One graph of all sequences.
+
+    Args:
+        model: Scores.
+        sequences: Read once.
+        request: With level ``"population"``.
+        advance: Called with the number of contexts done, for total effects.
+    """
+    if request.is_total:
+        graph = total_effects_graph([model], sequences, request, advance=advance)
+        return _result(model, graph, request, graph.edges, {})
+    pool = new_pool(request)
+    for sequence, scores in scored(model, sequences, request):
+        pool.add(sequence, scores)
+    return pool_result(model, pool, request)
+
+
+def log_result(
+    model: EventModel,
+    log: EventLog,
+    request: DiscoveryRequest,
+    *,
+    advance: Advance = lambda _: None,
+    observe: Observe | None = None,
+    items: Iterable[ScoredSequence] | None = None,
+    pool: PopulationPool | None = None,
+) -> Discovered:
+    """One graph of a log, with counting baselines of the same log in its metadata.
+
+    Args:
+        model: Scores.
+        log: Sequences no longer than the model reads.
+        request: Its level becomes ``"population"``.
+        advance: Called with the number of events done; for total effects of contexts.
+        observe: Called with every sequence and its scores; not for total effects, which score none.
+        items: The log with its scores, where they are computed elsewhere.
+        pool: Goes on from here; the graph, and the baselines, are of everything in it.
+    """
+    request = request.updated(level="population")
+    if request.is_total:
+        return _with_baselines(population_result(model, log, request, advance=advance), log, request)
+    goes_on = pool is not None
+    pool = pool or new_pool(request)
+    done = 0
+    for sequence, scores in scored(model, log, request) if items is None else items:
+        pool.add(sequence, scores)
+        if observe is not None:
+            observe(sequence, scores)
+        done += len(sequence)
+        advance(done)
+    return _with_baselines(pool_result(model, pool, request), pool.state().log() if goes_on else log, request)
+
+
+def _result(
+    model: EventModel,
+    graph: CausalGraph,
+    request: DiscoveryRequest,
+    edges: Sequence[Document],
+    beside: Mapping[str, Any],
+) -> Discovered:
+    """A graph with everything needed to judge and to repeat it."""
+    settings = request.settings.to_dict() | {"level": request.level}
+    if request.level == "population":
+        settings |= request.pooling
+    oracle = dict(model.told)
+    warnings = [quality_warning(dict(model.quality))]
+    if parse_threshold(request.settings.threshold).has_confidence:
+        oracle["oracles"] = oracles_asked(model, request)
+        warnings.append(confidence_warning(model.model, oracle["oracles"]))
+    if any(warnings):
+        oracle["warning"] = " ".join(filter(None, warnings))
+    found = Discovered(graph, edges, oracle, settings, beside)
+    return found.with_metadata(settings=settings, oracle=oracle)
+
+
+def _with_baselines(found: Discovered, log: EventLog, request: DiscoveryRequest) -> Discovered:
+    """Beside the graph the scores that counting gives all pairs of types, ordered as its events."""
+    if len(log.event_types) > _MOST_COUNTED_TYPES:
+        return found
+    max_lag = request.settings.max_lag or int(log.sequence_lengths.max())
+    index = {name: code for code, name in enumerate(log.event_types)}
+    order = [index[name] for name in found.graph.events]
+    tables = {
+        name: score(log.codes, log.offsets, len(log.event_types), max_lag=max_lag)[np.ix_(order, order)]
+        for name, score in BASELINES.items()
+    }
+    return found.with_metadata(baselines={name: table.tolist() for name, table in tables.items()})

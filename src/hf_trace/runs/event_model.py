@@ -1,0 +1,241 @@
+"""A language model of event sequences with all that questions about sequences need: vocabulary, members, quality."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from hf_trace.errors import ContextLengthError, EmptyLogError, ModelLoadError, QueryError
+from hf_trace.logs.contexts import outcome_event
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EncodedSequence, EventSequence
+from hf_trace.logs.windows import cut_windows
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.proposals import Alphabet
+from hf_trace.oracle.walks import Slots
+from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, check_vocabulary, load_model, read_json, run_of
+from hf_trace.runs.members import load_members
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+
+
+@dataclass(frozen=True)
+class History:
+    """What a model is given of a sequence: an event and as much of its past as fits.
+
+    Attributes:
+        start: Position in the sequence of the first event that is given.
+        encoded: The events from there up to and with the event.
+    """
+
+    start: int
+    encoded: EncodedSequence
+
+    @property
+    def context(self) -> NDArray[np.int64]:
+        """The tokens before the event, the time since the event before it included."""
+        return self.encoded.input_ids[:-1]
+
+    @property
+    def last(self) -> int:
+        """The token of the event."""
+        return int(self.encoded.input_ids[-1])
+
+
+@dataclass(frozen=True)
+class LogWindows:
+    """A log cut to what a model reads.
+
+    Attributes:
+        log: The windows.
+        length: Longest window in events.
+        was_cut: Whether any sequence was longer.
+    """
+
+    log: EventLog
+    length: int
+    was_cut: bool
+
+
+@dataclass(frozen=True, eq=False)
+class EventModel:
+    """A frozen oracle of event sequences.
+
+    Attributes:
+        oracle: The model that scores.
+        tokenizer: Its vocabulary.
+        quality: Losses on held-out events, as ``metrics.json`` has them; empty where they are not known.
+        recipe: How it was trained, as ``training.json`` has it; empty where that is not known.
+        memory: What scoring may use, see ``Oracle``; members get the same.
+    """
+
+    oracle: Oracle
+    tokenizer: EventTokenizer
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    memory: str | float | None = None
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None) -> "EventModel":
+        """A loaded model with what its run folder says of it.
+
+        Args:
+            model: As ``from_pretrained`` gave it.
+            tokenizer: An ``EventTokenizer``, a tokenizer of Transformers, or a folder; by default that of the run.
+            memory: See the class.
+
+        Raises:
+            ModelLoadError: If there is no tokenizer.
+            VocabularyMismatchError: If model and tokenizer do not belong together.
+        """
+        run, vocabulary = run_of(model), event_tokenizer_of(model, tokenizer)
+        metrics, recipe = (read_json(run, name) if run else {} for name in (METRICS_FILE, TRAINING_FILE))
+        return cls(Oracle(model, memory=memory), vocabulary, metrics.get("validation", {}), recipe, memory)
+
+    @classmethod
+    def load(
+        cls,
+        run: str | PathLike[str],
+        *,
+        dtype: str = "float32",
+        memory: str | float | None = None,
+        device_map: str | None = None,
+    ) -> "EventModel":
+        """The model of a run folder or Hub id.
+
+        Args:
+            run: The folder or id.
+            dtype: See ``load_model``.
+            memory: See the class.
+            device_map: How to spread a model that is larger than one accelerator, see ``load_model``.
+
+        Raises:
+            ModelLoadError: If there is no model or tokenizer.
+            VocabularyMismatchError: If they do not belong together.
+        """
+        return cls.of(load_model(run, dtype=dtype, device_map=device_map), memory=memory)
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The language model itself."""
+        return self.oracle.model
+
+    @cached_property
+    def members(self) -> list[Oracle]:
+        """Further oracles of the run, from bootstrap samples; read from disk when they are first asked for."""
+        return load_members(self.model, memory=self.memory)
+
+    @cached_property
+    def outcome_labels(self) -> tuple[str, ...]:
+        """Labels of whole sequences that the run was trained with, as events; none without an outcome column."""
+        column = self.recipe.get("outcome_column")
+        if column is None:
+            return ()
+        begins = outcome_event(column, "")
+        return tuple(name for name in self.tokenizer.event_types if name.startswith(begins))
+
+    @cached_property
+    def alphabet(self) -> Alphabet:
+        """Events that others are replaced by; labels of whole sequences are none."""
+        acts = torch.tensor([name not in self.outcome_labels for name in self.tokenizer.event_types])
+        ids, shares = (torch.from_numpy(each) for each in (self.tokenizer.event_ids, self.tokenizer.frequencies))
+        return Alphabet(ids[acts], shares[acts])
+
+    @cached_property
+    def slots(self) -> Slots:
+        """What may stand where in sequences of this vocabulary."""
+        return Slots(
+            events=torch.from_numpy(self.tokenizer.event_ids),
+            gaps=torch.from_numpy(self.tokenizer.gap_ids),
+            gap_seconds=torch.tensor(self.tokenizer.gap_seconds, dtype=torch.float32),
+        )
+
+    @property
+    def most_events(self) -> int | None:
+        """Events the model reads at once; None if there is no bound."""
+        limit = self.oracle.context_length
+        return None if limit is None else self.tokenizer.most_events(limit)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is said of the oracle beside every result."""
+        return {**self.quality, "reader": self.oracle.reader.name}
+
+    def unknown(self, asked: str | None) -> str:
+        """What becomes of events outside the vocabulary; where nothing is asked, as the run was trained."""
+        return asked or ("map" if self.recipe.get("min_count", 1) > 1 else "error")
+
+    def history(self, sequence: EventSequence, position: int, *, ahead: int, unknown: str) -> History:
+        """What the model is given of a sequence up to a position, with room to go on from there.
+
+        Args:
+            sequence: The events.
+            position: The last event given.
+            ahead: Events after it that the model must still have room for.
+            unknown: See ``EventTokenizer.encode``.
+
+        Raises:
+            QueryError: If nothing is before the event.
+            ContextLengthError: If the model reads too little for so many events ahead.
+            UnknownEventError: If an event is not in the vocabulary.
+        """
+        start = 0
+        if self.most_events is not None:
+            room = self.most_events - 1 - ahead
+            if room < 1:
+                raise ContextLengthError(
+                    f"The model reads {self.most_events} events, too few for {ahead - 1} events ahead of one with a "
+                    "past. Shorten the horizon (`--within`, `--horizon`), or train with a longer `--window-length`."
+                )
+            start = max(0, position - room)
+        encoded = self.tokenizer.encode(sequence.part(start, position + 1), unknown=unknown)
+        if len(encoded.input_ids) < 2:
+            raise QueryError("Nothing is before position 0 for this model to read. Name a later position.")
+        return History(start, encoded)
+
+    def windows(
+        self, log: EventLog, *, length: int | None = None, gap: float | None = None, slide: bool = False
+    ) -> LogWindows:
+        """Cut a log as the model was trained on, unless told otherwise.
+
+        Args:
+            log: The sequences.
+            length: Longest window in events.
+            gap: Also cut where nothing happened for so many seconds.
+            slide: Leave sequences whole, to be read with a sliding context.
+
+        Raises:
+            EmptyLogError: If no sequence has two events.
+        """
+        longest = int(log.sequence_lengths.max())
+        if slide:
+            length = longest
+        elif length is None:
+            length = self.recipe.get("window_length") or self.most_events or longest
+        windows = cut_windows(log, length=length, gap=gap if gap is not None else self.recipe.get("window_gap"))
+        usable = np.flatnonzero(windows.sequence_lengths >= 2)
+        if not len(usable):
+            raise EmptyLogError(
+                "No sequence has two or more events, so nothing can cause anything. Name the case column, or leave it "
+                "out to read the log as one stream."
+            )
+        return LogWindows(windows.select(usable), length, len(windows) > len(log))
+
+
+def event_tokenizer_of(model: PreTrainedModel, tokenizer: Any = None) -> EventTokenizer:
+    """The vocabulary of a model; arguments and errors are those of ``EventModel.of``."""
+    run = run_of(model)
+    if tokenizer is None and not run:
+        raise ModelLoadError(
+            "The model came without a tokenizer and from no folder one could be read from. Pass `tokenizer=`."
+        )
+    if not isinstance(tokenizer, EventTokenizer):
+        is_folder = tokenizer is None or isinstance(tokenizer, (str, PathLike))
+        tokenizer = EventTokenizer.from_pretrained(tokenizer or run) if is_folder else EventTokenizer(tokenizer)
+    check_vocabulary(tokenizer, model)
+    return tokenizer
