@@ -43,7 +43,7 @@ class LinearHead:
     def log_probs(
         self, features: Shaped[Tensor, "token feature"], targets: Int[Tensor, " token"]
     ) -> Float[Tensor, " token"]:
-        """See ``Head``; the normaliser is gathered over blocks of the vocabulary."""
+        """See ``Head``; the normalizer is gathered over blocks of the vocabulary."""
         weight, bias = self.layer.weight, self.layer.bias
         tokens = max(1, min(len(features), 1024))
         width = max(256, BLOCK_BYTES // (4 * tokens))
@@ -104,16 +104,16 @@ def _blocks(length: int, size: int) -> Iterator[slice]:
 
 
 def replayed_logits(model: PreTrainedModel, hidden: Float[Tensor, "token hidden"]) -> Float[Tensor, "token vocab"]:
-    """Logits that ``model`` computes from hidden states it is told instead of computing.
+    """Logits that ``model`` computes from given hidden states instead of its own.
 
     Reaches every scaling, bias, soft cap or transform a model applies after its body.
     """
     body = model.base_model
 
-    def told(*args: object, **kwargs: object) -> BaseModelOutputWithPastAndCrossAttentions:
+    def given(*args: object, **kwargs: object) -> BaseModelOutputWithPastAndCrossAttentions:
         return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=hidden[None])
 
-    body.forward = told
+    body.forward = given
     try:
         ids = torch.zeros((1, len(hidden)), dtype=torch.long, device=hidden.device)
         return model(input_ids=ids, use_cache=False).logits[0]
@@ -122,7 +122,7 @@ def replayed_logits(model: PreTrainedModel, hidden: Float[Tensor, "token hidden"
 
 
 def candidate_heads(model: PreTrainedModel) -> Iterator[Head]:
-    """Heads to try on hidden states, the fastest first; whoever uses one must check it."""
+    """Heads to try on hidden states, the fastest first; none is checked yet."""
     layer = model.get_output_embeddings()
     if isinstance(layer, torch.nn.Linear):
         yield LinearHead(layer)

@@ -97,7 +97,7 @@ class Memory:
         self._fitting: dict[str, int] = {}
 
     def tokens(self, cost: int) -> int:
-        """Tokens of a micro-batch, each of which costs so many bytes; at least 1."""
+        """Tokens of a micro-batch where each costs ``cost`` bytes; at least 1."""
         return max(1, min(self.most_tokens, self.budget // cost))
 
     def in_pieces(
@@ -111,11 +111,11 @@ class Memory:
         """``score(*parts)``, halved again and again where memory runs out.
 
         Args:
-            doing: What is done, for the log; what was too much once is not tried again under the same name.
-            score: Must give each entry along the first axes the same value in whatever company.
+            doing: What is being done, for the log; a size that was too much is not tried again under the same name.
+            score: Must score every entry independently of the others.
             parts: Tensors whose first axes run over the same entries.
-            axes: How many axes that is; the first with several entries is halved.
-            join: Puts pieces together again along an axis.
+            axes: Number of those axes; the first that has several entries is halved.
+            join: Puts scored pieces together along an axis.
 
         Raises:
             torch.OutOfMemoryError: If not even one entry fits.

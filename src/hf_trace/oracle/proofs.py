@@ -1,4 +1,4 @@
-"""What a model must prove before its scores are believed, and the fastest way to read it."""
+"""What a model must prove before its scores are trusted, and the fastest way to read it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Fit:
 
 
 def whole_rows(model: PreTrainedModel, reason: str = "") -> Fit:
-    """What fits every model: each row is read whole, through the model's public forward."""
+    """The fit that is right for every model: each row is read whole, through the model's public forward."""
     return Fit(FullRowReader(model), WholeHead(lambda logits: logits, model.config.vocab_size), reason)
 
 
@@ -74,7 +74,7 @@ def _fit(model: PreTrainedModel, *, tolerance: float) -> Fit:
 
 
 def _markov(model: PreTrainedModel, ids: Tensor, scale: float) -> Fit | None:
-    """How to read a model that says its predictions depend on few tokens, if that is so."""
+    """How to read a model that declares its predictions to depend on few tokens, if they do."""
     order, padding = (getattr(model.config, name, None) for name in ("markov_order", "pad_token_id"))
     if not isinstance(order, int) or not isinstance(padding, int):
         return None
