@@ -289,7 +289,7 @@ def _show_contrast(answer: "Document") -> None:
     if "low" in answer and answer["estimator"] == "plug-in":
         say("The interval counts which rows were sampled, not the error of the model; `--estimator aipw` does both.")
     if "low" not in sure:
-        say("The error is that of the draws alone; for one of the estimate train with `--folds 5`.")
+        say("The error is only that of the draws; for one of the estimate train with `--folds 5`.")
 
 
 def _spelled(target: str, record: "Document") -> str:

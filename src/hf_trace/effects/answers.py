@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_trace.checks import number, whole
-from hf_trace.effects.conditionals import Conditionals
+from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.identification import Identification
 from hf_trace.effects.particles import Particles
 from hf_trace.effects.queries import (
@@ -27,7 +26,6 @@ from hf_trace.options import FUTURES, SEED
 
 _TOGETHER = 1_000_000
 _FEW_ROWS = 10
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ def _walk(
     settings: AnswerSettings,
     *,
     exact: bool,
-    draws: NDArray[np.int64],
+    draws: Codes,
 ) -> Particles:
     """Walk all particles of some questions of one signature through the order."""
     particles = Particles(conditionals, len(queries), None if exact else len(draws))
@@ -222,7 +220,7 @@ def _walk(
     return particles
 
 
-def _uniforms(seed: int, variable: int, draws: NDArray[np.int64]) -> Callable[[int], Floats]:
+def _uniforms(seed: int, variable: int, draws: Codes) -> Callable[[int], Floats]:
     """Numbers in [0, 1) of a variable, by the place of a token in its value; the same for every question."""
 
     def numbers(place: int) -> Floats:

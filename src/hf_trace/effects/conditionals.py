@@ -1,7 +1,7 @@
 """What a language model says of a variable, given those written before it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,10 @@ from hf_trace.oracle.walks import Walk
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Content, VariableTokens
 
-Uniforms = Callable[[int], NDArray[np.float64]]
+Codes = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Uniforms = Callable[[int], Floats]
+_LARGEST_KEY = 2**62
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ def score_tokens(
     present: Bool[Tensor, "row slot"],
     *,
     scored: bool = True,
-) -> NDArray[np.float64]:
-    """Read values and give their log-probabilities in nats, ``[row]``; zeros where nobody asks for them.
+) -> Floats:
+    """Read values and give their log-probabilities in nats, ``[row]``; zeros where they are not ``scored``.
 
     Raises:
         ValueError: If a token is not one the variable may have.
@@ -85,7 +88,7 @@ def score_tokens(
     if not (allowed[chosen] == ids)[present].all():
         raise ValueError("A value holds a token that its variable may not have.")
     total = torch.zeros(len(walk), dtype=torch.float64)
-    for slot in range(min(ids.shape[1], tokens.max_length)):  # after so many the end is certain
+    for slot in range(min(ids.shape[1], tokens.max_length)):  # after the longest value the end is certain
         here = before if slot == 0 else features[:, slot - 1]
         log_probs = walk.scores(here, allowed).log_softmax(-1)
         found = log_probs.gather(1, chosen[:, slot, None])[:, 0]
@@ -93,7 +96,7 @@ def score_tokens(
     return total.numpy()
 
 
-def inverted(log_probs: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+def inverted(log_probs: Floats, uniforms: Floats) -> Codes:
     """Index of the value each uniform number falls on, ``[row]``.
 
     Example:
@@ -105,11 +108,6 @@ def inverted(log_probs: NDArray[np.float64], uniforms: NDArray[np.float64]) -> N
     return np.asarray(np.minimum(found, log_probs.shape[1] - 1), dtype=np.int64)
 
 
-Codes = NDArray[np.int64]
-LogProbs = NDArray[np.float64]
-_LARGEST_KEY = 2**62
-
-
 @dataclass
 class Conditionals:
     """A model together with how variables are written for it.
@@ -119,8 +117,8 @@ class Conditionals:
         schema: The graph.
         tokens: Token ids of every observed variable.
         begin: Tokens every row begins with.
-        parents_only: Whether the model was taught to read a variable's parents alone.
-        fixed_order: Whether it was taught one order of the variables alone, ``schema.topological_order``.
+        parents_only: Whether the model was taught to read only the parents of a variable.
+        fixed_order: Whether it was taught only one order of the variables, ``schema.topological_order``.
         only_read: Variables that the model was not taught to predict.
         contents: Values of variables that are not finite, by code: those met so far.
     """
@@ -134,7 +132,7 @@ class Conditionals:
     only_read: frozenset[str] = frozenset()
     contents: dict[str, list[Content]] = field(default_factory=dict)
     _numbers: dict[str, dict[Content, int]] = field(default_factory=dict, repr=False)
-    _answers: dict[str, dict[bytes, LogProbs]] = field(default_factory=dict, repr=False)
+    _answers: dict[str, dict[bytes, Floats]] = field(default_factory=dict, repr=False)
 
     def check_learned(self, variable: str) -> None:
         """Refuse to say how probable values are that the model only read.
@@ -164,6 +162,10 @@ class Conditionals:
             self.contents.setdefault(variable, []).append(content)
         return numbers[content]
 
+    def codes(self, variable: str, contents: Iterable[Sequence[int]]) -> Codes:
+        """Numbers of many values."""
+        return np.array([self.code(variable, tuple(content)) for content in contents], dtype=np.int64)
+
     def written(self, variable: str, codes: Codes) -> tuple[Tensor, Tensor]:
         """Tokens of values, ``[row, slot]``, and which slots hold one."""
         tokens = self.tokens[variable]
@@ -177,8 +179,7 @@ class Conditionals:
 
     def started(self, rows: int) -> tuple[Tensor, Tensor]:
         """What every row begins with, ``[row, slot]``, and which slots hold a token."""
-        ids = torch.tensor(self.begin, dtype=torch.long).repeat(rows, 1)
-        return ids, torch.ones_like(ids, dtype=torch.bool)
+        return _constant(self.begin, rows)
 
     def history(self, particles: int) -> "History":
         """Particles about which nothing is known yet."""
@@ -192,7 +193,7 @@ class Conditionals:
         kept = 8 * layers * getattr(config, "hidden_size", 256)
         return max(16, self.oracle.budget // (length * (kept + token_bytes(config, length) // 4)))
 
-    def parents_say(self, variable: str, codes: Codes) -> LogProbs:
+    def parents_say(self, variable: str, codes: Codes) -> Floats:
         """Log-probabilities of a finite variable given values of its parents, ``[row, value]``.
 
         Args:
@@ -223,14 +224,18 @@ class Conditionals:
 
     def start(self, variable: str, rows: int) -> tuple[Tensor, Tensor]:
         """The token that announces a variable, ``[row, 1]``, and that it is there."""
-        ids = torch.full((rows, 1), self.tokens[variable].start)
-        return ids, torch.ones_like(ids, dtype=torch.bool)
+        return _constant((self.tokens[variable].start,), rows)
 
     def _sizes(self, variable: str) -> list[int]:
         parents = self.parents(variable)
         return [
             len(self.contents[name]) if name in self.contents else len(self.tokens[name].values) for name in parents
         ]
+
+
+def _constant(tokens: Content, rows: int) -> tuple[Tensor, Tensor]:
+    ids = torch.tensor(tokens, dtype=torch.long).repeat(rows, 1)
+    return ids, torch.ones_like(ids, dtype=torch.bool)
 
 
 class History(ABC):
@@ -241,7 +246,7 @@ class History(ABC):
         self.particles = particles
 
     @abstractmethod
-    def log_probs(self, variable: str) -> LogProbs:
+    def log_probs(self, variable: str) -> Floats:
         """Log-probability, in nats, of every value of a finite variable that comes next, ``[particle, value]``."""
 
     @abstractmethod
@@ -249,7 +254,7 @@ class History(ABC):
         """Give every particle a value of a finite variable."""
 
     @abstractmethod
-    def force(self, variable: str, codes: Codes, *, scored: bool = True) -> LogProbs:
+    def force(self, variable: str, codes: Codes, *, scored: bool = True) -> Floats:
         """Give every particle a value of any variable, and say how probable it was, in nats, ``[particle]``."""
 
     @abstractmethod
@@ -257,7 +262,7 @@ class History(ABC):
         """Draw a value of a variable that is not finite for every particle."""
 
     @abstractmethod
-    def keep(self, particles: NDArray[np.int64]) -> None:
+    def keep(self, particles: Codes) -> None:
         """Keep these particles; one may be taken several times."""
 
 
@@ -280,7 +285,7 @@ class FullHistory(History):
         self._unread = torch.empty((len(self.walk), 0), dtype=torch.long)
         self._present = self._unread.bool()
 
-    def log_probs(self, variable: str) -> LogProbs:
+    def log_probs(self, variable: str) -> Floats:
         """See ``History``."""
         self.conditionals.check_learned(variable)
         self._announce(variable)
@@ -292,7 +297,7 @@ class FullHistory(History):
         values = self._split_by(codes)
         self._unread, self._present = self.conditionals.written(variable, values)
 
-    def force(self, variable: str, codes: Codes, *, scored: bool = True) -> LogProbs:
+    def force(self, variable: str, codes: Codes, *, scored: bool = True) -> Floats:
         """See ``History``."""
         tokens = self.conditionals.tokens[variable]
         if tokens.is_finite:
@@ -318,9 +323,9 @@ class FullHistory(History):
         self._take(self.row, np.arange(self.particles))
         contents = draw_tokens(self.walk, self.conditionals.tokens[variable], drawing)
         self._nothing_unread()
-        return np.array([self.conditionals.code(variable, content) for content in contents], dtype=np.int64)
+        return self.conditionals.codes(variable, contents)
 
-    def keep(self, particles: NDArray[np.int64]) -> None:
+    def keep(self, particles: Codes) -> None:
         """See ``History``."""
         rows, place = np.unique(self.row[particles], return_inverse=True)
         self.particles = len(particles)
@@ -347,7 +352,7 @@ class FullHistory(History):
 
 
 class ParentsOnly(History):
-    """The model reads a variable's parents alone."""
+    """The model reads only the parents of a variable."""
 
     def __init__(self, conditionals: Conditionals, particles: int) -> None:
         super().__init__(conditionals, particles)
@@ -358,7 +363,7 @@ class ParentsOnly(History):
         empty = np.empty((self.particles, 0), dtype=np.int64)
         return np.stack([self.codes[name] for name in parents], axis=1) if parents else empty
 
-    def log_probs(self, variable: str) -> LogProbs:
+    def log_probs(self, variable: str) -> Floats:
         """See ``History``."""
         return self.conditionals.parents_say(variable, self._parents(variable))
 
@@ -366,7 +371,7 @@ class ParentsOnly(History):
         """See ``History``."""
         self.codes[variable] = codes
 
-    def force(self, variable: str, codes: Codes, *, scored: bool = True) -> LogProbs:
+    def force(self, variable: str, codes: Codes, *, scored: bool = True) -> Floats:
         """See ``History``."""
         log_probs = np.zeros(self.particles)
         if scored and self.conditionals.tokens[variable].is_finite:
@@ -376,7 +381,7 @@ class ParentsOnly(History):
         self.append(variable, codes)
         return log_probs
 
-    def _scores(self, variable: str, codes: Codes) -> LogProbs:
+    def _scores(self, variable: str, codes: Codes) -> Floats:
         self.conditionals.check_learned(variable)
         columns = np.column_stack([self._parents(variable), codes])
         rows, place = distinct(columns, [int(column.max()) + 1 for column in columns.T])
@@ -395,11 +400,11 @@ class ParentsOnly(History):
         walk = self.conditionals.after_parents(variable, rows)
         walk.select(torch.from_numpy(place))
         contents = draw_tokens(walk, self.conditionals.tokens[variable], drawing)
-        codes = np.array([self.conditionals.code(variable, content) for content in contents], dtype=np.int64)
+        codes = self.conditionals.codes(variable, contents)
         self.append(variable, codes)
         return codes
 
-    def keep(self, particles: NDArray[np.int64]) -> None:
+    def keep(self, particles: Codes) -> None:
         """See ``History``."""
         self.particles = len(particles)
         self.codes = {name: codes[particles] for name, codes in self.codes.items()}

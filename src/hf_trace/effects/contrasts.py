@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_trace.checks import one_of
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, error_of_mean
-from hf_trace.effects.conditionals import Conditionals
+from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.doubly_robust import Estimate, aipw_ate, aipw_att, jackknife, plug_in_ate
 from hf_trace.effects.queries import Force, Query, query_plan
 from hf_trace.effects.table_model import TableModel
@@ -20,8 +20,6 @@ from hf_trace.tables.encoding import DagTable, encode_table, read_table
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
 KINDS = ("ate", "att", "cate")
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -266,8 +264,7 @@ def _coded(tokenizer: DagTokenizer, conditionals: Conditionals, table: DagTable,
     """Codes of a column as a model counts its values."""
     if tokenizer.variables[name].is_finite:
         return np.asarray(table.columns[name])
-    contents = tokenizer.contents(table, name)
-    return np.array([conditionals.code(name, tuple(content)) for content in contents], dtype=np.int64)
+    return conditionals.codes(name, tokenizer.contents(table, name))
 
 
 def _rows_that_count(

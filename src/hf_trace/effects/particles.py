@@ -4,12 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_trace.effects.conditionals import Codes, Conditionals, TokenDrawing, distinct, inverted
+from hf_trace.effects.conditionals import Codes, Conditionals, Floats, TokenDrawing, distinct, inverted
 from hf_trace.effects.queries import Continue, Follow
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Met:
 
 
 class Particles:
-    """Particles of questions that differ in values alone.
+    """Particles of questions that differ only in values.
 
     Args:
         conditionals: What the model says.
@@ -60,7 +57,7 @@ class Particles:
         return self.draw // self.draws
 
     def force(self, name: str, codes: Codes, natural: Codes | None = None) -> None:
-        """Give the particles of each question its value; where it had another of itself, that one weighs."""
+        """Give the particles of each question its value; where they had another by nature, that one weighs."""
         forced = codes[self.query]
         if natural is None:
             log_probs = self._history.force(name, forced)
@@ -149,7 +146,7 @@ class Particles:
         self._history.keep(particles)
 
     def forget(self, names: list[str]) -> None:
-        """Add up particles that differ only in variables nobody asks for any more."""
+        """Add up particles that differ only in variables that are asked for no more."""
         if not names:
             return
         for name in names:

@@ -4,16 +4,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hf_trace.effects.conditionals import Conditionals
+from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.identification import Identification, answers_along, identify
 from hf_trace.errors import QueryError
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Content
-
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Follow:
     """
 
     reads: tuple[str, ...]
-    probabilities: Callable[[Codes], NDArray[np.float64]]
+    probabilities: Callable[[Codes], Floats]
 
 
 Intervention = Force | Continue | Follow
@@ -64,7 +59,7 @@ class Query:
         target: A finite variable.
         do: What is done to variables.
         given: Values that are known, of variables before or after what is done.
-        treated: Values that forced variables had of themselves: the average then runs over those with that value
+        treated: Values that forced variables took by themselves: the average then runs over rows with that value
             (effects of treatment on the treated).
     """
 
@@ -75,7 +70,7 @@ class Query:
 
     @property
     def signature(self) -> tuple[object, ...]:
-        """Queries of one signature differ in values alone, and are answered together."""
+        """Queries of one signature differ only in values, and are answered together."""
         kinds = tuple((name, Force if isinstance(each, Force) else id(each)) for name, each in sorted(self.do.items()))
         return self.target, kinds, tuple(sorted(self.given)), tuple(sorted(self.treated))
 
@@ -184,7 +179,7 @@ def completions(conditionals: Conditionals, plan: QueryPlan, query: Query) -> fl
 
 
 def forgotten(conditionals: Conditionals, plan: QueryPlan, place: int, query: Query) -> list[str]:
-    """Variables whose value nobody asks for after a place in the order, but did until then."""
+    """Variables whose value is asked for up to a place in the order and not after it."""
     last = {name: index for index, name in enumerate(plan.order)}
     for index, name in enumerate(plan.order):
         intervention = query.do.get(name)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_trace.checks import near
-from hf_trace.effects.conditionals import Conditionals
+from hf_trace.checks import near, whole
+from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.queries import Continue, Follow, Force, Intervention, Query
 from hf_trace.errors import HfTraceError, PipelineInputError, ProcessError, QueryError
+from hf_trace.logs.writing import Document
 from hf_trace.runs.processes import Processes, shared_out
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
@@ -68,10 +68,9 @@ class QuestionReader:
         if wrong := [key for key in value if key not in ("prefix", "length")]:
             raise QueryError(f"do[{variable.name!r}] has the key {wrong[0]!r}, expected 'prefix' or 'length' or both.")
         prefix = self.tokenizer.content(variable.name, value.get("prefix") or ("" if variable.kind == "text" else []))
-        length, most = value.get("length"), self.tokenizer.variables[variable.name].max_length
-        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or not 0 <= length <= most):
-            raise QueryError(f"length of {variable.name!r} is {length!r}, expected a whole number from 0 to {most}.")
-        if length is not None and length < len(prefix) - 1:
+        length = value.get("length")
+        most, what = self.tokenizer.variables[variable.name].max_length, f"length of {variable.name!r}"
+        if length is not None and whole(what, length, least=0, most=most, error=QueryError) < len(prefix) - 1:
             raise QueryError(
                 f"length of {variable.name!r} is {length}, but its prefix has {len(prefix) - 1} items. Expected at "
                 "least as many."
@@ -95,7 +94,7 @@ class QuestionReader:
                 self.code(name, known)
         reads = tuple(dict.fromkeys(name for rule in rules for name in rule.get("when") or {}))
 
-        def first_that_fits(known: Mapping[str, str]) -> Mapping[str, float]:
+        def first_that_fits(known: Mapping[str, str]) -> Any:
             for rule in rules:
                 when = rule.get("when") or {}
                 if all(self.code(name, each) == self.code(name, known[name]) for name, each in when.items()):
@@ -108,12 +107,12 @@ class QuestionReader:
 
     def _by_row(
         self, variable: Variable, reads: tuple[str, ...], policy: Callable[[dict[str, str]], Any]
-    ) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+    ) -> Callable[[Codes], Floats]:
         """A function of names to one of codes; asked once for rows that agree."""
         for name in reads:
             self.schema.observed(name)
 
-        def probabilities(codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        def probabilities(codes: Codes) -> Floats:
             if not reads:
                 return np.repeat(_distribution(variable, policy({}))[None], len(codes), axis=0)
             kinds, place = np.unique(codes, axis=0, return_inverse=True)
@@ -131,7 +130,7 @@ class QuestionReader:
         return self.tokenizer.text(name, self.conditionals.contents[name][code])
 
 
-def _distribution(variable: Variable, given: Any) -> NDArray[np.float64]:
+def _distribution(variable: Variable, given: Any) -> Floats:
     """Probabilities of all values from a mapping, or certainty from one value."""
     shares = np.zeros(len(variable.values))
     if not isinstance(given, Mapping):
@@ -147,7 +146,7 @@ def _distribution(variable: Variable, given: Any) -> NDArray[np.float64]:
         raise QueryError(
             f"The probabilities of the policy of {variable.name!r} add up to {shares.sum():.6g}, expected 1."
         )
-    return shares / shares.sum()
+    return np.asarray(shares / shares.sum())
 
 
 def check_record(record: Any) -> None:
@@ -172,13 +171,13 @@ def check_record(record: Any) -> None:
 
 # Questions that are answered together; more gain little.
 TOGETHER = 256
-Answerer = Callable[[list[Mapping[str, Any]]], list[dict[str, Any]]]
+Answerer = Callable[[list[Document]], list[Document]]
 
 
 def parts_of(records: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Numbers of questions that are answered together: those that ask about the same variables, some at a time.
 
-    The parts depend on the questions alone, never on the number of processes: neither do the answers.
+    The parts depend only on the questions, not on the number of processes: neither do the answers.
 
     Example:
         >>> asked = [{"target": "Y", "do": {"A": value}} for value in "ab"] + [{"target": "Z"}]
@@ -191,7 +190,7 @@ def parts_of(records: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     return [group[start : start + TOGETHER] for group in alike.values() for start in range(0, len(group), TOGETHER)]
 
 
-def answered(answer: Answerer, records: Sequence[Mapping[str, Any]], processes: Processes) -> list[dict[str, Any]]:
+def answered(answer: Answerer, records: Sequence[Document], processes: Processes) -> list[Document]:
     """The answers to all questions, in their order, in every process.
 
     Args:
@@ -204,7 +203,7 @@ def answered(answer: Answerer, records: Sequence[Mapping[str, Any]], processes: 
     """
     parts = parts_of(records)
     mine = shared_out([len(part) for part in parts], processes.count)[processes.index]
-    found: list[tuple[int, dict[str, Any]]] = []
+    found: list[tuple[int, Document]] = []
     try:
         for place in mine:
             some = [records[number] for number in parts[place]]

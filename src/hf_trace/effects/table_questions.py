@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_trace.checks import one_of
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or_refusals
+from hf_trace.effects.conditionals import Floats
 from hf_trace.effects.contrasts import Contrast, RowColumns, differences, row_columns, with_jackknife
 from hf_trace.effects.doubly_robust import Estimate
 from hf_trace.effects.queries import Follow, Force, Query
@@ -74,7 +74,7 @@ class EffectRequest:
 
 
 def answer_questions(model: TableModel, records: Sequence[Any], request: EffectRequest) -> list[Document]:
-    """Answer questions about a table, those that differ in values alone together.
+    """Answer questions about a table, those that differ only in values together.
 
     Args:
         model: Of the rows.
@@ -197,7 +197,7 @@ def _contrast(model: TableModel, query: Query, record: Mapping[str, Any]) -> Con
     return Contrast(record["contrast"], query, control)
 
 
-def scores_of(variable: Variable, value: Any = None) -> tuple[NDArray[np.float64], str]:
+def scores_of(variable: Variable, value: Any = None) -> tuple[Floats, str]:
     """What each value of a target counts as in a mean, and a name for that mean.
 
     Example:

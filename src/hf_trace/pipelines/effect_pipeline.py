@@ -107,7 +107,7 @@ class CausalEffectPipeline(Publishable, Pipeline):
         return tokenizer
 
     def __call__(self, inputs: Any, **parameters: Any) -> Any:
-        """Answer one question or many; those that differ in values alone are answered together.
+        """Answer one question or many; those that differ only in values are answered together.
 
         Args:
             inputs: A question, or a list or generator of them.
