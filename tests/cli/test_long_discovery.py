@@ -151,8 +151,8 @@ def test_edges_of_many_sequences_in_one_table(long_log, hf_trace):
         (("--resume", "--out", OUT, "--effect", "total", "--statistic", "tv"), "`--resume` is for direct effects"),
         (("--sample", "some"), "sample is 'some', expected a number of sequences such as 1000"),
         (("--sample", "1.5"), "sample is 1.5, expected a share above 0 and at most 1."),
-        (("--sample", "0"), "sample is 0, expected at least 1 sequence."),
-        (("--max-sequences", "0"), "max_sequences is 0, expected at least 1."),
+        (("--sample", "0"), "sample is 0, expected a whole number of at least 1."),
+        (("--max-sequences", "0"), "max_sequences is 0, expected a whole number of at least 1."),
         (("--processes", "0"), "processes is 0, expected at least 1."),
     ],
 )
