@@ -1,5 +1,6 @@
 """Trained models against exact answers on networks with known tables: accuracy, histories, wrong graphs, speed."""
 
+import argparse
 import json
 import time
 from itertools import permutations
@@ -16,10 +17,6 @@ from hf_trace.errors import DagFormatError
 from hf_trace.tables.bif import read_bif
 from hf_trace.tables.network import Network
 from hf_trace.tables.schema import DagSchema
-
-ROWS = 10_000
-QUESTIONS = 1_000
-ADDED = 10
 
 
 def load(data: Path, name: str) -> tuple[Network, list[dict], np.ndarray]:
@@ -60,59 +57,43 @@ def summary(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {"mean_tv": float(distance.mean()), "largest_tv": float(distance.max())}
 
 
-def networks(options: Any) -> list[dict]:
+def networks(options: argparse.Namespace) -> list[dict]:
     """Every exact query of two networks, from rows alone, beside the peers on the same rows."""
-    lines = []
+    lines, rows = [], options.rows
     for name in ("asia", "sachs"):
-        network, queries, truth = load(options.data, name)
+        network, queries, truth = load(Path(options.data), name)
         for seed in range(options.seeds):
-            frame = network.sample(ROWS, seed=seed)
-            about = {"network": name, "seed": seed}
-            model = trained(frame, network.schema, options.out / "runs" / f"{name}-{seed}", seed=seed)
+            frame, run = network.sample(rows, seed=seed), f"{name}-{seed}"
+            model = trained(frame, network.schema, options, run, seed=seed)
             found, seconds, _ = distributions(model, queries)
-            lines.append(
+            seen = naive(network, frame, queries, truth.shape[1])
+            mine = [
                 {
-                    **about,
-                    "method": "hf_trace",
-                    **summary(found, truth),
-                    "fit_seconds": model.seconds,
-                    "query_seconds": seconds,
-                }
-            )
-            lines.append(
+                    "method": "hf_trace", **summary(found, truth),
+                    "fit_seconds": model.seconds, "query_seconds": seconds,
+                },
+                {"method": "p(y | a) in the rows", **summary(seen, truth)},
                 {
-                    **about,
-                    "method": "p(y | a) in the rows",
-                    **summary(naive(network, frame, queries, truth.shape[1]), truth),
-                }
-            )
-            lines.append(
-                {
-                    **about,
-                    "method": f"{ROWS:,} rows drawn from the exact answers",
-                    **summary(counted(truth, ROWS, seed), truth),
-                }
-            )
+                    "method": f"{rows:,} rows drawn from the exact answers",
+                    **summary(counted(truth, rows, seed), truth),
+                },
+            ]  # fmt: skip
             for peer, python in (("pgmpy", options.pgmpy_python), ("dowhy", options.dowhy_python)):
                 if python and (peer == "pgmpy" or seed == 0):
-                    lines += [
-                        {**about, **line}
-                        for line in run_peer(
-                            peer, python, network, frame, queries, truth, options.out, f"{name}-{seed}"
-                        )
-                    ]
+                    mine.append(run_peer(peer, python, network, frame, queries, truth, options.out, run))
+            lines += [{"network": name, "seed": seed, **line} for line in mine]
     return lines
 
 
-def histories(options: Any) -> list[dict]:
+def histories(options: argparse.Namespace) -> list[dict]:
     """Full history against parents alone, fixed against random order, at three sizes of table."""
-    network, queries, truth = load(options.data, "sachs")
+    network, queries, truth = load(Path(options.data), "sachs")
     lines = []
     for rows in options.sizes:
         frame = network.sample(rows, seed=0)
         for history, order in (("parents", "fixed"), ("full", "fixed"), ("full", "random")):
-            out = options.out / "runs" / f"sachs-{rows}-{history}-{order}"
-            model = trained(frame, network.schema, out, history=history, order=order)
+            run = f"sachs-{rows}-{history}-{order}"
+            model = trained(frame, network.schema, options, run, history=history, order=order)
             found, seconds, answers = distributions(model, queries)
             error = np.mean([max(answer["standard_error"].values()) for answer in answers])
             lines.append(
@@ -130,25 +111,25 @@ def histories(options: Any) -> list[dict]:
     return lines
 
 
-def misspecified(options: Any) -> list[dict]:
+def misspecified(options: argparse.Namespace) -> list[dict]:
     """The graph changed by one edge: dropped, turned, added; every edge in turn, or as many added ones at random."""
-    network, queries, truth = load(options.data, "sachs")
-    frame, schema = network.sample(ROWS, seed=0), network.schema
+    network, queries, truth = load(Path(options.data), "sachs")
+    frame, schema = network.sample(options.rows, seed=0), network.schema
     edges = list(schema.graph.edges)
     generator = np.random.default_rng(0)
     absent = [pair for pair in permutations(schema.by_name, 2) if pair not in edges and pair[::-1] not in edges]
     added = [absent[index] for index in generator.permutation(len(absent))]
     lines, counts = [], {"none": 0, "dropped": 0, "turned": 0, "added": 0}
-    wanted = [("none", None), *(("dropped", edge) for edge in edges), *(("turned", edge) for edge in edges)]
-    for change, edge in [*wanted, *(("added", edge) for edge in added)]:
-        if change == "added" and counts["added"] == ADDED:
+    wanted = [(change, edge) for change in ("dropped", "turned") for edge in edges[: options.changes]]
+    for change, edge in [("none", None), *wanted, *(("added", edge) for edge in added)]:
+        if change == "added" and counts["added"] == min(10, options.changes):
             break
         try:
             wrong = changed(schema, change, edge)
         except DagFormatError:  # it would close a cycle
             continue
         counts[change] += 1
-        model = trained(frame, wrong, options.out / "runs" / "sachs-wrong")
+        model = trained(frame, wrong, options, "sachs-wrong")
         found, _, _ = distributions(model, queries)
         lines.append({"change": change, "edge": " → ".join(edge) if edge else "", **summary(found, truth)})
         print(lines[-1], flush=True)
@@ -170,13 +151,13 @@ def changed(schema: DagSchema, change: str, edge: tuple[str, str] | None) -> Dag
     return schema.with_parents(parents)
 
 
-def speed(options: Any) -> dict:
+def speed(options: argparse.Namespace) -> dict:
     """A thousand different questions in one call; and by draws, at the error those have."""
-    network, _, _ = load(options.data, "sachs")
+    network, _, _ = load(Path(options.data), "sachs")
     generator = np.random.default_rng(0)
     names = list(network.schema.by_name)
     queries: dict[str, dict] = {}
-    while len(queries) < QUESTIONS:
+    while len(queries) < options.questions:
         target, *others = generator.choice(names, 4, replace=False).tolist()
         values = [str(generator.choice(network.schema[name].values)) for name in others]
         done = int(generator.integers(1, 3))
@@ -187,8 +168,8 @@ def speed(options: Any) -> dict:
         if possible(network, query):
             queries[json.dumps(query, sort_keys=True)] = query
     asked = list(queries.values())
-    frame = network.sample(ROWS, seed=0)
-    model = trained(frame, network.schema, options.out / "runs" / "sachs-0")
+    frame = network.sample(options.rows, seed=0)
+    model = trained(frame, network.schema, options, "sachs-0")
     truth = [list(network.distribution(each["target"], each["do"], each["given"]).values()) for each in asked]
     model.effect(asked[:3])  # what is loaded on first use is not counted
     results: dict[str, Any] = {"queries": len(asked)}

@@ -1,7 +1,6 @@
-r"""Interventional questions from a table and a graph, against exact answers and other libraries.
+"""Interventional questions from a table and a graph, against exact answers and other libraries.
 
-    python recipes/effects/effects.py --data PATH/TO/BIF --out runs/effects \\
-        [--pgmpy-python ENV/bin/python] [--dowhy-python ENV/bin/python] [--part networks]
+    python recipes/effects/effects.py --data PATH/TO/BIF --out runs/effects --pgmpy-python PATH --dowhy-python PATH
     python recipes/effects/effects.py --out runs/effects --report
 
 ``PATH/TO/BIF`` holds sachs.bif, asia.bif and exact_do_sachs.json, exact_do_asia.json. Each part writes a JSON file; the
@@ -10,20 +9,21 @@ report joins them to tables and a figure.
 
 import argparse
 import json
-import os
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import accuracy
 import interventions
+import nets
 import numpy as np
 import refusals
-from transformers.utils import logging
+from harness import Metrics, NotMeasured, Recipe, Report, Size, metrics, panels, table
+from matplotlib.figure import Figure
 
 PARTS: dict[str, Callable[[Any], Any]] = {
     "networks": accuracy.networks,
@@ -38,19 +38,6 @@ PARTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join([*lines, *("| " + " | ".join(map(shown, row)) + " |" for row in rows)])
-
-
-def shown(value: Any) -> str:
-    """A cell."""
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if isinstance(value, float) else str(value).replace("|", "\\|")
-
-
 def grouped(lines: list[dict], keys: Sequence[str], values: Sequence[str]) -> list[list[Any]]:
     """Means over whatever the keys leave open."""
     groups: dict[tuple, list[dict]] = {}
@@ -63,66 +50,39 @@ def grouped(lines: list[dict], keys: Sequence[str], values: Sequence[str]) -> li
     return rows
 
 
-def tables(results: dict[str, Any]) -> dict[str, str]:
-    """Every part as text."""
-    found = {}
-    if "networks" in results:
-        values = ("mean_tv", "largest_tv", "fit_seconds", "query_seconds")
-        rows = grouped(results["networks"], ("network", "method"), values)
-        columns = ("network", "method", "tables", "mean TV", "largest TV", "fit, s", "all queries, s")
-        found["networks"] = markdown(columns, rows)
-    if "mistakes" in results:
-        rows = [
-            [line["network"], asked(line), line["exact"], line.get("ours"), line.get("standard_error")]
-            for line in results["mistakes"]
+def networks_table(lines: list[dict]) -> str:
+    """Methods on the networks."""
+    rows = grouped(lines, ("network", "method"), ("mean_tv", "largest_tv", "fit_seconds", "query_seconds"))
+    columns = ("network", "method", "tables", "mean TV", "largest TV", "fit, s", "all queries, s")
+    return table(columns, rows, digits=4)
+
+
+def picked(lines: list[dict], columns: dict[str, str]) -> str:
+    """Some values of every line, by key and title."""
+    return table(list(columns.values()), [[line.get(key) for key in columns] for line in lines], digits=4)
+
+
+def speed_table(found: dict) -> str:
+    """Seconds of many questions in one call."""
+    asked_in_all = found["queries"]
+    rows = [
+        [
+            *(label, each["seconds"], 1000 * each["seconds"] / asked_in_all),
+            *(each["refused"], each["standard_error"], each["mean_tv"]),
         ]
-        found["mistakes"] = markdown(("network", "question", "exact", "hf_trace", "Monte Carlo error"), rows)
-    if "confounded" in results:
-        found["confounded"] = confounded_table(results["confounded"])
-    if "policies" in results:
-        rows = [[line["policy"], line["exact"], line["ours"]] for line in results["policies"]]
-        found["policies"] = markdown(("the drug is given", "exact p(recovered)", "hf_trace"), rows)
-    if "doses" in results:
-        keys = ("do", "history", "exact", "ours", "standard_error", "seen")
-        rows = [[line[key] for key in keys] for line in results["doses"]]
-        found["doses"] = markdown(("doses", "history", "exact", "hf_trace", "Monte Carlo error", "seen"), rows)
-    if "refusals" in results:
-        rows = [[line["mistake"], line["message"]] for line in results["refusals"]]
-        found["refusals"] = markdown(("mistake", "what is said"), rows)
-    if "speed" in results:
-        speed = dict(results["speed"])
-        asked_in_all = speed.pop("queries")
-        rows = [
-            [
-                *(label, each["seconds"], 1000 * each["seconds"] / asked_in_all),
-                *(each["refused"], each["standard_error"], each["mean_tv"]),
-            ]
-            for label, each in speed.items()
-        ]
-        columns = (f"{asked_in_all} questions", "seconds", "ms each", "refused", "standard error", "mean TV")
-        found["speed"] = markdown(columns, rows)
-    if "histories" in results:
-        keys = (
-            "rows",
-            "history",
-            "order",
-            "mean_tv",
-            "largest_tv",
-            "monte_carlo_error",
-            "fit_seconds",
-            "query_seconds",
-        )
-        rows = [[line[key] for key in keys] for line in results["histories"]]
-        columns = ("rows", "history", "order", "mean TV", "largest TV", "Monte Carlo error", "fit, s", "66 queries, s")
-        found["histories"] = markdown(columns, rows)
-    if "misspecified" in results:
-        rows = grouped(results["misspecified"], ("change",), ("mean_tv", "largest_tv"))
-        worst = {
-            row[0]: max(line["mean_tv"] for line in results["misspecified"] if line["change"] == row[0]) for row in rows
-        }
-        columns = ("one edge", "graphs", "mean TV", "mean largest TV", "worst mean TV")
-        found["misspecified"] = markdown(columns, [[*row, worst[row[0]]] for row in rows])
-    return found
+        for label, each in found.items()
+        if label != "queries"
+    ]
+    columns = (f"{asked_in_all} questions", "seconds", "ms each", "refused", "standard error", "mean TV")
+    return table(columns, rows, digits=4)
+
+
+def misspecified_table(lines: list[dict]) -> str:
+    """Errors with a wrong graph."""
+    rows = grouped(lines, ("change",), ("mean_tv", "largest_tv"))
+    worst = {row[0]: max(line["mean_tv"] for line in lines if line["change"] == row[0]) for row in rows}
+    columns = ("one edge", "graphs", "mean TV", "mean largest TV", "worst mean TV")
+    return table(columns, [[*row, worst[row[0]]] for row in rows], digits=4)
 
 
 def asked(line: dict) -> str:
@@ -147,15 +107,39 @@ def confounded_table(lines: list[dict]) -> str:
             row += [float(np.mean([line[name] for line in members])), width, f"{held} of {len(members)}"]
         rows.append(row)
     columns = ("", "effect", "exact", "seen", "plug-in", "width", "holds", "AIPW", "width", "holds")
-    return markdown(columns, rows)
+    return table(columns, rows, digits=4)
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
+TABLES: dict[str, Callable[[Any], str]] = {
+    "networks": networks_table,
+    "mistakes": lambda lines: picked(
+        [{**line, "asked": asked(line)} for line in lines],
+        {"network": "network", "asked": "question", "exact": "exact", "ours": "hf_trace"}
+        | {"standard_error": "Monte Carlo error"},
+    ),
+    "confounded": confounded_table,
+    "policies": lambda lines: picked(
+        lines, {"policy": "the drug is given", "exact": "exact p(recovered)", "ours": "hf_trace"}
+    ),
+    "doses": lambda lines: picked(
+        lines,
+        {"do": "doses", "history": "history", "exact": "exact", "ours": "hf_trace"}
+        | {"standard_error": "Monte Carlo error", "seen": "seen"},
+    ),
+    "refusals": lambda lines: picked(lines, {"mistake": "mistake", "message": "what is said"}),
+    "speed": speed_table,
+    "histories": lambda lines: picked(
+        lines,
+        {"rows": "rows", "history": "history", "order": "order", "mean_tv": "mean TV", "largest_tv": "largest TV"}
+        | {"monte_carlo_error": "Monte Carlo error", "fit_seconds": "fit, s", "query_seconds": "66 queries, s"},
+    ),
+    "misspecified": misspecified_table,
+}
+
+
+def draw(results: dict[str, Any]) -> Figure:
     """Accuracy of the methods on the networks, and of histories by rows."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = panels(10, 3.6, 1, 2)
     lines = [line for line in results.get("networks", []) if line["network"] == "sachs"]
     methods = list(dict.fromkeys(line["method"] for line in lines))
     for place, method in enumerate(methods):
@@ -171,39 +155,77 @@ def draw(results: dict[str, Any], path: Path) -> None:
         )
     right.set(xlabel="rows", xscale="log", yscale="log", ylabel="mean total variation")
     right.legend()
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def main() -> None:
+def named(results: dict[str, Any]) -> Metrics:
+    """What ``expected.json`` holds."""
+    means = grouped(results.get("networks", []), ("network", "method"), ("mean_tv",))
+    rows = [{"name": f"{network}, {method}", "mean_tv": mean} for network, method, _, mean in means]
+    found = {**metrics(rows, lambda row: row["name"], {"mean_tv": ("mean total variation", 0.004)})}
+    by_name = {row["name"]: row["mean_tv"] for row in rows}
+    pgmpy = by_name.get("sachs, pgmpy, maximum likelihood and exact inference")
+    if pgmpy is not None:
+        found["sachs: error over that of maximum likelihood"] = (by_name["sachs, hf_trace"] / pgmpy, 0.2)
+    for line in results.get("mistakes", []):
+        if line["network"] != "drug" and line["ours"] is not None:
+            found[f"{line['network']}: {asked(line)}"] = (line["ours"], 0.02)
+    for line in results.get("doses", []):
+        found[f"doses {line['do']}, {line['history']}"] = (line["ours"], 0.05)
+    columns = {"mean_tv": ("mean total variation", 0.01)}
+    histories = results.get("histories", [])
+    name = "sachs, {rows:,} rows, {history} history, {order} order"
+    return {**found, **metrics(histories, lambda row: name.format(**row), columns)}
+
+
+def made_up(folder: Path) -> None:
+    """The sprinkler, under the names of the two networks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    net, exact = nets.SPRINKLER, []
+    for name, value in (("sprinkler", "on"), ("rain", "yes")):
+        shares = nets.distribution(net, "grass", {name: value})
+        line = {"a": name, "a_value": value, "y": "grass", "y_values": list(shares), "p_do": list(shares.values())}
+        exact.append(line)
+    for name in ("asia", "sachs"):
+        (folder / f"{name}.bif").write_text(nets.as_bif(net), encoding="utf-8")
+        (folder / f"exact_do_{name}.json").write_text(json.dumps(exact), encoding="utf-8")
+
+
+def measure(options: argparse.Namespace) -> Report:
     """Run parts, or join what was run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/effects"))
-    parser.add_argument("--data", type=Path, help="folder with the networks and their exact answers")
-    parser.add_argument("--part", choices=list(PARTS), action="append")
-    parser.add_argument("--seeds", type=int, default=5, help="tables per network")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="rows of histories")
-    parser.add_argument("--pgmpy-python", help="interpreter of an environment with pgmpy")
-    parser.add_argument("--dowhy-python", help="interpreter of an environment with dowhy")
-    parser.add_argument("--report", action="store_true", help="only join what was run")
-    options = parser.parse_args()
-    logging.disable_progress_bar()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name in [] if options.report else options.part or PARTS:
+    for name in [] if options.report else options.part:
         started = time.monotonic()
         result = PARTS[name](options)
         (options.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(name, f"{time.monotonic() - started:.0f} s", flush=True)
-    results = {
-        name: json.loads((options.out / f"{name}.json").read_text())
-        for name in PARTS
-        if (options.out / f"{name}.json").exists()
-    }
-    text = "\n\n".join(f"## {name}\n\n{table}" for name, table in tables(results).items())
-    (options.out / "effects.md").write_text(text + "\n", encoding="utf-8")
-    if {"networks", "histories"} <= set(results):
-        draw(results, options.out / "effects.png")
-    print(text)
+    paths = {name: options.out / f"{name}.json" for name in PARTS}
+    results = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}
+    if not results:
+        raise NotMeasured(f"Nothing was measured in {str(options.out)!r} yet. Leave out --report.")
+    text = "\n\n".join(f"## {name}\n\n{TABLES[name](result)}" for name, result in results.items())
+    figure = draw(results) if {"networks", "histories"} <= set(results) else None
+    return Report(results, text, named(results), figure)
 
+
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "What would happen if: how right are the answers of a model trained on a table?",
+    measure,
+    {
+        "part": Size(list(PARTS), list(PARTS)),
+        "seeds": Size(5, 1, "tables per network"),
+        "rows": Size(10_000, 60, "rows of a table"),
+        "sizes": Size([1_000, 10_000, 100_000], [50], "rows of histories"),
+        "folds": Size(5, 2, "parts of the rows for cross-fitting"),
+        "questions": Size(1_000, 4, "questions in one call"),
+        "changes": Size(1_000, 1, "edges of the graph that are dropped, turned or, at most ten, added"),
+    },
+    data="folder with sachs.bif, asia.bif (bnlearn) and exact_do_sachs.json, exact_do_asia.json",
+    tiny_data=made_up,
+    peers=("pgmpy", "dowhy"),
+    can_report=True,
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

@@ -1,7 +1,7 @@
 """Hand-written worlds with known answers: peers that err, a p(y | a) of the wrong sign, sequences of doses."""
 
+import argparse
 from itertools import pairwise, product
-from typing import Any
 
 import nets
 import numpy as np
@@ -11,7 +11,6 @@ from ours import trained
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 
-ROWS = 10_000
 LONGEST = 4
 
 
@@ -24,13 +23,13 @@ def schema_of(net: nets.Net) -> DagSchema:
     )
 
 
-def mistakes(options: Any) -> list[dict]:
+def mistakes(options: argparse.Namespace) -> list[dict]:
     """The questions one peer answers wrongly, from rows: exact, ours with its error."""
     lines = []
     for name in ("sprinkler", "lamp", "drug"):
         net, queries = nets.NETS[name], nets.QUERIES[name]
-        frame = pd.DataFrame(nets.sample(net, ROWS, 0))
-        model = trained(frame, schema_of(net), options.out / "runs" / name)
+        frame = pd.DataFrame(nets.sample(net, options.rows, 0))
+        model = trained(frame, schema_of(net), options, name)
         for query in queries:
             exact = nets.distribution(net, query["target"], query.get("do", {}), query.get("given", {}))
             value = max(exact, key=exact.__getitem__)
@@ -44,13 +43,13 @@ def mistakes(options: Any) -> list[dict]:
     return lines
 
 
-def confounded(options: Any) -> list[dict]:
+def confounded(options: argparse.Namespace) -> list[dict]:
     """Average effects where the treated are the severely ill: naive, plug-in, doubly robust, exact."""
     net = nets.DRUG
     lines = []
     for seed in range(options.seeds):
-        frame = pd.DataFrame(nets.sample(net, ROWS, seed))
-        model = trained(frame, schema_of(net), options.out / "runs" / f"drug-{seed}", folds=5, seed=seed)
+        frame = pd.DataFrame(nets.sample(net, options.rows, seed))
+        model = trained(frame, schema_of(net), options, f"drug-{seed}", folds=options.folds, seed=seed)
         for target, value in (("recovered", "yes"), ("days", None)):
             cases: list[tuple[str, dict, float]] = [
                 ("ate", {}, nets.ate(net, "drug", target, value)),
@@ -137,12 +136,12 @@ def dose_truth(prefix: tuple[str, ...], length: int | None, *, whole: bool) -> f
     return float(total)
 
 
-def doses(options: Any) -> list[dict]:
+def doses(options: argparse.Namespace) -> list[dict]:
     """Whole, partial and length-forced sequences of doses against enumeration; and against those who had them."""
-    frame = dose_rows(ROWS, 0)
+    frame = dose_rows(options.rows, 0)
     lines = []
     for history in ("parents", "full"):
-        model = trained(frame, DOSE_SCHEMA, options.out / "runs" / f"doses-{history}", history=history)
+        model = trained(frame, DOSE_SCHEMA, options, f"doses-{history}", history=history)
         for label, prefix, length, whole in (
             ("low", ("low",), None, True),
             ("high, high", ("high", "high"), None, True),
@@ -172,11 +171,11 @@ def doses(options: Any) -> list[dict]:
     return lines
 
 
-def policies(options: Any) -> list[dict]:
+def policies(options: argparse.Namespace) -> list[dict]:
     """What if the drug were given by rule, or by the throw of a coin; and what is known after it."""
     net = nets.DRUG
-    frame = pd.DataFrame(nets.sample(net, ROWS, 0))
-    model = trained(frame, schema_of(net), options.out / "runs" / "drug-policy")
+    frame = pd.DataFrame(nets.sample(net, options.rows, 0))
+    model = trained(frame, schema_of(net), options, "drug-policy")
     rules = {
         "to everybody with one half": {"yes": 0.5, "no": 0.5},
         "to the severe alone": [{"when": {"severity": "severe"}, "then": {"yes": 1.0}}, {"then": {"no": 1.0}}],

@@ -182,6 +182,24 @@ def sample(net: Net, rows: int, seed: int) -> list[dict[str, str]]:
     return table
 
 
+def as_bif(net: Net) -> str:
+    """The network as text in the BIF format."""
+    parts = ["network made_up {\n}\n"]
+    for name, each in net.items():
+        parts.append(
+            f"variable {name} {{\n type discrete [ {len(each['values'])} ] {{ {', '.join(each['values'])} }};\n}}\n"
+        )
+    for name, each in net.items():
+        rows = [", ".join(map(str, row)) for row in each["table"]]
+        if each["parents"]:
+            combined = product(*(net[parent]["values"] for parent in each["parents"]))
+            lines = [f" ({', '.join(values)}) {row};\n" for values, row in zip(combined, rows, strict=True)]
+            parts.append(f"probability ( {name} | {', '.join(each['parents'])} ) {{\n{''.join(lines)}}}\n")
+        else:
+            parts.append(f"probability ( {name} ) {{\n table {rows[0]};\n}}\n")
+    return "".join(parts)
+
+
 def truth() -> dict:
     """Exact answers to ``QUERIES`` and the effects of the drug."""
     answers = {

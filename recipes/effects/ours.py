@@ -1,8 +1,8 @@
 """Training on a table and asking, as a user would, with the clock running."""
 
+import argparse
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,14 @@ class Model:
     metrics: dict[str, Any]
 
 
-def trained(frame: pd.DataFrame, schema: DagSchema, out: Path, **settings: Any) -> Model:
+def trained(frame: pd.DataFrame, schema: DagSchema, options: argparse.Namespace, run: str, **settings: Any) -> Model:
     """Train on a table; processor seconds."""
-    started = time.process_time()
-    run = train_dag(encode_table(schema, frame), out, DagTrainingSettings(**settings))
+    out, started = options.out / "runs" / run, time.process_time()
+    small = {"epochs": 1.0, "refit": False} if options.smoke else {}
+    settings = {**small, **settings}
+    found = train_dag(encode_table(schema, frame), out, DagTrainingSettings(**settings))
     seconds = time.process_time() - started
-    return Model(pipeline("causal-effect", model=str(out)), seconds, run.metrics)
+    return Model(pipeline("causal-effect", model=str(out)), seconds, found.metrics)
 
 
 def distributions(model: Model, queries: list[dict], **parameters: Any) -> tuple[np.ndarray, float, list[dict]]:

@@ -6,11 +6,30 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from harness import NotMeasured
+from ours import total_variation
 
 from hf_trace.tables.network import Network
 
 HERE = Path(__file__).parent
 DRAWS = 10_000
+# Of each peer the answer that is taken, and its name.
+METHODS = {
+    "pgmpy": ("exact", "pgmpy, maximum likelihood and exact inference"),
+    "dowhy": ("frequency", f"DoWhy-GCM, {DRAWS:,} draws"),
+}
+
+
+def ask(peer: str, python: str, job: dict, folder: Path, name: str) -> dict:
+    """What a peer answers to a job; an answer that is there is not asked for again."""
+    answer, task = folder / f"{name}-{peer}.json", folder / f"{name}-{peer}.job.json"
+    if not answer.exists():
+        task.write_text(json.dumps(job), encoding="utf-8")
+        command = [python, "-W", "ignore", str(HERE / f"run_{peer}.py"), str(task), str(answer)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NotMeasured(f"{peer} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return json.loads(answer.read_text(encoding="utf-8"))
 
 
 def run_peer(
@@ -22,48 +41,28 @@ def run_peer(
     truth: np.ndarray,
     out: Path,
     name: str,
-) -> list[dict]:
-    """Fit a peer on rows and ask it all queries; results are kept and not computed again."""
+) -> dict:
+    """Fit a peer on rows and ask it all queries."""
     folder = out / "peers"
     folder.mkdir(parents=True, exist_ok=True)
-    answer = folder / f"{name}-{peer}.json"
-    if not answer.exists():
-        job = folder / f"{name}-{peer}.job.json"
-        frame.to_csv(folder / f"{name}.csv", index=False)
-        schema = network.schema
-        document = {
-            "variables": {
-                each.name: {"values": list(each.values), "parents": list(each.parents)} for each in schema.variables
-            },
-            "rows": f"{name}.csv",
-            "queries": [{"given": {}, **query} for query in queries],
-            "num_samples": DRAWS,
-        }
-        job.write_text(json.dumps(document))
-        subprocess.run(
-            [python, "-W", "ignore", str(HERE / f"run_{peer}.py"), str(job), str(answer)],
-            check=True,
-            capture_output=True,
-        )
-    found = json.loads(answer.read_text())
-    methods = {
-        "pgmpy": {"exact": "pgmpy, maximum likelihood and exact inference"},
-        "dowhy": {"frequency": f"DoWhy-GCM, {DRAWS:,} draws"},
+    frame.to_csv(folder / f"{name}.csv", index=False)
+    variables = network.schema.variables
+    job = {
+        "variables": {each.name: {"values": list(each.values), "parents": list(each.parents)} for each in variables},
+        "rows": f"{name}.csv",
+        "queries": [{"given": {}, **query} for query in queries],
+        "num_samples": DRAWS,
     }
-    lines = []
-    for key, title in methods[peer].items():
-        table = np.zeros_like(truth)
-        for row, query, each in zip(table, queries, found["answers"], strict=True):
-            values = network.schema[query["target"]].values
-            row[: len(values)] = [each[key].get(value, 0.0) for value in values]
-        distance = np.abs(table - truth).sum(axis=1) / 2
-        lines.append(
-            {
-                "method": title,
-                "mean_tv": float(distance.mean()),
-                "largest_tv": float(distance.max()),
-                "fit_seconds": found["fit_seconds"],
-                "query_seconds": found["seconds"][key],
-            }
-        )
-    return lines
+    found, (key, title) = ask(peer, python, job, folder, name), METHODS[peer]
+    shares = np.zeros_like(truth)
+    for row, query, each in zip(shares, queries, found["answers"], strict=True):
+        values = network.schema[query["target"]].values
+        row[: len(values)] = [each[key].get(value, 0.0) for value in values]
+    distance = total_variation(shares, truth)
+    return {
+        "method": title,
+        "mean_tv": float(distance.mean()),
+        "largest_tv": float(distance.max()),
+        "fit_seconds": found["fit_seconds"],
+        "query_seconds": found["seconds"][key],
+    }

@@ -1,11 +1,13 @@
 """What is refused, and in which words: wrong graphs, wrong tables, wrong questions, unanswerable ones."""
 
+import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import nets
 import pandas as pd
-from interventions import ROWS, schema_of
+from interventions import schema_of
 from ours import trained
 from transformers import pipeline
 
@@ -27,12 +29,12 @@ HIDDEN = DagSchema(
 )
 
 
-def refusals(options: Any) -> list[dict]:
+def refusals(options: argparse.Namespace) -> list[dict]:
     """Every mistake and what is said about it."""
     net = nets.DRUG
-    model = trained(pd.DataFrame(nets.sample(net, ROWS, 0)), schema_of(net), options.out / "runs" / "drug-policy")
+    model = trained(pd.DataFrame(nets.sample(net, options.rows, 0)), schema_of(net), options, "drug-policy")
     rows = pd.DataFrame([{"drug": "no", "well": "yes"}, {"drug": "yes", "well": "no"}] * 50)
-    hidden = trained(rows, HIDDEN, options.out / "runs" / "hidden", history="full", order="random", epochs=1.0)
+    hidden = trained(rows, HIDDEN, options, "hidden", history="full", order="random", epochs=1.0)
     wide = FRAME.assign(days=["1", "2", "12a", "4", "5", "6", "7", "8", "9", "10"])
     tables: list[tuple[str, Callable[[], Any]]] = [
         ("a cycle", lambda: infer_schema([*EDGES, ("well", "sick")], FRAME)),
@@ -41,7 +43,10 @@ def refusals(options: Any) -> list[dict]:
         ("text among numbers", lambda: infer_schema([*EDGES, ("drug", "days")], wide, kinds={"days": "numeric"})),
         ("a value never seen", lambda: encode_table(infer_schema(EDGES, FRAME), FRAME.replace("yes", "Yes"))),
         ("an empty table", lambda: infer_schema(EDGES, FRAME[:0])),
-        ("a run made for events", lambda: pipeline("causal-effect", model=str(events_run(options)))),
+        (
+            "a run made for events",
+            lambda: pipeline("causal-effect", model=str(events_run(options.out / "runs" / "events"))),
+        ),
     ]
     questions = [
         ("no such variable", {"target": "recoverd"}),
@@ -54,7 +59,7 @@ def refusals(options: Any) -> list[dict]:
         ),
         ("probabilities that do not add up", {"target": "days", "do": {"drug": {"yes": 0.4}}}),
     ]
-    lamp = trained(pd.DataFrame(nets.sample(nets.LAMP, ROWS, 0)), schema_of(nets.LAMP), options.out / "runs" / "lamp")
+    lamp = trained(pd.DataFrame(nets.sample(nets.LAMP, options.rows, 0)), schema_of(nets.LAMP), options, "lamp")
     cases = [*tables, *((name, lambda asked=asked: model.effect(asked)) for name, asked in questions)]
     impossible = {"target": "relay", "do": {"main": "off"}, "given": {"lamp": "lit"}}
     cases.append(("evidence that never happens", lambda: lamp.effect(impossible)))
@@ -73,13 +78,12 @@ def message_of(case: Callable[[], Any]) -> str:
     return "NOT REFUSED"
 
 
-def events_run(options: Any) -> Any:
+def events_run(folder: Path) -> Path:
     """A folder with a tokenizer of events and a model."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
-    folder = options.out / "runs" / "events"
     tokenizer = EventTokenizer.from_event_types(["a", "b"])
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder)
