@@ -123,10 +123,13 @@ def test_a_repository_that_exists_is_left_alone_until_told(run, hub, hf_trace, r
 @pytest.mark.parametrize(
     ("repo_id", "expected"),
     [
-        ("other/alarms", "'ann' is logged in and is no member of 'other'. Expected a name such as ann/alarms."),
-        ("org/a--b", "'org/a--b' is no name of a repository. Expected ORG/NAME of letters, digits,"),
-        ("a/b/c", "'a/b/c' is no name of a repository."),
-        ("theirs/taken", "The repository 'theirs/taken' exists and belongs to 'theirs', of which 'ann' is no member."),
+        ("other/alarms", "'ann' is logged in and not a member of 'other'. Expected a name such as ann/alarms."),
+        ("org/a--b", "'org/a--b' is not a repository name. Expected ORG/NAME of letters, digits,"),
+        ("a/b/c", "'a/b/c' is not a repository name."),
+        (
+            "theirs/taken",
+            "The repository 'theirs/taken' exists and belongs to 'theirs', of which 'ann' is not a member.",
+        ),
     ],
 )
 def test_names_that_cannot_be(repo_id, expected, run, hub, refused):
@@ -150,9 +153,9 @@ def test_no_token_a_wrong_one_and_no_network(run, hub, refused, monkeypatch):
 
 
 def test_folders_that_are_no_run(tmp_path, refused, run):
-    assert refused("push", tmp_path, "org/x").startswith(f"'{tmp_path}' is no run folder: it holds no config.json.")
+    assert refused("push", tmp_path, "org/x").startswith(f"'{tmp_path}' is not a run folder: it holds no config.json.")
     (run / "graph.json").write_text("{}")
-    assert "is no graph that `hf-trace discover --out` wrote" in refused("push", run, "org/x")
+    assert "is not a graph that `hf-trace discover --out` wrote" in refused("push", run, "org/x")
     (run / "graph.json").unlink()
     (run / "model.safetensors").unlink()
     assert "holds no model.safetensors" in refused("push", run, "org/x")
@@ -195,12 +198,13 @@ pipe = pipeline("causal-discovery", model="org/alarms")
 old = pipeline("causal-discovery", model="org/alarms", revision={first!r})
 out = pipe({records[0]!r}, max_lag=3, seed=0)
 effect = pipeline("causal-effect", model="org/alarms")
-print(json.dumps({{"edges": out["edges"], "quality": [pipe.quality, old.quality], "kind": type(effect).__name__}}))
+quality = [each.event_model.quality for each in (pipe, old)]
+print(json.dumps({{"edges": out["edges"], "quality": quality, "asked": type(effect.asked).__name__}}))
 """
     found = outcome(code, hub, tmp_path / "home")
     assert found["edges"] == discover(records[0], max_lag=3, seed=0)["edges"]
-    assert found["quality"] == [{}, discover.quality]
-    assert found["kind"] == "CausalEffectPipeline"
+    assert found["quality"] == [{}, discover.event_model.quality]
+    assert found["asked"] == "EventModel"
 
 
 @pytest.mark.slow  # 7 s

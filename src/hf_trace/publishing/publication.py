@@ -88,8 +88,8 @@ def run_publication(
         data: What it was trained on, in words, for the card.
 
     Raises:
-        PublishError: If the folder is no run, or its adapters belong to a model that others do not have.
-        GraphFormatError: If the graph is none.
+        PublishError: If the folder is not a run, or its adapters belong to a model that others do not have.
+        GraphFormatError: If the graph is not one.
     """
     folder = Path(run)
     about = RunFiles.of(folder, _graph(folder, graph))
@@ -144,8 +144,8 @@ def _shim(about: RunFiles, remote: str) -> dict[str, Path | bytes]:
 def _check_complete(folder: Path, about: RunFiles) -> None:
     if not about.config:
         raise PublishError(
-            f"{str(folder)!r} is no run folder: it holds no config.json. Expected what `hf-trace train` or `hf-trace "
-            "simulate` wrote; to publish an event log, pass `--dataset`."
+            f"{str(folder)!r} is not a run folder: it holds no config.json. Expected what `hf-trace train` or "
+            "`hf-trace simulate` wrote; to publish an event log, pass `--dataset`."
         )
     if about.is_adapter:
         base = str(about.config.get("base", ""))
@@ -169,5 +169,5 @@ def _graph(folder: Path, graph: str | Path | None) -> CausalGraph | None:
         return CausalGraph.load(own)
     except HfTraceError as error:
         raise PublishError(
-            f"{str(own)!r} is no graph that `hf-trace discover --out` wrote: {error} Move it out of the run folder."
+            f"{str(own)!r} is not a graph that `hf-trace discover --out` wrote: {error} Move it out of the run folder."
         ) from error

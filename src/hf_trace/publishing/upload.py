@@ -1,24 +1,24 @@
-"""Putting a publication on the Hub, in one commit, and what is said where that cannot be."""
+"""Uploads a publication to the Hub in one commit, and says in one line why where that cannot be."""
 
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from importlib.util import find_spec
 
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from hf_trace.errors import PublishError, first_line
+from hf_trace.logs.writing import Document
 from hf_trace.publishing.publication import Publication
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Refuse a name that the Hub does not take.
+    """Refuse a name that the Hub does not accept.
 
     Raises:
-        PublishError: If it is none.
+        PublishError: If the Hub does not.
 
     Example:
         >>> check_repo_id("org/alarms")
@@ -27,7 +27,7 @@ def check_repo_id(repo_id: str) -> None:
         validate_repo_id(repo_id)
     except HFValidationError as error:
         raise PublishError(
-            f"{repo_id!r} is no name of a repository. Expected ORG/NAME of letters, digits, '-', '_' and '.', at most "
+            f"{repo_id!r} is not a repository name. Expected ORG/NAME of letters, digits, '-', '_' and '.', at most "
             "96 in all, without '--' or '..' and with no '-' or '.' at either end."
         ) from error
 
@@ -66,20 +66,19 @@ def publish(
         )
     api = HfApi(token=token)
     kind, repo_id = publication.kind, publication.repo_id
-    with _told(repo_id):
+    with _refusals_in_one_line(repo_id):
         account = api.whoami()
         repo_id = repo_id if "/" in repo_id else f"{account['name']}/{repo_id}"
         exists = api.repo_exists(repo_id, repo_type=kind)
         _check_owner(repo_id, account, exists=exists, update=update)
-    with _told(repo_id, made=not exists):
+    with _refusals_in_one_line(repo_id, made=not exists):
         address = str(api.create_repo(repo_id, repo_type=kind, private=private or None, exist_ok=update))
         if revision is not None:
             api.create_branch(repo_id, branch=revision, repo_type=kind, exist_ok=True)
         there = api.list_repo_files(repo_id, repo_type=kind, revision=revision) if exists else []
-        stale = filter(publication.replaces, there)
         operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
-            *(CommitOperationAdd(name, _source(each)) for name, each in sorted(publication.files.items())),
-            *(CommitOperationDelete(name) for name in stale),
+            *(CommitOperationAdd(name, source) for name, source in sorted(publication.files.items())),
+            *(CommitOperationDelete(name) for name in filter(publication.replaces, there)),
         ]
         api.create_commit(
             repo_id,
@@ -91,18 +90,14 @@ def publish(
     return address
 
 
-def _source(source: Path | bytes) -> str | bytes:
-    return source if isinstance(source, bytes) else str(source)
-
-
-def _check_owner(repo_id: str, account: dict[str, Any], *, exists: bool, update: bool) -> None:
+def _check_owner(repo_id: str, account: Document, *, exists: bool, update: bool) -> None:
     """Refuse to write over a repository that is there, and say whose it is."""
     owner = repo_id.partition("/")[0]
     is_ours = owner in {account["name"], *(each["name"] for each in account.get("orgs", ()))}
     if exists and not is_ours:
         raise PublishError(
-            f"The repository {repo_id!r} exists and belongs to {owner!r}, of which {account['name']!r} is no member. "
-            "Choose another name."
+            f"The repository {repo_id!r} exists and belongs to {owner!r}, of which {account['name']!r} is not a "
+            "member. Choose another name."
         )
     if exists and not update:
         raise PublishError(
@@ -111,14 +106,13 @@ def _check_owner(repo_id: str, account: dict[str, Any], *, exists: bool, update:
         )
     if not is_ours:
         raise PublishError(
-            f"{account['name']!r} is logged in and is no member of {owner!r}. Expected a name such as "
+            f"{account['name']!r} is logged in and not a member of {owner!r}. Expected a name such as "
             f"{account['name']}/{repo_id.partition('/')[2]}."
         )
 
 
 @contextmanager
-def _told(repo_id: str, *, made: bool = False) -> Iterator[None]:
-    """One line for whatever the Hub or the way to it refuses."""
+def _refusals_in_one_line(repo_id: str, *, made: bool = False) -> Iterator[None]:
     state = " The repository may be there and empty: go on with `--update`." if made else ""
     refusals: tuple[type[Exception], ...] = (HfHubHTTPError, RuntimeError, *_transport_errors())
     try:
@@ -126,7 +120,7 @@ def _told(repo_id: str, *, made: bool = False) -> Iterator[None]:
     except OfflineModeIsEnabled as error:
         raise PublishError("HF_HUB_OFFLINE is set, so nothing can be published. Unset it.") from error
     except refusals as error:
-        # A large file that could not be sent is told of by a RuntimeError.
+        # A large file that could not be sent is reported as a RuntimeError.
         cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
         raise PublishError(_refusal(repo_id, cause) + state) from error
 
@@ -151,10 +145,5 @@ def _refusal(repo_id: str, error: BaseException) -> str:
 
 def _transport_errors() -> tuple[type[Exception], ...]:
     """What the HTTP client of huggingface_hub raises when nobody answers; which client depends on its version."""
-    found: list[type[Exception]] = []
-    for name in ("httpx", "httpx2"):
-        try:
-            found.append(importlib.import_module(name).TransportError)
-        except ImportError:
-            continue
-    return (*found, ConnectionError, TimeoutError)
+    names = [name for name in ("httpx", "httpx2") if find_spec(name)]
+    return (*(importlib.import_module(name).TransportError for name in names), ConnectionError, TimeoutError)
