@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from transformers import Pipeline
 
@@ -25,8 +25,8 @@ from hf_trace.runs.members import FOLDS_FILE, MEMBERS
 _DOCUMENTS = (TRAINING_FILE, METRICS_FILE, DAG_FILE, FOLDS_FILE, GRAPH_FILE)
 
 
-class Publishable:
-    """What a pipeline writes beside its model."""
+class Publishable(Pipeline):
+    """A pipeline that writes its whole run: what is beside the model, too."""
 
     @property
     def run_tokenizer(self) -> RunTokenizer:
@@ -42,13 +42,13 @@ class Publishable:
             save_directory: Where to; made if absent.
             kwargs: Passed on to the model and the tokenizer.
         """
-        pipe, folder = cast(Pipeline, self), Path(save_directory)
+        folder = Path(save_directory)
         # A model that came with a shim would name it, and have none beside it.
-        if hasattr(pipe.model.config, CUSTOM_PIPELINES):
-            delattr(pipe.model.config, CUSTOM_PIPELINES)
-        Pipeline.save_pretrained(pipe, str(folder), **kwargs)
+        if hasattr(self.model.config, CUSTOM_PIPELINES):
+            delattr(self.model.config, CUSTOM_PIPELINES)
+        super().save_pretrained(str(folder), **kwargs)
         ensure_auto_tokenizer(folder, self.run_tokenizer)
-        run = run_of(pipe.model, members=True)
+        run = run_of(self.model, members=True)
         if not run or Path(run).resolve() == folder.resolve():
             return
         for name in _DOCUMENTS:
