@@ -149,7 +149,7 @@ def write_report(
     document = page_document(
         graph,
         log=log,
-        analysed=analysed,
+        analyzed=analysed,
         evidence=evidence,
         # A run that was interrupted and went on is the run that was asked for.
         command=shlex.join(["hf-trace", *(word for word in sys.argv[1:] if word != "--resume")]),

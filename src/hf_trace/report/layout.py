@@ -119,7 +119,7 @@ def _spread(network: Any, order: Sequence[str], width: float, height: float) -> 
     return {node: (float(x), float(y)) for node, (x, y) in zip(order, scaled, strict=True)}
 
 
-def _by_distance(network: Any) -> dict[str, Any]:
+def _by_distance(network: Any) -> Mapping[str, Any]:
     distances = {node: dict(found) for node, found in nx.all_pairs_shortest_path_length(network)}
     longest = max(max(found.values()) for found in distances.values())
     # Parts that no path joins stand apart, but not so far that they squeeze each part.
@@ -129,7 +129,7 @@ def _by_distance(network: Any) -> dict[str, Any]:
     return dict(nx.kamada_kawai_layout(network, dist=apart))
 
 
-def _by_springs(network: Any) -> dict[str, Any]:
+def _by_springs(network: Any) -> Mapping[str, Any]:
     spacing = 3.0 / np.sqrt(len(network))
     return dict(nx.spring_layout(network, k=spacing, seed=0, iterations=200, weight=None))
 

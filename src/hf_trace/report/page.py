@@ -44,7 +44,7 @@ def page_document(
     graph: CausalGraph,
     *,
     log: EventLog | None = None,
-    analysed: EventLog | None = None,
+    analyzed: EventLog | None = None,
     evidence: EvidenceCollector | None = None,
     command: str = "",
     title: str = "Causal graph",
@@ -54,7 +54,7 @@ def page_document(
     Args:
         graph: Any level. An instance graph is shown as a timeline and as the summary of its event types.
         log: The log it was found in, for the summary and the counts of event types.
-        analysed: The sequences that were looked at, where those are others.
+        analyzed: The sequences that were looked at, where those are others.
         evidence: Examples, times and incidents; those of an instance graph are taken from it when left out.
         command: How to make the page again.
         title: Heading of the page.
@@ -91,7 +91,7 @@ def page_document(
         "examples": {number: [_example(each, index) for each in found] for number, found in examples.items()},
         "incidents": [_incident(each, index) for each in incidents],
         "dates": log is not None and has_dates(log),
-        "log": [] if log is None else log_facts(log, analysed),
+        "log": [] if log is None else log_facts(log, analyzed),
         "oracle": metadata.get("oracle", {}),
         "assumptions": assumptions(graph, settings),
         "not_tested": not_tested(graph, settings),

@@ -26,12 +26,12 @@ _SAME_TIME = {
 }
 
 
-def log_facts(log: EventLog, analysed: EventLog | None = None) -> list[dict[str, str]]:
+def log_facts(log: EventLog, analyzed: EventLog | None = None) -> list[dict[str, str]]:
     """What is in a log, as short facts with a label, a value and a note.
 
     Args:
         log: The log as it was read.
-        analysed: The sequences that were analyzed, if those are others.
+        analyzed: The sequences that were analyzed, if those are others.
 
     Example:
         >>> from hf_trace.logs.sequence import EventSequence
@@ -50,10 +50,10 @@ def log_facts(log: EventLog, analysed: EventLog | None = None) -> list[dict[str,
     ]
     if log.timestamps is not None:
         facts.append(_gaps(log, summary.tied_events))
-    if analysed is not None:
-        longest = int(analysed.sequence_lengths.max(initial=0))
-        note = f"{count(len(analysed), 'sequence')} of at most {longest:,} events"
-        facts.append(_fact("Analyzed", count(len(analysed.codes), "event"), note))
+    if analyzed is not None:
+        longest = int(analyzed.sequence_lengths.max(initial=0))
+        note = f"{count(len(analyzed), 'sequence')} of at most {longest:,} events"
+        facts.append(_fact("Analyzed", count(len(analyzed.codes), "event"), note))
     return facts
 
 
