@@ -64,7 +64,8 @@ def whole(
             ...
         hf_trace.errors.SettingsError: top is 0, expected a whole number of at least 1.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least or value > (most or math.inf):
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or value < least or (most is not None and value > most):
         expected = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise error(f"{name} is {value!r}, expected a whole number {expected}.")
     return int(value)
@@ -108,7 +109,8 @@ def share(name: str, value: Any) -> float:
         >>> share("validation_share", 0.1)
         0.1
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < 1:
+    is_real = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_real or not 0 < value < 1:
         raise SettingsError(f"{name} is {value!r}, expected between 0 and 1.")
     return float(value)
 

@@ -57,9 +57,15 @@ def test_ties_in_both_orders(place, hf_trace):
     ("arguments", "message"),
     [
         (["--bootstrap", "-1"], "bootstrap is -1, expected a whole number of at least 0."),
-        (["--bootstrap", "9", "--level", "summary"], "bootstrap is 9 with level 'summary' and direct effects, expec"),
-        (["--update", "absent/pool.zip"], "Cannot write 'absent/pool.zip': expected the name of a file in a folder"),
-        (["--update", "pool.zip", "--level", "instance", "--id", "1"], "`--update` is given with level 'instance'"),
+        (
+            ["--bootstrap", "9", "--level", "summary"],
+            "`--bootstrap` is about population graphs, and the level is 'summary'.",
+        ),
+        (["--update", "absent/pool.zip"], "Cannot write 'absent/pool.zip': there is no folder 'absent'. Create it"),
+        (
+            ["--update", "pool.zip", "--level", "instance", "--id", "1"],
+            "`--update` is about population graphs, and the level is 'instance'",
+        ),
         (["--update", "plain.txt"], "'plain.txt' cannot be read as a population pool (File is not a zip file), expe"),
     ],
 )

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from hf_trace.discovery.results import log_result
 from hf_trace.errors import ColumnError, SettingsError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.discovery.results import log_result
 from hf_trace.pipelines.discovery_pipeline import load_pipeline
 from hf_trace.runs.folders import TRAINING_FILE, read_json
 from hf_trace.training.log_training import train

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertLMHeadModel, pipeline
 
+from hf_trace.discovery.results import log_result
 from hf_trace.errors import (
     ContextLengthError,
     EmptyLogError,
@@ -27,8 +28,7 @@ from hf_trace.errors import (
 )
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
-from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
-from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline, load_pipeline
 from hf_trace.runs.folders import load_model, save_run
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
@@ -288,7 +288,7 @@ def test_longer_sequences_slide(discover):
     ("options", "message"),
     [
         ({"level": "global"}, "level is 'global', expected one of: instance, summary, population."),
-        ({"unknown": "skip"}, "unknown is 'skip', expected 'error' or 'map'."),
+        ({"unknown": "skip"}, "unknown is 'skip', expected one of: error, map."),
         (
             {"threshold": "big"},
             "threshold is 'big', expected a kind and a value >= 0 such as 'margin:0.05' (nats) or 'fixed:3e-5'; kinds: "
@@ -310,12 +310,32 @@ def test_longer_sequences_slide(discover):
             {"maxlag": 3},
             "Unknown parameter 'maxlag', expected one of: max_lag, threshold, num_samples, proposal, construction, "
             "statistic, effect, horizon, num_contexts, refine, prefix_length, seed, self_loops, knowledge, ties, "
-            "level, batch_size, return_scores, unknown, slide, min_frequency, min_support, bootstrap, compare.",
+            "level, batch_size, return_scores, unknown, slide and 4 more. Did you mean 'max_lag'?",
         ),
     ],
 )
 def test_bad_parameters(discover, options, message):
     assert refused(SettingsError, discover, RECORD, **options) == message
+
+
+@pytest.mark.parametrize("at_call", [{}, {"max_lag": 3}])
+def test_parameters_of_construction_count_in_every_question(tiny_run, tiny_log, records, at_call):
+    built = {"max_lag": 2, "threshold": "margin:0.2", "min_frequency": 0.9, "batch_size": 3}
+    discover = pipeline("causal-discovery", model=str(tiny_run), **built)
+    expected = {"threshold": "margin:0.2", "min_frequency": 0.9, "max_lag": at_call.get("max_lag", 2)}
+    request = discover.request(level="population", **at_call)
+    assert request.batch_size == 3
+    of_log = log_result(discover.event_model, tiny_log, request)
+    for settings in (
+        discover(records, level="population", **at_call)["settings"],
+        of_log.settings,
+        of_log.graph.metadata["settings"],
+    ):
+        assert {name: settings[name] for name in expected} == expected
+    assert discover(records[0], **at_call)["settings"]["threshold"] == "margin:0.2"
+    assert discover.settings(**at_call).max_lag == expected["max_lag"]
+    lags = [edge["lag"] for edge in discover(records, threshold="fixed:0", **at_call)[0]["edges"]]
+    assert max(lags) <= expected["max_lag"]
 
 
 def test_bad_parameters_at_construction(tiny_run):

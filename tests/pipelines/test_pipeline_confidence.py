@@ -10,7 +10,7 @@ import pytest
 from hf_trace.discovery.confidence import pooled
 from hf_trace.discovery.constructions import score_pairs
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.pipelines.discovery_pipeline import load_pipeline
 from hf_trace.runs.members import member_folders, member_seed
 from hf_trace.runs.simulated_worlds import simulate_folder
 from hf_trace.training.log_training import train

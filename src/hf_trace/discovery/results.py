@@ -51,7 +51,7 @@ class Discovered:
 
     def with_metadata(self, **more: Any) -> "Discovered":
         """The same with more said of the graph."""
-        return replace(self, graph=replace(self.graph, metadata={**self.graph.metadata, **more}))
+        return replace(self, graph=self.graph.with_metadata(**more))
 
     def with_validation(self, validation: Document | None) -> "Discovered":
         """The same with how its threshold was chosen, where it was."""
@@ -111,7 +111,7 @@ def pool_result(model: EventModel, pool: PopulationPool, request: DiscoveryReque
     if request.bootstrap:
         found = pool.stability(min_frequency=request.min_frequency, min_support=request.min_support, seed=settings.seed)
         measured = {"mean": float(found.mean()), "least": float(found.min()), "halvings": len(found)}
-        graph = replace(graph, metadata={**graph.metadata, "stability": measured})
+        graph = graph.with_metadata(stability=measured)
     return _result(model, graph, request, graph.edges, {"sequences": pool.sequences})
 
 

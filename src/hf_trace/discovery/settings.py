@@ -239,7 +239,7 @@ class DiscoveryRequest:
     def updated(self, **parameters: Any) -> "DiscoveryRequest":
         """The same request with some parameters given another value, by the names of both classes.
 
-        A parameter that is None takes its default, where None is no value of its own.
+        ``batch_size=None`` is the default, ``statistic=None`` the usual statistic of the construction.
 
         Raises:
             SettingsError: If a name is unknown, or a value is not understood.
@@ -257,10 +257,8 @@ class DiscoveryRequest:
         if parameters.get("batch_size", 1) is None:
             parameters["batch_size"] = BATCH_SIZE.default
         if parameters.get("statistic", "") is None:
-            del parameters["statistic"]
-        if "construction" in parameters and "statistic" not in parameters:
-            # A construction that is asked for brings its usual statistic; an unknown one is refused below.
-            parameters["statistic"] = DEFAULT_STATISTICS.get(parameters["construction"], STATISTIC.default)
+            construction = parameters.get("construction", self.settings.construction)
+            parameters["statistic"] = DEFAULT_STATISTICS.get(construction, STATISTIC.default)
         parameters |= {name: _CHECKS[name](value) for name, value in parameters.items() if name in _CHECKS}
         settings = replace(self.settings, **{name: parameters.pop(name) for name in scoring if name in parameters})
         return replace(self, settings=settings, **parameters)

@@ -104,7 +104,7 @@ def total_effects(
     slots: Slots,
     horizon: Horizon,
     *,
-    seed: int = 0,
+    seed: int,
     advance: Callable[[float], None] = lambda _: None,
 ) -> TotalEffects:
     """Force every event type after every context and let the oracle go on.

@@ -1,6 +1,6 @@
 """``pipeline("causal-discovery")``: event sequences in, causal graphs out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
@@ -29,11 +29,11 @@ TASK = "causal-discovery"
 class CausalDiscoveryPipeline(Publishable, Pipeline):
     """Causal graphs of event sequences, read off a frozen causal language model (TRACE, arXiv 2602.01135).
 
-    Parameters, at construction or of a call, are the fields of ``DiscoverySettings``, where ``knowledge`` may also be a
-    mapping or a JSON file, and those of ``DiscoveryRequest``: ``level``, ``batch_size``, ``return_scores``, ``unknown``,
-    ``slide``, ``min_frequency``, ``min_support``, ``bootstrap`` and ``compare``. With ``level`` ``"instance"``
-    (default) or ``"summary"`` there is one output per record, with the graph of that level under ``"graph"``; with
-    ``"population"`` one for all records.
+    Parameters, at construction or of a call, are the fields of ``DiscoverySettings``, where ``knowledge`` may also be
+    a mapping or a JSON file, and those of ``DiscoveryRequest``: ``level``, ``batch_size``, ``return_scores``,
+    ``unknown``, ``slide``, ``min_frequency``, ``min_support``, ``bootstrap`` and ``compare``. With ``level``
+    ``"instance"`` (default) or ``"summary"`` there is one output per record, with the graph of that level under
+    ``"graph"``; with ``"population"`` one for all records.
 
     Attributes:
         event_model: Model, vocabulary and quality of the run, which every question is put to.
@@ -77,6 +77,16 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
     def members(self) -> list[Oracle]:
         """Further oracles of the run; see ``EventModel``."""
         return self.event_model.members
+
+    @property
+    def quality(self) -> Mapping[str, Any]:
+        """Losses on held-out events; see ``EventModel``."""
+        return self.event_model.quality
+
+    @property
+    def outcome_events(self) -> tuple[str, ...]:
+        """Labels of whole sequences that the run was trained with, as events."""
+        return self.event_model.outcome_labels
 
     def __call__(self, inputs: Any, **parameters: Any) -> Any:
         """Discover the graph of one record, of each record, or of all together.

@@ -19,6 +19,7 @@ from hf_trace.discovery.pair_graphs import direction
 from hf_trace.discovery.population.frequencies import wilson_interval
 from hf_trace.discovery.statistics import kl_to_mixture, kl_to_mixture_error, probability_gain
 from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.rows import atomic
@@ -197,7 +198,7 @@ class OutcomePool:
                 carries = bool((cmi > self.bound).any())
                 self._found[outcome][event].append(_InSequence(carries, float(cmi.mean()), float(gain.mean())))
 
-    def causes(self, *, min_frequency: float = 0.05, min_support: int = 2, seed: int = 0) -> list[dict[str, Any]]:
+    def causes(self, *, min_frequency: float, min_support: int, seed: int) -> list[Document]:
         """Every outcome with its causes, the strongest first.
 
         Args:
@@ -233,7 +234,7 @@ class OutcomePool:
         return documents
 
 
-def _type(event: str, found: list[_InSequence], generator: np.random.Generator) -> dict[str, Any]:
+def _type(event: str, found: list[_InSequence], generator: np.random.Generator) -> Document:
     carries, cmi, gain = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
     low, high = wilson_interval(carries.sum(), len(found))
     (cmi_low, gain_low), (cmi_high, gain_high) = _mean_interval(np.stack([cmi, gain], axis=1), generator)
@@ -280,7 +281,7 @@ class Predictions:
         self._observed.append(observed)
         self._probabilities.append(probabilities)
 
-    def summary(self) -> dict[str, Any] | None:
+    def summary(self) -> Document | None:
         """Log loss beside that of the base rates, in nats, and AUROC and AUPRC of every label against all others.
 
         Returns:

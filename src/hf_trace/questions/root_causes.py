@@ -49,8 +49,8 @@ class Redraws:
 
     proposal: str
     frequencies: Float[np.ndarray, " type"]
-    num_samples: int = 32
-    seed: int = 0
+    num_samples: int
+    seed: int
 
 
 @dataclass(frozen=True)

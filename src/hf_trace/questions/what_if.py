@@ -176,7 +176,7 @@ class WhatIf:
 
 
 def what_if(
-    oracle: Oracle, factual: Given, intervened: Given, target: int, slots: Slots, horizon: Horizon, *, seed: int = 0
+    oracle: Oracle, factual: Given, intervened: Given, target: int, slots: Slots, horizon: Horizon, *, seed: int
 ) -> WhatIf:
     """Compare two histories by what follows them, with common random numbers.
 

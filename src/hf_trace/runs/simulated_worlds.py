@@ -21,6 +21,7 @@ from transformers.modeling_outputs import CausalLMOutput
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
+from hf_trace.options import SEED
 from hf_trace.runs.folders import TRAINING_FILE, check_replaceable, new_folder, write_json
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 from hf_trace.worlds.simulator import DELTA, Simulation, replacement_scores, simulate, type_names
@@ -162,7 +163,7 @@ def simulate_folder(
     sequences: int = 1000,
     truth_sequences: int | None = None,
     truth_samples: int = 200,
-    seed: int = 0,
+    seed: int = SEED.default,
     advance: Advance = lambda _: None,
 ) -> SimulatedWorld:
     """Write ``events.parquet``, ``truth.json``, ``true_pairs.parquet``, ``training.json``, a card and ``oracle/``.

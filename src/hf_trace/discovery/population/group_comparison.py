@@ -66,7 +66,7 @@ class GroupComparison:
 
 
 def compare_groups(
-    sums: UnitSums, column: str, values: Sequence[str], rule: FrequencyRule, *, min_support: int = 2
+    sums: UnitSums, column: str, values: Sequence[str], rule: FrequencyRule, *, min_support: int
 ) -> GroupComparison:
     """Compare the strength of every pair of types between groups of cases.
 

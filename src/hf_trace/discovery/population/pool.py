@@ -33,6 +33,7 @@ from hf_trace.graphs.knowledge import BackgroundKnowledge, with_required
 from hf_trace.logs.contexts import UNKNOWN
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import Context, EventSequence
+from hf_trace.options import MIN_FREQUENCY, MIN_SUPPORT, SEED
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,12 @@ class PopulationPool:
     def graph(
         self,
         *,
-        min_frequency: Any = 0.05,
-        min_support: int = 2,
+        min_frequency: Any = MIN_FREQUENCY.default,
+        min_support: int = MIN_SUPPORT.default,
         knowledge: BackgroundKnowledge | None = None,
         resamples: int = 0,
         compare: Sequence[str] = (),
-        seed: int = 0,
+        seed: int = SEED.default,
     ) -> CausalGraph:
         """The population graph of everything added so far.
 
@@ -204,7 +205,12 @@ class PopulationPool:
         return graph if knowledge is None else with_required(graph, knowledge, {})
 
     def stability(
-        self, *, min_frequency: Any = 0.05, min_support: int = 2, repeats: int = 20, seed: int = 0
+        self,
+        *,
+        min_frequency: Any = MIN_FREQUENCY.default,
+        min_support: int = MIN_SUPPORT.default,
+        repeats: int = 20,
+        seed: int = SEED.default,
     ) -> NDArray[np.float64]:
         """Jaccard index of the edges of two random halves of the sequences, for each of some halvings.
 
@@ -221,7 +227,11 @@ class PopulationPool:
         return half_sample_stability(self.unit_sums(), rule, min_support=min_support, repeats=repeats, seed=seed)
 
     def compared(
-        self, columns: Sequence[str], *, min_frequency: Any = 0.05, min_support: int = 2
+        self,
+        columns: Sequence[str],
+        *,
+        min_frequency: Any = MIN_FREQUENCY.default,
+        min_support: int = MIN_SUPPORT.default,
     ) -> list[GroupComparison]:
         """Compare all pairs of types between the groups of each column of the context; pairs by cause and effect.
 

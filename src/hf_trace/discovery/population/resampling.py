@@ -138,7 +138,7 @@ def bootstrap(
 
 
 def half_sample_stability(
-    sums: UnitSums, rule: FrequencyRule, *, min_support: int = 2, repeats: int = 20, seed: int = 0
+    sums: UnitSums, rule: FrequencyRule, *, min_support: int, repeats: int = 20, seed: int
 ) -> NDArray[np.float64]:
     """How alike the graphs of two random halves of the sequences are.
 
