@@ -1,6 +1,6 @@
 """The options that commands, pipelines and settings share: each is named, given a default, explained and checked here.
 
-``cli.options`` makes flags of them; dataclasses of settings take their defaults and checks.
+``cli.flags`` makes flags of them; dataclasses of settings take their defaults and checks.
 """
 
 from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hf_trace.cli.console import print_comparison, print_graphs, print_json, progress, say
+from hf_trace.cli.flags import Json, Seed
 from hf_trace.cli.inputs import quiet_transformers
-from hf_trace.cli.options import Json, Seed
 from hf_trace.options import SEED
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ import typer
 
 from hf_trace import options
 from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say, warn
-from hf_trace.cli.inputs import LogSource, quiet_transformers
-from hf_trace.cli.options import (
+from hf_trace.cli.flags import (
     Case,
     Contexts,
     Event,
@@ -39,6 +38,7 @@ from hf_trace.cli.options import (
     flag,
     refuse_given,
 )
+from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_one_graph, check_output, check_outputs, write_graphs, write_report
 from hf_trace.errors import SettingsError
 from hf_trace.logs.writing import Document, atomic_path

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
+from hf_trace.cli.flags import Case, Event, Json, Processes, Query, Seed, Time, TimeUnit, refuse_given
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping, work_alone
-from hf_trace.cli.options import Case, Event, Json, Processes, Query, Seed, Time, TimeUnit, refuse_given
 from hf_trace.cli.outputs import check_output
 from hf_trace.errors import QueryError, SettingsError, preview
 from hf_trace.options import FUTURES, WITHIN

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hf_trace.cli.console import print_comparison, print_json
-from hf_trace.cli.options import Json, Seed
+from hf_trace.cli.flags import Json, Seed
 from hf_trace.options import SEED
 
 

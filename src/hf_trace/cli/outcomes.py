@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.inputs import LogSource, quiet_transformers
-from hf_trace.cli.options import (
+from hf_trace.cli.flags import (
     Case,
     Event,
     Json,
@@ -26,6 +25,7 @@ from hf_trace.cli.options import (
     flag,
     refuse_given,
 )
+from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.errors import ColumnError
 from hf_trace.logs.writing import Document

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hf_trace.cli.console import print_json, print_table, say
+from hf_trace.cli.flags import Case, Contexts, Event, Json, Query, Time, TimeUnit, refuse_given
 from hf_trace.cli.inputs import LogSource, quiet_transformers
-from hf_trace.cli.options import Case, Contexts, Event, Json, Query, Time, TimeUnit, refuse_given
 
 if TYPE_CHECKING:
     from hf_trace.publishing.publication import Publication

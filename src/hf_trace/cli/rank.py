@@ -9,8 +9,8 @@ import typer
 
 from hf_trace.checks import near
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
+from hf_trace.cli.flags import Case, Event, Json, Log, Only, Query, RunFolder, Seed, Time, TimeUnit, Unknown, flag
 from hf_trace.cli.inputs import LogSource, quiet_transformers
-from hf_trace.cli.options import Case, Event, Json, Log, Only, Query, RunFolder, Seed, Time, TimeUnit, Unknown, flag
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.errors import QueryError
 from hf_trace.logs.writing import Document

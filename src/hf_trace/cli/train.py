@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.inputs import LogSource, quiet_transformers
-from hf_trace.cli.launching import work_alone
-from hf_trace.cli.options import (
+from hf_trace.cli.flags import (
     Case,
     Contexts,
     Event,
@@ -26,6 +24,8 @@ from hf_trace.cli.options import (
     TimeUnit,
     refuse_given,
 )
+from hf_trace.cli.inputs import LogSource, quiet_transformers
+from hf_trace.cli.launching import work_alone
 from hf_trace.errors import SettingsError
 from hf_trace.options import SEED
 

@@ -1,4 +1,4 @@
-"""Options and arguments that commands share, with their help."""
+"""Flags and arguments that commands share, with their help."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
