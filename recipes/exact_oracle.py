@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from hf_trace.discovery.constructions import score_pairs
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.settings import DiscoverySettings
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.threshold_choice import LabelledPairs
 from hf_trace.logs.sequence import EncodedSequence
 from hf_trace.oracle.engine import Oracle

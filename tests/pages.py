@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog

@@ -22,7 +22,7 @@ from scipy.stats import false_discovery_control
 from surrogates import frequency_bands, p_values, shuffled
 
 from hf_trace.discovery.confidence import largest_set, pooled
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Fdr
 from hf_trace.logs.log import EventLog
 from hf_trace.oracle.engine import Oracle

@@ -21,7 +21,7 @@ from exact_oracle import DRAWS, MAX_LAG, PREFIX, TRUTHS, labelled, scored_exactl
 from harness import Recipe, Report, Size, spread, table
 
 import hf_trace
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.threshold_choice import best_threshold, mean_f1
 from hf_trace.worlds.simulator import DELTA, simulate
 from hf_trace.worlds.world import WORLDS, World

@@ -18,7 +18,7 @@ from exact_oracle import MAX_LAG, PREFIX, TRUTHS, labelled, scored_exactly, true
 from harness import Recipe, Report, Size, metrics, panels, spread, table
 from matplotlib.figure import Figure
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.threshold_choice import LabelledPairs, best_threshold, mean_f1, recall_by_lag
 from hf_trace.graphs.counting import bigram_adjacency
 from hf_trace.logs.log import EventLog

@@ -8,8 +8,8 @@ from scipy.stats import norm
 
 from hf_trace.discovery.confidence import confidence, largest_set, moderated, pooled, possible_errors, posterior_exceeds
 from hf_trace.discovery.pair_graphs import instance_graph, summary_graph
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.settings import DiscoverySettings
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Fdr, parse_threshold
 from hf_trace.errors import SettingsError
 from hf_trace.logs.sequence import EventSequence

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.population.group_comparison import welch_p_values
 from hf_trace.discovery.population.pool import PopulationPool
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.errors import SettingsError
 from hf_trace.logs.sequence import EventSequence

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from hf_trace.discovery.pair_graphs import instance_graph, summary_graph
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.population.frequencies import wilson_interval
 from hf_trace.discovery.population.pool import PopulationPool
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.graph import CausalGraph

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.population.frequencies import AdaptiveShare, LeastShare, parse_frequency
 from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.population.pool_files import load_pool, save_pool
 from hf_trace.discovery.population.sums import quantile, two_digits
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.errors import GraphFormatError, SettingsError
 from hf_trace.logs.sequence import EventSequence

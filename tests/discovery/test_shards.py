@@ -42,7 +42,7 @@ def test_no_process_has_more_than_its_share_and_one_shard(costs, processes):
 
 
 def scores_of(counts, seed, oracles=0):
-    from hf_trace.discovery.pairs import PairScores
+    from hf_trace.discovery.statistics import PairScores
 
     rng = np.random.default_rng(seed)
     found = []

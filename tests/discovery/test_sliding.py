@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from tests.exact_lm import Rule, rule_lm
 
 from hf_trace.discovery.constructions import score_pairs
-from hf_trace.discovery.settings import DiscoverySettings
 from hf_trace.discovery.scoring import joined_windows, sliding_windows
+from hf_trace.discovery.settings import DiscoverySettings
 from hf_trace.errors import SettingsError
 from hf_trace.logs.sequence import EncodedSequence
 from hf_trace.oracle.engine import Oracle

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.threshold_choice import LabelledPairs, best_threshold, mean_f1, recall_by_lag
 
 

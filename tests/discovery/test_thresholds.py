@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.threshold_choice import LabelledPairs, check_names, labelled, mean_f1, validated
 from hf_trace.discovery.thresholds import KINDS, Bound, parse_threshold
 from hf_trace.errors import SettingsError

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from tests.exact_lm import Rule, rule_lm
 
 from hf_trace.discovery.pair_graphs import instance_graph, summary_graph
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.population.pool_files import load_pool, save_pool
 from hf_trace.discovery.settings import DiscoverySettings
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.ties import in_both_orders, longest_tie, reversed_ties, tie_numbers
 from hf_trace.errors import SettingsError

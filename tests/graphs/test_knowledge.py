@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hf_trace.discovery.pair_graphs import strongest_scores
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.errors import SettingsError, UnknownEventError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import BackgroundKnowledge, as_knowledge, with_required

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Bound, PerLag, Quantile, parse_threshold
 
 SCORES = st.floats(0, 20, allow_nan=False)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from rankings import MEASURES, CountingRanks, accuracy_at, average_precision_at, ranking_scores
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.total_effects import Horizon
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
 from scipy.stats import chi2, norm
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 
 # Standard errors that stand for the uncertainty of an estimated one.
 _NODES = 12

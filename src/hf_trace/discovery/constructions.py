@@ -10,10 +10,9 @@ from torch import Tensor
 
 from hf_trace.discovery.atomic import atomic_scores
 from hf_trace.discovery.blocks import Allowed, Block, Causes, causes_of, effects_of, generator_of, pair_rows
-from hf_trace.discovery.pairs import PairScores, scores_by_sequence
 from hf_trace.discovery.settings import DiscoverySettings
 from hf_trace.discovery.shapley import shapley_scores
-from hf_trace.discovery.statistics import ATTRIBUTION_STATISTICS, STAIRCASE_STATISTICS
+from hf_trace.discovery.statistics import ATTRIBUTION_STATISTICS, STAIRCASE_STATISTICS, PairScores
 from hf_trace.logs.sequence import EncodedSequence
 from hf_trace.oracle.attributions import attention_rollout, input_times_gradient
 from hf_trace.oracle.engine import Oracle
@@ -152,4 +151,21 @@ def score_pairs(
     block = Block.build(sequences, alphabet, tested, allowed)
     reading = oracle.read(block.input_ids)
     score = _SCORES[settings.construction]
-    return scores_by_sequence(list(score(oracle, reading, block, alphabet, settings)), len(sequences))
+    return _by_sequence(list(score(oracle, reading, block, alphabet, settings)), len(sequences))
+
+
+def _by_sequence(found: Sequence[NDArray[np.float64]], sequences: int) -> list[PairScores]:
+    """Sort rows ``(sequence, cause, effect, cmi, gain, standard_error)`` into one ``PairScores`` per sequence."""
+    table = np.concatenate(found) if found else np.empty((0, 6))
+    table = table[np.lexsort((table[:, 2], table[:, 1], table[:, 0]))]
+    cuts = np.searchsorted(table[:, 0], np.arange(sequences + 1))
+    return [
+        PairScores(
+            cause_position=part[:, 1].astype(np.int64),
+            effect_position=part[:, 2].astype(np.int64),
+            cmi=part[:, 3],
+            gain=part[:, 4],
+            standard_error=part[:, 5],
+        )
+        for part in np.split(table, cuts[1:-1])
+    ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Threshold
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import Pair

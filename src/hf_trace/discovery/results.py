@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from hf_trace.discovery.pair_graphs import instance_graph, strongest_scores, summary_graph
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.scoring import ScoredSequence, oracles_asked, scored
 from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.total_run import total_effects_graph
 from hf_trace.graphs.counting import BASELINES

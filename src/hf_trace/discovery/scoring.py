@@ -10,8 +10,8 @@ import torch
 from hf_trace.discovery.blocks import AllowedPairs
 from hf_trace.discovery.confidence import pooled
 from hf_trace.discovery.constructions import score_pairs
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.ties import BOTH, scored_in_both_orders
 from hf_trace.errors import ContextLengthError, SettingsError

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hf_trace import __version__
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.scoring import ScoredSequence, oracles_asked, scored
 from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.errors import HfTraceError, ProcessError, SettingsError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import Document, atomic_path

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.scoring import scored
 from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Bound
 from hf_trace.errors import SettingsError, preview
 from hf_trace.graphs.graph import CausalGraph

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_trace.discovery.confidence import confidence, largest_set
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.errors import SettingsError
 
 VALIDATED = "validated"

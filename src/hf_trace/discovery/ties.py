@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.logs.sequence import EventSequence
 
 LISTED, BOTH = "listed", "both"

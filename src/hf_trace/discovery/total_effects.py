@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hf_trace.discovery.pair_graphs import direction
-from hf_trace.discovery.pairs import PairScores
-from hf_trace.discovery.statistics import bernoulli_kl
+from hf_trace.discovery.statistics import PairScores, bernoulli_kl
 from hf_trace.discovery.thresholds import Threshold
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.graph import CausalGraph

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.total_effects import Horizon
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import PROPOSALS, Alphabet, invert

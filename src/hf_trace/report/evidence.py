@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_trace.discovery.pair_graphs import direction
-from hf_trace.discovery.pairs import PairScores
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Threshold
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.sequence import EventSequence

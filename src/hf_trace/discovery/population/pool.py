@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_trace.discovery.pair_graphs import direction
-from hf_trace.discovery.pairs import PairScores
 from hf_trace.discovery.population.frequencies import FrequencyRule, parse_frequency, wilson_interval
 from hf_trace.discovery.population.group_comparison import GroupComparison, compare_groups
 from hf_trace.discovery.population.resampling import UnitSums, bootstrap, half_sample_stability, resampling_units
@@ -26,6 +25,7 @@ from hf_trace.discovery.population.sums import (
     tie_sums,
     two_digits,
 )
+from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Threshold
 from hf_trace.errors import SettingsError, preview
 from hf_trace.graphs.graph import CausalGraph
