@@ -10,7 +10,7 @@ from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
-from hf_trace.training.table_fitting import all_losses, allowed_tokens, variable_losses
+from hf_trace.training.table_losses import all_losses, allowed_tokens
 from hf_trace.training.table_rows import FullRows, ParentRows, write_table
 
 NAMES = "abcd"
@@ -53,11 +53,13 @@ def test_merging_rows_changes_no_loss(drawn):
     schema, table = made(drawn)
     tokenizer = DagTokenizer.from_schema(schema)
     model, allowed, written = model_of(tokenizer), allowed_tokens(tokenizer), write_table(tokenizer, table)
-    merged = variable_losses(model, ParentRows(tokenizer, written), allowed)
-    alone = [
-        variable_losses(model, ParentRows(tokenizer, written.select(np.array([row]))), allowed)
-        for row in range(len(table))
-    ]
+
+    def losses(rows):
+        source = ParentRows(tokenizer, rows)
+        return all_losses(model, source, allowed).per_variable(source)
+
+    merged = losses(written)
+    alone = [losses(written.select(np.array([row]))) for row in range(len(table))]
     np.testing.assert_allclose(merged, np.average(alone, axis=0, weights=table.weights), atol=1e-5)
 
 

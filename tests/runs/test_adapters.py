@@ -17,7 +17,7 @@ from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.log_training import TrainingSettings, train
-from hf_trace.training.table_fitting import allowed_tokens, term_losses, variable_losses
+from hf_trace.training.table_losses import all_losses, allowed_tokens, term_losses
 from hf_trace.training.table_rows import FullRows, ParentRows, write_table
 from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
@@ -157,7 +157,7 @@ def test_losses_do_not_depend_on_which_logits_are_computed(base):
         chosen = chosen.masked_fill(~allowed[batch["place_variable"]], -torch.inf)
         wanted = -chosen.log_softmax(-1)[batch["term_place"], batch["term_target"]]
         torch.testing.assert_close(term_losses(model, batch, allowed), wanted)
-    losses = [variable_losses(model, source, allowed) for source in (whole, part)]
+    losses = [all_losses(model, source, allowed).per_variable(source) for source in (whole, part)]
     assert losses[1].tolist() == pytest.approx([0, 0, losses[0][2]])
 
 

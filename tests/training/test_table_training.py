@@ -17,7 +17,7 @@ from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.architectures import build_model
-from hf_trace.training.table_fitting import allowed_tokens, marginal_losses, term_losses, variable_losses
+from hf_trace.training.table_losses import all_losses, allowed_tokens, marginal_losses, term_losses
 from hf_trace.training.table_rows import FullRows, ParentRows, write_table
 from hf_trace.training.table_training import DagTrainingSettings, held_out, train_dag
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -161,7 +161,7 @@ def test_losses_are_restricted_to_what_a_variable_may_be(tokenizers):
     for history, kind in (("full", FullRows), ("parents", ParentRows)):
         tokenizer = tokenizers[history]
         source = kind(tokenizer, write_table(tokenizer, table(ROWS, [1, 2, 3, 4])))
-        losses = variable_losses(Uniform(len(tokenizer)), source, allowed_tokens(tokenizer))
+        losses = all_losses(Uniform(len(tokenizer)), source, allowed_tokens(tokenizer)).per_variable(source)
         # Visits have 1, 2, 2 and 3 tokens, each one of three.
         expected = [np.log(2), np.log(2), (1 + 2 * 2 + 3 * 2 + 4 * 3) / 10 * np.log(3), np.log(2)]
         assert losses == pytest.approx(np.array(expected))
@@ -244,7 +244,7 @@ def test_metrics(run):
 def test_conditionals_are_learned(run):
     tokenizer, model = DagTokenizer.from_pretrained(run.folder), load_model(run.folder).eval()
     source = ParentRows(tokenizer, write_table(tokenizer, drawn(4000, seed=1)))
-    losses = variable_losses(model, source, allowed_tokens(tokenizer))
+    losses = all_losses(model, source, allowed_tokens(tokenizer)).per_variable(source)
     entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
     # Sick 40 %; one or two items and then a certain end; of those who got the wrong thing one in five gets well.
     truth = [
@@ -267,7 +267,7 @@ def test_members_have_not_seen_their_fold(run):
         tokenizer = DagTokenizer.from_pretrained(run.folder / "members" / str(number + 1))
         model = load_model(run.folder / "members" / str(number + 1)).eval()
         source = ParentRows(tokenizer, write_table(tokenizer, rows.select(fold == number)))
-        losses = variable_losses(model, source, allowed_tokens(tokenizer))
+        losses = all_losses(model, source, allowed_tokens(tokenizer)).per_variable(source)
         stored = [each["loss"] for each in document["left_out"]["variables"].values()]
         assert losses == pytest.approx(np.array(stored), abs=1e-5)
     weights = [load_file(run.folder / place / "model.safetensors") for place in (".", "members/1", "members/2")]
@@ -286,7 +286,8 @@ def test_full_history(tmp_path, quick, order):
     tokenizer, model = DagTokenizer.from_pretrained(run.folder), load_model(run.folder).eval()
     assert (tokenizer.history, tokenizer.order) == ("full", order)
     held = drawn(300).select(held_out(300, 0.1, 0))
-    losses = variable_losses(model, FullRows(tokenizer, write_table(tokenizer, held)), allowed_tokens(tokenizer))
+    source = FullRows(tokenizer, write_table(tokenizer, held))
+    losses = all_losses(model, source, allowed_tokens(tokenizer)).per_variable(source)
     stored = [each["loss"] for each in run.metrics["validation"]["variables"].values()]
     assert losses == pytest.approx(
         np.array([stored[["sick", "drug", "visits", "well"].index(n)] for n in run.quality.variables]), abs=1e-5

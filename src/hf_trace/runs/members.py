@@ -1,22 +1,23 @@
 """Further models of a run, each trained on another sample or without a fold: how sure the run can be."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from hf_trace.checks import whole
 from hf_trace.errors import SettingsError, TableError
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.runs.folders import load_model, read_json, run_of
 from hf_trace.runs.simulated_worlds import WorldModel
 
 MEMBERS = "members"
+FOLDS_FILE = "folds.json"
 _FURTHEST_SEED = 2**31
 
 
@@ -67,9 +68,6 @@ def confidence_warning(model: PreTrainedModel, oracles: int) -> str | None:
     )
 
 
-FOLDS_FILE = "folds.json"
-
-
 @dataclass(frozen=True)
 class Folds:
     """Equal parts of the rows of a table, at random.
@@ -92,8 +90,7 @@ class Folds:
     rows: int
 
     def __post_init__(self) -> None:
-        if self.folds < 2:
-            raise SettingsError(f"folds is {self.folds}, expected at least 2.")
+        whole("folds", self.folds, least=2)
         if self.rows < self.folds:
             raise SettingsError(f"folds is {self.folds}, but the table has {self.rows} rows. Expected fewer folds.")
 
@@ -113,12 +110,12 @@ class Folds:
         fold[order] = np.arange(rows) % self.folds
         return fold
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """What ``folds.json`` holds."""
         return asdict(self)
 
     @classmethod
     def of_run(cls, run: str | PathLike[str]) -> "Folds | None":
         """The folds of a run; None where it has none."""
-        document: Mapping[str, Any] = read_json(run, FOLDS_FILE)
+        document = read_json(run, FOLDS_FILE)
         return cls(**document) if document else None

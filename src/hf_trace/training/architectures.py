@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from hf_trace.checks import one_of
 from hf_trace.errors import ModelLoadError, SettingsError, VocabularyMismatchError, first_line
@@ -77,7 +77,9 @@ def build_model(
         one_of("preset", preset, PRESETS)
         if lora:
             raise SettingsError("--lora adapts a pretrained model, but none was named. Add `--model ID_OR_PATH`.")
-        return AutoModelForCausalLM.from_config(_llama(PRESETS[preset], tokenizer, context_length))
+        config = _shaped("llama", PRESETS[preset])
+        config.max_position_embeddings = context_length
+        return AutoModelForCausalLM.from_config(_fitting(config, tokenizer))
     if has_weights(model):
         built, anew = _pretrained(model, tokenizer)
         _check_context(built, context_length, model, too_long)
@@ -87,49 +89,24 @@ def build_model(
     return _from_config(model, tokenizer, context_length)
 
 
-def _llama(preset: Preset, tokenizer: Vocabulary, context_length: int) -> LlamaConfig:
-    return LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=preset.hidden_size,
-        intermediate_size=preset.hidden_size * 4,
-        num_hidden_layers=preset.layers,
-        num_attention_heads=preset.heads,
-        max_position_embeddings=context_length,
-        **_special_ids(tokenizer),
-    )
-
-
 def _special_ids(tokenizer: Vocabulary) -> dict[str, int | None]:
-    stored = tokenizer.tokenizer
-    return {
-        "bos_token_id": stored.bos_token_id,
-        "eos_token_id": stored.eos_token_id,
-        "pad_token_id": stored.pad_token_id,
-    }
+    return {name: getattr(tokenizer.tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
 def has_weights(model: str) -> bool:
     """Whether a name stands for pretrained weights rather than for a type or a config."""
     path = Path(model)
     if not path.exists():
-        return "/" in model or model not in _model_types()
+        return "/" in model or model not in CONFIG_MAPPING
     names = [path.name] if path.is_file() else [file.name for file in path.iterdir()]
     return any(name.endswith((".safetensors", ".safetensors.index.json")) for name in names)
-
-
-def _model_types() -> set[str]:
-    from transformers import CONFIG_MAPPING
-
-    return set(CONFIG_MAPPING.keys())
 
 
 def _from_config(model: str, tokenizer: Vocabulary, context_length: int) -> PreTrainedModel:
     """A model from scratch: a bare type takes the tiny preset's shape, a config file its own."""
     try:
-        config = AutoConfig.from_pretrained(model) if Path(model).exists() else _tiny(model)
-        config.vocab_size = len(tokenizer)
-        for name, value in _special_ids(tokenizer).items():
-            setattr(config, name, value)
+        config = AutoConfig.from_pretrained(model) if Path(model).exists() else _shaped(model, PRESETS["tiny"])
+        config = _fitting(config, tokenizer)
         if hasattr(config, "max_position_embeddings") and config.max_position_embeddings < context_length:
             config.max_position_embeddings = context_length
         if hasattr(config, "is_decoder"):
@@ -144,9 +121,16 @@ def _from_config(model: str, tokenizer: Vocabulary, context_length: int) -> PreT
     return built
 
 
-def _tiny(model_type: str) -> PretrainedConfig:
-    """The config of a model type in the tiny preset's shape."""
-    preset = PRESETS["tiny"]
+def _fitting(config: PretrainedConfig, tokenizer: Vocabulary) -> PretrainedConfig:
+    """A config that speaks of the vocabulary."""
+    config.vocab_size = len(tokenizer)
+    for name, value in _special_ids(tokenizer).items():
+        setattr(config, name, value)
+    return config
+
+
+def _shaped(model_type: str, preset: Preset) -> PretrainedConfig:
+    """The config of a model type in the shape of a preset."""
     shape = {
         "hidden_size": preset.hidden_size,
         "num_hidden_layers": preset.layers,

@@ -232,17 +232,13 @@ class ProgressCallback(TrainerCallback):
     """
 
     def __init__(self, advance: Callable[[float], None], models: int = 1) -> None:
-        self.advance = advance
-        self.models = models
-        self.done = 0
+        self.advance, self.models, self.done = advance, models, 0
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Called by the trainer after every optimizer step."""
         self.advance(100 * (self.done + state.global_step / max(1, state.max_steps)) / self.models)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         """Called by the trainer after the last step of a model."""
         self.done += 1
 
@@ -282,14 +278,7 @@ class TrainedRun(Generic[Quality]):
 
 
 class Loop:
-    """Trains the models of a run, one after another, and writes its folder; ``training_run`` opens one.
-
-    Args:
-        folder: Where models are written.
-        checkpoints: Where checkpoints are until the run is complete.
-        resume: Whether to go on from them.
-        callbacks: Called by the trainer, for progress.
-    """
+    """Trains the models of a run, one after another, and writes its folder; see ``training_run``."""
 
     def __init__(self, folder: Path, checkpoints: Path, resume: bool, callbacks: Sequence[TrainerCallback]) -> None:
         self.folder, self.checkpoints, self.resume, self.callbacks = folder, checkpoints, resume, callbacks

@@ -25,7 +25,7 @@ from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.architectures import has_weights
 from hf_trace.training.loop import Fitted, Loop, LoopSettings, Schedule, TrainedRun, TrainingData, training_run
-from hf_trace.training.table_fitting import (
+from hf_trace.training.table_losses import (
     DagQuality,
     TermLosses,
     all_losses,
@@ -191,7 +191,9 @@ class _Job:
         is_held = held_out(len(self.table), settings.validation_share, settings.seed)
         training, validation = self.table.select(~is_held), self.table.select(is_held)
         if settings.refits:
-            choice = self._choice_before() or self._choose(training, validation)[-1]
+            # What an interrupted training found out need not be found out again.
+            choice = read_json(self.loop.checkpoints, _CHOICE_FILE) if self.loop.resume else {}
+            choice = choice or self._choose(training, validation)[-1]
             data, fitted = self._fit(self.table, None, "final", settings.seed, choice["share"])
         else:
             data, fitted, choice = self._choose(training, validation)
@@ -211,10 +213,6 @@ class _Job:
         if folds is not None:
             documents["folds"] = folds.to_dict()
         return quality, self.loop.save(fitted, data, settings, metrics, "", **documents)
-
-    def _choice_before(self) -> Document:
-        """How long to train, as an interrupted training found out; empty if it did not."""
-        return read_json(self.loop.checkpoints, _CHOICE_FILE) if self.loop.resume else {}
 
     def _choose(self, training: WrittenTable, validation: WrittenTable) -> tuple["_TableData", Fitted, Document]:
         """A model of some rows, how well it predicts the others, and how much of the schedule that took."""
@@ -248,12 +246,7 @@ class _Job:
 class _TableData(TrainingData):
     """Rows in whole batches, with weighted losses among the values that a variable may take.
 
-    Args:
-        tokenizer: How values are written.
-        training: What to learn from.
-        validation: What the best checkpoint is chosen by; None to train for a share of the schedule.
-        settings: With the seed of the order.
-        share: That share.
+    The best checkpoint is chosen by ``validation``; without any, training ends after a share of the schedule.
     """
 
     tokenizer: DagTokenizer

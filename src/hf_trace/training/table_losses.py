@@ -75,13 +75,6 @@ def all_losses(model: nn.Module, source: RowSource, allowed: Bool[Tensor, "varia
     return TermLosses(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def variable_losses(
-    model: nn.Module, source: RowSource, allowed: Bool[Tensor, "variable vocab"]
-) -> Float[np.ndarray, " variable"]:
-    """Nats per value of every variable, weighted by what the rows stand for."""
-    return all_losses(model, source, allowed).per_variable(source)
-
-
 def is_surely_better(one: TermLosses, other: TermLosses) -> bool:
     """Whether the first model is better by more than one and a half standard errors of the difference.
 
