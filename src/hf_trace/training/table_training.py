@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 
-from hf_trace import checks
+from hf_trace.checks import number, whole
 from hf_trace.errors import SettingsError, TableError, preview
 from hf_trace.logs.writing import Document
 from hf_trace.runs.folders import read_json, write_json
@@ -79,9 +79,9 @@ class DagTrainingSettings(LoopSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.number("smoothing", self.smoothing, least=0)
+        number("smoothing", self.smoothing, least=0)
         if self.folds != 0:
-            checks.whole("folds", self.folds, least=2)
+            whole("folds", self.folds, least=2)
 
     @property
     def refits(self) -> bool:
@@ -225,10 +225,10 @@ class _Job:
     def train_members(self, folds: Folds, share: float) -> None:
         """Models that have not seen one part of the rows each, trained for as long as the first was."""
         fold = folds.of_rows(len(self.table))
-        for number in range(1, folds.folds + 1):
-            training, rest = self.table.select(fold != number - 1), self.table.select(fold == number - 1)
-            name = f"{MEMBERS}/{number}"
-            data, fitted = self._fit(training, None, name, member_seed(self.settings.seed, number), share)
+        for part in range(1, folds.folds + 1):
+            training, rest = self.table.select(fold != part - 1), self.table.select(fold == part - 1)
+            name = f"{MEMBERS}/{part}"
+            data, fitted = self._fit(training, None, name, member_seed(self.settings.seed, part), share)
             rows = data.rows(rest)
             losses = data.losses(fitted.model, rows).per_variable(rows)
             quality = quality_of(self.tokenizer, losses, training, rest, self.settings.learn)
