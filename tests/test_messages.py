@@ -212,7 +212,7 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "log.csv").write_text("case,activity,time\n1,A,5\n1,B,6\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr("hf_trace.publishing.upload.get_token", lambda: None)
+    monkeypatch.setattr("hf_trace.publishing.publication.get_token", lambda: None)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -7,8 +7,7 @@ import torch
 from tests.models import CONFIGS, VOCAB, tiny_model
 
 from hf_trace.errors import ContextLengthError, FutureLeakError, NonFiniteError
-from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.memory import MOST_TOKENS
+from hf_trace.oracle.engine import MOST_TOKENS, Oracle
 from hf_trace.oracle.rows import NO_TARGET, Branches
 
 LENGTHS = (17, 9, 14)

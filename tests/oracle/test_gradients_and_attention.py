@@ -7,8 +7,7 @@ from tests.models import VOCAB, tiny_model
 
 from hf_trace.errors import NonFiniteError, SettingsError
 from hf_trace.oracle.attributions import attention_rollout, input_times_gradient
-from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.memory import MOST_TOKENS
+from hf_trace.oracle.engine import MOST_TOKENS, Oracle
 
 LENGTHS = (11, 6, 9)
 WITH_EMBEDDINGS = ["llama", "gpt2", "gpt_neox", "bert", "roberta", "opt", "mistral", "gemma2", "bloom", "mamba"]

@@ -9,8 +9,7 @@ from transformers import LlamaConfig
 
 from hf_trace.errors import SettingsError
 from hf_trace.oracle.attributions import attention_rollout, input_times_gradient
-from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.memory import Memory, budget_bytes, free_bytes, token_bytes
+from hf_trace.oracle.engine import Memory, Oracle, budget_bytes, free_bytes, token_bytes
 from hf_trace.oracle.proofs import whole_rows
 from hf_trace.oracle.proposals import merge_draws
 from hf_trace.oracle.rows import atomic

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from hf_trace.errors import OutputError, SettingsError
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.report.edge_style import COLORS, drawn_edges, legend_lines, shortened
+from hf_trace.report.drawing import COLORS, drawn_edges, legend_lines, shortened
 from hf_trace.report.figure import draw_graph
 from hf_trace.report.layout import LabelPlacer, place_nodes
 

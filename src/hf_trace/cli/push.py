@@ -44,8 +44,7 @@ def push(
     """Publish a run on the Hub as a model, or a simulated world or event log as a data set, with its card."""
     quiet_transformers()
     from hf_trace.publishing.data_sets import log_publication, world_publication
-    from hf_trace.publishing.publication import run_publication
-    from hf_trace.publishing.upload import check_repo_id, publish
+    from hf_trace.publishing.publication import check_repo_id, publish, run_publication
     from hf_trace.runs.folders import run_kind
 
     check_repo_id(repo_id)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hf_trace.errors import QueryError
-from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.memory import token_bytes
+from hf_trace.oracle.engine import Oracle, token_bytes
 from hf_trace.oracle.walks import Walk
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Content, VariableTokens

@@ -11,8 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_trace.errors import NonFiniteError, SettingsError
-from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.memory import token_bytes
+from hf_trace.oracle.engine import Oracle, token_bytes
 from hf_trace.oracle.readers import Reading
 
 # Share of the largest log-probability; rounding stays far below, a model that ignores its embeddings far above.

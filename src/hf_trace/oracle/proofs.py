@@ -9,8 +9,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_trace.errors import FutureLeakError, NonFiniteError
-from hf_trace.oracle.head import Head, LinearHead, WholeHead, candidate_heads
-from hf_trace.oracle.readers import FullRowReader, MarkovReader, Reader, SharedPastReader
+from hf_trace.oracle.readers import (
+    FullRowReader,
+    Head,
+    LinearHead,
+    MarkovReader,
+    Reader,
+    SharedPastReader,
+    WholeHead,
+    candidate_heads,
+)
 
 PROBE_LENGTH = 24
 # What an architecture that does not fit an assumption raises; anything else is a bug and passes through.

@@ -9,8 +9,7 @@ from typing import Any
 from transformers import Pipeline
 
 from hf_trace.publishing.model_card import GRAPH_FILE, also_licence
-from hf_trace.publishing.publication import run_publication
-from hf_trace.publishing.upload import publish
+from hf_trace.publishing.publication import publish, run_publication
 from hf_trace.runs.folders import (
     CUSTOM_PIPELINES,
     DAG_FILE,
@@ -84,7 +83,7 @@ class Publishable(Pipeline):
             The address of the repository.
 
         Raises:
-            PublishError: See ``hf_trace.publishing.upload.publish``.
+            PublishError: See ``hf_trace.publishing.publication.publish``.
         """
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)

@@ -15,8 +15,7 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import Document
 from hf_trace.options import SEED
 from hf_trace.publishing.model_card import CARD_FILE, NO_LICENSE, also_licence
-from hf_trace.publishing.publication import DATA_SET, Publication, json_bytes
-from hf_trace.publishing.upload import publish
+from hf_trace.publishing.publication import DATA_SET, Publication, json_bytes, publish
 from hf_trace.runs.folders import TRAINING_FILE, read_json
 from hf_trace.runs.simulated_worlds import EVENTS_FILE, PAIRS_FILE, SPLITS, TRUTH_FILE
 
@@ -111,7 +110,7 @@ def push_log(
         The address of the repository.
 
     Raises:
-        PublishError: See ``hf_trace.publishing.upload.publish``.
+        PublishError: See ``hf_trace.publishing.publication.publish``.
     """
     publication = log_publication(log, repo_id, truth=truth, license=license, data=data)
     return publish(publication, private=private, update=update, token=token)

@@ -14,8 +14,16 @@ from hf_trace.checks import whole
 from hf_trace.errors import OutputError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.writing import atomic_path
-from hf_trace.report.drawing import Scale, draw_timeline, draw_types, drawn_nodes, timeline_size
-from hf_trace.report.edge_style import INK, drawn_edges, legend_lines
+from hf_trace.report.drawing import (
+    INK,
+    Scale,
+    draw_timeline,
+    draw_types,
+    drawn_edges,
+    drawn_nodes,
+    legend_lines,
+    timeline_size,
+)
 
 _FOOT = 0.5
 _MOST_EDGES = 300
