@@ -10,7 +10,8 @@ import numpy as np
 from harness import Metrics, Report, metrics, panels, table
 from matplotlib.figure import Figure
 
-from hf_trace.discovery.settings import DiscoverySettings
+from hf_trace.discovery.results import log_result
+from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.total_effects import TOTAL_STATISTICS, averaged, total_graph
 from hf_trace.discovery.total_run import log_total_effects
@@ -19,7 +20,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.metrics import score_graph
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.windows import sampled_sequences
-from hf_trace.pipelines.discovery_pipeline import load_pipeline, population_run, windows_for
+from hf_trace.runs.event_model import EventModel
 from hf_trace.training.log_training import TrainingSettings, train
 
 # What makes a pair an edge: an effect of some size, the same on every log.
@@ -65,12 +66,14 @@ class Task:
 def measured(task: Task, options: argparse.Namespace, title: str) -> Report:
     """Every method on one log."""
     task = task.small if options.smoke else task
-    pipes = [load_pipeline(oracle(task, options.out, seed)) for seed in range(options.oracles)]
-    windows = windows_for(pipes[0], task.log).log
-    rows = [*counted(task), direct_row(task, pipes[0], sampled_sequences(windows, options.windows, 0))]
+    models = [EventModel.load(oracle(task, options.out, seed)) for seed in range(options.oracles)]
+    windows = models[0].windows(task.log).log
+    rows = [*counted(task), direct_row(task, models[0], sampled_sequences(windows, options.windows, 0))]
     for horizon in task.horizons:
-        settings = DiscoverySettings(effect="total", horizon=horizon, num_contexts=options.contexts)
-        rows += total_rows(task, pipes, windows, settings)
+        request = DiscoveryRequest().updated(
+            level="population", effect="total", horizon=horizon, num_contexts=options.contexts
+        )
+        rows += total_rows(task, models, windows, request)
         print(markdown(rows[-len(TOTAL_STATISTICS) :]), flush=True)
     return Report(rows, markdown(rows), named(rows), draw(rows, title))
 
@@ -109,11 +112,10 @@ def followed(log: EventLog, seconds: float) -> np.ndarray:
     return hits / np.maximum(np.bincount(log.codes, minlength=types), 1)[:, None]
 
 
-def direct_row(task: Task, pipe: object, windows: EventLog) -> dict:
+def direct_row(task: Task, model: EventModel, windows: EventLog) -> dict:
     """Direct effects of one oracle, at the population graph's own threshold."""
     started = time.perf_counter()
-    output = population_run(pipe, windows, **task.direct)
-    graph = CausalGraph.from_dict(output["graph"])
+    graph = log_result(model, windows, DiscoveryRequest().updated(level="population", **task.direct)).graph
     scores, edges = (by_type(task.log, graph, values) for values in (None, graph.adjacency()))
     return row(task, "direct", "population", scores, edges, time.perf_counter() - started)
 
@@ -130,19 +132,19 @@ def by_type(log: EventLog, graph: CausalGraph, values: np.ndarray | None) -> np.
     return wide
 
 
-def total_rows(task: Task, pipes: list, windows: EventLog, settings: DiscoverySettings) -> list[dict]:
+def total_rows(task: Task, models: list[EventModel], windows: EventLog, request: DiscoveryRequest) -> list[dict]:
     """Total effects averaged over oracles, with the spread of single ones."""
     started = time.perf_counter()
-    found = log_total_effects([pipe.oracle for pipe in pipes], pipes[0].events, windows, settings)
-    seconds = (time.perf_counter() - started) / len(pipes)
+    found = log_total_effects(models, windows, request)
+    seconds = (time.perf_counter() - started) / len(models)
     rows = []
     for statistic, spec in OWN_THRESHOLDS.items():
         judged = []
         for effects in [*([each] for each in found), found]:
-            types, threshold = pipes[0].events.event_types, parse_threshold(spec)
+            types, threshold = models[0].tokenizer.event_types, parse_threshold(spec)
             graph = total_graph(averaged(effects), types, threshold, statistic=statistic)
             tables = (by_type(task.log, graph, values) for values in (None, graph.adjacency()))
-            judged.append(row(task, f"total {statistic}", settings.horizon, *tables, seconds))
+            judged.append(row(task, f"total {statistic}", request.settings.horizon, *tables, seconds))
         deviation = {}
         if len(found) > 1:
             deviation = {f"{name}_sd": float(np.std([each[name] for each in judged[:-1]], ddof=1)) for name in SHOWN}

@@ -5,10 +5,9 @@ Tokens are 4 and above: the event types, then ``no`` and ``yes``.
 
 import numpy as np
 import torch
+from outcome_rules import OutcomeRule
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
-
-from hf_trace.worlds.outcome_rules import OutcomeRule
 
 FIRST = 4
 

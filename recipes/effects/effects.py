@@ -215,7 +215,7 @@ RECIPE = Recipe(
     {
         "part": Size(list(PARTS), list(PARTS)),
         "seeds": Size(5, 1, "tables per network"),
-        "rows": Size(10_000, 60, "rows of a table"),
+        "rows": Size(10_000, 120, "rows of a table"),
         "sizes": Size([1_000, 10_000, 100_000], [50], "rows of histories"),
         "folds": Size(5, 2, "parts of the rows for cross-fitting"),
         "questions": Size(1_000, 4, "questions in one call"),

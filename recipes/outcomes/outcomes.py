@@ -4,27 +4,27 @@ python recipes/outcomes/outcomes.py --data PATH/TO/hdfs_logkeys --out runs/outco
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 import torch
+from harness import Metrics, Recipe, Report, Size, panels, table
+from matplotlib.figure import Figure
+from outcome_rules import OutcomeRule
 from scipy.stats import chi2_contingency
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from hf_trace.errors import HfTraceError
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
-from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline, load_pipeline
 from hf_trace.questions.outcome_scores import binary_measures
 from hf_trace.training.log_training import TrainingSettings, train
-from hf_trace.worlds.outcome_rules import OutcomeRule
 from hf_trace.worlds.simulator import simulate
 from hf_trace.worlds.world import World, WorldSpec
 
@@ -32,7 +32,6 @@ from hf_trace.worlds.world import World, WorldSpec
 SPEC = WorldSpec(types=12, memory=1, edges=((0, 4, 2.5), (5, 2, 2.5), (6, 7, 2.0)), length=10)
 RULE = OutcomeRule(-1.2, {0: 2.5, 1: -2.0}, {(2, 3): 2.5})
 DELTA = 0.05
-TRAINED, TESTED = 4000, 1000
 EXPLAINED = 500
 # Names that the log parsers' own list of templates gives to these keys; the data set has numbers alone.
 KEYS = {
@@ -64,50 +63,56 @@ def pipeline_of(log: EventLog, folder: Path, settings: TrainingSettings) -> Caus
     return load_pipeline(folder)
 
 
-def counts(log: EventLog) -> np.ndarray:
+def training(options: argparse.Namespace, **settings: Any) -> TrainingSettings:
+    """The label is learned as the last event."""
+    small = {"preset": "nano", "epochs": 1.0} if options.smoke else {}
+    return TrainingSettings(outcome_column="label", seed=0, **small, **settings)
+
+
+def occurrences(log: EventLog) -> np.ndarray:
     """How often each sequence holds each type."""
-    table = np.zeros((len(log), len(log.event_types)))
-    sequence = np.repeat(np.arange(len(log)), log.sequence_lengths)
-    np.add.at(table, (sequence, log.codes), 1)
-    return table
+    found = np.zeros((len(log), len(log.event_types)))
+    np.add.at(found, (np.repeat(np.arange(len(log)), log.sequence_lengths), log.codes), 1)
+    return found
 
 
-def by_counting(table: np.ndarray, labels: np.ndarray, tested: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+def by_counting(seen: np.ndarray, labels: np.ndarray, tested: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """Logistic regression on counts, out of sample."""
-    scaler = StandardScaler().fit(table)
-    model = LogisticRegression(max_iter=5000).fit(scaler.transform(table), labels)
+    scaler = StandardScaler().fit(seen)
+    model = LogisticRegression(max_iter=5000).fit(scaler.transform(seen), labels)
     return binary_measures(truth, model.predict_proba(scaler.transform(tested))[:, 1])
 
 
-def world(out: Path, sequences: int, ensemble: int) -> dict[str, Any]:
+def world(options: argparse.Namespace) -> dict[str, Any]:
     """A rule that is known: precision and recall of causes, coverage of intervals, prediction."""
-    drawn = simulate(World(SPEC), sequences + TESTED, seed=1)
+    sequences, tested = options.sequences, options.tested
+    drawn = simulate(World(SPEC), sequences + tested, seed=1)
     codes, log = drawn.codes, drawn.log
     untimed = EventLog(log.event_types, log.codes, log.offsets, None, log.ids)
     chance = RULE.probability(codes)
     happened = np.random.default_rng(2).random(len(codes)) < chance
     whole = labelled(untimed, ["yes" if each else "no" for each in happened])
-    seen, held = np.arange(sequences), np.arange(sequences, sequences + TESTED)
-    settings = TrainingSettings(outcome_column="label", ensemble=ensemble, seed=0)
-    discover = pipeline_of(whole.select(seen), out / "world", settings)
-    tested = whole.select(held)
-    found = discover.outcomes(tested, proposal="exhaustive")
-    each = discover.outcomes(tested, proposal="exhaustive", level="instance", outcome="yes")
+    seen, held = np.arange(sequences), np.arange(sequences, sequences + tested)
+    settings = training(options, ensemble=options.ensemble)
+    discover = pipeline_of(whole.select(seen), options.out / "world", settings)
+    fresh = whole.select(held)
+    found = discover.outcomes(fresh, proposal="exhaustive")
+    each = discover.outcomes(fresh, proposal="exhaustive", level="instance", outcome="yes")
     yes = outcome_event("label", "yes")
     causes = {cause["event"] for named in found["outcomes"] for cause in named["causes"]}
     names = np.array(log.event_types)
     is_cause = np.isin(np.arange(SPEC.types), list(RULE.causes))
-    table = counts(untimed)
+    counts = occurrences(untimed)
     return {
-        "sequences": {"training": sequences, "test": TESTED},
+        "sequences": {"training": sequences, "test": tested},
         "types": agreement(np.isin(names, list(causes)), is_cause),
-        "chi-square": agreement(associated(table[seen] > 0, happened[seen]), is_cause),
+        "chi-square": agreement(associated(counts[seen] > 0, happened[seen]), is_cause),
         "predict all": agreement(np.ones(SPEC.types, dtype=bool), is_cause),
         "found": sorted(causes),
         "instances": instances(each, codes[held]),
         "prediction": found["prediction"]["labels"][yes],
         "true probabilities": binary_measures(happened[held], chance[held]),
-        "logistic regression": by_counting(table[seen], happened[seen], table[held], happened[held]),
+        "logistic regression": by_counting(counts[seen], happened[seen], counts[held], happened[held]),
         "population": [
             {name: cause[name] for name in ("event", "cmi", "gain", "gain_low", "gain_high", "frequency")}
             for cause in next(named for named in found["outcomes"] if named["outcome"] == yes)["tested"]
@@ -161,8 +166,9 @@ def instances(found: list[dict[str, Any]], codes: np.ndarray) -> dict[str, Any]:
     }
 
 
-def hdfs(data: Path, out: Path, sequences: int) -> dict[str, Any]:
+def hdfs(options: argparse.Namespace) -> dict[str, Any]:
     """Blocks of a file system, normal or anomalous."""
+    data, sequences = Path(options.data), options.blocks
     lines = [(line.split(), "normal") for line in (data / "hdfs_train").read_text().splitlines()]
     lines += [(line.split(), "anomalous") for line in (data / "hdfs_test_abnormal").read_text().splitlines()]
     lines = [(events, label) for events, label in lines if len(events) <= 100]
@@ -173,20 +179,20 @@ def hdfs(data: Path, out: Path, sequences: int) -> dict[str, Any]:
     labels = [lines[index][1] for index in order]
     whole = labelled(log, labels)
     seen, held = np.arange(sequences), np.arange(sequences, 2 * sequences)
-    discover = pipeline_of(whole.select(seen), out / "hdfs", TrainingSettings(outcome_column="label"))
+    discover = pipeline_of(whole.select(seen), options.out / "hdfs", training(options))
     known = np.isin(np.arange(len(whole.event_types)), np.unique(whole.select(seen).codes))
     unknown = "error" if known.all() else "map"
     predicted = discover.outcomes(whole.select(held), num_samples=1, unknown=unknown)["prediction"]
     explained = held[[labels[index] == "anomalous" for index in held]][:EXPLAINED]
     found = discover.outcomes(whole.select(explained), outcome="anomalous", unknown=unknown)
     is_bad = np.array([label == "anomalous" for label in labels])
-    table = counts(log)
+    counts = occurrences(log)
     return {
         "sequences": {"training": sequences, "test": sequences},
         "distinct": len({tuple(lines[index][0]) for index in order}),
         "explained": len(explained),
         "prediction": predicted["labels"][outcome_event("label", "anomalous")],
-        "logistic regression": by_counting(table[seen], is_bad[seen], table[held], is_bad[held]),
+        "logistic regression": by_counting(counts[seen], is_bad[seen], counts[held], is_bad[held]),
         "causes": found["outcomes"][0]["tested"][:10],
     }
 
@@ -201,33 +207,50 @@ def in_words(cause: dict[str, Any]) -> str:
     )
 
 
-def report(found: dict[str, Any]) -> str:
-    """All numbers as Markdown."""
-    lines = ["| predicting | base rate | AUROC | AUPRC | log loss |", "|---|---|---|---|---|"]
+def markdown(found: dict[str, Any]) -> str:
+    """All numbers."""
+    rows = []
     for part in ("world", "hdfs"):
         for name in ("prediction", "logistic regression", "true probabilities"):
             if name in found[part]:
-                row = found[part][name]
-                cells = " | ".join(f"{row[key]:.4f}" for key in ("base_rate", "auroc", "auprc", "log_loss"))
-                lines.append(f"| {part}, {'this model' if name == 'prediction' else name} | {cells} |")
-    lines += ["", "| causes in the world | precision | recall | F1 |", "|---|---|---|---|"]
-    for name in ("types", "chi-square", "predict all", "instances"):
-        row = found["world"][name]
-        lines.append(f"| {name} | " + " | ".join(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")) + " |")
+                row, called = found[part][name], "this model" if name == "prediction" else name
+                rows.append([f"{part}, {called}", *(row[key] for key in ("base_rate", "auroc", "auprc", "log_loss"))])
+    causes = [
+        [name, *(found["world"][name][key] for key in ("precision", "recall", "f1"))]
+        for name in ("types", "chi-square", "predict all", "instances")
+    ]
     single = found["world"]["instances"]
-    lines += [
-        "",
+    parts = [
+        table(("predicting", "base rate", "AUROC", "AUPRC", "log loss"), rows, digits=4),
+        table(("causes in the world", "precision", "recall", "F1"), causes),
         f"Single events: base rate {single['base_rate']:.3f}; intervals of the gain cover {single['coverage']:.3f} of "
         f"all true gains, {single['coverage_of_causes']:.3f} of those of causes.",
-        "",
-        *[f"{number}. {in_words(cause)}" for number, cause in enumerate(found["hdfs"]["causes"], start=1)],
+        "\n".join(f"{number}. {in_words(cause)}" for number, cause in enumerate(found["hdfs"]["causes"], start=1)),
     ]
-    return "\n".join(lines)
+    return "\n\n".join(parts)
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
+def named(found: dict[str, Any]) -> Metrics:
+    """What ``expected.json`` holds."""
+    world, hdfs = found["world"], found["hdfs"]
+    single = world["instances"]
+    return {
+        "world: AUROC": (world["prediction"]["auroc"], 0.02),
+        "world: AUPRC": (world["prediction"]["auprc"], 0.03),
+        "world, logistic regression: AUROC": (world["logistic regression"]["auroc"], 0.02),
+        "hdfs: AUROC": (hdfs["prediction"]["auroc"], 0.005),
+        "hdfs: AUPRC": (hdfs["prediction"]["auprc"], 0.005),
+        "hdfs, logistic regression: AUROC": (hdfs["logistic regression"]["auroc"], 0.005),
+        "world, types: F1": (world["types"]["f1"], 0.12),
+        "world, single events: F1": (single["f1"], 0.05),
+        "world: intervals that hold the truth": (single["coverage"], 0.03),
+        "world: intervals of causes that hold the truth": (single["coverage_of_causes"], 0.05),
+    }
+
+
+def draw(found: dict[str, Any]) -> Figure:
     """Estimated against true gains, and the strongest causes of an anomaly."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
+    figure, (left, right) = panels(12, 4.4, 1, 2)
     pairs = np.array(found["world"]["instances"]["scatter"])
     left.plot([-0.6, 0.6], [-0.6, 0.6], color="#999999", linewidth=1)
     left.scatter(pairs[:, 0], pairs[:, 1], s=6, alpha=0.4, color="#2c6fbb")
@@ -240,31 +263,39 @@ def draw(found: dict[str, Any], path: Path) -> None:
     right.set(yticks=range(len(causes)), yticklabels=[cause["event"] for cause in causes],
               xlabel="what it adds to P(anomalous)", title="HDFS blocks")  # fmt: skip
     right.invert_yaxis()
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with hdfs_train and hdfs_test_abnormal")
-    parser.add_argument("--out", type=Path, default=Path("runs/outcomes"))
-    parser.add_argument("--sequences", type=int, default=TRAINED, help="to train on, in the world")
-    parser.add_argument("--blocks", type=int, default=3000, help="to train on, and as many to test on")
-    parser.add_argument("--ensemble", type=int, default=4)
-    options = parser.parse_args()
+def made_up(folder: Path) -> None:
+    """Blocks of which the anomalous ones are deleted twice."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for name, end in (("hdfs_train", "23 21"), ("hdfs_test_abnormal", "20 21 20")):
+        lines = [f"22 5 {' '.join(rng.choice(['9', '11', '26'], 4))} {end}" for _ in range(60)]
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Both parts."""
     torch.set_num_threads(1)
-    options.out.mkdir(parents=True, exist_ok=True)
-    try:
-        found = {"world": world(options.out, options.sequences, options.ensemble)}
-        print(json.dumps({key: value for key, value in found["world"].items() if key != "instances"}, indent=1))
-        found["hdfs"] = hdfs(options.data, options.out, options.blocks)
-    except (HfTraceError, OSError) as error:
-        sys.exit(f"The data set cannot be read: {error}")
-    (options.out / "outcomes.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (options.out / "outcomes.md").write_text(report(found) + "\n", encoding="utf-8")
-    draw(found, options.out / "outcomes.png")
-    print(report(found))
+    found = {"world": world(options), "hdfs": hdfs(options)}
+    return Report(found, markdown(found), named(found), draw(found))
 
+
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "Which events bring an outcome about?",
+    measure,
+    {
+        "sequences": Size(4000, 60, "to train on, in the world"),
+        "tested": Size(1000, 40, "to test on, in the world"),
+        "blocks": Size(3000, 40, "to train on, and as many to test on"),
+        "ensemble": Size(4, 1),
+    },
+    data="folder with hdfs_train and hdfs_test_abnormal",
+    tiny_data=made_up,
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

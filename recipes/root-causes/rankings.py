@@ -13,14 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import networkx as nx
 import numpy as np
+from harness import interval
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from hf_trace.graphs.counting import cooccurrence_lift, windowed_cooccurrence
 from hf_trace.logs.log import EventLog
 from hf_trace.questions.root_causes import pagerank_of_causes
-
-_RESAMPLES = 2000
 
 
 def accuracy_at(ranked: Sequence[str], causes: Collection[str], k: int) -> float:
@@ -68,14 +66,11 @@ MEASURES: dict[str, Callable[[Sequence[str], Collection[str]], float]] = {
 }
 
 
-def ranking_scores(
-    incidents: Iterable[tuple[Sequence[str], Collection[str]]], *, seed: int = 0
-) -> dict[str, dict[str, float]]:
+def ranking_scores(incidents: Iterable[tuple[Sequence[str], Collection[str]]]) -> dict[str, dict[str, float]]:
     """All measures over incidents, with 95 % bootstrap intervals.
 
     Args:
         incidents: A ranking, best first, and the true causes of each.
-        seed: Seed of the resampling.
 
     Returns:
         For each measure ``value``, ``low`` and ``high``.
@@ -84,25 +79,12 @@ def ranking_scores(
         >>> ranking_scores([(["a", "b"], ["a"]), (["a", "b"], ["b"])])["AC@1"]["value"]
         0.5
     """
-    pairs = list(incidents)
-    table = {
-        name: np.array([measure(ranked, causes) for ranked, causes in pairs]) for name, measure in MEASURES.items()
-    }
-    return {
-        name: {"value": float(values.mean()), **bootstrap_interval(values, seed=seed)} for name, values in table.items()
-    }
-
-
-def bootstrap_interval(values: NDArray[np.float64], *, seed: int = 0) -> dict[str, float]:
-    """95 % percentile interval of the mean over resampled values.
-
-    Example:
-        >>> bootstrap_interval(np.ones(5))
-        {'low': 1.0, 'high': 1.0}
-    """
-    drawn = np.random.default_rng(seed).integers(len(values), size=(_RESAMPLES, len(values)))
-    low, high = np.percentile(values[drawn].mean(1), [2.5, 97.5])
-    return {"low": float(low), "high": float(high)}
+    pairs, found = list(incidents), {}
+    for name, measure in MEASURES.items():
+        values = np.array([measure(ranked, causes) for ranked, causes in pairs])
+        low, high = interval(values)
+        found[name] = {"value": float(values.mean()), "low": low, "high": high}
+    return found
 
 
 Scores = Float[np.ndarray, " event"]

@@ -105,7 +105,9 @@ def recording(path: Path, ranges: dict[str, tuple[float, float]]) -> EventSequen
     return EventSequence(tuple(events), tuple(times), path.stem)
 
 
-def oracle(out: Path, normal: list[EventSequence], faults: list[Incident], fold: int | None, *, seed: int = 0) -> Path:
+def oracle(
+    out: Path, normal: list[EventSequence], faults: list[Incident], fold: int | None, *, smoke: bool = False
+) -> Path:
     """The run folder of an oracle that has seen normal operation and the faults of all folds but one.
 
     With ``fold`` None it has seen no fault at all. Causes are never shown. A folder that exists is used as it is.
@@ -113,5 +115,6 @@ def oracle(out: Path, normal: list[EventSequence], faults: list[Incident], fold:
     folder = out / "oracles" / ("normal" if fold is None else f"without-{fold}")
     if not (folder / "config.json").exists():
         seen = [] if fold is None else [each.sequence for each in faults if each.fold != fold]
-        train(EventLog.from_sequences([*normal, *seen]), folder, TrainingSettings(seed=seed))
+        settings = TrainingSettings(preset="nano", epochs=1.0) if smoke else TrainingSettings(seed=0)
+        train(EventLog.from_sequences([*normal, *seen]), folder, settings)
     return folder

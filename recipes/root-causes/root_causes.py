@@ -14,22 +14,24 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 import torch
+from harness import Metrics, Recipe, Report, Size, panels
+from harness import table as markdown_table
+from lathe import WHERE, made_up
+from matplotlib.figure import Figure
 from rankings import CountingRanks, ranking_scores
 from recordings import FOLDS, GROUPS, Incident, incidents, normal_ranges, normal_recordings, oracle
 
-from hf_trace.errors import HfTraceError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
-from hf_trace.pipelines.discovery_run import load_pipeline
+from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline, load_pipeline
 from hf_trace.questions.ranking import earliest_first, surprises_to
 from hf_trace.questions.root_causes import reciprocal_ranks
 
 ALARMS = "*_A_[0-9]*"
-WITHIN = 32
 
 
 def cut(incident: Incident) -> EventSequence:
@@ -60,7 +62,7 @@ def in_turns(rankings: Iterable[Sequence[str]]) -> list[str]:
 
 
 def scored(
-    discover: CausalDiscoveryPipeline, normal: CausalDiscoveryPipeline, incident: Incident, samples: int
+    discover: CausalDiscoveryPipeline, normal: CausalDiscoveryPipeline, incident: Incident, options: argparse.Namespace
 ) -> list:
     """For every alarm of an incident the events before it, in order, with all that rankings are made of."""
     sequence, found = cut(incident), []
@@ -70,13 +72,13 @@ def scored(
             outcome=outcome,
             position=position,
             reference=normal,
-            num_samples=samples,
-            within=str(WITHIN),
+            num_samples=options.samples,
+            within=str(options.within),
             exclude=[ALARMS],
             unknown="map",
         )
         causes = sorted(ranking["causes"], key=lambda cause: cause["position"])
-        own = surprises_to(discover, sequence, [cause["position"] for cause in causes])
+        own = surprises_to(discover.event_model, sequence, [cause["position"] for cause in causes])
         keys = ("event", "position", "effect", "standard_error", "pagerank", "surprise")
         rows = [{**{key: cause[key] for key in keys}, "own_surprise": float(each)}
                 for cause, each in zip(causes, own, strict=True)]  # fmt: skip
@@ -111,8 +113,9 @@ def rankings(alarms: list, counts: CountingRanks) -> dict[str, list[str]]:
     return {name: in_turns(lists) for name, lists in found.items()}
 
 
-def score_fold(data: Path, out: Path, fold: int, samples: int) -> list:
+def score_fold(options: argparse.Namespace, fold: int) -> list:
     """Everything that rankings of one fold are made of; what a file has already is used as it is."""
+    data, out = Path(options.data), options.out
     path = out / f"scores-{fold}.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     ranges = normal_ranges(data)
@@ -120,28 +123,32 @@ def score_fold(data: Path, out: Path, fold: int, samples: int) -> list:
     mine = [each for each in faults if each.fold == fold]
     if len(found) == len(mine):
         return found
-    blind = load_pipeline(oracle(out, normal, faults, None))
-    discover = load_pipeline(oracle(out, normal, faults, fold))
+    blind, discover = (load_pipeline(oracle(out, normal, faults, seen, smoke=options.smoke)) for seen in (None, fold))
     for incident in mine[len(found) :]:
         started = time.process_time()
-        alarms = scored(discover, blind, incident, samples)
+        alarms = scored(discover, blind, incident, options)
         found.append({"id": incident.sequence.id, "alarms": alarms, "seconds": time.process_time() - started})
         path.write_text(json.dumps(found), encoding="utf-8")
         print(f"fold {fold}: {incident.experiment}, {found[-1]['seconds']:.0f} s", flush=True)
     return found
 
 
-def measure(data: Path, out: Path, *, samples: int) -> dict:
-    """Rank every incident by every method and score the rankings."""
+def measure(options: argparse.Namespace) -> Report | None:
+    """Rank every incident by every method and score the rankings; with ``--fold`` only prepare those of one fold."""
+    torch.set_num_threads(1)
+    if options.fold is not None:
+        score_fold(options, options.fold)
+        return None
+    data = Path(options.data)
     ranges = normal_ranges(data)
     normal, faults = normal_recordings(data, ranges), incidents(data, ranges)
     known = {incident.sequence.id: incident for incident in faults}
     ranked: dict[str, list[tuple[Incident, list[str]]]] = {}
     seconds = []
-    for fold in range(FOLDS):
+    for fold in options.folds:
         seen = [each.sequence for each in faults if each.fold != fold]
-        counts = CountingRanks(EventLog.from_sequences([*normal, *seen]), max_lag=WITHIN)
-        for found in score_fold(data, out, fold, samples):
+        counts = CountingRanks(EventLog.from_sequences([*normal, *seen]), max_lag=options.within)
+        for found in score_fold(options, fold):
             seconds.append(found["seconds"])
             for name, order in rankings(found["alarms"], counts).items():
                 ranked.setdefault(name, []).append((known[found["id"]], order))
@@ -153,35 +160,40 @@ def measure(data: Path, out: Path, *, samples: int) -> dict:
         for name, pairs in ranked.items()
     }
     sizes = {group: sum(each.group == group for each in faults) for group in GROUPS}
-    return {"incidents": sizes, "scores": scores, "seconds_per_incident": float(np.mean(seconds))}
+    result = {"incidents": sizes, "scores": scores, "seconds_per_incident": float(np.mean(seconds))}
+    named: Metrics = {
+        f"{method}, {group}: {measure}": (each["value"], 0.1)
+        for method, groups in scores.items()
+        for group, measures in groups.items()
+        for measure, each in measures.items()
+    }
+    return Report(result, table(scores), named, draw(scores))
 
 
 PUBLISHED = {"true graph (published)": (1.0, 0.744), "PC graph (published)": (0.867, 0.480),
              "recency (published)": (0.353, 0.184)}  # fmt: skip
 
 
-def table(found: dict) -> str:
+def table(scores: dict) -> str:
     """All scores as Markdown."""
-    names = ["AC@1", "AC@3", "AC@5", "MAP@3", "Avg@5"]
-    lines = ["| method | faults | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
-    for method, groups in found["scores"].items():
-        for group in GROUPS:
-            cells = [
-                f"{each['value']:.2f} ({each['low']:.2f} to {each['high']:.2f})" for each in groups[group].values()
-            ]
-            lines.append(f"| {method} | {group} | " + " | ".join(cells) + " |")
+    rows = [
+        [method, group, *(f"{each['value']:.2f} ({each['low']:.2f} to {each['high']:.2f})" for each in found.values())]
+        for method, groups in scores.items()
+        for group, found in groups.items()
+    ]
     for method, values in PUBLISHED.items():
-        for group, value in zip(GROUPS, values, strict=True):
-            lines.append(f"| {method} | {group} | - | - | - | {value:.2f} | - |")
-    return "\n".join(lines)
+        rows += [
+            [method, group, "-", "-", "-", f"{value:.2f}", "-"] for group, value in zip(GROUPS, values, strict=True)
+        ]
+    return markdown_table(("method", "faults", "AC@1", "AC@3", "AC@5", "MAP@3", "Avg@5"), rows)
 
 
-def draw(found: dict, path: Path) -> None:
+def draw(scores: dict) -> Figure:
     """MAP@3 of every method, with intervals."""
-    methods = list(found["scores"])
-    figure, axes = plt.subplots(figsize=(8, 0.42 * len(methods) + 1.4), layout="constrained")
+    methods = list(scores)
+    figure, axes = panels(8, 0.42 * len(methods) + 1.4)
     for shift, (group, colour) in enumerate(zip(GROUPS, ("#2c6fbb", "#d1702d"), strict=True)):
-        values = [found["scores"][method][group]["MAP@3"] for method in methods]
+        values = [scores[method][group]["MAP@3"] for method in methods]
         places = [number + 0.36 * (shift - 0.5) for number in range(len(methods))]
         error = [[each["value"] - each["low"] for each in values], [each["high"] - each["value"] for each in values]]
         axes.barh(places, [each["value"] for each in values], 0.34, xerr=error, label=group, color=colour,
@@ -193,31 +205,23 @@ def draw(found: dict, path: Path) -> None:
     axes.invert_yaxis()
     title = "lines: published, with the true graph (solid), a PC graph (dotted)"
     figure.legend(loc="outside upper center", ncols=2, title=title)
-    figure.savefig(path, dpi=120)
+    return figure
 
 
-def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--out", type=Path, default=Path("runs/root-causes"))
-    parser.add_argument("--samples", type=int, default=8, help="futures of each event")
-    parser.add_argument("--fold", type=int, help="score this fold alone, beside other processes")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        if options.fold is not None:
-            score_fold(options.data, options.out, options.fold, options.samples)
-            return
-        found = measure(options.data, options.out, samples=options.samples)
-    except (HfTraceError, OSError) as error:
-        sys.exit(f"The data set cannot be read: {error}")
-    (options.out / "root_causes.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (options.out / "root_causes.md").write_text(table(found) + "\n", encoding="utf-8")
-    draw(found, options.out / "root_causes.png")
-    print(table(found))
-
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "What led to a fault of the lathe?",
+    measure,
+    {
+        "samples": Size(8, 1, "futures of each event"),
+        "within": Size(32, 4, "events ahead"),
+        "folds": Size(list(range(FOLDS)), [0], "parts of the faults that are ranked"),
+    },
+    lambda parser: parser.add_argument("--fold", type=int, help="prepare this fold only, beside other processes"),
+    data=WHERE,
+    tiny_data=made_up,
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

@@ -10,18 +10,21 @@ import sys
 import time
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from harness import NotMeasured, Recipe, Report, Size, panels, table
+from matplotlib.figure import Figure
 from transformers import LlamaConfig
 
 from hf_trace.worlds.simulator import simulate
 from hf_trace.worlds.world import World, load_spec
 
-WORLD, LENGTH, SEQUENCES_PER_FILE = "small", 64, 4096
-SAMPLE, DRAWS, LAG = 1000, 16, 6
+WORLD, LENGTH = "small", 64
+DRAWS, LAG = 16, 6
 SECONDS_BETWEEN = 0.5
 # Small, so that ten million events are a few minutes of one core.
 SHAPE = {
@@ -30,23 +33,24 @@ SHAPE = {
 }  # fmt: skip
 
 
-def generate(folder: Path, events: int) -> dict:
+def generate(folder: Path, options: argparse.Namespace) -> dict:
     """Parquet files of sequences of a world, one after another."""
     folder.mkdir(parents=True, exist_ok=True)
+    per_file = options.sequences_per_file
     world, started, entropies = World(load_spec(WORLD)), time.monotonic(), []
-    files = -(-events // (SEQUENCES_PER_FILE * LENGTH))
+    files = -(-options.events // (per_file * LENGTH))
     for number in range(files):
-        written = simulate(world, SEQUENCES_PER_FILE, seed=number)
+        written = simulate(world, per_file, seed=number)
         log = written.log
         entropies.append(written.entropy)
-        cases = np.repeat(np.arange(len(log)) + number * SEQUENCES_PER_FILE, log.sequence_lengths)
+        cases = np.repeat(np.arange(len(log)) + number * per_file, log.sequence_lengths)
         names = pa.DictionaryArray.from_arrays(log.codes, list(log.event_types)).cast(pa.string())
-        table = pa.table({"case": cases, "event": names, "time": log.timestamps})
-        pq.write_table(table, folder / f"part-{number:04d}.parquet", row_group_size=65_536)
+        rows = pa.table({"case": cases, "event": names, "time": log.timestamps})
+        pq.write_table(rows, folder / f"part-{number:04d}.parquet", row_group_size=65_536)
     return {
         "files": files,
-        "events": files * SEQUENCES_PER_FILE * LENGTH,
-        "sequences": files * SEQUENCES_PER_FILE,
+        "events": files * per_file * LENGTH,
+        "sequences": files * per_file,
         "megabytes": round(sum(path.stat().st_size for path in folder.iterdir()) / 1e6, 1),
         "entropy": float(np.mean(entropies)),
         "seconds": round(time.monotonic() - started, 1),
@@ -65,7 +69,7 @@ def watched(command: list[str]) -> tuple[float, list[tuple[float, float]]]:
             break
         time.sleep(SECONDS_BETWEEN)
     if process.wait():
-        sys.exit(process.returncode)
+        raise NotMeasured(f"{' '.join(command[1:5])} ended with {process.returncode}.")
     return time.monotonic() - started, memory
 
 
@@ -73,45 +77,45 @@ def growth(memory: list[tuple[float, float]]) -> float:
     """Megabytes by which the last quarter is above the second one: what comes after everything is loaded."""
     values = np.array([megabytes for _, megabytes in memory])
     quarter = len(values) // 4
+    if not quarter:
+        return 0.0
     return round(float(np.median(values[-quarter:]) - np.median(values[quarter : 2 * quarter])), 1)
 
 
-def picture(memory: dict[str, list[tuple[float, float]]], out: Path) -> None:
+def draw(memory: dict[str, list[tuple[float, float]]]) -> Figure:
     """Resident memory of the stages over time."""
-    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    figure, axes = panels(7, 3.5)
     for name, points in memory.items():
         axes.plot(*np.array(points).T, label=name)
     axes.set(xlabel="seconds", ylabel="resident memory (MB)", ylim=(0, None))
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(out, dpi=120)
+    return figure
 
 
-def main() -> None:
-    """Run all stages."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--events", type=int, default=10_000_000)
-    task = parser.parse_args()
-    events, run = task.out / "events", task.out / "run"
-    found = {"generated": generate(events, task.events)}
-    files, total = f"{events}/*.parquet", found["generated"]["events"]
-    cli = [sys.executable, "-m", "hf_trace"]
-    config = task.out / "config"
+def commands(options: argparse.Namespace) -> dict[str, list[str]]:
+    """The stages."""
+    run, config, files = options.out / "run", options.out / "config", f"{options.out / 'events'}/*.parquet"
     LlamaConfig(**SHAPE).save_pretrained(config)
-    stages = {
+    cli = [sys.executable, "-m", "hf_trace"]
+    return {
         "train --stream": [
             *cli, "train", files, "--stream", "--no-gaps", "--window-length", str(LENGTH), "--model", str(config),
             "--out", str(run),
         ],
         "discover --stream --sample": [
-            *cli, "discover", str(run), files, "--stream", "--sample", str(SAMPLE), "--max-lag", str(LAG),
-            "--num-samples", str(DRAWS), "--out", str(task.out / "graph.json"),
+            *cli, "discover", str(run), files, "--stream", "--sample", str(options.sample), "--max-lag", str(LAG),
+            "--num-samples", str(DRAWS), "--out", str(options.out / "graph.json"),
         ],
         "read whole": [sys.executable, "-c", f"import hf_trace; hf_trace.read_log({files!r})"],
     }  # fmt: skip
-    memory = {}
-    for name, command in stages.items():
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Run all stages."""
+    found: dict[str, dict] = {"generated": generate(options.out / "events", options)}
+    memory, total = {}, found["generated"]["events"]
+    for name, command in commands(options).items():
         seconds, memory[name] = watched(command)
         found[name] = {
             "seconds": round(seconds, 1),
@@ -120,11 +124,33 @@ def main() -> None:
         }
     for name in ("train --stream", "read whole"):
         found[name]["events_per_second"] = round(total / found[name]["seconds"])
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    found["train --stream"] |= {key: metrics[key] for key in ("seconds_counting", "steps", "validation")}
-    (task.out / "expected.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    picture(memory, task.out / "memory.png")
+    trained = json.loads((options.out / "run" / "metrics.json").read_text(encoding="utf-8"))
+    found["train --stream"] |= {key: trained[key] for key in ("seconds_counting", "steps", "validation")}
+    stages = list(memory)
+    rows = [[name, found[name]["seconds"], f"{found[name]['peak_megabytes']:,.0f} MB"] for name in stages]
+    loss = {f"validation loss, {key}": trained["validation"][key] for key in ("loss", "bigram")}
+    named = {
+        "events": (total, 0), "train --stream: events per second": (found[stages[0]]["events_per_second"], 12_000),
+        **{f"{name}: peak megabytes": (found[name]["peak_megabytes"], 150) for name in stages},
+        **{f"{name}: growth in megabytes": (found[name]["growth_megabytes"], 10) for name in stages[:2]},
+        **{name: (value, 0.05) for name, value in loss.items()},
+        "entropy of the world": (found["generated"]["entropy"], 0.01),
+    }  # fmt: skip
+    cost = {name: found[name]["seconds"] for name in ("generated", *stages)}
+    return Report(found, table(("stage", "seconds", "peak memory"), rows, digits=0), named, draw(memory), cost)
 
+
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "Ten million events in constant memory?",
+    measure,
+    {
+        "events": Size(10_000_000, 4_000),
+        "sequences_per_file": Size(4096, 32),
+        "sample": Size(1000, 4, "sequences that are analysed"),
+    },
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

@@ -1,4 +1,4 @@
-"""Times seq2cause, and scores given rows with it, inside its own environment. Called by benchmark.py."""
+"""Times seq2cause, and scores given rows with it, inside its own environment. Called by speed.py."""
 
 import contextlib
 import io

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from outcome_rules import OutcomeRule
 from tests.models import tiny_model
 from tests.outcome_lm import FIRST, outcome_lm
 
@@ -14,7 +15,6 @@ from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proofs import whole_rows
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.questions.outcome_scores import OutcomePool, OutcomeScores, averaged_outcomes, score_outcomes
-from hf_trace.worlds.outcome_rules import OutcomeRule
 
 TYPES = 5
 RULE = OutcomeRule(-1.5, {0: 3.0, 1: -1.0}, {(2, 3): 2.5})
