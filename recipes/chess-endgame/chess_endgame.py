@@ -1,6 +1,6 @@
 """What would the outcome of an endgame be if some of White's moves were forced and the rest played as usual?
 
-    python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame            # fifteen minutes of one core
+    python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame    # fifteen minutes of one core
     python recipes/chess-endgame/chess_endgame.py --out runs/chess-smoke --smoke      # half a minute, proves nothing
 
 A small language model reads games of players of unequal skill, who do not get equal positions. Its answers to partial
@@ -8,16 +8,15 @@ interventions are compared with the players themselves when they are forced, and
 """
 
 import argparse
-import datetime
 import json
-import os
+import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import pandas as pd
@@ -39,26 +38,14 @@ from endgame_questions import (
     total_variation,
     truth,
 )
+from harness import Metrics, NotMeasured, Recipe, Report, Size, panels
+from harness import table as markdown_table
 from legality import illegal_mass
+from matplotlib.figure import Figure
 from notation import START, row, schema, start_row, table
 from transformers import pipeline
 
 from hf_trace.training.table_training import DagTrainingSettings, train_dag
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a run is."""
-
-    games: int = 300_000
-    epochs: float = 450.0
-    preset: str = "nano"
-    draws: int = 20_000
-    simulations: int = 20_000
-    games_of_the_model: int = 2_000
-
-
-SMOKE = Size(games=200, epochs=1.0, draws=50, simulations=100, games_of_the_model=20)
 
 ROOK, QUEEN = {"material": "rook"}, {"material": "queen"}
 
@@ -87,18 +74,18 @@ METHODS = {
 
 
 def examine(
-    question: Question, effect: Any, frame: pd.DataFrame, shares: Shares, size: Size, seed: int
+    question: Question, effect: Any, frame: pd.DataFrame, shares: Shares, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Answer a question in every way."""
-    rng = np.random.default_rng([seed, QUESTIONS.index(question)])
+    rng = np.random.default_rng([options.seed, QUESTIONS.index(question)])
     true, weights = truth(question), matches(frame, question)
     answer, length = (
-        effect({"target": target, **question.record}, num_samples=size.draws, seed=seed)
+        effect({"target": target, **question.record}, num_samples=options.draws, seed=options.seed)
         for target in ("outcome", "plies")
     )
     outlooks = {
         "truth": true,
-        "simulated": simulated(question, size.simulations, rng),
+        "simulated": simulated(question, options.simulations, rng),
         "model": Outlook(
             np.array([answer["distribution"][outcome] for outcome in OUTCOMES]), length["expectation"]["mean"]
         ),
@@ -106,9 +93,8 @@ def examine(
         "adjusted": adjusted(frame, weights, question),
         "naive": naive(frame, weights, question),
     }
-    legality = illegal_mass(
-        effect.asked.conditionals, effect.asked.reader, beginnings(question, size, rng), question.record["do"], rng
-    )
+    model, begun = effect.asked, beginnings(question, options.games_of_the_model, rng)
+    legality = illegal_mass(model.conditionals, model.reader, begun, question.record["do"], rng)
     return {
         "name": question.name,
         "asked": question.words,
@@ -123,41 +109,29 @@ def examine(
     }
 
 
-def beginnings(question: Question, size: Size, rng: np.random.Generator) -> dict[str, list[str]]:
+def beginnings(question: Question, count: int, rng: np.random.Generator) -> dict[str, list[str]]:
     """Starts of games that the model is to play."""
     known = question.starts()
-    rows = [start_row(known[number]) for number in rng.integers(len(known), size=size.games_of_the_model)]
+    rows = [start_row(known[number]) for number in rng.integers(len(known), size=count)]
     return {name: [each[name] for each in rows] for name in START}
 
 
-def main() -> None:
+def measure(options: argparse.Namespace) -> Report:
     """Play, train, ask, compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/chess-endgame"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="a run that proves nothing but that everything runs")
-    parser.add_argument("--again", action="store_true", help="ask the model that an earlier run left in --out again")
-    options = parser.parse_args()
-    if options.again and not (options.out / "training_seconds.json").exists():
-        parser.error(f"No run has left a model in {str(options.out)!r} yet. Leave out --again.")
-    torch.set_num_threads(1)
-    size = SMOKE if options.smoke else Size()
-    report = run(options.out, size, options.seed, train=not options.again)
-    print((options.out / "chess_endgame.md").read_text(encoding="utf-8"))
-    print(f"{report['seconds']['all']:.0f} CPU seconds")
-
-
-def run(out: Path, size: Size, seed: int, *, train: bool = True) -> dict[str, Any]:
-    """All of it; writes JSON, Markdown and a figure."""
+    out, seed = options.out, options.seed
+    cost = out / "training_seconds.json"
+    if options.again and not cost.exists():
+        raise NotMeasured(f"No run has left a model in {str(out)!r} yet. Leave out --again.")
     if wrong := [question.name for question in QUESTIONS if not is_legal(question)]:
-        raise SystemExit(f"The question {wrong[0]!r} forces a move that may be illegal. Choose another move.")
-    out.mkdir(parents=True, exist_ok=True)
-    games = observe(size.games, np.random.default_rng(seed))
+        raise NotMeasured(f"The question {wrong[0]!r} forces a move that may be illegal. Choose another move.")
+    torch.set_num_threads(1)
+    began = time.process_time()
+    games = observe(options.games, np.random.default_rng(seed))
     frame = pd.DataFrame([row(game) for game in games])
     played = time.process_time()
     settings = DagTrainingSettings(
-        preset=size.preset,
-        epochs=size.epochs,
+        preset="nano",
+        epochs=options.epochs,
         # Nearly every move is illegal in a given position, so none may be taken for possible before it is seen.
         smoothing=0.0,
         batch_tokens=4096,
@@ -166,46 +140,43 @@ def run(out: Path, size: Size, seed: int, *, train: bool = True) -> dict[str, An
         validation_share=0.02,
         seed=seed,
     )
-    cost = out / "training_seconds.json"
-    if train:
+    if not options.again:
         train_dag(table(games), out / "model", settings)
         cost.write_text(json.dumps(time.process_time() - played), encoding="utf-8")
     to_train = json.loads(cost.read_text(encoding="utf-8"))
     asked = time.process_time()
     effect = pipeline("causal-effect", model=str(out / "model"))
     shares = counts(frame)
-    results = [examine(question, effect, frame, shares, size, seed) for question in QUESTIONS]
+    results = [examine(question, effect, frame, shares, options) for question in QUESTIONS]
     rng = np.random.default_rng([seed, 99])
-    model, nothing = effect.asked, beginnings(Question("nothing"), size, rng)
+    model, nothing = effect.asked, beginnings(Question("nothing"), options.games_of_the_model, rng)
     unforced = illegal_mass(model.conditionals, model.reader, nothing, {}, rng)
-    trained = model.metrics
-    to_ask = time.process_time() - asked
     report = {
-        "size": asdict(size),
+        "games": options.games,
         "seed": seed,
         "starts": len(starts()),
         "variables": len(schema().variables),
         "outcomes": [float((frame["outcome"] == outcome).mean()) for outcome in OUTCOMES],
-        "parameters": trained["parameters"],
-        "rows merged": trained["rows_merged"],
+        "parameters": model.metrics["parameters"],
+        "rows merged": model.metrics["rows_merged"],
         "results": results,
         "nothing forced": asdict(unforced),
-        "seconds": {"play": played, "train": to_train, "ask": to_ask, "all": played + to_train + to_ask},
     }
-    for name, document in (("chess_endgame", report), ("expected", expected(report))):
-        (out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    (out / "chess_endgame.md").write_text(shown(report), encoding="utf-8")
-    figure(report, out / "chess_endgame.png")
-    return report
+    seconds = {
+        f"playing {options.games:,} games": round(played - began),
+        "training": round(to_train),
+        f"{len(results)} questions in every way": round(time.process_time() - asked),
+    }
+    return Report(report, shown(report), named(report), draw(report), seconds)
 
 
-def expected(report: Mapping[str, Any]) -> dict[str, Any]:
+def named(report: Mapping[str, Any]) -> Metrics:
     """What another run is to be compared with; tolerances are for another seed or machine."""
     results = report["results"]
     distances = {name: np.array([each["total_variation"][name] for each in results]) for name in METHODS}
     lengths = [abs(each["plies"]["model"] - each["plies"]["truth"]) for each in results]
     illegal = np.array([each["legality"]["mass"] for each in results])
-    measured = {
+    return {
         "mean total variation": (distances["model"].mean(), 0.01),
         "largest total variation": (distances["model"].max(), 0.05),
         "mean total variation, conditioning": (distances["naive"].mean(), 0.01),
@@ -216,60 +187,37 @@ def expected(report: Mapping[str, Any]) -> dict[str, Any]:
         "probability of illegal moves, worst question": (illegal.max(), 0.1),
         "mean error of the mean number of plies": (np.mean(lengths), 0.05),
     }
-    seconds = report["seconds"]
-    return {
-        "question": "What would the outcome of an endgame be if some of White's moves were forced?",
-        "date": datetime.date.today().isoformat(),
-        "hardware": "2 CPU cores shared with other work, one thread",
-        "command": "python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame",
-        "cost": {
-            f"playing {report['size']['games']:,} games": round(seconds["play"]),
-            "training": round(seconds["train"]),
-            f"{len(results)} questions in every way": round(seconds["ask"]),
-        },
-        "metrics": {
-            name: {"value": round(float(value), 4), "tolerance": tolerance}
-            for name, (value, tolerance) in measured.items()
-        },
-    }
 
 
 def shown(report: Mapping[str, Any]) -> str:
     """The results as Markdown."""
     results = report["results"]
     lines = [
-        "| total variation to the truth | games with this | " + " | ".join(METHODS.values()) + " | illegal |",
-        "|---|---|" + "---|" * (len(METHODS) + 1),
+        [
+            f"{result['name']}: {result['asked']}",
+            f"{result['games']:,.0f}",
+            *(result["total_variation"][name] for name in METHODS),
+            f"{result['legality']['mass']:.2%}",
+        ]
+        for result in results
     ]
-    for result in results:
-        distances = " | ".join(f"{result['total_variation'][name]:.3f}" for name in METHODS)
-        lines.append(
-            f"| {result['name']}: {result['asked']} | {result['games']:,.0f} | {distances} | "
-            f"{result['legality']['mass']:.2%} |"
-        )
-    means = [np.mean([each["total_variation"][name] for each in results]) for name in METHODS]
-    nothing = report["nothing forced"]["mass"]
-    lines.append("| mean | | " + " | ".join(f"{mean:.3f}" for mean in means) + " | |")
-    lines.append("| nothing forced | | " + "| " * len(METHODS) + f"| {nothing:.2%} |")
-    lines += [
-        "",
-        "| question | method | " + " | ".join(OUTCOMES) + " | plies |",
-        "|---|---|" + "---|" * (len(OUTCOMES) + 1),
+    means = [float(np.mean([each["total_variation"][name] for each in results])) for name in METHODS]
+    lines.append(["mean", "", *means, ""])
+    lines.append(["nothing forced", "", *[""] * len(METHODS), f"{report['nothing forced']['mass']:.2%}"])
+    columns = ("total variation to the truth", "games with this", *METHODS.values(), "illegal")
+    answers = [
+        [result["name"], name, *shares, f"{result['plies'][name]:.2f}"]
+        for result in results
+        for name, shares in result["outcome"].items()
     ]
-    for result in results:
-        for name, shares in result["outcome"].items():
-            numbers = " | ".join(f"{share:.3f}" for share in shares)
-            lines.append(f"| {result['name']} | {name} | {numbers} | {result['plies'][name]:.2f} |")
-    return "\n".join([*lines, ""])
+    distributions = markdown_table(("question", "method", *OUTCOMES, "plies"), answers)
+    return f"{markdown_table(columns, lines)}\n\n{distributions}"
 
 
-def figure(report: Mapping[str, Any], path: Path) -> None:
+def draw(report: Mapping[str, Any]) -> Figure:
     """Distances by question, and the distributions behind them."""
-    from matplotlib.figure import Figure
-
     results = report["results"]
-    drawn = Figure(figsize=(10, 4.6), layout="constrained")
-    left, right = drawn.subplots(1, 2)
+    figure, (left, right) = panels(10, 4.6, 1, 2)
     places = np.arange(len(results))
     for number, (name, label) in enumerate(METHODS.items()):
         heights = [result["total_variation"][name] for result in results]
@@ -287,8 +235,26 @@ def figure(report: Mapping[str, Any], path: Path) -> None:
     right.plot([0, 1], [0, 1], color="grey", lw=0.8)
     right.set(xlabel="true probability", ylabel="answer (filled: language model, hollow: conditioning)")
     right.legend(fontsize=7)
-    drawn.savefig(path, dpi=110)
+    return figure
 
+
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "What would the outcome of an endgame be if some of White's moves were forced?",
+    measure,
+    {
+        "games": Size(300_000, 200),
+        "epochs": Size(450.0, 1.0),
+        "draws": Size(20_000, 50, "draws of an answer"),
+        "simulations": Size(20_000, 100, "games with what is forced"),
+        "games_of_the_model": Size(2_000, 20, "games in which illegal moves are counted"),
+    },
+    lambda parser: parser.add_argument(
+        "--again", action="store_true", help="ask the model that an earlier run left in --out again"
+    ),
+    seed=0,
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from abstracts import Abstracts, Codes, Outcomes, table
 from estimators import Predictions
-from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -24,6 +23,7 @@ from hf_trace.tables.encoding import encode_table
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 from hf_trace.training.table_training import DagTrainingSettings, train_dag
+from tokenizers import AddedToken, Tokenizer
 
 LONGEST = 96
 SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}

@@ -8,16 +8,15 @@ Every estimate is kept as soon as it is there; a run that was interrupted goes o
 """
 
 import argparse
-import datetime
 import json
-import os
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import torch
@@ -25,13 +24,15 @@ from abstracts import LEVELS, Abstracts, draw_outcomes, read_abstracts, tiny_abs
 from attention_head import Attentive
 from estimators import Buzzy, Linear, Predictions, Predictor, estimates, folds_of, read_out, unadjusted, words
 from from_scratch import Scratch
+from harness import NotMeasured, Recipe, Report, Size, panels, table
+from matplotlib.figure import Figure
 from top_layer import Adapted, Written, kept, load, write
 from transformers.utils import logging
 
 from hf_trace.errors import first_line
 from hf_trace.logs.writing import atomic_path
 
-SEEDS = 20
+ABSTRACTS = "abstracts.jsonl"
 COUNTING = ("TF-IDF", "TF-IDF, sparse (L1)")
 LARGE = 100_000_000  # weights from which on a model reads the abstracts in bfloat16, which takes half the time
 
@@ -103,7 +104,7 @@ def _file(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
 
 
-def measure(name: str, make: Callable[[], Predictor], abstracts: Abstracts, seeds: int, out: Path) -> None:
+def measure_one(name: str, make: Callable[[], Predictor], abstracts: Abstracts, seeds: int, out: Path) -> None:
     """What one predictor says at all levels and seeds; a file that is there is not made again."""
     predictor, folder = None, out / "predictions" / _file(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,48 +147,35 @@ def errors(rows: list[dict], level: str, estimator: str) -> np.ndarray:
     return np.array([abs(row[estimator] - row["att"]) / row["att"] for row in rows if row["level"] == level])
 
 
-def report(names: list[str], abstracts: Abstracts, out: Path) -> str:
+def joined(names: list[str], abstracts: Abstracts, out: Path) -> Report:
     """Table, metrics and figure of what was measured."""
     found = {name: rows for name in names if (rows := estimated(name, abstracts, out))}
-    lines = ["| predictor | estimator | seeds | " + " | ".join(LEVELS) + " | CPU s a data set |",
-             "|---|---|---|" + "---|" * (len(LEVELS) + 1)]  # fmt: skip
+    if not found:
+        raise NotMeasured(f"Nothing was measured in {str(out)!r} yet. Leave out --report.")
     series = [("none", "unadjusted", next(iter(found.values())))]
     for name, rows in found.items():
         series += [(name, each, rows) for each in rows[0] if each.startswith(("plug-in", "AIPW"))]
-    metrics = {}
+    lines, named = [], {}
     for name, estimator, rows in series:
-        cells = []
-        for level in LEVELS:
-            values = errors(rows, level, estimator)
-            cells.append(averaged(values))
-            metrics[f"{name}, {estimator}, {level}: mean relative error"] = {
-                "value": round(float(values.mean()), 4),
-                "tolerance": round(max(0.05, 2 * standard_error(values)), 4),
-            }
+        values = {level: errors(rows, level, estimator) for level in LEVELS}
+        for level, each in values.items():
+            metric = (float(each.mean()), max(0.05, 2 * standard_error(each)))
+            named[f"{name}, {estimator}, {level}: mean relative error"] = metric
         seconds = np.mean([row["seconds"] for row in rows]) if estimator != "unadjusted" else 0
         count = len({row["seed"] for row in rows})
-        lines.append(f"| {name} | {estimator} | {count} | " + " | ".join(cells) + f" | {seconds:.1f} |")
-    text = "\n".join([*lines, "", *compared(found)]) + "\n"
-    (out / "peerread.md").write_text(text, encoding="utf-8")
-    document = {
-        "question": "How much does a treatment move acceptance, when the confounder is written in the abstract?",
-        "date": datetime.date.today().isoformat(),
-        "hardware": "2 CPU cores shared with other work, one thread",
-        "command": "python recipes/peerread/peerread.py --data PATH/TO/cs_ai.jsonl --smollm2 PATH --minilm PATH",
-        "cost": {
-            f"{name}, a data set": round(float(np.mean([row["seconds"] for row in rows])), 1)
-            for name, rows in found.items()
-        },
-        "metrics": metrics,
+        lines.append([name, estimator, count, *map(averaged, values.values()), f"{seconds:.1f}"])
+    columns = ("predictor", "estimator", "seeds", *LEVELS, "CPU s a data set")
+    text = f"{table(columns, lines)}\n\n{compared(found)}"
+    cost = {
+        f"{name}, a data set": round(float(np.mean([row["seconds"] for row in rows])), 1)
+        for name, rows in found.items()
     }
-    (out / "expected.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    draw(series, out / "peerread.png")
-    return text
+    return Report(found, text, named, draw(series), cost)
 
 
-def compared(found: dict[str, list[dict]]) -> list[str]:
+def compared(found: dict[str, list[dict]]) -> str:
     """How much nearer AIPW comes with a predictor than with word counts, on the same data sets."""
-    lines = [f"| AIPW, nearer than with | {' | '.join(LEVELS)} |", "|---|" + "---|" * len(LEVELS)]
+    lines = []
     counting = [name for name in COUNTING if name in found]
     for name, rows in found.items():
         for other in counting if not name.startswith((*COUNTING, "confounder")) else ():
@@ -195,8 +183,8 @@ def compared(found: dict[str, list[dict]]) -> list[str]:
             for level in LEVELS:
                 ours, theirs = (by_seed(each, level) for each in (rows, found[other]))
                 cells.append(averaged(np.array([theirs[seed] - ours[seed] for seed in ours if seed in theirs]), "+"))
-            lines.append(f"| {name}: {other} | " + " | ".join(cells) + " |")
-    return lines
+            lines.append([f"{name}: {other}", *cells])
+    return table(("AIPW, nearer than with", *LEVELS), lines)
 
 
 def averaged(values: np.ndarray, sign: str = "") -> str:
@@ -215,15 +203,13 @@ def by_seed(rows: list[dict], level: str) -> dict[int, float]:
     return dict(zip(numbers, errors(rows, level, "AIPW"), strict=True))
 
 
-def draw(series: list, path: Path) -> None:
+def draw(series: list) -> Figure:
     """Relative errors, seed by seed."""
-    from matplotlib.figure import Figure
-
     series = [each for each in series if not each[1].endswith("read out")]
-    figure = Figure(figsize=(12, 1 + 0.22 * len(series)), layout="constrained")
+    figure, axes = panels(12, 1 + 0.22 * len(series), 1, len(LEVELS), sharey=True)
     names = [name if estimator == "unadjusted" else f"{name}: {estimator}" for name, estimator, _ in series]
     names[0] = "unadjusted"
-    for panel, level in zip(figure.subplots(1, len(LEVELS), sharey=True), LEVELS, strict=True):
+    for panel, level in zip(axes, LEVELS, strict=True):
         for place, (_, estimator, rows) in enumerate(series):
             values = errors(rows, level, estimator)
             panel.plot(values, np.full(len(values), place), "o", ms=3, alpha=0.4, color="C0")
@@ -231,46 +217,58 @@ def draw(series: list, path: Path) -> None:
         panel.set(title=f"{level} confounding", xlabel="relative error of the ATT", yticks=range(len(names)))
         panel.set_yticklabels(names, fontsize=8)
         panel.set_xlim(left=0)
-    figure.axes[0].invert_yaxis()
-    figure.savefig(path, dpi=110)
+    axes[0].invert_yaxis()
+    return figure
 
 
-def main(arguments: list[str] | None = None) -> None:
+def made_up(folder: Path) -> None:
+    """Abstracts of a few words, one in five of them buzzy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"abstract": text}) for text in tiny_abstracts(200).texts]
+    (folder / ABSTRACTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def measure(options: argparse.Namespace) -> Report:
     """Draw, train, estimate, compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="JSON lines with `abstract`, or a Hub id")
-    parser.add_argument("--smollm2", help="causal language model: folder, .gguf file or Hub id")
-    parser.add_argument("--minilm", help="BERT-like encoder: folder or Hub id")
-    parser.add_argument("--only", help="one predictor")
-    parser.add_argument("--report", action="store_true", help="only join what was measured")
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--out", type=Path, default=Path("runs/peerread"))
-    parser.add_argument("--smoke", action="store_true", help="everything, in small")
-    options = parser.parse_args(arguments)
-    if options.data is None and not options.smoke:
-        parser.error("Name the abstracts with --data, or pass --smoke.")
-    options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     warnings.simplefilter("ignore", UserWarning)
     try:
-        abstracts = tiny_abstracts(200) if options.smoke else read_abstracts(options.data)
+        made = Path(options.data, ABSTRACTS)
+        abstracts = read_abstracts(str(made) if made.exists() else options.data)
     except (OSError, ValueError, KeyError) as error:
-        parser.error(f"{options.data!r} cannot be read, expected JSON lines with `abstract`: {error}")
+        raise NotMeasured(f"{options.data!r} cannot be read, expected JSON lines with `abstract`: {error}") from error
     known = predictors(abstracts, options)
     if options.only not in (None, *known):
-        parser.error(f"--only is {options.only!r}, expected one of: {', '.join(known)}.")
+        raise NotMeasured(f"--only is {options.only!r}, expected one of: {', '.join(known)}.")
     for name, make in ({} if options.report else known).items():
         if options.only in (None, name):
             try:
-                measure(name, make, abstracts, 1 if options.smoke else options.seeds, options.out)
+                measure_one(name, make, abstracts, options.seeds, options.out)
             except OSError as error:
-                parser.error(f"{name} was not measured: {first_line(error)}")
-    if not any((options.out / "predictions").glob("*/*.npz")):
-        parser.error(f"Nothing was measured in {str(options.out)!r} yet. Leave out --report.")
-    print(report(list(known), abstracts, options.out))
+                raise NotMeasured(f"{name} was not measured: {first_line(error)}") from error
+    return joined(list(known), abstracts, options.out)
 
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Where the pretrained models are."""
+    parser.add_argument("--smollm2", help="causal language model: folder, .gguf file or Hub id")
+    parser.add_argument("--minilm", help="BERT-like encoder: folder or Hub id")
+    parser.add_argument("--only", help="one predictor")
+
+
+RECIPE = Recipe(
+    __file__,
+    __doc__,
+    "How much does a treatment move acceptance, when the confounder is written in the abstract?",
+    measure,
+    {"seeds": Size(20, 1)},
+    add_options,
+    data="JSON lines with `abstract`, or a Hub id",
+    tiny_data=made_up,
+    can_report=True,
+)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()
