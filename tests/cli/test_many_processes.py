@@ -1,8 +1,8 @@
 """``hf-trace train`` and ``hf-trace effect`` by several processes: one speaks, one writes, all work."""
 
 import json
-import subprocess
-import sys
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -14,12 +14,13 @@ import torch
 from tests.processes import ended, start
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from hf_trace.cli.launching import _watched
+from hf_trace.cli.launching import exit_code_of
 from hf_trace.errors import ProcessError
 from hf_trace.logs.sources import read_log
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.quality import measure
 from hf_trace.runs.folders import load_model
+from hf_trace.runs.processes import LEFT_ALONE
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 pytestmark = pytest.mark.slow
@@ -87,10 +88,52 @@ def test_a_killed_process_ends_the_training_and_resume_finishes_it(training):
     assert (code, Path("both/config.json").exists()) == (0, True), err
 
 
-def test_a_helper_that_fails_alone_is_told():
-    children = [subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"]) for code in (0, 1)]
-    with pytest.raises(ProcessError, match="Process 2 of 2 failed and the first one did not"):
-        _watched(children)
+ENDINGS = [  # exit codes by number, and what is told: a code, or a message
+    ({0: 1}, 1),
+    ({0: 1, 1: -signal.SIGTERM}, 1),
+    ({0: 1, 1: 1}, 1),
+    ({0: LEFT_ALONE, 1: 1}, "Process 2 of 3 failed and the first one did not, so the result may lack a part."),
+    ({0: LEFT_ALONE, 1: -signal.SIGKILL}, "Process 2 of 3 was killed (SIGKILL), and the others were ended."),
+    ({0: -signal.SIGTERM, 2: -signal.SIGSEGV}, "Process 3 of 3 was killed (SIGSEGV), and the others were ended."),
+    ({0: LEFT_ALONE, 1: -signal.SIGTERM}, "Process 2 of 3 was killed (SIGTERM), and the others were ended."),
+]
+
+
+@pytest.mark.parametrize(("ended", "told"), ENDINGS)
+def test_what_is_told_of_processes_that_failed(ended, told):
+    if isinstance(told, int):
+        assert exit_code_of(ended, 3) == told
+        return
+    with pytest.raises(ProcessError) as caught:
+        exit_code_of(ended, 3)
+    message = f"{told} What is finished is kept: start the same command again with `--resume`."
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "message"),
+    [
+        (signal.SIGINT, 130, "error: Interrupted."),
+        (
+            signal.SIGTERM,
+            1,
+            "error: The run was stopped. What is finished is kept: start the same command again with `--resume`.",
+        ),
+    ],
+)
+def test_stopping_ends_all(training, number, status, message):
+    process = start(*training[:-4], "--epochs", "400", "--window-length", "12", "--out", "both", "--processes", "2")
+    while not list(Path().glob(".both-checkpoints/checkpoint-*/trainer_state.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children()
+    os.killpg(process.pid, number)
+    code, out, err = ended(process)
+    told = [line for line in err.splitlines() if "sequences" not in line and "longest" not in line]
+    assert (code, out, told) == (status, "", [message])
+    assert len(children) == 2
+    assert not psutil.wait_procs(children, timeout=5)[1]
+    assert not Path("both").exists()
 
 
 def test_questions_are_shared_out_and_the_answers_are_the_same(tmp_path, monkeypatch, hf_trace):

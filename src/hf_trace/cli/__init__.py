@@ -10,7 +10,7 @@ from hf_trace.cli.demo import demo
 from hf_trace.cli.discover import discover
 from hf_trace.cli.effect import effect
 from hf_trace.cli.evaluate import evaluate
-from hf_trace.cli.launching import forget_launch, is_helping, processes_not_started, start_processes
+from hf_trace.cli.launching import forget_launch, is_helping, let_main_speak, processes_not_started, start_processes
 from hf_trace.cli.outcomes import outcomes
 from hf_trace.cli.push import push
 from hf_trace.cli.rank import rank
@@ -66,4 +66,7 @@ def main() -> None:
         forget_launch()
     elif (count := processes_not_started()) > 1:
         sys.exit(run(lambda: start_processes(count), usage_error))
-    sys.exit(run(lambda: command.main(arguments, standalone_mode=False, prog_name="hf-trace"), usage_error))
+    code = run(lambda: command.main(arguments, standalone_mode=False, prog_name="hf-trace"), usage_error)
+    if code:
+        let_main_speak()
+    sys.exit(code)

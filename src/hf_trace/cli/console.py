@@ -103,7 +103,9 @@ def run(command: Callable[[], Any], usage_error: type[Exception]) -> int:
     except OSError as error:
         where = f" {error.filename!r}" if error.filename else ""
         return _fail(f"Cannot read or write{where}: {error.strerror or error}.")
-    if result == _INTERRUPTED:  # Typer has turned the signal into an exit code
+    except KeyboardInterrupt:
+        result = _INTERRUPTED
+    if result == _INTERRUPTED:  # commands give it back as their exit code
         _fail("Interrupted.")
     return result if isinstance(result, int) else 0
 

@@ -1,28 +1,23 @@
-"""Several processes for one command on this machine: starting them, and ending all when one ends early."""
+"""Several processes for one command on this machine, started and watched by torch's launcher."""
 
+import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from types import FrameType
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
 
 import typer
 
 from hf_trace.cli.console import warn
 from hf_trace.errors import ProcessError, SettingsError
 
-# What else speaks to a launched process: how it knows that it is one, see ``hf_trace.runs.processes``.
-LAUNCHED = "HF_TRACE_LAUNCHED"
-_POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0
 _PLACES = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # Set by launchers that start every process themselves.
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_RESUME = "What is finished is kept: start the same command again with `--resume`."
 
 
 def launch_when_asked(count: int) -> int:
@@ -47,7 +42,7 @@ def processes_not_started() -> int:
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and "MASTER_ADDR" in os.environ
     if not on_cpu or _is_launched():
         return 0
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     parent = psutil.Process().parent()
     return _asked_for(parent.cmdline() if parent is not None else [])
@@ -79,6 +74,14 @@ def work_alone(what: str) -> None:
         forget_launch()
 
 
+def let_main_speak() -> None:
+    """Where a process beside the main one fails, give that one the time to say why: the launcher then ends both."""
+    from hf_trace.runs.processes import LAUNCHED
+
+    if is_helping() and LAUNCHED in os.environ:
+        time.sleep(_GRACE_SECONDS)
+
+
 def forget_launch() -> None:
     """Make this process one that was started alone."""
     for name in (*_PLACES, *_SIZES):
@@ -96,74 +99,60 @@ def start_processes(count: int) -> int:
         Exit code: 0 if all have ended well.
 
     Raises:
-        ProcessError: If one was killed; the others are ended too.
+        ProcessError: If one was killed, or this launcher is stopped; the others are ended too.
     """
-    shared = {**os.environ, "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), LAUNCHED: "1"}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
-    shared.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
-    shared.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings name lines of C++
-    before = signal.signal(signal.SIGTERM, _end)
-    children: list[subprocess.Popen[bytes]] = []
-    try:
-        for number in range(count):
-            place = {"RANK": str(number), "LOCAL_RANK": str(number)}
-            children.append(subprocess.Popen([sys.executable, "-m", "hf_trace", *sys.argv[1:]], env=shared | place))
-        return _watched(children)
-    finally:
-        _ended(children)
-        signal.signal(signal.SIGTERM, before)
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from hf_trace.runs.processes import LAUNCHED
+
+    logging.disable(logging.CRITICAL)  # the launcher reports what is told below in one line
+    os.environ[LAUNCHED] = "1"
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings name lines of C++
+    with tempfile.TemporaryDirectory(prefix="hf-trace-") as folder:
+        config = LaunchConfig(
+            min_nodes=1, max_nodes=1, nproc_per_node=count, logs_specs=DefaultLogsSpecs(log_dir=folder),
+            run_id="hf-trace", rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", local_addr="127.0.0.1",
+            max_restarts=0,
+        )  # fmt: skip
+        # Ctrl-C stays a KeyboardInterrupt here and ends the processes as SIGTERM does, which they take in silence.
+        config.signals_to_handle = "SIGTERM"
+        try:
+            elastic_launch(config, sys.executable)("-m", "hf_trace", *sys.argv[1:])
+        except ChildFailedError as error:
+            return exit_code_of({number: failure.exitcode for number, failure in error.failures.items()}, count)
+        except SignalException as error:
+            if error.sigval == signal.SIGINT:
+                raise KeyboardInterrupt from error
+            raise ProcessError(f"The run was stopped. {_RESUME}") from error
+    return 0
 
 
-def _watched(children: Sequence["subprocess.Popen[bytes]"]) -> int:
-    """Wait for all, or for the first that ends badly."""
-    while True:
-        codes = [child.poll() for child in children]
-        for number, code in enumerate(codes, 1):
-            if code is not None and code < 0:
-                name = signal.Signals(-code).name
-                raise ProcessError(
-                    f"Process {number} of {len(children)} was killed ({name}), and the others were ended. What is "
-                    "finished is kept: start the same command again with `--resume`."
-                )
-        if any(codes):
-            return _first_failure(children)
-        if all(code == 0 for code in codes):
-            return 0
-        time.sleep(_POLL_SECONDS)
+def exit_code_of(ended: Mapping[int, int], count: int) -> int:
+    """The exit code of a launch that failed.
 
+    Args:
+        ended: Exit codes of the processes that did not end well, by their number from 0; those that were killed have
+            the negative number of the signal.
+        count: How many processes there were.
 
-def _first_failure(children: Sequence["subprocess.Popen[bytes]"]) -> int:
-    """The main process says why it fails, and may still be about to; others are silent."""
-    with suppress(subprocess.TimeoutExpired):
-        children[0].wait(_GRACE_SECONDS)
-    number, code = next((number, code) for number, child in enumerate(children, 1) if (code := child.poll()))
-    if children[0].poll() == 0:
+    Raises:
+        ProcessError: If one was killed, or failed and the main one, which says why, did not.
+    """
+    from hf_trace.runs.processes import LEFT_ALONE
+
+    # The launcher ends the others, once one has failed.
+    causes = {number: code for number, code in ended.items() if code not in (LEFT_ALONE, -signal.SIGTERM)}
+    causes = causes or {number: code for number, code in ended.items() if code != LEFT_ALONE}
+    number, code = min(causes.items())
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise ProcessError(f"Process {number + 1} of {count} was killed ({name}), and the others were ended. {_RESUME}")
+    if number > 0:
         raise ProcessError(
-            f"Process {number} of {len(children)} failed and the first one did not, so the result may lack a part. "
-            "What is finished is kept: start the same command again with `--resume`."
+            f"Process {number + 1} of {count} failed and the first one did not, so the result may lack a part. "
+            f"{_RESUME}"
         )
     return code
-
-
-def _ended(children: Sequence["subprocess.Popen[bytes]"]) -> None:
-    for child in children:
-        if child.poll() is None:
-            child.terminate()
-    deadline = time.monotonic() + _GRACE_SECONDS
-    for child in children:
-        try:
-            child.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    raise ProcessError("The run was stopped. What is finished is kept: start the same command again with `--resume`.")

@@ -24,6 +24,8 @@ _LONGEST_WAIT = timedelta(days=30)
 _POLL_SECONDS = 0.1
 # Set where `--processes` has started this one: that launcher tells the user what happened.
 LAUNCHED = "HF_TRACE_LAUNCHED"
+# Exit code of a process that ends because another has, so that the launcher knows which one to name.
+LEFT_ALONE = 75
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Processes:
 
     def _left_alone(self) -> BaseException:
         if not self.is_main or LAUNCHED in os.environ:  # others say it
-            return SystemExit(1)
+            return SystemExit(LEFT_ALONE)
         return ProcessError(
             f"Another of the {self.count} processes has ended before its work was done. What is finished is kept: "
             "start the same command again with `--resume`."
@@ -142,7 +144,7 @@ def on_cpu() -> bool:
 
 def _stopped(number: int, frame: FrameType | None) -> NoReturn:
     if LAUNCHED in os.environ:
-        raise SystemExit(1)
+        raise SystemExit(LEFT_ALONE)
     raise ProcessError(
         "The launcher has stopped this run, as it does when one of its processes has ended. What is finished is kept: "
         "start the same command again with `--resume`."
