@@ -147,8 +147,6 @@ def test_edges_of_many_sequences_in_one_table(long_log, hf_trace):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--resume",), "`--resume` goes on with what lies beside the output file, and none is named."),
-        (("--resume", "--out", OUT, "--effect", "total", "--statistic", "tv"), "`--resume` is for direct effects"),
         (("--sample", "some"), "sample is 'some', expected a number of sequences such as 1000"),
         (("--sample", "1.5"), "sample is 1.5, expected a share above 0 and at most 1."),
         (("--sample", "0"), "sample is 0, expected a whole number of at least 1."),

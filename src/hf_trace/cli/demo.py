@@ -9,6 +9,7 @@ import typer
 from hf_trace.cli.console import print_comparison, print_graphs, print_json, progress, say
 from hf_trace.cli.flags import Json, Seed
 from hf_trace.cli.inputs import quiet_transformers
+from hf_trace.cli.outputs import check_folder, check_output
 from hf_trace.options import SEED
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ def demo(
     """Real telecom alarms in, causal graph out, compared with the known one."""
     started = time.monotonic()
     quiet_transformers()
+    check_folder(out / "run")
+    for name in ("graph.json", "graph.png"):
+        if out.is_dir():
+            check_output(out / name, ())
     graph, comparison = run_demo(out, seed=seed)
     seconds = time.monotonic() - started
     if json_output:

@@ -11,35 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hf_trace.cli.flags as flags
 from hf_trace import options
 from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say, warn
-from hf_trace.cli.flags import (
-    Case,
-    Contexts,
-    Event,
-    Gap,
-    Json,
-    Length,
-    Log,
-    MaxLag,
-    MinFrequency,
-    Only,
-    Processes,
-    Proposal,
-    Query,
-    RunFolder,
-    Samples,
-    Seed,
-    Stream,
-    Threshold,
-    Time,
-    TimeUnit,
-    Unknown,
-    flag,
-    refuse_given,
-)
+from hf_trace.cli.flags import flag, refuse_draws, refuse_given, refuse_whole
 from hf_trace.cli.inputs import LogSource, quiet_transformers
-from hf_trace.cli.outputs import check_one_graph, check_output, check_outputs, write_graphs, write_report
+from hf_trace.cli.outputs import check_one_graph, check_output, write_graphs, write_report
 from hf_trace.errors import SettingsError
 from hf_trace.logs.writing import Document, atomic_path
 
@@ -53,8 +30,11 @@ if TYPE_CHECKING:
     from hf_trace.runs.event_model import EventModel
 
 # What only some questions have; typed beside another one, it is refused.
-_OF_POPULATIONS = ("min_frequency", "bootstrap", "update", "groups")
-_OF_DIRECT_EFFECTS = ("num_samples", "proposal", "construction", "refine", "batch_size", *_OF_POPULATIONS)
+_OF_POPULATIONS = ("min_frequency", "bootstrap", "update", "groups", "context_column")
+_OF_DIRECT_EFFECTS = (
+    *("num_samples", "proposal", "construction", "refine", "batch_size", "truth", "resume", "knowledge"),
+    *_OF_POPULATIONS,
+)
 _OF_TOTAL_EFFECTS = ("horizon", "num_contexts")
 
 
@@ -81,8 +61,8 @@ class GraphOutputs:
 
 def discover(
     context: typer.Context,
-    run_folder: RunFolder,
-    log: Log,
+    run_folder: flags.RunFolder,
+    log: flags.Log,
     level: Annotated[str, typer.Option(help="population (all sequences), summary or instance (each).")] = "population",
     out: Annotated[
         Path | None,
@@ -90,27 +70,27 @@ def discover(
     ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Figure: .png .svg .pdf.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Page with graph, evidence and timeline: .html.")] = None,
-    only: Only = None,
+    only: flags.Only = None,
     max_sequences: Annotated[int | None, typer.Option("--max-sequences", help="Only the first N sequences.")] = None,
     sample: Annotated[
         str | None, typer.Option("--sample", help="Only N sequences (1000) or a share (0.1), at random.")
     ] = None,
-    stream: Stream = False,
-    case_column: Case = None,
-    event_column: Event = None,
-    time_column: Time = None,
-    context_column: Contexts = None,
-    query: Query = None,
-    time_unit: TimeUnit = "s",
-    max_lag: MaxLag = options.MAX_LAG.default or 0,
-    threshold: Threshold = options.THRESHOLD.default,
+    stream: flags.Stream = False,
+    case_column: flags.Case = None,
+    event_column: flags.Event = None,
+    time_column: flags.Time = None,
+    context_column: flags.Contexts = None,
+    query: flags.Query = None,
+    time_unit: flags.TimeUnit = "s",
+    max_lag: flags.MaxLag = options.MAX_LAG.default or 0,
+    threshold: flags.Threshold = options.THRESHOLD.default,
     truth: Annotated[
         Path | None, typer.Option("--truth", help="Known graph that `--threshold validated` chooses by.")
     ] = None,
-    num_samples: Samples = options.NUM_SAMPLES.default,
-    proposal: Proposal = options.PROPOSAL.default,
+    num_samples: flags.Samples = options.NUM_SAMPLES.default,
+    proposal: flags.Proposal = options.PROPOSAL.default,
     prefix_length: Annotated[int, flag(options.PREFIX_LENGTH)] = options.PREFIX_LENGTH.default,
-    min_frequency: MinFrequency = str(options.MIN_FREQUENCY.default),
+    min_frequency: flags.MinFrequency = str(options.MIN_FREQUENCY.default),
     bootstrap: Annotated[int, flag(options.BOOTSTRAP)] = options.BOOTSTRAP.default,
     update: Annotated[
         Path | None,
@@ -120,10 +100,10 @@ def discover(
         Path | None, typer.Option("--groups", help="Table: each edge in each group of the --context-column: .csv.")
     ] = None,
     ties: Annotated[str, flag(options.TIES)] = options.TIES.default,
-    unknown: Unknown = options.UNKNOWN.default,
+    unknown: flags.Unknown = options.UNKNOWN.default,
     self_loops: Annotated[bool, typer.Option("--self-loops", help="Keep edges from a type to itself.")] = False,
-    window_length: Length = None,
-    window_gap: Gap = None,
+    window_length: flags.Length = None,
+    window_gap: flags.Gap = None,
     knowledge: Annotated[
         Path | None, typer.Option("--knowledge", help="JSON: forbidden and required pairs, tiers, groups, neighbours.")
     ] = None,
@@ -143,15 +123,14 @@ def discover(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings and --out.")
     ] = False,
-    processes: Processes = 1,
-    seed: Seed = options.SEED.default,
-    json_output: Json = False,
+    processes: flags.Processes = 1,
+    seed: flags.Seed = options.SEED.default,
+    json_output: flags.Json = False,
 ) -> None:
     """Find which events cause which."""
     outputs = GraphOutputs(out, plot, html, groups, update, json_output)
-    counts = level == "population" and effect == "direct"
-    compare = list(context_column or ()) if counts else []
-    _check(context, outputs, level, effect, compare, resume=resume)
+    compare = list(context_column or ())
+    _check(context, outputs, compare)
     share = parse_sample(sample)
     from hf_trace.discovery.settings import DiscoveryRequest
 
@@ -164,7 +143,7 @@ def discover(
         bootstrap=bootstrap, compare=compare, ties=ties,
     )  # fmt: skip
     source = LogSource(
-        log, case_column, event_column, time_column, query, time_unit, contexts=context_column or ()
+        log, case_column, event_column, time_column, query, time_unit, contexts=compare
     ).with_contexts_of(run_folder)
     table = source.sampled(share, max_sequences, seed) if stream else source.read()
     quiet_transformers()
@@ -224,13 +203,17 @@ def _discover(
         print_graphs([result.graph for result in found[:SHOWN]], total=count)
 
 
-def _check(
-    context: typer.Context, outputs: GraphOutputs, level: str, effect: str, compare: list[str], *, resume: bool
-) -> None:
+def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) -> None:
     """Refuse, before any work, what cannot be written and what does not belong to the question."""
-    check_outputs(outputs.out, outputs.plot, level, outputs.html)
+    level, effect, construction, proposal = (
+        context.params[name] for name in ("level", "effect", "construction", "proposal")
+    )
+    check_output(outputs.out, (".json", ".jsonl", ".parquet", ".graphml", ".dot", ".gv", ".csv"))
+    check_output(outputs.plot, (".png", ".svg", ".pdf"))
+    check_output(outputs.html, (".html", ".htm"))
     check_output(outputs.update, ())
     check_output(outputs.groups, (".csv",))
+    options.LEVEL.checked(level)
     options.EFFECT.checked(effect)
     if effect == "total":
         refuse_given(
@@ -241,19 +224,24 @@ def _check(
     if level != "population":
         reason = f"is about population graphs, and the level is {level!r}. Leave it out, or `--level`."
         refuse_given(context, _OF_POPULATIONS, reason)
+    if construction != "atomic":
+        reason = f"is about the construction 'atomic', and {construction!r} is asked for. Leave out either."
+        refuse_given(context, ["refine"], reason)
+    if construction in ("saliency", "attention"):
+        reason = f"is about replaced events, and the construction {construction!r} replaces none. Leave out either."
+        refuse_given(context, ("num_samples", "proposal"), reason)
+    refuse_draws(context, proposal)
+    refuse_whole(context, ("query", "context_column"))
+    if context.params["slide"]:
+        refuse_given(context, ["window_length"], "cuts sequences, and `--slide` reads them whole. Leave out either.")
     if outputs.groups is not None and not compare:
         raise SettingsError(
             "`--groups` is the table of edges in groups of sequences, and nothing makes groups. Name what does with "
-            "`--context-column`, for a population graph of direct effects."
+            "`--context-column`."
         )
-    if resume and outputs.out is None:
+    if context.params["resume"] and outputs.out is None:
         raise SettingsError(
             "`--resume` goes on with what lies beside the output file, and none is named. Pass the `--out` of the run."
-        )
-    if resume and effect == "total":
-        raise SettingsError(
-            "`--resume` is for direct effects, which are kept shard by shard; total effects are computed in one go. "
-            "Start again without it."
         )
 
 

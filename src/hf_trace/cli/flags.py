@@ -33,6 +33,28 @@ def refuse_given(context: typer.Context, names: Iterable[str], reason: str) -> N
             raise SettingsError(f"`{parameters[name].opts[0]}` {reason}")
 
 
+def refuse_whole(context: typer.Context, names: Iterable[str]) -> None:
+    """Refuse options for which a log is read whole, where it is read in parts.
+
+    Raises:
+        SettingsError: With the first of them.
+    """
+    if context.params["stream"]:
+        reason = "is for logs that are read whole, and `--stream` reads this one in parts. Leave out either."
+        refuse_given(context, names, reason)
+
+
+def refuse_draws(context: typer.Context, proposal: str) -> None:
+    """Refuse options about draws where every event type is tried once.
+
+    Raises:
+        SettingsError: With the first of them.
+    """
+    if proposal.startswith("exhaustive"):
+        reason = f"is about draws, and `--proposal {proposal}` tries every event type once. Leave out either."
+        refuse_given(context, ("num_samples", "refine"), reason)
+
+
 Log = Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL, XES(.gz) or plain text: a file, folder or glob.")]
 Case = Annotated[
     str | None, typer.Option("--case-column", help="Column that names the sequence (case, device, session).")

@@ -64,12 +64,12 @@ class LogSource:
         """The log as a stream, to be read in parts.
 
         Raises:
-            SettingsError: If rows are to be chosen by a query, or sequences are to have contexts.
+            SettingsError: If sequences are to have contexts, as those the run was trained on.
         """
-        if self.query is not None or self.contexts:
-            what = "`--query`" if self.query is not None else f"The context {preview(self.contexts)}"
+        if self.contexts:
             raise SettingsError(
-                f"{what} is for logs that are read whole, and this one is read in parts. Leave it out, or `--stream`."
+                f"The run reads the context {preview(self.contexts)}, which logs that are read in parts do not have. "
+                "Leave out `--stream`."
             )
         from hf_trace.logs.columns import ColumnChoice
         from hf_trace.logs.streams import open_stream

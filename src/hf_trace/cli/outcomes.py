@@ -6,25 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import hf_trace.cli.flags as flags
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.flags import (
-    Case,
-    Event,
-    Json,
-    Log,
-    Only,
-    Outcome,
-    Proposal,
-    Query,
-    RunFolder,
-    Samples,
-    Seed,
-    Time,
-    TimeUnit,
-    Unknown,
-    flag,
-    refuse_given,
-)
+from hf_trace.cli.flags import flag, refuse_draws, refuse_given
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.errors import ColumnError
@@ -43,38 +27,37 @@ _SHOWN = 10
 
 def outcomes(
     context: typer.Context,
-    run_folder: RunFolder,
-    log: Log,
+    run_folder: flags.RunFolder,
+    log: flags.Log,
     outcome: Annotated[
         list[str] | None,
         typer.Option("--outcome", help="A label (default: all of the run), or an event; can be repeated."),
     ] = None,
     level: Annotated[str, typer.Option(help="population (all sequences) or instance (each).")] = "population",
     out: Annotated[Path | None, typer.Option("--out", help="Result file: .json, .jsonl or .csv.")] = None,
-    only: Only = None,
+    only: flags.Only = None,
     sample: Annotated[int | None, typer.Option("--sample", help="Only N sequences, at random.")] = None,
-    case_column: Case = None,
-    event_column: Event = None,
-    time_column: Time = None,
-    outcome_column: Outcome = None,
-    query: Query = None,
-    time_unit: TimeUnit = "s",
-    num_samples: Samples = NUM_SAMPLES.default,
-    proposal: Proposal = PROPOSAL.default,
+    case_column: flags.Case = None,
+    event_column: flags.Event = None,
+    time_column: flags.Time = None,
+    outcome_column: flags.Outcome = None,
+    query: flags.Query = None,
+    time_unit: flags.TimeUnit = "s",
+    num_samples: flags.Samples = NUM_SAMPLES.default,
+    proposal: flags.Proposal = PROPOSAL.default,
     bound: Annotated[float, flag(BOUND)] = BOUND.default,
     min_frequency: Annotated[
         float, flag(MIN_FREQUENCY.but(help="Least share of sequences in which a cause carries the outcome."))
     ] = float(MIN_FREQUENCY.default),
-    unknown: Unknown = UNKNOWN.default,
-    seed: Seed = SEED.default,
-    json_output: Json = False,
+    unknown: flags.Unknown = UNKNOWN.default,
+    seed: flags.Seed = SEED.default,
+    json_output: flags.Json = False,
 ) -> None:
     """Find which events bring an outcome about, a label of whole sequences or an event."""
     check_output(out, (".json", ".jsonl", ".csv"))
     if level == "instance":
         refuse_given(context, ["min_frequency"], "is about all sequences together. Leave it out, or `--level`.")
-    source = LogSource(log, case_column, event_column, time_column, query, time_unit, outcome_column)
-    table = _read(run_folder, source.with_contexts_of(run_folder))
+    refuse_draws(context, proposal)
     quiet_transformers()
     from hf_trace.logs.windows import sampled_sequences, sequences_of
     from hf_trace.questions.outcome_causes import OutcomeSettings
@@ -85,6 +68,8 @@ def outcomes(
         level=level, proposal=proposal, num_samples=num_samples, bound=bound, min_frequency=min_frequency,
         unknown=unknown, seed=seed,
     )  # fmt: skip
+    source = LogSource(log, case_column, event_column, time_column, query, time_unit, outcome_column)
+    table = _read(run_folder, source.with_contexts_of(run_folder))
     table = sampled_sequences(sequences_of(table, only) if only else table, sample, seed)
     model = EventModel.load(run_folder)
     with progress("scoring", len(table)) as advance:

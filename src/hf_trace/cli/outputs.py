@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from hf_trace.cli.console import say
 from hf_trace.errors import OutputError, SettingsError
 from hf_trace.logs.writing import Document, atomic_path, write_json_lines
-from hf_trace.options import LEVEL
 
 if TYPE_CHECKING:
     from hf_trace.discovery.results import Discovered
@@ -46,12 +45,20 @@ def check_output(path: Path | None, suffixes: tuple[str, ...]) -> None:
         raise OutputError(f"Cannot write {str(path)!r}: no permission in {str(path.parent)!r}.")
 
 
-def check_outputs(out: Path | None, plot: Path | None, level: str, html: Path | None = None) -> None:
-    """Refuse an output that could not be written before any work is done."""
-    LEVEL.checked(level)
-    check_output(out, (".json", ".jsonl", ".parquet", ".graphml", ".dot", ".gv", ".csv"))
-    check_output(plot, (".png", ".svg", ".pdf"))
-    check_output(html, (".html", ".htm"))
+def check_folder(out: Path) -> None:
+    """Refuse a folder that could not be written, before any work is done.
+
+    Raises:
+        OutputError: If it is a file, holds something that is not a run, or may not be made or written.
+    """
+    from hf_trace.runs.folders import check_replaceable
+
+    check_replaceable(out)
+    nearest = next(each for each in (out, *out.parents) if each.exists())
+    if not nearest.is_dir():
+        raise OutputError(f"Cannot write {str(out)!r}: {str(nearest)!r} is a file. Choose a folder you can write to.")
+    if not os.access(nearest, os.W_OK):
+        raise OutputError(f"Cannot write {str(out)!r}: no permission in {str(nearest)!r}.")
 
 
 def check_one_graph(graphs: int, out: Path | None, *pictures: Path | None) -> None:

@@ -59,8 +59,6 @@ def rank(
 ) -> None:
     """Rank the causes of an event by what they changed and by where influence comes from."""
     check_output(out, (".json", ".jsonl", ".csv"))
-    source = LogSource(log, case_column, event_column, time_column, query, time_unit)
-    incidents = _incidents(source.with_contexts_of(run_folder).read(), outcome, only)
     quiet_transformers()
     from hf_trace.questions.ranking import RankSettings
     from hf_trace.questions.ranking import rank as ranked
@@ -70,6 +68,8 @@ def rank(
         within=within, by=by, proposal=proposal, num_samples=num_samples, exclude=tuple(exclude or ()), top=top,
         unknown=unknown, seed=seed,
     )  # fmt: skip
+    source = LogSource(log, case_column, event_column, time_column, query, time_unit)
+    incidents = _incidents(source.with_contexts_of(run_folder).read(), outcome, only)
     model = EventModel.load(run_folder)
     normal = None if reference is None else EventModel.load(reference)
     found = []

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from hf_trace.cli.console import print_json, progress, say
-from hf_trace.cli.flags import Json, Seed
+from hf_trace.cli.flags import Json, Seed, refuse_given
 from hf_trace.cli.inputs import quiet_transformers
+from hf_trace.cli.outputs import check_folder
 from hf_trace.options import SEED
 
 
 def simulate(
+    context: typer.Context,
     world: Annotated[
         str, typer.Argument(help="steep, medium, flat, small or small-medium; or a JSON file of settings.")
     ],
@@ -25,32 +27,26 @@ def simulate(
     json_output: Json = False,
 ) -> None:
     """Write the event log of a world whose causes are known, with its truth and its exact model."""
+    check_folder(out)
     from hf_trace.worlds.world import load_spec
 
     spec = load_spec(world)
+    if not spec.is_exact:
+        reason = "is about the pairs of an exact world, and hidden types, ties or drift leave none. Leave it out."
+        refuse_given(context, ["truth_samples"], reason)
     quiet_transformers()
-    from hf_trace.runs.folders import check_replaceable
     from hf_trace.runs.simulated_worlds import simulate_folder
 
-    check_replaceable(out)
     with progress("simulating (%)", 100) as advance:
         written = simulate_folder(
             spec, out, sequences=sequences, truth_samples=truth_samples, seed=seed, advance=advance
         )
     log, pairs, kind = written.log, len(written.truth.edges), written.truth.metadata["truth"]
     if json_output:
-        print_json(
-            {
-                "folder": str(out),
-                "sequences": len(log),
-                "events": len(log.codes),
-                "event_types": len(log.event_types),
-                "entropy": written.entropy,
-                "true_pairs": pairs,
-                "truth": kind,
-                "exact_oracle": spec.is_exact,
-            }
-        )
+        print_json({
+            "folder": str(out), "sequences": len(log), "events": len(log.codes), "event_types": len(log.event_types),
+            "entropy": written.entropy, "true_pairs": pairs, "truth": kind, "exact_oracle": spec.is_exact,
+        })  # fmt: skip
         return
     say(f"{len(log):,} sequences, {len(log.codes):,} events, {len(log.event_types):,} event types")
     say(f"entropy {written.entropy:.3f} nats per event (all types alike: {math.log(spec.types):.3f})")

@@ -6,26 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import hf_trace.cli.flags as flags
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.flags import (
-    Case,
-    Contexts,
-    Event,
-    Gap,
-    Json,
-    Length,
-    Log,
-    Outcome,
-    Processes,
-    Query,
-    Seed,
-    Stream,
-    Time,
-    TimeUnit,
-    refuse_given,
-)
+from hf_trace.cli.flags import refuse_given, refuse_whole
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import work_alone
+from hf_trace.cli.outputs import check_folder
 from hf_trace.errors import SettingsError
 from hf_trace.options import SEED
 
@@ -44,16 +30,16 @@ _OF_TABLES = ("latent", "history", "order", "learn", "bins", "weight_column", "f
 
 def train(
     context: typer.Context,
-    log: Log,
+    log: flags.Log,
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
-    case_column: Case = None,
-    event_column: Event = None,
-    time_column: Time = None,
-    query: Query = None,
-    time_unit: TimeUnit = "s",
-    outcome_column: Outcome = None,
-    stream: Stream = False,
-    context_column: Contexts = None,
+    case_column: flags.Case = None,
+    event_column: flags.Event = None,
+    time_column: flags.Time = None,
+    query: flags.Query = None,
+    time_unit: flags.TimeUnit = "s",
+    outcome_column: flags.Outcome = None,
+    stream: flags.Stream = False,
+    context_column: flags.Contexts = None,
     preset: Annotated[
         str | None, typer.Option(help="Size of a new model: nano, tiny, small or base; tiny for logs, nano for tables.")
     ] = None,
@@ -73,8 +59,8 @@ def train(
     gradient_accumulation: Annotated[
         int, typer.Option("--gradient-accumulation", help="Parts in which a training step is read.")
     ] = 1,
-    window_length: Length = None,
-    window_gap: Gap = None,
+    window_length: flags.Length = None,
+    window_gap: flags.Gap = None,
     ensemble: Annotated[
         int, typer.Option(help="Oracles to train; more than 1 says how sure edges are (`--threshold fdr:0.1`).")
     ] = 1,
@@ -102,9 +88,9 @@ def train(
         int, typer.Option(help="With --dag: also train on all but each of so many parts; gives effects intervals.")
     ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
-    processes: Processes = 1,
-    seed: Seed = SEED.default,
-    json_output: Json = False,
+    processes: flags.Processes = 1,
+    seed: flags.Seed = SEED.default,
+    json_output: flags.Json = False,
 ) -> None:
     """Train a model on an event log or a table; writes one folder that `from_pretrained` loads."""
     _check(context, out, merge=merge, lora=lora, is_table=dag is not None, is_named=model is not None)
@@ -138,17 +124,16 @@ def train(
 
 def _check(context: typer.Context, out: Path, *, merge: bool, lora: bool, is_table: bool, is_named: bool) -> None:
     """Refuse, before any work, what cannot be written and what does not belong to the question."""
+    check_folder(out)
     if merge and not lora:
-        raise SettingsError("--merge folds in adapters, but none are trained. Add `--lora`, or leave out --merge.")
+        raise SettingsError("`--merge` folds in adapters, but none are trained. Add `--lora`, or leave it out.")
+    refuse_whole(context, ("query", "context_column", "outcome_column", "ensemble", "lora"))
     if is_named:
         refuse_given(context, ["preset"], "is the size of a new model, and `--model` names one. Leave out either.")
     if is_table:
         refuse_given(context, _OF_LOGS, "is about an event log, and `--dag` makes LOG a table. Leave out either.")
     else:
         refuse_given(context, _OF_TABLES, "is about a table whose graph is known. Add `--dag FILE`, or leave it out.")
-    from hf_trace.runs.folders import check_replaceable
-
-    check_replaceable(out)
 
 
 def _train_log(

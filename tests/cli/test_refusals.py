@@ -1,0 +1,187 @@
+"""An option that does not belong to what is asked is refused, in every command, before anything is read."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from hf_trace.cli import app
+
+LOGS = "--case-column c|--event-column e|--time-column t|--query 'e > 1'|--time-unit ms"
+WHOLE = "is for logs that are read whole, and `--stream` reads this one in parts. Leave out either."
+DRAWS = "is about draws, and `--proposal {}` tries every event type once. Leave out either."
+POPULATIONS = "--min-frequency 0.1|--bootstrap 10|--update pool.zip|--groups groups.csv|--context-column site"
+REPLACED = "is about replaced events, and the construction {!r} replaces none. Leave out either."
+# Command lines; the options that do not belong to each, with a value; why they are refused.
+REFUSED = [
+    (
+        "train x.csv --out new --model gpt2",
+        "--preset tiny",
+        "is the size of a new model, and `--model` names one. Leave out either.",
+    ),
+    (
+        "train x.csv --out new --dag dag.json",
+        f"{LOGS}|--outcome-column o|--stream|--context-column c|--min-count 2|--gaps|--no-gaps|"
+        "--gradient-accumulation 2|--window-length 9|--window-gap 5|--ensemble 2",
+        "is about an event log, and `--dag` makes LOG a table. Leave out either.",
+    ),
+    (
+        "train x.csv --out new",
+        "--latent a|--history full|--order random|--learn a|--bins 3|--weight-column w|--folds 5",
+        "is about a table whose graph is known. Add `--dag FILE`, or leave it out.",
+    ),
+    (
+        "train x.csv --out new --stream",
+        "--query 'e > 1'|--context-column c|--outcome-column o|--ensemble 2|--lora",
+        WHOLE,
+    ),
+    ("train x.csv --out new", "--merge", "folds in adapters, but none are trained. Add `--lora`, or leave it out."),
+    (
+        "discover run x.csv --effect total",
+        "--num-samples 4|--proposal model|--construction atomic|--refine|--batch-size 2|--truth truth.json|--resume|"
+        f"--knowledge known.json|{POPULATIONS}",
+        "is about direct effects, and total ones are asked for. Leave it out.",
+    ),
+    (
+        "discover run x.csv",
+        "--horizon 8|--num-contexts 12",
+        "is about total effects. Add `--effect total`, or leave it out.",
+    ),
+    *(
+        (
+            f"discover run x.csv --level {level}",
+            POPULATIONS,
+            f"is about population graphs, and the level is {level!r}. Leave it out, or `--level`.",
+        )
+        for level in ("instance", "summary")
+    ),
+    ("discover run x.csv --proposal exhaustive", "--num-samples 4|--refine", DRAWS.format("exhaustive")),
+    ("discover run x.csv --proposal exhaustive:model", "--num-samples 4", DRAWS.format("exhaustive:model")),
+    ("discover run x.csv --construction saliency", "--num-samples 4|--proposal uniform", REPLACED.format("saliency")),
+    ("discover run x.csv --construction attention", "--num-samples 4|--proposal uniform", REPLACED.format("attention")),
+    (
+        "discover run x.csv --construction staircase",
+        "--refine",
+        "is about the construction 'atomic', and 'staircase' is asked for. Leave out either.",
+    ),
+    (
+        "discover run x.csv --slide",
+        "--window-length 9",
+        "cuts sequences, and `--slide` reads them whole. Leave out either.",
+    ),
+    ("discover run x.csv --stream", "--query 'e > 1'|--context-column c", WHOLE),
+    (
+        "discover run x.csv",
+        "--groups groups.csv",
+        "is the table of edges in groups of sequences, and nothing makes groups. Name what does with "
+        "`--context-column`.",
+    ),
+    (
+        "discover run x.csv",
+        "--resume",
+        "goes on with what lies beside the output file, and none is named. Pass the `--out` of the run.",
+    ),
+    (
+        "discover run x.csv",
+        "--truth truth.json",
+        "is given, but the threshold is 'margin:0.05', expected 'validated'. Pass `--threshold validated`, or compare "
+        "the graph afterwards with `hf-trace evaluate`.",
+    ),
+    (
+        "effect run x.csv --do 1=a --target b",
+        "--given a=1|--contrast ate|--queries q.jsonl|--versus a=1|--estimator aipw|--data x.csv|--target-value b",
+        "is for runs trained on a table, but a log is given. Leave out either.",
+    ),
+    (
+        "effect run --target b",
+        f"--id 1|--within 8|{LOGS}",
+        "is for a sequence of a log, but no LOG is named. Leave out either.",
+    ),
+    (
+        "effect run --queries q.jsonl",
+        "--target b|--do a=1|--given a=1|--contrast ate|--versus a=1",
+        "is for one question, but a file of questions is given. Leave out either.",
+    ),
+    (
+        "effect run --target b",
+        "--versus a=1|--estimator aipw|--data x.csv|--target-value b",
+        "is for contrasts, but none is asked for. Add `--contrast ate`.",
+    ),
+    (
+        "outcomes run x.csv --level instance",
+        "--min-frequency 0.1",
+        "is about all sequences together. Leave it out, or `--level`.",
+    ),
+    ("outcomes run x.csv --proposal exhaustive", "--num-samples 4", DRAWS.format("exhaustive")),
+    (
+        "simulate drifting.json --out new",
+        "--truth-samples 10",
+        "is about the pairs of an exact world, and hidden types, ties or drift leave none. Leave it out.",
+    ),
+    (
+        "push world org/name --dry-run",
+        f"{LOGS}|--context-column c|--graph g.json|--data here",
+        "is not for a simulated world, which is published as it is, with its own truth. Leave it out.",
+    ),
+    (
+        "push run org/name --dry-run",
+        f"{LOGS}|--context-column c",
+        "is for event logs. Add `--dataset` to publish one, or leave it out.",
+    ),
+]
+CASES = [(line, option, reason) for line, options, reason in REFUSED for option in options.split("|")]
+# What belongs to everything that a command is asked.
+LOG = {"case_column", "event_column", "time_column", "query", "time_unit"}
+ALWAYS = {
+    "train": {"log", "out", "model", "epochs", "bf16", "dag", "resume", "processes"},
+    "discover": {
+        *("run_folder", "log", "level", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
+        *("case_column", "event_column", "time_column", "time_unit", "window_gap", "max_lag", "threshold"),
+        *("prefix_length", "ties", "unknown", "self_loops", "statistic", "effect", "slide", "dtype", "device_map"),
+        *("memory", "processes"),
+    },
+    "effect": {"run", "log", "out", "num_samples", "processes"},
+    "outcomes": {
+        *("run_folder", "log", "outcome", "level", "out", "only", "sample", "outcome_column", "proposal", "bound"),
+        *("unknown", *LOG),
+    },
+    "rank": {
+        *("run_folder", "log", "outcome", "only", "position", "top", "within", "by", "proposal", "num_samples"),
+        *("reference", "exclude", "out", "unknown", *LOG),
+    },
+    "evaluate": {"graph", "truth"},
+    "simulate": {"world", "out", "sequences"},
+    "push": {"run", "repo_id", "private", "dry_run", "dataset", "update", "license"},
+    "demo": {"out"},
+}
+COMMANDS = typer.main.get_command(app).commands
+
+
+@pytest.fixture
+def nothing_to_read(tmp_path, monkeypatch):
+    """Runs by their kind alone, and a world; no log, no model."""
+    monkeypatch.chdir(tmp_path)
+    for name, kind in (("run", "log"), ("world", "world")):
+        Path(name).mkdir()
+        Path(name, "training.json").write_text(json.dumps({"kind": kind}))
+    Path("drifting.json").write_text(json.dumps({"types": 20, "drift": 0.5}))
+
+
+@pytest.mark.parametrize(("line", "option", "reason"), CASES)
+def test_what_does_not_belong_is_refused(nothing_to_read, refused, line, option, reason):
+    before = sorted(Path().rglob("*"))
+    name = shlex.split(option)[0].replace("--no-gaps", "--gaps")
+    assert refused(*shlex.split(line), *shlex.split(option)) == f"`{name}` {reason}"
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_belongs_always_or_is_refused_somewhere(command):
+    spelled = {word: each.name for each in COMMANDS[command].params for word in (*each.opts, *each.secondary_opts)}
+    at_times = {spelled[option.split()[0]] for line, option, _ in CASES if line.split()[0] == command}
+    always = ALWAYS[command] | ({"seed", "json_output"} if command != "push" else {"json_output"})
+    known = {each.name for each in COMMANDS[command].params if each.name != "help"}
+    assert at_times | always == known
+    assert not at_times & always
