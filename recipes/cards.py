@@ -6,12 +6,12 @@ python recipes/cards.py            # writes model_cards/*.md
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 RECIPES = Path(__file__).parent
 CARDS = RECIPES.parent / "model_cards"
+SHOWN = ("AUROC", "AUPRC", "F1")
 
 
 @dataclass(frozen=True)
@@ -208,18 +208,24 @@ def engine_card(engine: Engine) -> str:
 
 def oracle_card(oracle: Oracle) -> str:
     """The card of a model that finds causes."""
-    rows = json.loads((RECIPES / oracle.recipe / "expected.json").read_text(encoding="utf-8"))
+    document = json.loads((RECIPES / oracle.recipe / "expected.json").read_text(encoding="utf-8"))
+    metrics = {name: each["value"] for name, each in document["metrics"].items()}
+    rows: dict[str, dict[str, float]] = {}
+    for name, value in metrics.items():
+        row, _, metric = name.rpartition(": ")
+        if metric in SHOWN and row != "every pair":
+            rows.setdefault(row, {})[metric] = value
     results = [
         EvalResult(
             task_type="causal-discovery",
             dataset_type=oracle.recipe,
-            dataset_name=f"{oracle.recipe}: {row['method']} {row['setting']}".strip(),
-            metric_type=metric,
-            metric_value=round(row[metric], 4),
+            dataset_name=f"{oracle.recipe}: {' '.join(_parts(name))}".strip(),
+            metric_type=metric.lower(),
+            metric_value=round(value, 4),
         )
-        for row in rows
-        if row["method"].startswith(("direct", "total"))
-        for metric in ("auroc", "auprc", "f1")
+        for name, row in rows.items()
+        if name.startswith(("direct", "total"))
+        for metric, value in row.items()
     ]
     data = ModelCardData(
         library_name="transformers",
@@ -247,7 +253,7 @@ A Llama of two layers, 128 wide, that predicts the next event. Frozen, it answer
 
 {table(rows)}
 
-Base rate {rows[0]["base_rate"]:.4f}; answering every pair gives F1 {rows[0]["predict_all_f1"]:.3f}.
+Base rate {metrics["base rate"]:.4f}; answering every pair gives F1 {metrics["every pair: F1"]:.3f}.
 
 ## Not for
 
@@ -256,14 +262,19 @@ log does not record cannot be found.
 """
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: dict[str, dict[str, float]]) -> str:
     """One line per method."""
     lines = ["| method | setting | AUROC | AUPRC | F1, own threshold |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {row['method']} | {row['setting']} | {row['auroc']:.3f} | {row['auprc']:.3f} | {row['f1']:.3f} |"
-        for row in rows
-    ]
+    for name, row in rows.items():
+        method, setting = _parts(name)
+        lines.append(f"| {method} | {setting} | " + " | ".join(f"{row[metric]:.3f}" for metric in SHOWN) + " |")
     return "\n".join(lines)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """Method and setting of a row, "total risk (16,1h)"."""
+    method, _, setting = name.partition(" (")
+    return method, setting.removesuffix(")")
 
 
 def main() -> None:

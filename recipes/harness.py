@@ -148,11 +148,12 @@ class Recipe:
                 setattr(options, name, size.smoke if options.smoke else size.full)
         options.out.mkdir(parents=True, exist_ok=True)
         is_report = self.can_report and options.report
-        if self.data is not None and options.data is None and not is_report:
-            if not options.smoke or self.tiny_data is None:
+        if self.data is not None and options.data is None:
+            if options.smoke and self.tiny_data is not None:
+                options.data = str(options.out / "data")
+                self.tiny_data(Path(options.data))
+            elif not is_report:
                 parser.error(f"Name the data with --data ({self.data}), or pass --smoke.")
-            options.data = str(options.out / "data")
-            self.tiny_data(Path(options.data))
         for peer in self.peers:
             if getattr(options, f"{peer}_python") is None:
                 print(f"{peer} is left out: --{peer}-python names an interpreter that has it.")
@@ -177,7 +178,7 @@ class Recipe:
                 "commit": commit(), "hardware": hardware(), "seconds": seconds,
                 **({"cost": dict(report.cost)} if report.cost else {}),
                 "metrics": {
-                    name: {"value": float(f"{value:.6g}"), "tolerance": float(f"{tolerance:.2g}")}
+                    name: {"value": float(f"{value:.8g}"), "tolerance": float(f"{tolerance:.2g}")}
                     for name, (value, tolerance) in report.metrics.items()
                 },
             }  # fmt: skip

@@ -1,16 +1,11 @@
 """Cards say what the recipes measured, and nothing else."""
 
-import importlib.util
 from pathlib import Path
 
+import cards
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SPEC = importlib.util.spec_from_file_location("cards", ROOT / "recipes" / "cards.py")
-cards = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(cards)
-
-
 MODELS = [*cards.ORACLES, *cards.ENGINES]
 
 

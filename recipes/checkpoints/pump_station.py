@@ -1,8 +1,13 @@
-"""A pumping station that runs as ``pump_schema`` says: rows of its table, as observed or with a pump that is set."""
+"""A pumping station: its graph, and rows of its table, as observed or with a pump that is set."""
+
+import math
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import MISSING, Variable
 
 LEVELS = ("none", "basic", "full")
 SPEEDS = ("off", "slow", "fast")
@@ -21,6 +26,21 @@ _SPEED = np.array([
 # Chance of another alarm, by inflow and speed; and what it then is.
 _ALARM = np.array([[0.1, 0.1, 0.2], [0.4, 0.2, 0.25], [0.8, 0.6, 0.3], [0.4, 0.3, 0.25]])
 _WHICH = np.array([[0.8, 0.05, 0.15], [0.6, 0.2, 0.2], [0.2, 0.6, 0.2]])  # by speed
+
+
+def schema() -> DagSchema:
+    """A small graph with variables of every kind but text: why a pumping station overflows."""
+    bins, means = ("< 20", "20 – 60", "≥ 60", MISSING), (11.0, 38.0, 84.0, math.nan)
+    return DagSchema(
+        (
+            Variable("weather", values=("dry", "rain")),
+            Variable("maintenance", "ordinal", values=LEVELS),
+            Variable("inflow", "numeric", ("weather",), bins, (20.0, 60.0), means),
+            Variable("pump", values=SPEEDS, parents=("maintenance", "inflow")),
+            Variable("alarms", "sequence", ("inflow", "pump"), ITEMS, max_length=MOST_ALARMS),
+            Variable("overflow", values=("no", "yes"), parents=("weather", "alarms", "pump")),
+        )
+    )
 
 
 def rows(count: int, seed: int, pump: str | None = None) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How hard the package is to enter: its size, its circles, its names, its untyped seams, the definitions of its options.
+"""How hard is the package to enter? Its size, circles, shared names, untyped seams and definitions of options.
 
 python recipes/house/house.py            # of this checkout
 python recipes/house/house.py --source OTHER/src/hf_trace
@@ -6,12 +6,16 @@ python recipes/house/house.py --source OTHER/src/hf_trace
 
 import argparse
 import ast
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import networkx as nx
+from harness import Recipe, Report
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = ("max_lag", "min_frequency", "num_samples", "unknown", "bootstrap", "seed")
@@ -55,7 +59,10 @@ def definitions(tree: ast.AST, option: str) -> int:
             arguments = node.args
             positional = [*arguments.posonlyargs, *arguments.args]
             given = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
-            pairs = [*zip(positional, given, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+            pairs = [
+                *zip(positional, given, strict=True),
+                *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+            ]
             found += sum(name.arg == option and is_plain(default) for name, default in pairs)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             found += node.target.id == option and is_plain(node.value)
@@ -68,7 +75,7 @@ def definitions(tree: ast.AST, option: str) -> int:
     return found
 
 
-def measure(source: Path) -> dict[str, object]:
+def figures(source: Path) -> dict[str, object]:
     """All figures of a package."""
     paths = sorted(source.rglob("*.py"))
     texts = {path: path.read_text(encoding="utf-8") for path in paths}
@@ -93,21 +100,24 @@ def measure(source: Path) -> dict[str, object]:
         "modules in circles, over all imports": sum(map(len, knots)),
         "names that modules share": ", ".join(sorted(name for name, count in stems.items() if count > 1)) or 0,
         "dict[str, Any]": sum(text.count("dict[str, Any]") for text in texts.values()),
-        **{
-            f"definitions of {option}": sum(definitions(tree, option) for tree in trees.values()) for option in OPTIONS
-        },
+        **{f"definitions of {option}": sum(definitions(tree, option) for tree in trees.values()) for option in OPTIONS},
     }
 
 
-def main() -> None:
-    """Print the figures as a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, default=ROOT / "src" / "hf_trace")
-    options = parser.parse_args()
-    print("| | |\n|---|---|")
-    for name, value in measure(options.source).items():
-        print(f"| {name} | {value} |")
+def measure(options: argparse.Namespace) -> Report:
+    """The figures as a table."""
+    found = figures(options.source)
+    text = "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in found.items())
+    numbers = {name: (float(value), 0.0) for name, value in found.items() if isinstance(value, (int, float))}
+    return Report(found, text, numbers)
 
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which package is measured."""
+    parser.add_argument("--source", type=Path, default=ROOT / "src" / "hf_trace", help="folder of the package")
+
+
+RECIPE = Recipe(__file__, __doc__, "How hard is the package to enter?", measure, options=add_options)
 
 if __name__ == "__main__":
-    main()
+    RECIPE.main()

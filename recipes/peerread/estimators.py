@@ -1,6 +1,6 @@
 """The effect on the treated from what is predicted of every abstract, and predictors without a language model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -8,7 +8,7 @@ from abstracts import Abstracts, Codes, Floats, Outcomes
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from hf_trace.effects.doubly_robust import aipw_att, plug_in_ate
+from hf_trace.effects.doubly_robust import Rows, aipw_att, plug_in_ate
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,16 @@ def folds_of(count: int, folds: int, seed: int) -> Codes:
 
 def estimates(predictions: Predictions, outcomes: Outcomes) -> dict[str, float]:
     """Plug-in and AIPW."""
-    treated = outcomes.treated == 1
-    accepted = outcomes.accepted.astype(np.float64)
-    found = predictions
-    robust = aipw_att(treated, ~treated, accepted, found.propensity, 1 - found.propensity, found.untreated)
-    plug_in = plug_in_ate(found.accepted_if_treated, found.untreated, treated.astype(np.float64))
-    return {"plug-in": plug_in.value, "AIPW": robust.value}
+    treated, found = outcomes.treated == 1, predictions
+    rows = Rows(
+        treated=treated,
+        control=~treated,
+        outcome=outcomes.accepted.astype(np.float64),
+        propensity=np.stack([found.propensity, 1 - found.propensity], axis=1),
+        mean=np.stack([found.accepted_if_treated, found.untreated], axis=1),
+    )
+    plug_in = plug_in_ate(replace(rows, weights=treated.astype(np.float64)))
+    return {"plug-in": plug_in.value, "AIPW": aipw_att(rows).value}
 
 
 def unadjusted(outcomes: Outcomes) -> float:

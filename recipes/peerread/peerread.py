@@ -234,6 +234,8 @@ def measure(options: argparse.Namespace) -> Report:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     warnings.simplefilter("ignore", UserWarning)
+    if options.data is None:
+        raise NotMeasured("Name the abstracts with --data, or pass --smoke.")
     try:
         made = Path(options.data, ABSTRACTS)
         abstracts = read_abstracts(str(made) if made.exists() else options.data)

@@ -216,7 +216,7 @@ def truncation(folder: str, options: argparse.Namespace) -> list[dict]:
     whole = [scores for _, scores in discover.scored(windows, **how)]
     rows = []
     for length in options.cut:
-        discover.oracle.context_length = 2 * length
+        discover.event_model.oracle.context_length = 2 * length
         cut = [scores for _, scores in discover.scored(windows, **how)]
         one, other = (np.concatenate([scores.cmi for scores in each]) for each in (whole, cut))
         edges, kept = one > 0.05, other > 0.05

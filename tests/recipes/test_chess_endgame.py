@@ -1,40 +1,31 @@
-"""The chess recipe: its rules against python-chess, its games, and the whole of it on a small scale."""
+"""The chess recipe: its rules against python-chess, and its games."""
 
-import sys
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 chess = pytest.importorskip("chess", reason="python-chess is not installed: pip install chess")
 
-FOLDER = Path(__file__).parents[2] / "recipes" / "chess-endgame"
-
-
-@pytest.fixture(scope="module")
-def recipe():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import chess_endgame
-
-        yield chess_endgame
-    finally:
-        sys.path.remove(str(FOLDER))
-
 
 @pytest.fixture(scope="module")
 def endgame(recipe):
-    import endgame
-
-    return endgame
+    return recipe("chess-endgame", "endgame")
 
 
 @pytest.fixture(scope="module")
 def asking(recipe):
-    import endgame_questions
+    return recipe("chess-endgame", "endgame_questions")
 
-    return endgame_questions
+
+@pytest.fixture(scope="module")
+def questions(recipe):
+    return recipe("chess-endgame", "chess_endgame").QUESTIONS
+
+
+@pytest.fixture(scope="module")
+def notation(recipe):
+    return recipe("chess-endgame", "notation")
 
 
 @pytest.fixture(scope="module")
@@ -156,33 +147,31 @@ def test_forced_moves_are_played(endgame):
         endgame.play(position, "beginner", rng, {1: "Ra1"})
 
 
-def test_true_probabilities_are_what_many_games_show(asking, recipe):
+def test_true_probabilities_are_what_many_games_show(asking, questions):
     rng = np.random.default_rng(3)
-    for question in recipe.QUESTIONS[::3]:
+    for question in questions[::3]:
         true, shown = asking.truth(question), asking.simulated(question, 3000, rng)
         assert true.outcome.sum() == pytest.approx(1)
         assert np.abs(true.outcome - shown.outcome).max() < 4 * 0.5 / np.sqrt(3000)
         assert abs(true.plies - shown.plies) < 4 * 3 / np.sqrt(3000)
 
 
-def test_no_question_forces_an_illegal_move(asking, recipe):
-    assert all(asking.is_legal(question) for question in recipe.QUESTIONS)
+def test_no_question_forces_an_illegal_move(asking, questions):
+    assert all(asking.is_legal(question) for question in questions)
     rook = asking.start("rook", "d6", "g2", "b8")
     assert not asking.is_legal(asking.Question("through a king", rook, {"move_1": "Rc6"}))
     assert not asking.is_legal(asking.Question("perhaps over by then", rook, {"move_5": "Kd5"}))
 
 
-def test_names_of_questions_and_kinds_of_interventions(recipe):
-    names = [question.name for question in recipe.QUESTIONS]
+def test_names_of_questions_and_kinds_of_interventions(questions):
+    names = [question.name for question in questions]
     assert len(set(names)) == len(names) >= 5
-    kinds = {tuple(question.do) for question in recipe.QUESTIONS}
+    kinds = {tuple(question.do) for question in questions}
     assert kinds >= {("move_1",), ("move_3",), ("move_1", "move_3"), ("skill",)}
 
 
-def test_where_nothing_confounds_all_ways_of_counting_agree(asking, endgame):
+def test_where_nothing_confounds_all_ways_of_counting_agree(asking, endgame, notation):
     """From one start by one player a first move is as good as forced."""
-    import notation
-
     rng, start = np.random.default_rng(4), endgame.starts()[3]
     games = [endgame.play(start, "careless", rng) for _ in range(4000)]
     frame = asking.pd.DataFrame([notation.row(game) for game in games])
@@ -195,21 +184,8 @@ def test_where_nothing_confounds_all_ways_of_counting_agree(asking, endgame):
     assert asking.total_variation(naive.outcome, true.outcome) < 0.05
 
 
-def test_games_can_be_read_and_written(endgame):
-    import notation
-
+def test_games_can_be_read_and_written(endgame, notation):
     games = endgame.observe(50, np.random.default_rng(5))
     assert len(notation.table(games)) == 50
     for start in endgame.starts():
         assert notation.position_of(notation.start_row(start)) == start
-
-
-def test_everything_runs_in_small(tmp_path, recipe):
-    report = recipe.run(tmp_path / "run", recipe.SMOKE, seed=0)
-    assert len(report["results"]) == len(recipe.QUESTIONS)
-    for result in report["results"]:
-        for shares in result["outcome"].values():
-            assert sum(shares) == pytest.approx(1)
-        assert 0 <= result["legality"]["mass"] <= 1
-    for name in ("chess_endgame.json", "chess_endgame.md", "chess_endgame.png"):
-        assert (tmp_path / "run" / name).stat().st_size > 0

@@ -1,32 +1,18 @@
-"""The maze recipe: its truths against simulation, its questions against the engine, and the whole of it in small."""
-
-import json
-import sys
-from pathlib import Path
+"""The maze recipe: its truths against simulation, its questions against the engine."""
 
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "recipes" / "maze"
+
+@pytest.fixture(scope="module")
+def maze(maze):
+    return tuple(recipe("maze", name) for name in ("maze_world", "maze_truth", "maze_questions"))
 
 
 @pytest.fixture(scope="module")
-def recipe():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import maze_questions
-        import maze_truth
-        import maze_world
-
-        yield maze_world, maze_truth, maze_questions
-    finally:
-        sys.path.remove(str(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def one_maze(recipe):
+def one_maze(maze):
     """Walls of a maze, a goal in it, and many programs that were written for it, with who wrote them where."""
-    world, _, _ = recipe
+    world, _, _ = maze
     rng, count, goal = np.random.default_rng(0), 60_000, world.CELLS.index("c3")
     walls = world.random_walls(20, rng)[7]
     weight = world.GOALS[:, goal]
@@ -49,8 +35,8 @@ def walked(world, walls, programs, floor, rng):
     return cell, steps
 
 
-def test_what_happens_of_itself_and_after_a_beginning_is_what_simulation_shows(recipe, one_maze):
-    world, truth, _ = recipe
+def test_what_happens_of_itself_and_after_a_beginning_is_what_simulation_shows(maze, one_maze):
+    world, truth, _ = maze
     walls, goal, programs, floor = one_maze
     final, steps = walked(world, walls, programs, floor, np.random.default_rng(1))
     # Without a forced beginning nothing is done; among those who began so, seeing is conditioning.
@@ -63,8 +49,8 @@ def test_what_happens_of_itself_and_after_a_beginning_is_what_simulation_shows(r
         assert np.abs(np.bincount(final[mine], minlength=16) / mine.sum() - expected.final).max() < error / 2
 
 
-def test_a_forced_program_is_run_on_the_floors_as_they_are(recipe, one_maze):
-    world, truth, _ = recipe
+def test_a_forced_program_is_run_on_the_floors_as_they_are(maze, one_maze):
+    world, truth, _ = maze
     walls, goal, _, floor = one_maze
     program = (1, 1, 0, 0)
     forced = np.tile([*program, -1, -1, -1, -1], (len(floor), 1))
@@ -76,8 +62,8 @@ def test_a_forced_program_is_run_on_the_floors_as_they_are(recipe, one_maze):
     assert abs(seen.steps - expected.steps) > 0.05  # the floor confounds
 
 
-def test_forcing_a_beginning_then_the_rest_is_forcing_the_whole(recipe, one_maze):
-    world, truth, _ = recipe
+def test_forcing_a_beginning_then_the_rest_is_forcing_the_whole(maze, one_maze):
+    world, truth, _ = maze
     walls, goal, _, _ = one_maze
     whole = (0, 1, 1, 0, 2, 3, 0, 1)
     assert len(whole) == world.LONGEST
@@ -85,8 +71,8 @@ def test_forcing_a_beginning_then_the_rest_is_forcing_the_whole(recipe, one_maze
     assert begun.reached == pytest.approx(truth.complete(walls, goal, whole).reached)
 
 
-def test_averages_over_mazes_are_means_of_single_mazes(recipe):
-    world, truth, _ = recipe
+def test_averages_over_mazes_are_means_of_single_mazes(maze):
+    world, truth, _ = maze
     walls, program = world.random_walls(12, np.random.default_rng(3)), (0, 1, 0)
     single = [
         world.GOALS[:, goal].mean() * truth.complete(maze, goal, program).reached
@@ -97,11 +83,11 @@ def test_averages_over_mazes_are_means_of_single_mazes(recipe):
     assert truth.average_reached(walls, program) == pytest.approx(sum(single) / len(walls))
 
 
-def test_questions_are_about_new_mazes_and_can_be_read(recipe):
+def test_questions_are_about_new_mazes_and_can_be_read(maze):
     from hf_trace.tables.encoding import encode_table
     from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
-    world, _, asking = recipe
+    world, _, asking = maze
     rows = world.observe(50, seed=1)
     assert len(encode_table(world.schema(), rows.frame())) == 50
     tokenizer = DagTokenizer.from_schema(world.schema(), history="full", order="fixed")
@@ -115,23 +101,7 @@ def test_questions_are_about_new_mazes_and_can_be_read(recipe):
         tokenizer.content("walls", record["given"]["walls"])
 
 
-def test_everything_runs_in_small(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    import maze
-
-    maze.main(["--out", str(tmp_path / "run"), "--smoke"])
-    document = json.loads((tmp_path / "run" / "300.json").read_text())
-    methods = set(document["errors"]["complete"])
-    assert maze.ENGINE in methods
-    assert len(methods) == 8
-    assert (tmp_path / "run" / "maze.png").exists()
-    assert json.loads((tmp_path / "run" / "expected.json").read_text())["metrics"]
-
-
-def test_nothing_to_report_is_refused(tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    import maze
-
+def test_nothing_to_report_is_refused(recipe, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        maze.main(["--report", "--out", str(tmp_path)])
+        recipe("maze", "maze").RECIPE.main(["--report", "--out", str(tmp_path)])
     assert "Nothing was measured in" in capsys.readouterr().err

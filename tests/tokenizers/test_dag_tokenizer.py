@@ -1,6 +1,7 @@
 """Rows of a table as token ids: by hand, through Transformers, and beside a pretrained vocabulary."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from hf_trace.tables.schema import DagSchema, random_order
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
-from hf_trace.tokenizers.ready import pump_schema
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+PUMP = DagSchema.load(Path(__file__).parents[2] / "tokenizer" / "pump_dag" / "dag.json")
 ROW = {"weather": "rain", "maintenance": "none", "inflow": 72, "pump": "slow", "overflow": "yes"}
 TEXT_SCHEMA = DagSchema(
     (
@@ -34,7 +35,7 @@ def refused(error, call, *arguments, **options):
 
 @pytest.fixture(scope="module")
 def pump():
-    return DagTokenizer.from_schema(pump_schema(), history="full")
+    return DagTokenizer.from_schema(PUMP, history="full")
 
 
 @pytest.fixture(scope="module", params=["bytes", "lower case"])
@@ -123,11 +124,11 @@ def test_parents_are_in_the_order_of_the_schema(pump):
     "how", [DagTokenizer.from_pretrained, lambda path: DagTokenizer(AutoTokenizer.from_pretrained(path))]
 )
 def test_the_disk_changes_nothing(tmp_path, how):
-    tokenizer = DagTokenizer.from_schema(pump_schema(), history="full", order="random")
+    tokenizer = DagTokenizer.from_schema(PUMP, history="full", order="random")
     tokenizer.save_pretrained(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tokenizer.json", "tokenizer_config.json"]
     again = how(tmp_path)
-    assert (again.schema.to_dict(), again.history, again.order) == (pump_schema().to_dict(), "full", "random")
+    assert (again.schema.to_dict(), again.history, again.order) == (PUMP.to_dict(), "full", "random")
     assert again.vocabulary == tokenizer.vocabulary
     assert again.content("alarms", "leak") == (23, 24)
     assert tokenizer.agrees_with(again.tokenizer)
@@ -259,6 +260,6 @@ def test_text_columns(base):
 @pytest.mark.parametrize("wrong", [{"history": "none"}, {"order": "sorted"}])
 def test_unknown_settings(wrong):
     (name, value), known = *wrong.items(), {"history": "parents, full", "order": "fixed, random"}
-    assert refused(SettingsError, DagTokenizer.from_schema, pump_schema(), **wrong) == (
+    assert refused(SettingsError, DagTokenizer.from_schema, PUMP, **wrong) == (
         f"{name} is {value!r}, expected one of: {known[name]}."
     )

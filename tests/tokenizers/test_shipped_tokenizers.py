@@ -1,36 +1,21 @@
 """The folders of ``tokenizer/``: as built from their source, and as their examples say."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+from ready_tokenizers import BUILDERS
 from transformers import AutoTokenizer
 
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
-from hf_trace.tokenizers.ready import build_alarms, build_pump_dag
 
 FOLDER = Path(__file__).parents[2] / "tokenizer"
-EVENTS = {"alarms": build_alarms}
-RECIPES = ("maze", "chess")
-DAGS = ("pump_dag", *RECIPES)
+EVENTS = ("alarms",)
+DAGS = ("pump_dag", "maze", "chess")
 FOLDERS = (*EVENTS, *DAGS)
-
-
-def build(name, folder):
-    """Write a folder anew from its source."""
-    if name not in RECIPES:
-        return {**EVENTS, "pump_dag": build_pump_dag}[name](folder)
-    if name == "chess":
-        pytest.importorskip("chess", reason="python-chess is not installed: pip install chess")
-    script = FOLDER.parent / "recipes" / "ready_tokenizers.py"
-    spec = importlib.util.spec_from_file_location("ready_tokenizers", script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.BUILDERS[name](folder)
 
 
 @pytest.fixture(params=EVENTS)
@@ -48,7 +33,7 @@ def examples(folder):
 
 
 def test_every_folder_has_a_builder_and_a_line_in_the_table():
-    assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == set(FOLDERS)
+    assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == set(FOLDERS) == set(BUILDERS)
     table = (FOLDER / "README.md").read_text(encoding="utf-8")
     for name in EVENTS:
         tokenizer = EventTokenizer.from_pretrained(FOLDER / name)
@@ -62,7 +47,9 @@ def test_every_folder_has_a_builder_and_a_line_in_the_table():
 @pytest.mark.parametrize("name", FOLDERS)
 def test_rebuilt_byte_for_byte(name, tmp_path):
     shipped = FOLDER / name
-    build(name, tmp_path)
+    if name == "chess":
+        pytest.importorskip("chess", reason="python-chess is not installed: pip install chess")
+    BUILDERS[name](tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in shipped.iterdir())
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (shipped / path.name).read_bytes(), path.name

@@ -1,0 +1,84 @@
+"""Every recipe runs in small and writes what it must; every ``expected.json`` has the same form."""
+
+import gc
+import json
+import re
+
+import pytest
+from tests.recipes.conftest import RECIPES, forget
+
+# Folders without a script of their own.
+OTHERWISE = {
+    "demo": "the command of the package, see tests/test_readme.py",
+    "house": "measures the repository, see its README",
+}
+SLOW = {
+    "scale/scale": "6 s and more: starts three processes that import everything",
+    "causrca/confidence": "6 s and more: starts hf-trace as a process of its own",
+}
+NEEDED = {"chess-endgame": "chess"}
+FOLDERS = sorted(path.name for path in RECIPES.iterdir() if path.is_dir() and path.name != "__pycache__")
+OWN = {folder: folder.replace("-", "_") for folder in FOLDERS if folder not in OTHERWISE}
+SCRIPTS = sorted(
+    {f"{folder}/{name}" for folder, name in OWN.items()}
+    | {str(path.relative_to(RECIPES))[:-3] for path in RECIPES.glob("*/*.py") if "\nRECIPE = " in path.read_text()}
+)
+
+
+def marked(script):
+    marks = [pytest.mark.slow] if script in SLOW else []
+    return pytest.param(*script.split("/"), id=script, marks=marks)
+
+
+@pytest.fixture
+def quick():
+    """Trainings collect garbage again and again: what is imported is none."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize(("folder", "name"), [marked(script) for script in SCRIPTS])
+def test_it_runs_in_small(folder, name, recipe, quick, tmp_path, monkeypatch):
+    pytest.importorskip(NEEDED.get(folder, "json"), reason=f"{NEEDED.get(folder)} is not installed")
+    monkeypatch.chdir(tmp_path)
+    command = recipe(folder, name).RECIPE
+    try:
+        command.main(["--smoke", "--out", "out"])
+    finally:
+        forget([folder])
+    out = tmp_path / "out"
+    assert json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+    assert "|---|" in (out / f"{name}.md").read_text(encoding="utf-8")
+    if name == OWN[folder]:
+        found = json.loads((out / "expected.json").read_text(encoding="utf-8"))
+        assert wrong(found) == []
+        pictures = re.findall(
+            r"!\[[^\]]*\]\((\w+)\.png\)", (RECIPES / folder / "README.md").read_text(encoding="utf-8")
+        )
+        assert (out / f"{name}.png").exists() == (name in pictures)
+        measured = json.loads((RECIPES / folder / "expected.json").read_text(encoding="utf-8"))
+        assert found["question"] == measured["question"]
+        assert found["command"].split(" --")[0] == measured["command"].split(" --")[0]
+
+
+@pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder != "house"])
+def test_every_recipe_says_what_was_measured(folder):
+    text = (RECIPES / folder / "expected.json").read_text(encoding="utf-8")
+    assert wrong(json.loads(text)) == []
+    assert f"[{folder}]({folder})" in (RECIPES / "README.md").read_text(encoding="utf-8")
+
+
+def wrong(document):
+    """What is not as it must be."""
+    found = []
+    keys = ["question", "command", "date", "commit", "hardware", "seconds", "metrics"]
+    if [key for key in document if key != "cost"] != keys:
+        found.append(f"keys {list(document)}")
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", document["date"]):
+        found.append(document["date"])
+    for name, metric in document["metrics"].items():
+        if list(metric) != ["value", "tolerance"] or not all(isinstance(each, int | float) for each in metric.values()):
+            found.append(f"{name}: {metric}")
+    return found if document["metrics"] else ["no metrics"]
