@@ -47,47 +47,49 @@ LEVELS = ("instance", "summary", "population")
 EFFECTS = ("direct", "total")
 UNKNOWNS = ("error", "map")
 
-SEED = Option("seed", 0, "Seed of everything random.", _COUNT)
+SEED = Option("seed", 0, "Random seed.", _COUNT)
 UNKNOWN: Option[str | None] = Option(
     "unknown",
     None,
-    "Event types the model does not know: `error`, or `map` (the default of runs trained with --min-count).",
+    "Events the model does not know: `error`, or `map` to unknown (the default for runs trained with --min-count).",
     partial(one_of, known=UNKNOWNS),
 )
-LEVEL = Option("level", "instance", "Graph per sequence, per type or per log.", partial(one_of, known=LEVELS))
+LEVEL = Option(
+    "level", "instance", "One graph per sequence (instance, summary) or one for all.", partial(one_of, known=LEVELS)
+)
 MAX_LAG: Option[int | None] = Option("max_lag", 16, "Longest distance from cause to effect, in events.", whole)
 THRESHOLD = Option(
     "threshold",
     "margin:0.05",
-    "margin:NATS, fixed:VALUE, quantile:Q (of each sequence), per-lag:NATS,NATS,…, fdr:RATE (share of false edges) or "
-    "validated.",
+    "What makes an edge: margin:NATS, fixed:VALUE, quantile:Q (per sequence), per-lag:NATS,NATS,…, fdr:RATE (expected "
+    "share of false edges) or validated.",
 )
-NUM_SAMPLES = Option("num_samples", 32, "Draws per replaced event.", whole)
-PROPOSAL = Option("proposal", "uniform", "Events are replaced by draws from: uniform, unigram, model, exhaustive.")
+NUM_SAMPLES = Option("num_samples", 32, "Number of draws per replaced event.", whole)
+PROPOSAL = Option("proposal", "uniform", "What replaces an event: uniform, unigram, model or exhaustive.")
 CONSTRUCTION = Option("construction", "atomic", "atomic, staircase (the paper's), saliency, attention or shapley.")
-STATISTIC = Option("statistic", "kl_to_mixture", "kl_to_mixture, log_ratio, …; for the staircase library or paper.")
+STATISTIC = Option("statistic", "kl_to_mixture", "kl_to_mixture, log_ratio, …; for the staircase: library or paper.")
 EFFECT = Option(
     "effect",
     "direct",
-    "direct: what is between stays as observed; total: it may follow.",
+    "direct: events in between stay as observed; total: they may change too.",
     partial(one_of, known=EFFECTS),
 )
-HORIZON = Option("horizon", "16", "How far ahead a total effect counts: 16 (events), 1h, or 20,1h.")
-NUM_CONTEXTS = Option("num_contexts", 256, "Places where events are forced, for total effects.", whole)
-PREFIX_LENGTH = Option("prefix_length", 0, "Events at the start that are never causes.", _COUNT)
+HORIZON = Option("horizon", "16", "Horizon of total effects: 16 (events), 1h, or 20,1h.")
+NUM_CONTEXTS = Option("num_contexts", 256, "Number of places where events are forced, for total effects.", whole)
+PREFIX_LENGTH = Option("prefix_length", 0, "Number of events at the start that are never causes.", _COUNT)
 MIN_FREQUENCY: Option[float | str] = Option(
-    "min_frequency", 0.05, "Least share of sequences that carry a population edge, or adaptive: too many to be noise."
+    "min_frequency", 0.05, "Minimum share of sequences that carry an edge, or adaptive: more than noise explains."
 )
-MIN_SUPPORT = Option("min_support", 2, "Fewest sequences that carry a population edge.", whole)
+MIN_SUPPORT = Option("min_support", 2, "Minimum number of sequences that carry a population edge.", whole)
 BOOTSTRAP = Option("bootstrap", 0, "Number of bootstrap resamples, for intervals of population edges.", _COUNT)
 TIES = Option(
     "ties",
     "listed",
-    "Events at the same time: listed (read as listed), or both (in both orders; then they have no direction).",
+    "Events at the same time: listed (in the order of the log), or both (in both orders; edges have no direction).",
     partial(one_of, known=("listed", "both")),
 )
-BATCH_SIZE = Option("batch_size", 32, "Sequences read at a time.", whole)
-BOUND = Option("bound", 0.05, "Least cmi of an event that carries an outcome, in nats.", partial(number, least=0))
-FUTURES = NUM_SAMPLES.but(default=2000, help="Futures sampled of each case; draws where enumeration is too long.")
+BATCH_SIZE = Option("batch_size", 32, "Number of sequences scored at a time.", whole)
+BOUND = Option("bound", 0.05, "Minimum cmi of an event that carries an outcome, in nats.", partial(number, least=0))
+FUTURES = NUM_SAMPLES.but(default=2000, help="Number of sampled futures, or of draws where enumeration takes too long.")
 WITHIN = Option("within", "16", "How soon the target must follow: 20 (events), 300s, or 20,300s.")
-VALIDATION_SHARE = Option("validation_share", 0.1, "Share of the sequences or rows held out.", share)
+VALIDATION_SHARE = Option("validation_share", 0.1, "Share of the sequences or rows held out for validation.", share)

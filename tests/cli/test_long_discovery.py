@@ -61,7 +61,7 @@ def test_killed_and_resumed_is_the_same_to_the_last_byte(long_log, hf_trace, opt
     assert not out.exists()
 
     code, _, err = hf_trace("discover", "run", "long.jsonl", *OPTIONS, *options, "--resume")
-    assert (code, "Going on: " in err, bytes_of(out)) == (0, True, expected)
+    assert (code, "Resuming: " in err, bytes_of(out)) == (0, True, expected)
     assert not Path(f".{out.name}-shards").exists()
 
 
@@ -151,7 +151,7 @@ def test_edges_of_many_sequences_in_one_table(long_log, hf_trace):
         (("--sample", "1.5"), "sample is 1.5, expected a share above 0 and at most 1."),
         (("--sample", "0"), "sample is 0, expected a whole number of at least 1."),
         (("--max-sequences", "0"), "max_sequences is 0, expected a whole number of at least 1."),
-        (("--processes", "0"), "processes is 0, expected at least 1."),
+        (("--processes", "0"), "processes is 0, expected a whole number of at least 1."),
     ],
 )
 def test_refused(long_log, refused, options, message):

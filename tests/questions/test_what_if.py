@@ -101,7 +101,7 @@ def test_command_line(place, hf_trace):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*ASK], "--do says nothing, expected one"),
+        ([*ASK], "`--do` names nothing, expected one"),
         ([*ASK, "--do", "C=3"], "--do is 'C=3', expected POSITION=EVENT"),
         ([*ASK, "--do", "2=C", "--given", "A=1"], "`--given` is for runs trained on a table"),
         (["effect", "timed", "log.csv", "--do", "2=C", "--target", "B"], "expected one. Choose it: `--id"),

@@ -65,9 +65,7 @@ def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the run, the graph and the figure.")] = Path(
-        "runs/demo"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the run, the graph and the figure.")] = Path("runs/demo"),
     seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:

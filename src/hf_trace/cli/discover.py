@@ -63,18 +63,18 @@ def discover(
     context: typer.Context,
     run_folder: flags.RunFolder,
     log: flags.Log,
-    level: Annotated[str, typer.Option(help="population (all sequences), summary or instance (each).")] = "population",
+    level: Annotated[
+        str, typer.Option(help="One graph for all (population), or for each (summary, instance).")
+    ] = "population",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Graph file: .json .graphml .dot .csv .parquet; for many .jsonl .parquet."),
+        typer.Option(help="Graph file: .json .graphml .dot .csv .parquet; several graphs: .jsonl .parquet."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Figure: .png .svg .pdf.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Page with graph, evidence and timeline: .html.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Figure: .png .svg .pdf.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Page with graph, evidence and timeline: .html.")] = None,
     only: flags.Only = None,
-    max_sequences: Annotated[int | None, typer.Option("--max-sequences", help="Only the first N sequences.")] = None,
-    sample: Annotated[
-        str | None, typer.Option("--sample", help="Only N sequences (1000) or a share (0.1), at random.")
-    ] = None,
+    max_sequences: Annotated[int | None, typer.Option(help="Only the first N sequences.")] = None,
+    sample: Annotated[str | None, typer.Option(help="Only N sequences (1000) or a share (0.1), at random.")] = None,
     stream: flags.Stream = False,
     case_column: flags.Case = None,
     event_column: flags.Event = None,
@@ -84,20 +84,17 @@ def discover(
     time_unit: flags.TimeUnit = "s",
     max_lag: flags.MaxLag = options.MAX_LAG.default or 0,
     threshold: flags.Threshold = options.THRESHOLD.default,
-    truth: Annotated[
-        Path | None, typer.Option("--truth", help="Known graph that `--threshold validated` chooses by.")
-    ] = None,
+    truth: Annotated[Path | None, typer.Option(help="Known graph by which `--threshold validated` chooses.")] = None,
     num_samples: flags.Samples = options.NUM_SAMPLES.default,
     proposal: flags.Proposal = options.PROPOSAL.default,
     prefix_length: Annotated[int, flag(options.PREFIX_LENGTH)] = options.PREFIX_LENGTH.default,
     min_frequency: flags.MinFrequency = str(options.MIN_FREQUENCY.default),
     bootstrap: Annotated[int, flag(options.BOOTSTRAP)] = options.BOOTSTRAP.default,
     update: Annotated[
-        Path | None,
-        typer.Option("--update", help="Pool file: add the new sequences to those in it; made where absent."),
+        Path | None, typer.Option(help="Pool file to add the new sequences to; created if absent.")
     ] = None,
     groups: Annotated[
-        Path | None, typer.Option("--groups", help="Table: each edge in each group of the --context-column: .csv.")
+        Path | None, typer.Option(help="Table of every edge in every group of the --context-column: .csv.")
     ] = None,
     ties: Annotated[str, flag(options.TIES)] = options.TIES.default,
     unknown: flags.Unknown = options.UNKNOWN.default,
@@ -105,7 +102,7 @@ def discover(
     window_length: flags.Length = None,
     window_gap: flags.Gap = None,
     knowledge: Annotated[
-        Path | None, typer.Option("--knowledge", help="JSON: forbidden and required pairs, tiers, groups, neighbours.")
+        Path | None, typer.Option(help="JSON: forbidden and required pairs, tiers, groups, neighbors.")
     ] = None,
     construction: Annotated[str, flag(options.CONSTRUCTION)] = options.CONSTRUCTION.default,
     statistic: Annotated[str | None, flag(options.STATISTIC)] = None,
@@ -117,11 +114,11 @@ def discover(
     batch_size: Annotated[int | None, flag(options.BATCH_SIZE)] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     device_map: Annotated[
-        str | None, typer.Option("--device-map", help="auto: spread a model that is larger than one GPU.")
+        str | None, typer.Option(help="auto: spread a model that is larger than one GPU over several.")
     ] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory scoring may use, e.g. 2GB.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory that scoring may use, e.g. 2GB.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings and --out.")
+        bool, typer.Option("--resume", help="Continue an interrupted run with the same settings and --out.")
     ] = False,
     processes: flags.Processes = 1,
     seed: flags.Seed = options.SEED.default,
@@ -342,9 +339,9 @@ def _scores_of(
     try:
         run.prepare(resume=resume)
         if run.finished:
-            say(f"Going on: {run.finished:,} of {len(run.shards):,} shards are finished.")
+            say(f"Resuming: {run.finished:,} of {len(run.shards):,} shards are finished.")
         elif resume:
-            say("There is no interrupted run to go on with; starting from the beginning.")
+            say("No interrupted run to resume; starting from the beginning.")
         with progress("discovering (%)", 100) as advance:
 
             def show(share: float) -> None:
@@ -411,6 +408,6 @@ def _say_notes(result: "Discovered", groups: Path | None) -> None:
         say(f"{changes} of {len(result.graph.edges)} edges are not equally strong in all groups of {column}.")
     if stability := result.graph.metadata.get("stability"):
         say(
-            f"Stability: halves of the sequences share {stability['mean']:.0%} of their edges (least "
+            f"Stability: halves of the sequences share {stability['mean']:.0%} of their edges (minimum "
             f"{stability['least']:.0%} of {stability['halvings']} halvings; Jaccard index)."
         )

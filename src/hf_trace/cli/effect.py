@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.flags import Case, Event, Json, Processes, Query, Seed, Time, TimeUnit, refuse_given
+from hf_trace.cli.flags import Case, Event, Json, Processes, Query, Seed, Time, TimeUnit, flag, refuse_given
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping, work_alone
 from hf_trace.cli.outputs import check_output
 from hf_trace.errors import QueryError, SettingsError, preview
-from hf_trace.options import FUTURES, WITHIN
+from hf_trace.options import FUTURES, SEED, WITHIN
 
 if TYPE_CHECKING:
     from hf_trace.effects.table_questions import EffectRequest
@@ -91,11 +91,11 @@ def _intervention(given: list[str] | None) -> dict[int, str]:
     if not given or len(given) > 1:
         found = "nothing" if not given else f"{len(given)} interventions"
         raise QueryError(
-            f"--do says {found}, expected one: `--do POSITION=EVENT` or `--do POSITION=removed`, positions from 0."
+            f"`--do` names {found}, expected one: `--do POSITION=EVENT` or `--do POSITION=removed`, positions from 0."
         )
     position, equals, event = given[0].partition("=")
     if not equals or not event or not re.fullmatch(r"\d+", position.strip()):
-        raise QueryError(f"--do is {given[0]!r}, expected POSITION=EVENT or POSITION=removed, positions from 0.")
+        raise QueryError(f"`--do` is {given[0]!r}, expected POSITION=EVENT or POSITION=removed, positions from 0.")
     return {int(position): event}
 
 
@@ -121,51 +121,44 @@ def _show_what_if(answer: "Document") -> None:
 
 def effect(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="Run folder or Hub id, trained with `hf-trace train TABLE --dag DAG`.")],
+    run: Annotated[str, typer.Argument(help="Run folder or Hub id, trained on a table (`--dag`) or an event log.")],
     log: Annotated[
         str | None, typer.Argument(help="For a run trained on an event log: the log with the sequence.")
     ] = None,
-    target: Annotated[str | None, typer.Option("--target", help="Variable, or event, that is asked about.")] = None,
+    target: Annotated[str | None, typer.Option(help="Variable, or with LOG event, to ask about.")] = None,
     do: Annotated[
         list[str] | None,
         typer.Option(
-            "--do",
-            help='What is done: A=a; beginning of a sequence: "moves=N,N,..."; policy: A=\'{"a": 0.3, "b": 0.7}\'; '
-            "in a LOG: POSITION=EVENT or POSITION=removed, positions from 0.",
+            help='Intervention: A=a; start of a sequence: "moves=N,N,..."; policy: A=\'{"a": 0.3, "b": 0.7}\'; '
+            "in a LOG: POSITION=EVENT or POSITION=removed, positions from 0."
         ),
     ] = None,
-    given: Annotated[list[str] | None, typer.Option("--given", help="What is known: Z=z.")] = None,
-    contrast: Annotated[
-        str | None, typer.Option("--contrast", help="ate, att or cate: the difference to --versus instead.")
-    ] = None,
+    given: Annotated[list[str] | None, typer.Option(help="Evidence: Z=z.")] = None,
+    contrast: Annotated[str | None, typer.Option(help="Difference to --versus instead: ate, att or cate.")] = None,
     versus: Annotated[
-        list[str] | None, typer.Option("--versus", help="What --do is compared with: A=b; the other value of two.")
+        list[str] | None, typer.Option(help="What --do is compared with: A=b; by default the other of two values.")
     ] = None,
-    estimator: Annotated[
-        str, typer.Option("--estimator", help="plug-in, or aipw: doubly robust on the rows of --data.")
-    ] = "plug-in",
+    estimator: Annotated[str, typer.Option(help="plug-in, or aipw: doubly robust on the rows of --data.")] = "plug-in",
     data: Annotated[
-        Path | None,
-        typer.Option("--data", help="The training table: for aipw, or where the run only reads the target."),
+        Path | None, typer.Option(help="The training table: for aipw, or where the run only reads the target.")
     ] = None,
     target_value: Annotated[
-        str | None, typer.Option("--target-value", help="Contrast the probability of this value of the target.")
+        str | None, typer.Option(help="Value of the target whose probability is contrasted.")
     ] = None,
     queries: Annotated[
-        Path | None,
-        typer.Option("--queries", help='Many questions: JSON Lines with {"target": Y, "do": {…}, "given": {…}}.'),
+        Path | None, typer.Option(help='Many questions: JSON Lines with {"target": Y, "do": {…}, "given": {…}}.')
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the answers as JSON Lines.")] = None,
-    num_samples: Annotated[int, typer.Option("--num-samples", help=FUTURES.help)] = FUTURES.default,
-    only: Annotated[str | None, typer.Option("--id", help="With LOG: the sequence.")] = None,
-    within: Annotated[str, typer.Option("--within", help=f"With LOG: {WITHIN.help}")] = WITHIN.default,
+    out: Annotated[Path | None, typer.Option(help="Write the answers as JSON Lines.")] = None,
+    num_samples: Annotated[int, flag(FUTURES)] = FUTURES.default,
+    only: Annotated[str | None, typer.Option("--id", help="With LOG: id of the sequence.")] = None,
+    within: Annotated[str, typer.Option(help=f"With LOG: {WITHIN.help}")] = WITHIN.default,
     case_column: Case = None,
     event_column: Event = None,
     time_column: Time = None,
     query: Query = None,
     time_unit: TimeUnit = "s",
     processes: Processes = 1,
-    seed: Seed = 0,
+    seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
     """Answer p(target | do, given), or how much an intervention changes it."""

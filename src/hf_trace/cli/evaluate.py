@@ -11,8 +11,8 @@ from hf_trace.options import SEED
 
 
 def evaluate(
-    graph: Annotated[Path, typer.Argument(help="A graph written by `discover`.")],
-    truth: Annotated[Path, typer.Argument(help="JSON, GraphML, GML, edge-list CSV or .npy adjacency.")],
+    graph: Annotated[Path, typer.Argument(help="Graph written by `discover`.")],
+    truth: Annotated[Path, typer.Argument(help="Known graph: JSON, GraphML, GML, edge-list CSV or .npy adjacency.")],
     seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:

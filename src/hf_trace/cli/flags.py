@@ -56,30 +56,22 @@ def refuse_draws(context: typer.Context, proposal: str) -> None:
 
 
 Log = Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL, XES(.gz) or plain text: a file, folder or glob.")]
-Case = Annotated[
-    str | None, typer.Option("--case-column", help="Column that names the sequence (case, device, session).")
-]
-Event = Annotated[
-    str | None, typer.Option("--event-column", help="Column with the event, or several joined: `node,value`.")
-]
-Time = Annotated[str | None, typer.Option("--time-column", help="Column with the time.")]
-Query = Annotated[str | None, typer.Option("--query", help="Rows to keep, e.g. \"level != 'INFO'\".")]
-TimeUnit = Annotated[str, typer.Option("--time-unit", help="Unit of numeric times: s, ms, us, ns.")]
-Length = Annotated[
-    int | None, typer.Option("--window-length", help="Longest window in events; longer sequences are cut.")
-]
-Gap = Annotated[float | None, typer.Option("--window-gap", help="Also cut after a silence of this many seconds.")]
+Case = Annotated[str | None, typer.Option(help="Column that names the sequence (case, device, session).")]
+Event = Annotated[str | None, typer.Option(help="Column with the event, or several joined: `node,value`.")]
+Time = Annotated[str | None, typer.Option(help="Column with the timestamp.")]
+Query = Annotated[str | None, typer.Option(help="Rows to keep, e.g. \"level != 'INFO'\".")]
+TimeUnit = Annotated[str, typer.Option(help="Unit of numeric times: s, ms, us, ns.")]
+Length = Annotated[int | None, typer.Option(help="Maximum window length, in events; longer sequences are cut.")]
+Gap = Annotated[float | None, typer.Option(help="Also cut after a silence of this many seconds.")]
 Contexts = Annotated[
     list[str] | None,
     typer.Option(
-        "--context-column",
-        help="Column with what is known of the whole sequence (site, firmware), or @month, @week, @day, @parts:4; can "
-        "be repeated.",
+        help="Column with a property of the whole sequence (site, firmware), or @month, @week, @day, @parts:4; can be "
+        "repeated."
     ),
 ]
 Outcome = Annotated[
-    str | None,
-    typer.Option("--outcome-column", help="Column with a label of the whole sequence; it becomes its last event."),
+    str | None, typer.Option(help="Column with a label for the whole sequence; it becomes its last event.")
 ]
 Seed = Annotated[int, flag(options.SEED)]
 Unknown = Annotated[str | None, flag(options.UNKNOWN)]
@@ -93,7 +85,7 @@ Only = Annotated[list[str] | None, typer.Option("--id", help="Only this sequence
 Stream = Annotated[
     bool,
     typer.Option(
-        "--stream", help="Read the log in parts, in constant memory: large files, or the id of a Hub data set."
+        "--stream", help="Read the log in parts, in constant memory: for large files, or a Hub data set by its id."
     ),
 ]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or Hub id.")]

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import typer
 
+from hf_trace.checks import whole
 from hf_trace.cli.console import warn
-from hf_trace.errors import ProcessError, SettingsError
+from hf_trace.errors import ProcessError
 
 _GRACE_SECONDS = 10.0
 _PLACES = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -26,8 +27,7 @@ def launch_when_asked(count: int) -> int:
     Raises:
         SettingsError: If fewer than 1 are asked for.
     """
-    if count < 1:
-        raise SettingsError(f"processes is {count}, expected at least 1.")
+    whole("processes", count)
     if count > 1 and not _is_launched():
         raise typer.Exit(start_processes(count))
     return count

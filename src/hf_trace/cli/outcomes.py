@@ -30,13 +30,12 @@ def outcomes(
     run_folder: flags.RunFolder,
     log: flags.Log,
     outcome: Annotated[
-        list[str] | None,
-        typer.Option("--outcome", help="A label (default: all of the run), or an event; can be repeated."),
+        list[str] | None, typer.Option(help="Label (by default all labels of the run), or event; can be repeated.")
     ] = None,
-    level: Annotated[str, typer.Option(help="population (all sequences) or instance (each).")] = "population",
-    out: Annotated[Path | None, typer.Option("--out", help="Result file: .json, .jsonl or .csv.")] = None,
+    level: Annotated[str, typer.Option(help="population (all sequences) or instance (each one).")] = "population",
+    out: Annotated[Path | None, typer.Option(help="Result file: .json, .jsonl or .csv.")] = None,
     only: flags.Only = None,
-    sample: Annotated[int | None, typer.Option("--sample", help="Only N sequences, at random.")] = None,
+    sample: Annotated[int | None, typer.Option(help="Only N sequences, at random.")] = None,
     case_column: flags.Case = None,
     event_column: flags.Event = None,
     time_column: flags.Time = None,
@@ -47,13 +46,13 @@ def outcomes(
     proposal: flags.Proposal = PROPOSAL.default,
     bound: Annotated[float, flag(BOUND)] = BOUND.default,
     min_frequency: Annotated[
-        float, flag(MIN_FREQUENCY.but(help="Least share of sequences in which a cause carries the outcome."))
+        float, flag(MIN_FREQUENCY.but(help="Minimum share of sequences in which a cause carries the outcome."))
     ] = float(MIN_FREQUENCY.default),
     unknown: flags.Unknown = UNKNOWN.default,
     seed: flags.Seed = SEED.default,
     json_output: flags.Json = False,
 ) -> None:
-    """Find which events bring an outcome about, a label of whole sequences or an event."""
+    """Find which events bring an outcome about: a label of whole sequences, or an event."""
     check_output(out, (".json", ".jsonl", ".csv"))
     if level == "instance":
         refuse_given(context, ["min_frequency"], "is about all sequences together. Leave it out, or `--level`.")
@@ -133,7 +132,7 @@ def _show_population(found: Document) -> None:
     )
     say(f"log loss {prediction['log_loss']:.3f} nats, by base rates {prediction['base_rate_log_loss']:.3f}.")
     if prediction["log_loss"] > prediction["base_rate_log_loss"]:
-        warn("The model predicts the labels worse than their base rates: do not believe these causes. Train longer.")
+        warn("The model predicts the labels worse than their base rates: do not trust these causes. Train longer.")
 
 
 def _show_instances(found: list[Document]) -> None:

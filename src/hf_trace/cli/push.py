@@ -21,18 +21,18 @@ def push(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, simulated world, or with --dataset a log.")],
     repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="ORG/NAME on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Only its owners see a new repository.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go where; nothing is sent.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be uploaded; nothing is sent.")] = False,
     dataset: Annotated[bool, typer.Option("--dataset", help="RUN is an event log: publish its events.")] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Replace what is in a repository of yours that exists.")
+        bool, typer.Option("--update", help="Replace the contents of an existing repository of yours.")
     ] = False,
     graph: Annotated[
-        Path | None, typer.Option("--graph", help="Graph to publish with it: discovered, or of a log the known one.")
+        Path | None, typer.Option(help="Graph to publish too: the discovered one, of a log the known one.")
     ] = None,
     license: Annotated[
-        str | None, typer.Option("--license", help="License for the card, as the Hub spells it (mit, apache-2.0).")
+        str | None, typer.Option(help="License for the card, as the Hub spells it (mit, apache-2.0).")
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", help="For the card: where the data are from.")] = None,
+    data: Annotated[str | None, typer.Option(help="Source of the data, for the card.")] = None,
     case_column: Case = None,
     event_column: Event = None,
     time_column: Time = None,

@@ -26,28 +26,25 @@ _COLUMNS = {"event": "event", "position": "position", "lag": "lag", "effect": "e
 def rank(
     run_folder: RunFolder,
     log: Log,
-    outcome: Annotated[str, typer.Option("--outcome", help="The event to explain.")],
+    outcome: Annotated[str, typer.Option(help="The event to explain.")],
     only: Only = None,
-    position: Annotated[
-        int | None, typer.Option("--position", help="Which occurrence, from 0; the first by default.")
-    ] = None,
-    top: Annotated[int, typer.Option("--top", help="Most causes listed of each incident.")] = 10,
+    position: Annotated[int | None, typer.Option(help="Which occurrence, from 0; the first by default.")] = None,
+    top: Annotated[int, typer.Option(help="Maximum number of causes listed per incident.")] = 10,
     within: Annotated[
-        str | None,
-        typer.Option("--within", help="How far back causes may be: 32 (events, the default), 60s, or 32,60s."),
+        str | None, typer.Option(help="How far back causes may be: 32 (events, the default), 60s, or 32,60s.")
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="combined, effect, pagerank or surprise.")] = "combined",
+    by: Annotated[str, typer.Option(help="Order: combined, effect, pagerank or surprise.")] = "combined",
     proposal: Annotated[
-        str, typer.Option("--proposal", help="What events are replaced by: model, uniform, unigram, removed.")
+        str, typer.Option(help="What replaces an event: model, uniform, unigram or removed.")
     ] = "model",
-    num_samples: Annotated[int, flag(NUM_SAMPLES.but(help="Futures of each event."))] = NUM_SAMPLES.default,
+    num_samples: Annotated[int, flag(NUM_SAMPLES.but(help="Number of futures per event."))] = NUM_SAMPLES.default,
     reference: Annotated[
-        str | None, typer.Option("--reference", help="Run of normal operation: what it did not expect counts as well.")
+        str | None, typer.Option(help="Run of normal operation: what it did not expect counts too.")
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", help="Events that are never causes, e.g. 'Alarm*'.")
+        list[str] | None, typer.Option(help="Events that are never causes, e.g. 'Alarm*'; can be repeated.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Ranking file: .json, .jsonl or .csv.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Ranking file: .json, .jsonl or .csv.")] = None,
     case_column: Case = None,
     event_column: Event = None,
     time_column: Time = None,

@@ -18,11 +18,9 @@ def simulate(
     world: Annotated[
         str, typer.Argument(help="steep, medium, flat, small or small-medium; or a JSON file of settings.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
-    sequences: Annotated[int, typer.Option("--sequences", help="How many sequences to write.")] = 1000,
-    truth_samples: Annotated[
-        int, typer.Option("--truth-samples", help="Draws behind the true pairs; the paper takes 10.")
-    ] = 200,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    sequences: Annotated[int, typer.Option(help="Number of sequences.")] = 1000,
+    truth_samples: Annotated[int, typer.Option(help="Number of draws behind each true pair; the paper uses 10.")] = 200,
     seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
@@ -49,5 +47,5 @@ def simulate(
         })  # fmt: skip
         return
     say(f"{len(log):,} sequences, {len(log.codes):,} events, {len(log.event_types):,} event types")
-    say(f"entropy {written.entropy:.3f} nats per event (all types alike: {math.log(spec.types):.3f})")
+    say(f"entropy {written.entropy:.3f} nats per event (uniform: {math.log(spec.types):.3f})")
     say(f"true pairs of types: {pairs:,} ({kind}). Wrote {out}")

@@ -31,7 +31,7 @@ _OF_TABLES = ("latent", "history", "order", "learn", "bins", "weight_column", "f
 def train(
     context: typer.Context,
     log: flags.Log,
-    out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write.")],
     case_column: flags.Case = None,
     event_column: flags.Event = None,
     time_column: flags.Time = None,
@@ -44,50 +44,48 @@ def train(
         str | None, typer.Option(help="Size of a new model: nano, tiny, small or base; tiny for logs, nano for tables.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="A model type (gpt2), config, checkpoint folder or Hub id instead.")
+        str | None, typer.Option(help="Model type (gpt2), config, checkpoint folder or Hub id to start from instead.")
     ] = None,
-    lora: Annotated[bool, typer.Option("--lora", help="Train adapters of a pretrained --model.")] = False,
+    lora: Annotated[bool, typer.Option("--lora", help="Train adapters for a pretrained --model.")] = False,
     merge: Annotated[
         bool, typer.Option("--merge", help="With --lora: write all weights, not the adapters only.")
     ] = False,
-    epochs: Annotated[float | None, typer.Option(help="Most passes over the data.")] = None,
-    min_count: Annotated[int, typer.Option(help="Read event types seen less often as unknown.")] = 1,
+    epochs: Annotated[float | None, typer.Option(help="Maximum number of passes over the data.")] = None,
+    min_count: Annotated[int, typer.Option(help="Treat event types seen fewer times than this as unknown.")] = 1,
     gaps: Annotated[
         bool | None, typer.Option("--gaps/--no-gaps", help="Write the time between events as tokens.")
     ] = None,
     bf16: Annotated[bool | None, typer.Option("--bf16/--no-bf16", help="Compute in bfloat16.")] = None,
-    gradient_accumulation: Annotated[
-        int, typer.Option("--gradient-accumulation", help="Parts in which a training step is read.")
-    ] = 1,
+    gradient_accumulation: Annotated[int, typer.Option(help="Number of parts of a training step, to save memory.")] = 1,
     window_length: flags.Length = None,
     window_gap: flags.Gap = None,
     ensemble: Annotated[
-        int, typer.Option(help="Oracles to train; more than 1 says how sure edges are (`--threshold fdr:0.1`).")
+        int, typer.Option(help="Number of oracles; several tell how certain edges are (`--threshold fdr:0.1`).")
     ] = 1,
     dag: Annotated[
         Path | None,
-        typer.Option("--dag", help="LOG is a table, and this its graph: JSON, GML, GraphML, CSV of edges, BIF."),
+        typer.Option(help="LOG is a table, and this is its graph: JSON, GML, GraphML, edge-list CSV or BIF."),
     ] = None,
     latent: Annotated[
-        list[str] | None, typer.Option("--latent", help="With --dag: a variable that is in no column.")
+        list[str] | None, typer.Option(help="With --dag: a variable without a column; can be repeated.")
     ] = None,
     history: Annotated[
         str | None,
-        typer.Option(help="With --dag: a variable is predicted from its `parents`, or `full`: all before it."),
+        typer.Option(help="With --dag: predict a variable from its `parents`, or from all before it (`full`)."),
     ] = None,
     order: Annotated[
-        str | None, typer.Option(help="With --dag: `fixed`, or `random` topological orders (full history).")
+        str | None, typer.Option(help="With --dag: one `fixed` topological order, or `random` ones (for full history).")
     ] = None,
     learn: Annotated[
         list[str] | None,
-        typer.Option("--learn", help="With --dag: a variable to learn; others, such as long texts, are only read."),
+        typer.Option(help="With --dag: a variable to learn; the others, such as long texts, are only read."),
     ] = None,
-    bins: Annotated[int, typer.Option(help="With --dag: bins of numeric variables.")] = 8,
-    weight_column: Annotated[str | None, typer.Option(help="With --dag: column with the weights of rows.")] = None,
+    bins: Annotated[int, typer.Option(help="With --dag: number of bins for numeric variables.")] = 8,
+    weight_column: Annotated[str | None, typer.Option(help="With --dag: column with the row weights.")] = None,
     folds: Annotated[
-        int, typer.Option(help="With --dag: also train on all but each of so many parts; gives effects intervals.")
+        int, typer.Option(help="With --dag: number of folds to cross-fit, for confidence intervals of effects.")
     ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
     processes: flags.Processes = 1,
     seed: flags.Seed = SEED.default,
     json_output: flags.Json = False,
