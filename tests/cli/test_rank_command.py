@@ -38,4 +38,4 @@ def test_a_time_alone_takes_at_most_64_events_ahead(place, hf_trace, monkeypatch
     asked = ("rank", "timed", "log.csv", "--outcome", "B", "--id", "case3", "--num-samples", 2)
     code, _, err = hf_trace(*asked, "--within", within)
     assert code == 0, err
-    assert [(each.events, each.seconds) for each in found] == [(events, 3600.0)]
+    assert [(each.events, each.seconds) for each in found] == [(events, (3600.0,))]

@@ -24,10 +24,6 @@ MAX_DEMO_LAG = 8
 def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
     """Train on the packaged telecom alarms, discover, draw and compare.
 
-    Args:
-        out: Folder for ``run/``, ``graph.json`` and ``graph.png``.
-        seed: Seed of everything random.
-
     Returns:
         The population graph; it and the baselines against the known graph.
     """
@@ -73,9 +69,8 @@ def demo(
     started = time.monotonic()
     quiet_transformers()
     check_folder(out / "run")
-    for name in ("graph.json", "graph.png"):
-        if out.is_dir():
-            check_output(out / name, ())
+    for name in ("graph.json", "graph.png") if out.is_dir() else ():
+        check_output(out / name, ())
     graph, comparison = run_demo(out, seed=seed)
     seconds = time.monotonic() - started
     if json_output:

@@ -102,7 +102,7 @@ def discover(
     window_length: flags.Length = None,
     window_gap: flags.Gap = None,
     knowledge: Annotated[
-        Path | None, typer.Option(help="JSON: forbidden and required pairs, tiers, groups, neighbors.")
+        Path | None, typer.Option(help="JSON: forbidden and required pairs, tiers, groups, neighbours.")
     ] = None,
     construction: Annotated[str, flag(options.CONSTRUCTION)] = options.CONSTRUCTION.default,
     statistic: Annotated[str | None, flag(options.STATISTIC)] = None,

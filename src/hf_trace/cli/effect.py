@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,13 +48,8 @@ def _answer_in_log(run: str, source: LogSource, name: str | None, request: "What
     """The answer to one question about one sequence of a log: that of a name, or the only one."""
     from hf_trace.questions.what_if import answer_what_if
     from hf_trace.runs.event_model import EventModel
-    from hf_trace.runs.folders import local_run, run_kind
 
-    if run_kind(local_run(run)) == "table":
-        raise QueryError(
-            f"The run {run!r} is of a table, which is asked about without a log. Leave {source.log!r} out."
-        )
-    sequence = chosen_sequence(source.with_contexts_of(run).read(), name)
+    sequence = _chosen_sequence(source.with_contexts_of(run).read(), name)
     model = EventModel.load(run)
     with progress("simulating", None):
         return answer_what_if(model, sequence, request)
@@ -74,12 +70,8 @@ def _answers_of_table(run: str, records: "list[Document]", request: "EffectReque
         return answered(lambda some: answer_questions(model, some, request), records, joined())
 
 
-def chosen_sequence(table: "EventLog", name: str | None) -> "EventSequence":
-    """The sequence with an id, or the only one.
-
-    Raises:
-        SettingsError: If there is no such sequence, or several and no id.
-    """
+def _chosen_sequence(table: "EventLog", name: str | None) -> "EventSequence":
+    """The sequence with an id, or the only one."""
     if name is None and len(table) > 1:
         raise SettingsError(f"The log has {len(table):,} sequences, expected one. Choose it: `--id {table.ids[0]}`.")
     if name is not None and name not in table.ids:
@@ -235,17 +227,15 @@ def _pairs(option: str, listed: list[str] | None) -> "Document":
             raise QueryError(f"{option} is {text!r}, expected VARIABLE=VALUE.")
         if name in found:
             raise QueryError(f"{option} names {name!r} twice, expected each variable once.")
-        found[name] = _value(option, value)
+        found[name] = _value(value)
     return found
 
 
-def _value(option: str, text: str) -> Any:
-    if not text.startswith(("{", "[")):
-        return text
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text  # a value may begin so: bins of numbers do
+def _value(text: str) -> Any:
+    with suppress(json.JSONDecodeError):  # bins of numbers begin so too
+        if text.startswith(("{", "[")):
+            return json.loads(text)
+    return text
 
 
 def _show(answer: "Document", record: "Document") -> None:
@@ -255,10 +245,8 @@ def _show(answer: "Document", record: "Document") -> None:
     if "contrast" in answer:
         _show_contrast(answer)
     else:
-        rows = [
-            [value, probability, answer["standard_error"][value]]
-            for value, probability in answer["distribution"].items()
-        ]
+        errors = answer["standard_error"]
+        rows = [[value, share, errors[value]] for value, share in answer["distribution"].items()]
         print_table(_spelled(answer["target"], record), ["value", "probability", "standard error"], rows)
         if "expectation" in answer:
             mean = answer["expectation"]
@@ -274,7 +262,7 @@ def _show(answer: "Document", record: "Document") -> None:
 
 def _show_contrast(answer: "Document") -> None:
     sure = answer if "low" in answer else answer.get("interval", {})
-    rows: list[list[Any]] = [["effect", answer["value"]], ["standard error", answer["standard_error"]]]
+    rows = [["effect", answer["value"]], ["standard error", answer["standard_error"]]]
     if "low" in sure:
         rows.append(["95 % interval", f"{sure['low']:.4g} to {sure['high']:.4g}"])
     rows += [[name, mean] for name, mean in answer["means"].items()]

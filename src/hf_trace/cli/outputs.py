@@ -63,8 +63,8 @@ def check_folder(out: Path) -> None:
 
 def check_one_graph(graphs: int, out: Path | None, *pictures: Path | None) -> None:
     """Refuse many graphs for one file before any is computed."""
-    picture = next(filter(None, pictures), None)
-    one_file = picture if out is None or out.suffix.lower() in _OF_MANY else out
+    holds_many = out is None or out.suffix.lower() in _OF_MANY
+    one_file = next(filter(None, pictures), None) if holds_many else out
     if one_file is not None and graphs > 1:
         raise SettingsError(
             f"There are {graphs} graphs for one file {str(one_file)!r}. Choose one with `--id`, write all with "
