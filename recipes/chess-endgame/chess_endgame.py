@@ -244,11 +244,11 @@ RECIPE = Recipe(
     "What would the outcome of an endgame be if some of White's moves were forced?",
     measure,
     {
-        "games": Size(300_000, 200),
+        "games": Size(300_000, 100),
         "epochs": Size(450.0, 1.0),
         "draws": Size(20_000, 50, "draws of an answer"),
         "simulations": Size(20_000, 100, "games with what is forced"),
-        "games_of_the_model": Size(2_000, 20, "games in which illegal moves are counted"),
+        "games_of_the_model": Size(2_000, 8, "games in which illegal moves are counted"),
     },
     lambda parser: parser.add_argument(
         "--again", action="store_true", help="ask the model that an earlier run left in --out again"

@@ -18,8 +18,8 @@ def recipe():
     folders = set()
 
     def load(folder, module):
-        if folder not in folders:
-            folders.add(folder)
+        folders.add(folder)
+        if str(RECIPES / folder) not in sys.path:
             sys.path.insert(0, str(RECIPES / folder))
         return importlib.import_module(module)
 

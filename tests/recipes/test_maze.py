@@ -5,7 +5,7 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def maze(maze):
+def maze(recipe):
     return tuple(recipe("maze", name) for name in ("maze_world", "maze_truth", "maze_questions"))
 
 
