@@ -6,7 +6,7 @@ import torch
 from tests.models import VOCAB, tiny_model
 
 from hf_trace.discovery.constructions import score_pairs
-from hf_trace.discovery.settings import CONSTRUCTIONS, DEFAULT_STATISTICS, DiscoverySettings
+from hf_trace.discovery.settings import CONSTRUCTIONS, DiscoverySettings
 from hf_trace.errors import SettingsError
 from hf_trace.logs.sequence import EncodedSequence
 from hf_trace.oracle.attributions import attention_rollout, input_times_gradient
@@ -24,7 +24,7 @@ def encoded(tokens, gaps: bool = False) -> EncodedSequence:
 
 
 def settings(construction: str, **options) -> DiscoverySettings:
-    options = {"statistic": DEFAULT_STATISTICS[construction], "num_samples": 2} | options
+    options = {"statistic": CONSTRUCTIONS[construction].default_statistic, "num_samples": 2} | options
     return DiscoverySettings(construction=construction, **options)
 
 
@@ -34,8 +34,14 @@ def needs(construction: str) -> None:
 
 
 def test_every_construction_has_a_default_statistic_of_its_own():
-    assert DEFAULT_STATISTICS.keys() == CONSTRUCTIONS.keys()
-    assert all(DEFAULT_STATISTICS[name] in known for name, known in CONSTRUCTIONS.items())
+    found = {name: construction.default_statistic for name, construction in CONSTRUCTIONS.items()}
+    assert found == {
+        "atomic": "kl_to_mixture",
+        "staircase": "library",
+        "saliency": "absolute",
+        "attention": "rollout",
+        "shapley": "absolute",
+    }
 
 
 @pytest.mark.parametrize("construction", CONSTRUCTIONS)
@@ -121,7 +127,11 @@ def test_what_the_model_cannot_see_scores_zero(construction):
 def test_the_pipeline_takes_every_baseline(discover, records, construction):
     """In these runs B follows A and nothing else brings B: it is what each baseline ranks first."""
     needs(construction)
-    options = {"construction": construction, "statistic": DEFAULT_STATISTICS[construction], "num_samples": 4}
+    options = {
+        "construction": construction,
+        "statistic": CONSTRUCTIONS[construction].default_statistic,
+        "num_samples": 4,
+    }
     outputs = discover(records, max_lag=4, return_scores=True, **options)
     rule, rest = [], []
     for record, output in zip(records, outputs, strict=True):

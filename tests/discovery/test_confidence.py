@@ -78,6 +78,7 @@ def test_one_oracle_holds_its_rate(level):
     assert found > 1_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("oracles", [3, 5])
 def test_several_oracles_hold_their_rate(oracles):
     """Every oracle, the truth's own place among them included, misses by the same unknown error."""
@@ -180,7 +181,7 @@ def test_specs():
             parse_threshold(spec)
         assert str(refused.value) == (
             f"threshold is {spec!r}, expected a false discovery rate from 0 to 1 such as 'fdr:0.1', and after a comma "
-            "the least effect that counts, in nats ('fdr:0.1,0.05')."
+            "the smallest effect of interest, in nats ('fdr:0.1,0.05')."
         )
 
 

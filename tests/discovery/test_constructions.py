@@ -148,6 +148,7 @@ def test_an_inhibitor_is_an_edge_that_inhibits():
     assert (edge["cause"], edge["effect"], edge["lag"], edge["direction"]) == ("A", "B", 2, "inhibits")
 
 
+@pytest.mark.slow
 def test_draws_estimate_the_enumeration_within_their_error():
     model = tiny_model("llama")
     types = list(range(4, VOCAB))

@@ -43,6 +43,7 @@ def test_decided_causes_keep_the_scores_of_half_the_draws(oracle, sequences):
     assert changed
 
 
+@pytest.mark.slow
 def test_undecided_pairs_get_closer_to_the_exact_scores(oracle, sequences):
     exact = run(oracle, sequences, proposal="exhaustive")
     squares = {False: [], True: []}

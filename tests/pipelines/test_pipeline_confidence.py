@@ -37,7 +37,7 @@ def test_all_oracles_are_asked_where_confidence_is(bagged):
     encoded = [discover.events.encode(EventSequence(tuple(RECORD["events"])))]
     found = [
         score_pairs(oracle, encoded, discover.alphabet, replace(settings, seed=member_seed(0, number)))[0]
-        for number, oracle in enumerate([discover.oracle, *discover.members])
+        for number, oracle in enumerate([discover.event_model.oracle, *discover.event_model.members])
     ]
     np.testing.assert_allclose(output["scores"]["cmi"], pooled(found).cmi, atol=1e-6)
     assert all(0 <= edge["confidence"] <= 1 for edge in output["edges"])
@@ -81,7 +81,7 @@ def test_command_line(bagged, tmp_path, hf_trace, refused):
     assert json.loads(out)["settings"]["threshold"] == "fdr:0.3"
     assert refused("discover", bagged, log, "--threshold", "fdr:2") == (
         "threshold is 'fdr:2', expected a false discovery rate from 0 to 1 such as 'fdr:0.1', and after a comma the "
-        "least effect that counts, in nats ('fdr:0.1,0.05')."
+        "smallest effect of interest, in nats ('fdr:0.1,0.05')."
     )
     assert refused("train", log, "--out", tmp_path / "run", "--ensemble", 0) == ("ensemble is 0, expected at least 1.")
 

@@ -11,7 +11,7 @@ from transformers import pipeline
 import hf_trace
 from hf_trace.errors import EmptyLogError, QueryError, SettingsError, UnknownEventError
 from hf_trace.logs.sources import read_log
-from hf_trace.questions.outcome_scores import Predictions, binary_measures
+from hf_trace.questions.outcome_scores import binary_measures, prediction_quality
 from hf_trace.training.log_training import train
 
 
@@ -53,9 +53,9 @@ def log(timed):
 
 
 def test_the_run_knows_its_outcomes(explain):
-    assert explain.outcome_events == ("outcome:label=bad", "outcome:label=good")
-    assert len(explain.alphabet.token_ids) == 3
-    assert len(explain.members) == 1
+    assert explain.event_model.outcome_labels == ("outcome:label=bad", "outcome:label=good")
+    assert len(explain.event_model.alphabet.token_ids) == 3
+    assert len(explain.event_model.members) == 1
 
 
 def test_the_cause_is_found(explain, log):
@@ -143,11 +143,9 @@ def test_runs_without_labels_need_a_name(discover, records):
 
 
 def test_predictions_by_hand():
-    found = Predictions()
-    assert found.summary() is None
-    for observed, chance in (("a", 0.9), ("b", 0.4), ("a", 0.3)):
-        found.add(observed, {"a": chance, "b": 1 - chance})
-    summary = found.summary()
+    assert prediction_quality([], [], ["a", "b"]) is None
+    predicted = [np.array([chance, 1 - chance]) for chance in (0.9, 0.4, 0.3)]
+    summary = prediction_quality(["a", "b", "a"], predicted, ["a", "b"])
     assert summary["log_loss"] == pytest.approx(-np.log([0.9, 0.6, 0.3]).mean())
     assert summary["base_rate_log_loss"] == pytest.approx(-(2 / 3 * np.log(2 / 3) + np.log(1 / 3) / 3))
     assert summary["labels"]["a"]["auroc"] == pytest.approx(1 / 2)
@@ -215,5 +213,5 @@ def test_training_from_the_command_line(folder, capsys, monkeypatch, tiny_config
     assert code == 0, err
     assert json.loads((folder / "new" / "training.json").read_text())["outcome_column"] == "label"
     discover = pipeline("causal-discovery", model="new")
-    assert discover.outcome_events == ("outcome:label=bad", "outcome:label=good")
+    assert discover.event_model.outcome_labels == ("outcome:label=bad", "outcome:label=good")
     assert hf_trace.__version__

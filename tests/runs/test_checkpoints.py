@@ -55,7 +55,7 @@ def test_the_alarms_find_edges_in_a_device():
     discover = pipeline("causal-discovery", model=str(FOLDER / "alarms"))
     log = alarms_log()
     assert discover.events.event_types == log.event_types
-    assert discover.quality["beats_bigram"]
+    assert discover.event_model.quality["beats_bigram"]
     window = log.select_spans(log.offsets[3:4], log.offsets[3:4] + 40, ["device"])[0]
     assert discover(window, max_lag=4, num_samples=4, seed=0)["edges"]
 

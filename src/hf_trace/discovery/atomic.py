@@ -50,7 +50,7 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Sampled:
-    """Log-probabilities of the events after some causes, under each replacement; the last slot replaces nothing."""
+    """Log-probabilities of the events after some causes under each replacement; the last sample replaces nothing."""
 
     groups: Int[Tensor, " group"]
     log_r: Float[Tensor, "group sample slot"]
@@ -58,7 +58,7 @@ class _Sampled:
     num_samples: int
 
     def joined(self, more: "_Sampled") -> "_Sampled":
-        """These draws and more of the same causes."""
+        """These draws together with more draws of the same causes."""
         total = self.num_samples + more.num_samples
         weights = [each.log_weights + math.log(each.num_samples / total) for each in (self, more)]
         return _Sampled(more.groups, torch.cat([self.log_r, more.log_r], 1), torch.cat(weights, 1), total)
@@ -76,15 +76,15 @@ class _Rows:
         return rows
 
     def undecided(self, bound: float) -> Bool[Tensor, " group"]:
-        """Whether a pair of the cause is within two standard errors of a bound."""
+        """Whether any pair of the cause is within two standard errors of the bound."""
         near = (self.columns[..., 3] - bound).abs() < 2 * self.columns[..., 5]
         return (near & self.tested).any(1)
 
 
 def _refined(task: _Task, causes: Causes) -> Iterator[NDArray[np.float64]]:
-    """Half the draws for all causes; three times as many more for those with an undecided pair.
+    """Half the draws for every cause, and three times as many more for causes with an undecided pair.
 
-    Where a third of the causes is undecided that is ``num_samples`` draws per cause.
+    If a third of the causes are undecided, that is ``num_samples`` draws per cause on average.
     """
     settings = task.settings
     bound, first = settings.bound, max(2, settings.num_samples // 2)
@@ -103,6 +103,7 @@ def _refined(task: _Task, causes: Causes) -> Iterator[NDArray[np.float64]]:
         return
     held = _Sampled(chosen, torch.cat(log_r), torch.cat(log_weights), first)
     again = causes.select(chosen)
+    # Seeds of users are not negative, so `~seed` = -1 - seed gives draws that no run has made before.
     for more in _sampled(task, again, 3 * first, ~settings.seed):
         here = more.groups
         earlier = _Sampled(here, held.log_r[here, :, : more.log_r.shape[2]], held.log_weights[here], first)
@@ -110,7 +111,7 @@ def _refined(task: _Task, causes: Causes) -> Iterator[NDArray[np.float64]]:
 
 
 def _sampled(task: _Task, causes: Causes, num_samples: int, seed: int) -> Iterator[_Sampled]:
-    """Score replacements of all causes, a micro-batch at a time."""
+    """Score replacements of all causes, one micro-batch at a time."""
     block = task.block
     drawing = Drawing(task.settings.proposal, num_samples, seed)
     draws = replacements(task.oracle, task.reading, block, causes, task.alphabet, drawing)
@@ -128,7 +129,7 @@ def _sampled(task: _Task, causes: Causes, num_samples: int, seed: int) -> Iterat
 
 
 def _after(block: Block, causes: Causes, groups: Tensor, width: int) -> Int[Tensor, "group slot"]:
-    """Token of every slot after the causes; the last of the table where there is none."""
+    """Position of every slot after the causes, clamped to the table."""
     after = causes.position[groups, None] + 1 + torch.arange(width)
     return after.clamp(max=block.input_ids.shape[1] - 1)
 
@@ -138,7 +139,7 @@ def _observed(task: _Task, causes: Causes, groups: Tensor, width: int) -> Float[
 
 
 def _rows(task: _Task, causes: Causes, sampled: _Sampled) -> _Rows:
-    """The statistic of every slot."""
+    """All columns of every slot."""
     block, statistic = task.block, task.settings.statistic
     groups, width = sampled.groups, sampled.log_r.shape[2]
     row, position = causes.sequence[groups, None], causes.position[groups, None]
@@ -162,17 +163,16 @@ def _rows(task: _Task, causes: Causes, sampled: _Sampled) -> _Rows:
 
 
 def _observed_log_probs(oracle: Oracle, reading: Reading, block: Block) -> Float[Tensor, "sequence pos"]:
-    """Log p of every tested event given all before it, in nats; NaN elsewhere."""
-    wanted = block.tested.clone()
-    wanted[:, 0] = False
-    sequence, position = wanted.nonzero(as_tuple=True)
+    """Log-probability of every tested event given all before it, in nats; NaN elsewhere."""
+    sequence, position = block.tested[:, 1:].nonzero(as_tuple=True)
+    position = position + 1
     table = torch.full(block.input_ids.shape, torch.nan)
     table[sequence, position] = oracle.log_probs(reading, sequence, position)
     return table
 
 
 def _on_allowed(block: Block, causes: Causes, branches: Branches) -> Branches:
-    """The same rows, scored only on events that the cause may act on."""
+    """The same rows, scored only at events that the cause may act on."""
     if block.allowed is None:
         return branches
 

@@ -1,4 +1,4 @@
-"""Sequences that are read together, the events to test in them, and what these are replaced by."""
+"""Batches of sequences, the events to test in them, and their replacements."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import PROPOSALS, Alphabet, Draws, enumerate_types, invert, merge_draws
 from hf_trace.oracle.readers import Reading
 
-# Whether each cause may cause each effect, both given as tokens of any shapes that broadcast.
+# Whether each cause may cause each effect; both are tokens, of shapes that broadcast.
 Allowed = Callable[[Tensor, Tensor], Tensor]
-# Entries of the [cause, position] tables that tell what a cause may act on: 32 MB as positions.
+# Entries of the [cause, position] tables of what a cause may act on: 32 MB of int64.
 _TABLE_ENTRIES = 2**22
 
 
 @dataclass(frozen=True)
 class Block:
-    """Sequences padded to one table, and where their events are."""
+    """Sequences padded to one table, and the positions of their events."""
 
     sequences: Sequence[EncodedSequence]
     input_ids: Int[Tensor, "sequence pos"]
@@ -66,7 +66,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Causes:
-    """Events to replace: their sequence, token, index among events, and the last token they may reach."""
+    """Events to replace: their sequence, token position, index among events, and the last token within reach."""
 
     sequence: Int[Tensor, " cause"]
     position: Int[Tensor, " cause"]
@@ -86,10 +86,9 @@ class Causes:
 
 def causes_of(block: Block, max_lag: int | None) -> Causes:
     """Events to replace that have a tested event within reach."""
-    # Without a past there is nothing to predict the cause from, nor a token to leave behind.
-    testable = block.replaced.clone()
-    testable[:, 0] = False
-    sequence, position = testable.nonzero(as_tuple=True)
+    # The first token has no past to be predicted from, and replacing it would leave no context.
+    sequence, position = block.replaced[:, 1:].nonzero(as_tuple=True)
+    position = position + 1
     event = block.event[sequence, position]
     counts = torch.tensor([len(each.event_positions) for each in block.sequences])
     reach = counts[sequence] - 1 if max_lag is None else event + max_lag
@@ -140,7 +139,7 @@ def pair_rows(
     pairs: tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]],
     values: Sequence[Float[Tensor, " pair"]],
 ) -> NDArray[np.float64]:
-    """Rows ``(sequence, cause, effect, cmi, gain, standard_error)`` from pairs and their last three columns."""
+    """Rows ``(sequence, cause, effect, cmi, gain, standard_error)``; ``values`` are the last three columns."""
     cause, effect = pairs
     sequence = causes.sequence[cause]
     columns = [sequence, causes.event[cause], block.event[sequence, effect], *values]
@@ -148,7 +147,11 @@ def pair_rows(
 
 
 def uniforms(block: Block, causes: Causes, num_samples: int, seed: int) -> Float[Tensor, "cause sample"]:
-    """Uniform numbers that depend on the seed, the sequence and the event alone."""
+    """Uniform numbers that depend only on the seed, the sequence and the event.
+
+    Every sequence draws a table ``[event, sample]`` for all of its events, whichever of them are causes here. The
+    tables are stacked: row ``starts[s] + e`` is of event e of sequence s.
+    """
     rows = causes.sequence.unique().tolist()
     tables = [
         generator_of(block.sequences[row], seed).random((len(block.sequences[row].event_positions), num_samples))
@@ -160,7 +163,7 @@ def uniforms(block: Block, causes: Causes, num_samples: int, seed: int) -> Float
 
 
 def generator_of(sequence: EncodedSequence, seed: int) -> np.random.Generator:
-    """A random generator that knows nothing but the seed and the tokens of a sequence."""
+    """A random generator seeded by ``seed`` and the tokens of a sequence, not by its place in the log."""
     digest = hashlib.blake2b(sequence.input_ids.tobytes(), digest_size=8, key=str(seed).encode())
     return np.random.Generator(np.random.Philox(int.from_bytes(digest.digest(), "little")))
 
@@ -172,7 +175,7 @@ class Drawing:
     Attributes:
         proposal: ``uniform``, ``unigram``, ``model``, or ``exhaustive`` (also ``exhaustive:unigram`` and
             ``exhaustive:model``).
-        num_samples: Draws per event; not used where all types are enumerated.
+        num_samples: Draws per event; ignored by ``exhaustive``.
         seed: Seed of the draws.
     """
 
@@ -187,12 +190,12 @@ def replacements(
     """Weighted replacements of every cause.
 
     Args:
-        oracle: Says what it expected, for proposals that ask.
-        reading: The block as the oracle has read it.
+        oracle: The frozen model; the proposal ``model`` draws from its predictions.
+        reading: The block as read by the oracle.
         block: The sequences.
         causes: Events to replace.
-        alphabet: What they may be replaced by.
-        drawing: How.
+        alphabet: Event types to replace them by.
+        drawing: Proposal, number of draws and seed.
     """
     kind, _, weighting = drawing.proposal.partition(":")
     exhaustive = kind == "exhaustive"
@@ -214,7 +217,7 @@ _NONE = -1
 
 @dataclass(frozen=True)
 class AllowedPairs:
-    """Rules as tables over tokens and lists of pairs: memory follows what is listed, never tokens squared.
+    """Background knowledge by token: tables over tokens and lists of pairs, never a table of all pairs.
 
     Attributes:
         tier: Tier of each token; -1 for none.
@@ -240,16 +243,16 @@ class AllowedPairs:
         token_ids: Int[Tensor, " type"],
         vocab_size: int,
     ) -> "AllowedPairs":
-        """Translate names into tokens.
+        """Translate the names in rules into tokens.
 
         Args:
             knowledge: The rules.
             event_types: All names.
             token_ids: The token of each.
-            vocab_size: Number of all tokens; those of no event are under no rule.
+            vocab_size: Number of tokens, those of no event included.
 
         Raises:
-            UnknownEventError: If a rule names something else than an event type.
+            UnknownEventError: If a rule names something other than an event type.
         """
         knowledge.check_names(event_types)
         token = dict(zip(event_types, token_ids.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""How sure it is that the effect of a pair exceeds a margin: the error of draws, the spread of several oracles."""
+"""Probability that the effect of a pair exceeds a margin, from Monte Carlo error and the spread of several oracles."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ from scipy.stats import chi2, norm
 
 from hf_trace.discovery.statistics import PairScores
 
-# Standard errors that stand for the uncertainty of an estimated one.
+# Quantiles that represent the uncertainty of an estimated standard error.
 _NODES = 12
 _LEAST_VARIANCE = 1e-8
-# Fewer pairs than this are too few to fit the six coefficients of a trend.
+# Fewer pairs cannot fit the six coefficients of a trend.
 _LEAST_PAIRS = 60
 
 
 def signed_root(scores: PairScores) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, " pair"]]:
-    """The effect ``d`` of every pair, and its Monte Carlo standard error."""
+    """The effect d of every pair, its cmi's root with the sign of its gain, and the Monte Carlo error of d."""
     root = np.sqrt(np.maximum(scores.cmi, 0))
     error = scores.standard_error / (2 * np.maximum(root, 1e-9))
     return np.where(scores.gain < 0, -root, root), error
@@ -27,11 +27,11 @@ def signed_root(scores: PairScores) -> tuple[Float[np.ndarray, " pair"], Float[n
 def ensemble_errors(
     by_oracle: tuple[PairScores, ...],
 ) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, "pair node"]]:
-    r"""Mean effect over oracles, and equally likely standard errors of it.
+    r"""Mean effect over oracles, and equally likely values of its standard error.
 
-    The variance S over K oracles is of their training and of their draws M. Draws are independent between oracles and
-    average out. What training on one log does wrong need not: oracles trained on bootstrap samples differ from each
-    other as much as one log's oracle differs from the truth, so that the truth is taken to be one more of them.
+    The variance S over K oracles includes that of their draws, M, which are independent and average out. The error of
+    training on one log need not: oracles trained on bootstrap samples differ from each other as much as the oracle of
+    one log differs from the truth, so the truth is treated as one more of them.
 
     .. math:: v = (S - M) (1 + \tfrac1K) + \tfrac{M}{K}, \quad \text{at least } \tfrac{S}{K}
 
@@ -46,9 +46,9 @@ def ensemble_errors(
 
 
 def noise_trend(by_oracle: tuple[PairScores, ...]) -> Float[np.ndarray, "pair term"]:
-    r"""Terms that the variance of an effect follows: how strong it is, and how uncertain its event is by itself.
+    r"""Terms that explain the variance of an effect: its strength and its event, quadratic in both logs.
 
-    Near no effect :math:`gain^2 / (2 cmi)` is the variance :math:`r (1 - r)` of the event. Quadratic in both logs.
+    For small effects :math:`gain^2 / (2 cmi)` is the variance :math:`r (1 - r)` of the event.
     """
     cmi, gain = (np.stack([getattr(scores, name) for scores in by_oracle]) for name in ("cmi", "gain"))
     ones = np.ones((cmi.shape[1], 1))
@@ -60,7 +60,7 @@ def noise_trend(by_oracle: tuple[PairScores, ...]) -> Float[np.ndarray, "pair te
 
 
 def possible_errors(variance: Float[np.ndarray, " pair"], freedom: float) -> Float[np.ndarray, "pair node"]:
-    """Equally likely standard errors behind an estimated variance: a normal error of each makes Student's t.
+    """Equally likely standard errors given an estimated variance; normal errors mixed over them are Student's t.
 
     Example:
         >>> possible_errors(np.array([4.0]), np.inf)[0].round(3).tolist()
@@ -76,19 +76,20 @@ def possible_errors(variance: Float[np.ndarray, " pair"], freedom: float) -> Flo
 def moderated(
     variance: Float[np.ndarray, " pair"], freedom: int, trend: Float[np.ndarray, "pair term"]
 ) -> tuple[Float[np.ndarray, " pair"], float]:
-    """Sample variances drawn towards a trend, as far as they differ from it no more than chance makes them.
+    """Sample variances shrunk towards a trend (empirical Bayes, Smyth 2004).
 
     Args:
         variance: Of each pair over oracles.
-        freedom: Degrees of freedom behind each.
-        trend: Terms of which the log variance is a sum; a column of ones for a common value.
+        freedom: Degrees of freedom of each.
+        trend: Regressors of the log variance; a column of ones for a common value.
 
     Returns:
-        The variances, and the degrees of freedom behind them now; infinitely many where all are on the trend.
+        The shrunken variances and their degrees of freedom; infinite if the variances scatter no more about the trend
+        than chance explains.
 
     Example:
         >>> spread, freedom = moderated(np.array([0.5, 1.0, 2.0]), 1, np.ones((3, 1)))
-        >>> len(set(spread.round(9))), freedom  # differ less than chance would make them
+        >>> len(set(spread.round(9))), freedom
         (1, inf)
     """
     variance = np.maximum(variance, _LEAST_VARIANCE)
@@ -104,7 +105,7 @@ def moderated(
 
 
 def inverse_trigamma(value: float) -> float:
-    """Where trigamma takes a value above 0 (Newton's method, Smyth 2004, appendix).
+    """Inverse of the trigamma function for positive values (Newton's method, Smyth 2004, appendix).
 
     Example:
         >>> round(inverse_trigamma(float(polygamma(1, 2.5))), 6)
@@ -124,12 +125,12 @@ def pooled(by_oracle: Sequence[PairScores]) -> PairScores:
     """One score for every pair from several oracles.
 
     Args:
-        by_oracle: Divergences of the same pairs of the same sequence, from draws independent between oracles.
+        by_oracle: Divergences of the same pairs of one sequence, from draws that are independent between oracles.
 
     Returns:
-        ``cmi`` is the square of the mean signed root: where oracles disagree on the sign of an effect, their mean
-        divergence would still be large. ``gain`` is the mean, ``standard_error`` that of the draws, ``by_oracle``
-        what was given. A single oracle's scores come back as they are.
+        ``cmi`` is the square of the mean signed root, as a mean divergence would stay large where oracles disagree on
+        the sign of an effect. ``gain`` is the mean, ``standard_error`` is of the draws only. The scores of a single
+        oracle are returned unchanged.
     """
     first = by_oracle[0]
     if len(by_oracle) == 1:
@@ -146,20 +147,19 @@ def pooled(by_oracle: Sequence[PairScores]) -> PairScores:
     )
 
 
-# Standard deviations of true effects, on the scale of d: the first is "none", d = 2 is 4 nats.
+# Scale mixture of normal priors on d: standard deviations, the first one "no effect"; d = 2 is 4 nats.
 _PRIOR_SCALES = np.concatenate([[0.0], np.geomspace(0.01, 2.0, 14)])
 _FIT_STEPS = 200
-# One pair's worth of prior weight, spread evenly: a sequence of few pairs must not be too sure of its prior.
+# One pair's worth of even weight, so that a sequence of few pairs does not overfit its prior.
 _PSEUDO_PAIRS = 1.0
 _LEAST_ERROR = 1e-4
 
 
 def confidence(scores: PairScores, margin: float) -> Float[np.ndarray, " pair"]:
-    """Chance, for every pair, that its effect exceeds the margin.
+    """Posterior probability that the effect of each pair exceeds a margin.
 
     Args:
-        scores: Divergences with their Monte Carlo error, of one sequence; those of several oracles where
-            ``by_oracle`` has them.
+        scores: Divergences of one sequence with their Monte Carlo error; ``by_oracle`` is used if it is there.
         margin: An effect size, in nats.
 
     Example:
@@ -180,11 +180,11 @@ def confidence(scores: PairScores, margin: float) -> Float[np.ndarray, " pair"]:
 def posterior_exceeds(
     effect: Float[np.ndarray, " pair"], error: Float[np.ndarray, "pair node"], bound: float
 ) -> Float[np.ndarray, " pair"]:
-    """Posterior chance that the size of an effect exceeds a bound, under a prior fitted to all effects given.
+    """Posterior probability that the size of an effect exceeds a bound, under a prior fitted to all effects given.
 
     Args:
         effect: Measured effects, of either sign.
-        error: Standard errors that each may have, all equally likely before it is seen.
+        error: Equally likely standard errors of each.
         bound: A size, at least 0.
     """
     noise = np.maximum(error, _LEAST_ERROR)[:, :, None] ** 2
@@ -192,7 +192,7 @@ def posterior_exceeds(
     log_likelihood = -0.5 * (effect[:, None, None] ** 2 / total + np.log(total))
     likelihood = np.exp(log_likelihood - log_likelihood.max((1, 2), keepdims=True))
     joint = likelihood * _prior_weights(likelihood.mean(1))
-    shrink = _PRIOR_SCALES[1:] ** 2 / total[..., 1:]  # without the first scale, where no effect exceeds anything
+    shrink = _PRIOR_SCALES[1:] ** 2 / total[..., 1:]  # the first scale is 0: no effect exceeds the bound
     mean, spread = effect[:, None, None] * shrink, np.sqrt(shrink * noise)
     exceeds = norm.sf((bound - mean) / spread) + norm.cdf((-bound - mean) / spread)
     chance: NDArray[np.float64] = (joint[..., 1:] * exceeds).sum((1, 2)) / joint.sum((1, 2))
@@ -200,7 +200,7 @@ def posterior_exceeds(
 
 
 def _prior_weights(likelihood: Float[np.ndarray, "pair scale"]) -> Float[np.ndarray, " scale"]:
-    """How common each prior scale is, by expectation maximisation."""
+    """Mixture weights of the prior scales, by expectation maximization."""
     scales = likelihood.shape[1]
     weights = np.full(scales, 1 / scales)
     for _ in range(_FIT_STEPS):
@@ -210,23 +210,23 @@ def _prior_weights(likelihood: Float[np.ndarray, "pair scale"]) -> Float[np.ndar
 
 
 def largest_set(confidence: Float[np.ndarray, " pair"], level: float) -> Bool[np.ndarray, " pair"]:
-    """The surest pairs, as many as keep the mean of ``1 - confidence`` at most at a level.
+    """The largest set of the surest pairs whose mean ``1 - confidence`` is at most a level.
 
     Pairs of equal confidence are kept together or not at all.
 
     Args:
-        confidence: Chance that a pair is true.
+        confidence: Probability that each pair is true.
         level: The false discovery rate allowed.
 
     Example:
         >>> largest_set(np.array([0.99, 0.6, 0.95, 0.0]), 0.16).tolist()  # (0.01 + 0.05 + 0.4) / 3 = 0.153
         [True, True, True, False]
     """
-    doubt = np.sort(1 - confidence)
-    allowed = np.cumsum(doubt) <= level * np.arange(1, len(doubt) + 1) + 1e-12
-    last_of_its_kind = np.append(np.diff(doubt) > 0, True)[: len(doubt)]
-    fitting = np.flatnonzero(allowed & last_of_its_kind)
+    false = np.sort(1 - confidence)
+    allowed = np.cumsum(false) <= level * np.arange(1, len(false) + 1) + 1e-12
+    last_of_equals = np.append(np.diff(false) > 0, True)[: len(false)]
+    fitting = np.flatnonzero(allowed & last_of_equals)
     if not len(fitting):
-        return np.zeros(len(doubt), dtype=np.bool_)
-    kept: NDArray[np.bool_] = 1 - confidence <= doubt[fitting[-1]]
+        return np.zeros(len(false), dtype=np.bool_)
+    kept: NDArray[np.bool_] = 1 - confidence <= false[fitting[-1]]
     return kept

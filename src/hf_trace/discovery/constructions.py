@@ -1,4 +1,4 @@
-"""All constructions by name: the atomic one, the staircase of the paper, and attribution baselines."""
+"""All constructions by name: atomic, the staircase of the paper, and attribution baselines."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -61,7 +61,7 @@ def _log_probs(
 
 
 def _noise(block: Block, alphabet: Alphabet, settings: DiscoverySettings) -> Int[Tensor, "sequence sample pos"]:
-    """Replacements of all events of every sequence, shared by its rows; other tokens stay."""
+    """Replacements of all events of every sequence, shared by its rows; other tokens are kept."""
     probabilities = PROPOSALS[settings.proposal](alphabet, _no_model)
     noise = block.input_ids[:, None].repeat(1, settings.num_samples, 1)
     for row, sequence in enumerate(block.sequences):
@@ -79,7 +79,7 @@ def saliency_scores(
 ) -> Iterator[NDArray[np.float64]]:
     """Rows of all tested pairs by input x gradient of the log-probability of the effect, in nats.
 
-    ``gain`` is the signed value: positive where the cause's embedding, as it is, makes the effect more likely.
+    ``gain`` is the signed value: positive where the embedding of the cause makes the effect more likely.
     """
     causes = causes_of(block, settings.max_lag)
     cause, effect = effects_of(block, causes)
@@ -98,9 +98,9 @@ def saliency_scores(
 def rollout_scores(
     oracle: Oracle, reading: Reading, block: Block, alphabet: Alphabet, settings: DiscoverySettings
 ) -> Iterator[NDArray[np.float64]]:
-    """Rows of all tested pairs by attention rollout: how much of what predicts the effect comes from the cause.
+    """Rows of all tested pairs by attention rollout: the share of the attention behind the effect that is on the cause.
 
-    ``gain`` repeats the score, as attention has no sign: edges read "excites" whatever the cause does.
+    ``gain`` repeats the score: attention has no sign, so every edge reads "excites".
     """
     causes = causes_of(block, settings.max_lag)
     cause, effect = effects_of(block, causes)
@@ -131,20 +131,19 @@ def score_pairs(
     tested: Sequence[range] | None = None,
     allowed: Allowed | None = None,
 ) -> list[PairScores]:
-    """Score how much each event informs each later one, in a block of sequences read together.
+    """Score how much each event informs each later one, in a batch of sequences.
 
     Args:
         oracle: The frozen model.
         sequences: Encoded sequences; events outside ``alphabet`` are read but never tested.
         alphabet: Event types that are tested and drawn.
         settings: See ``DiscoverySettings``.
-        tested: For each sequence the events to test as causes; by default all after the prefix.
-        allowed: Which pairs of tokens are tested, for example an ``AllowedPairs``; by default all. A cause that may
-            act on nothing within reach is never replaced.
+        tested: The events of each sequence to test as causes; by default all after the prefix.
+        allowed: Which pairs of tokens are tested, such as ``AllowedPairs``; by default all. A cause without an allowed
+            effect within reach is never replaced.
 
     Returns:
-        One ``PairScores`` per sequence, in order. The numbers of a sequence depend on it and the seed alone,
-        not on the block it is in.
+        One ``PairScores`` per sequence, in order. They depend on the sequence and the seed, not on the batch.
     """
     if tested is None:
         tested = [range(settings.prefix_length, len(each.event_positions)) for each in sequences]

@@ -1,8 +1,8 @@
-"""From scored pairs of one sequence to its instance graph and its summary graph."""
+"""Instance graph and summary graph of one sequence, from the scores of its pairs."""
 
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from hf_trace.discovery.thresholds import Threshold
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import Pair
 from hf_trace.logs.sequence import EventSequence
+from hf_trace.logs.writing import Document
 
 
 def strongest_scores(sequence: EventSequence, scores: PairScores, pairs: Iterable[Pair]) -> dict[Pair, float]:
-    """Largest ``cmi`` over the tested positions of each pair of types; pairs without any are left out."""
+    """Largest ``cmi`` over the tested positions of each pair of types; pairs never tested are left out."""
     events = np.array(sequence.events, dtype=object)
     cause, effect = events[scores.cause_position], events[scores.effect_position]
     tested = {pair: scores.cmi[(cause == pair[0]) & (effect == pair[1])] for pair in pairs}
@@ -22,7 +23,7 @@ def strongest_scores(sequence: EventSequence, scores: PairScores, pairs: Iterabl
 
 
 def direction(gain: float) -> str:
-    """How a cause acts: it ``excites`` an effect that it makes more likely, else it ``inhibits``.
+    """Whether a cause ``excites`` an effect (makes it more likely) or ``inhibits`` it.
 
     Example:
         >>> direction(-0.2)
@@ -35,13 +36,13 @@ def instance_graph(sequence: EventSequence, scores: PairScores, threshold: Thres
     """Which events of one sequence caused which.
 
     Args:
-        sequence: The events, with timestamps if lags in seconds are wanted.
+        sequence: The events; with timestamps, edges have lags in seconds.
         scores: Its tested pairs.
-        threshold: What makes a pair an edge.
+        threshold: Decides which pairs are edges.
 
     Returns:
-        A graph over positions, edges in the order of their causes. Between events at the same time that were scored
-        in both orders an edge is ``undirected``, with ``order_difference`` (nats) and its ``order_error``.
+        A graph over positions, edges ordered by cause. Edges between events at the same time that were scored in both
+        orders are ``undirected``, with ``order_difference`` (nats) and its ``order_error``.
     """
     kept = threshold.keep(scores).nonzero()[0]
     edges = tuple(_edge(sequence, scores, int(index)) for index in kept)
@@ -52,9 +53,9 @@ def instance_graph(sequence: EventSequence, scores: PairScores, threshold: Thres
     return CausalGraph("instance", sequence.events, edges)
 
 
-def _edge(sequence: EventSequence, scores: PairScores, index: int) -> dict[str, Any]:
+def _edge(sequence: EventSequence, scores: PairScores, index: int) -> Document:
     cause, effect = int(scores.cause_position[index]), int(scores.effect_position[index])
-    edge: dict[str, Any] = {
+    edge: Document = {
         "cause": sequence.events[cause],
         "effect": sequence.events[effect],
         "cause_position": cause,
@@ -75,15 +76,15 @@ def _edge(sequence: EventSequence, scores: PairScores, index: int) -> dict[str, 
 
 
 def summary_graph(instance: CausalGraph, *, self_loops: bool = False) -> CausalGraph:
-    """Project an instance graph on event types: an edge wherever some pair of positions carries it.
+    """Project an instance graph on event types: two types have an edge if any of their positions do.
 
     Args:
         instance: A graph over positions.
         self_loops: Whether to keep edges from a type to itself.
 
     Returns:
-        A graph over the event types of the sequence. ``cmi`` is the largest over the carrying pairs, as is
-        ``confidence`` where there is one; ``lags`` are theirs (events), ``support`` counts them.
+        A graph over the event types of the sequence. ``cmi`` and, where known, ``confidence`` are the largest over
+        the pairs of positions that carry the edge; ``lags`` (events) are theirs, ``support`` is their number.
 
     Example:
         >>> edge = {"cause": "a", "effect": "b", "cause_position": 0, "effect_position": 1}
@@ -91,16 +92,13 @@ def summary_graph(instance: CausalGraph, *, self_loops: bool = False) -> CausalG
         >>> summary_graph(CausalGraph("instance", ("a", "b"), (edge,))).edges[0]["support"]
         1
     """
-    pairs = sorted((edge for edge in instance.edges if self_loops or edge["cause"] != edge["effect"]), key=_names)
-    edges = tuple(_merged(list(group)) for _, group in groupby(pairs, key=_names))
+    names = itemgetter("cause", "effect")
+    pairs = sorted((edge for edge in instance.edges if self_loops or edge["cause"] != edge["effect"]), key=names)
+    edges = tuple(_merged(list(group)) for _, group in groupby(pairs, key=names))
     return CausalGraph("summary", tuple(dict.fromkeys(instance.events)), edges)
 
 
-def _names(edge: dict[str, Any]) -> tuple[str, str]:
-    return edge["cause"], edge["effect"]
-
-
-def _merged(edges: list[dict[str, Any]]) -> dict[str, Any]:
+def _merged(edges: list[Document]) -> Document:
     sure = [edge["confidence"] for edge in edges if "confidence" in edge]
     return {
         "cause": edges[0]["cause"],
@@ -108,11 +106,7 @@ def _merged(edges: list[dict[str, Any]]) -> dict[str, Any]:
         "cmi": max(edge["cmi"] for edge in edges),
         **({"confidence": max(sure)} if sure else {}),
         **({"undirected": True} if all(edge.get("undirected") for edge in edges) else {}),
-        "direction": direction(_total(edge["gain"] for edge in edges)),
+        "direction": direction(sum(edge["gain"] for edge in edges)),
         "lags": sorted({edge["lag"] for edge in edges}),
         "support": len(edges),
     }
-
-
-def _total(values: Iterable[float]) -> float:
-    return float(sum(values))

@@ -1,4 +1,4 @@
-"""From scored sequences to what a user gets: graphs, with all that is needed to judge and to repeat them."""
+"""Results of discovery: graphs of scored sequences, with what is needed to judge and to reproduce them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from hf_trace.oracle.quality import quality_warning
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import confidence_warning
 
-# Tables over all pairs of types travel with a graph only where they stay small.
+# With more types, tables of all pairs would dwarf the graph.
 _MOST_COUNTED_TYPES = 1_000
 _SCORES = ("cause_position", "effect_position", "cmi", "gain", "standard_error")
 Advance = Callable[[float], None]
@@ -32,15 +32,15 @@ Observe = Callable[[EventSequence, PairScores], None]
 
 @dataclass(frozen=True)
 class Discovered:
-    """A graph and what stands beside it.
+    """A graph with its context.
 
     Attributes:
-        graph: The graph that was asked for; its metadata repeat ``settings`` and ``oracle``.
-        edges: Those between positions for a single sequence, else those of the graph.
-        oracle: How good the model is.
-        settings: What a call must pass to get the same.
-        beside: What else is returned, by name: ``id`` and ``summary`` of a sequence, how many ``sequences`` were
-            pooled, ``scores`` where asked for, ``validation`` of a chosen threshold.
+        graph: The requested graph; its metadata repeat ``settings`` and ``oracle``.
+        edges: Edges between positions for a single sequence, else those of the graph.
+        oracle: Quality of the model.
+        settings: Parameters that reproduce the result.
+        beside: Further entries by name: ``id`` and ``summary`` of a sequence, the number of pooled ``sequences``,
+            ``scores`` if requested, ``validation`` of a chosen threshold.
     """
 
     graph: CausalGraph
@@ -50,18 +50,18 @@ class Discovered:
     beside: Mapping[str, Any]
 
     def with_metadata(self, **more: Any) -> "Discovered":
-        """The same with more said of the graph."""
+        """The same result with more metadata of the graph."""
         return replace(self, graph=self.graph.with_metadata(**more))
 
     def with_validation(self, validation: Document | None) -> "Discovered":
-        """The same with how its threshold was chosen, where it was."""
+        """The same result with how its threshold was chosen; unchanged for None."""
         if validation is None:
             return self
         beside = {**self.beside, "validation": validation}
         return replace(self.with_metadata(validation=validation), beside=beside)
 
     def to_dict(self) -> Document:
-        """What the pipeline returns."""
+        """The result as the pipeline returns it."""
         first = {"id": self.beside["id"]} if "id" in self.beside else {}
         early = {name: self.beside[name] for name in ("summary", "sequences") if name in self.beside}
         late = {name: self.beside[name] for name in ("scores", "validation") if name in self.beside}
@@ -70,7 +70,7 @@ class Discovered:
 
 
 def sequence_result(model: EventModel, item: ScoredSequence, request: DiscoveryRequest) -> Discovered:
-    """The graph of one scored sequence: of its positions, or of its types."""
+    """The graph of one scored sequence, over its positions or its types."""
     (sequence, scores), settings = item, request.settings
     instance = instance_graph(sequence, scores, parse_threshold(settings.threshold))
     summary = summary_graph(instance, self_loops=settings.self_loops)
@@ -86,12 +86,12 @@ def sequence_result(model: EventModel, item: ScoredSequence, request: DiscoveryR
 def sequence_results(
     model: EventModel, items: Iterable[ScoredSequence], request: DiscoveryRequest
 ) -> Iterator[Discovered]:
-    """One result for each sequence, lazily."""
+    """One result per sequence, lazily."""
     return (sequence_result(model, item, request) for item in items)
 
 
 def new_pool(request: DiscoveryRequest) -> PopulationPool:
-    """An empty pool that keeps what the request needs."""
+    """An empty pool that keeps what ``request`` needs."""
     keep = request.bootstrap > 0 or bool(request.compare)
     threshold = parse_threshold(request.settings.threshold)
     return PopulationPool(threshold, self_loops=request.settings.self_loops, keep_sequences=keep)
@@ -125,7 +125,7 @@ def population_result(
     """One graph of all sequences.
 
     Args:
-        model: Scores.
+        model: The scoring model.
         sequences: Read once.
         request: With level ``"population"``.
         advance: Called with the number of contexts done, for total effects.
@@ -152,18 +152,18 @@ def log_result(
     """One graph of a log, with counting baselines of the same log in its metadata.
 
     Args:
-        model: Scores.
+        model: The scoring model.
         log: Sequences no longer than the model reads.
         request: Its level becomes ``"population"``.
-        advance: Called with the number of events done; for total effects of contexts.
-        observe: Called with every sequence and its scores; not for total effects, which score none.
-        items: The log with its scores, where they are computed elsewhere.
-        pool: Goes on from here; the graph, and the baselines, are of everything in it.
+        advance: Called with the number of events done; for total effects, of contexts.
+        observe: Called with every sequence and its scores; never for total effects, which score no pairs of positions.
+        items: The log with its scores, if they are computed elsewhere.
+        pool: An earlier pool to add to; graph and baselines are then of everything in it.
     """
     request = request.updated(level="population")
     if request.is_total:
         return _with_baselines(population_result(model, log, request, advance=advance), log, request)
-    goes_on = pool is not None
+    is_continued = pool is not None
     pool = pool or new_pool(request)
     done = 0
     for sequence, scores in scored(model, log, request) if items is None else items:
@@ -172,7 +172,7 @@ def log_result(
             observe(sequence, scores)
         done += len(sequence)
         advance(done)
-    return _with_baselines(pool_result(model, pool, request), pool.state().log() if goes_on else log, request)
+    return _with_baselines(pool_result(model, pool, request), pool.state().log() if is_continued else log, request)
 
 
 def _result(
@@ -182,11 +182,11 @@ def _result(
     edges: Sequence[Document],
     beside: Mapping[str, Any],
 ) -> Discovered:
-    """A graph with everything needed to judge and to repeat it."""
+    """A graph with what is needed to judge and to reproduce it."""
     settings = request.settings.to_dict() | {"level": request.level}
     if request.level == "population":
         settings |= request.pooling
-    oracle = dict(model.told)
+    oracle = model.description
     warnings = [quality_warning(dict(model.quality))]
     if parse_threshold(request.settings.threshold).has_confidence:
         oracle["oracles"] = oracles_asked(model, request)
@@ -198,7 +198,7 @@ def _result(
 
 
 def _with_baselines(found: Discovered, log: EventLog, request: DiscoveryRequest) -> Discovered:
-    """Beside the graph the scores that counting gives all pairs of types, ordered as its events."""
+    """The same with the scores of counting baselines for all pairs of types, in the order of the graph's events."""
     if len(log.event_types) > _MOST_COUNTED_TYPES:
         return found
     max_lag = request.settings.max_lag or int(log.sequence_lengths.max())

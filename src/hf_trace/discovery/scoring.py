@@ -1,4 +1,4 @@
-"""Sequences to scores of their pairs: in blocks, in windows where they are long, by one oracle or all of a run."""
+"""Scores of the pairs of sequences: batch by batch, in windows if they are long, by one oracle or all of a run."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ ScoredSequence = tuple[EventSequence, PairScores]
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a sequence that is read at once, and the causes tested in it.
+    """A part of a sequence that the model reads at once, and the causes tested in it.
 
     Attributes:
         start: First event read.
@@ -39,20 +39,20 @@ class Window:
     last: int
 
     def tested(self, prefix_length: int = 0) -> range:
-        """Causes after the prefix of the sequence, counted from the start of the window."""
+        """Tested causes that are not in the prefix of the sequence, as indices within the window."""
         return range(max(self.first, prefix_length) - self.start, self.last - self.start)
 
 
 def sliding_windows(events: int, *, length: int | None, max_lag: int | None) -> list[Window]:
-    """Windows over a sequence that test every event as a cause once.
+    """Overlapping windows over a sequence, in which every event is tested as a cause once.
 
     Args:
         events: Events in the sequence.
-        length: Most events read at once; None if there is no bound.
+        length: Most events read at once; None for no bound.
         max_lag: Longest lag tested, in events; None for all.
 
     Raises:
-        SettingsError: If the sequence needs windows and ``max_lag`` leaves no room for a past in them.
+        SettingsError: If windows are needed and ``max_lag`` is half of one or more.
 
     Example:
         >>> [(w.start, w.stop, w.first, w.last) for w in sliding_windows(14, length=8, max_lag=2)]
@@ -75,7 +75,7 @@ def sliding_windows(events: int, *, length: int | None, max_lag: int | None) -> 
 
 
 def joined_windows(parts: Sequence[tuple[Window, PairScores]]) -> PairScores:
-    """Scores of the windows of one sequence as scores of the whole sequence."""
+    """Scores of a sequence from those of its windows."""
     if len(parts) == 1:
         return parts[0][1]
     return PairScores(
@@ -93,12 +93,12 @@ def scored(
     """Lazily give each sequence with the scores of its tested pairs.
 
     Args:
-        model: The run; where the threshold says how sure it is, all its members score too.
-        sequences: Read block by block.
+        model: The run; its members score too if the threshold gives a confidence.
+        sequences: Read lazily, ``batch_size`` at a time.
         request: How they are read and scored.
 
     Raises:
-        ContextLengthError: If a sequence is longer than the model reads and may not slide.
+        ContextLengthError: If a sequence is longer than the model reads and ``slide`` is off.
         UnknownEventError: If an event is not in the vocabulary.
     """
     settings = request.settings
@@ -113,7 +113,7 @@ def scored(
 
 
 def oracles_asked(model: EventModel, request: DiscoveryRequest) -> int:
-    """How many oracles score: all of the run where the threshold says how sure it is, else one."""
+    """How many oracles score: all of the run if the threshold gives a confidence, else one."""
     return 1 + len(model.members) if parse_threshold(request.settings.threshold).has_confidence else 1
 
 
@@ -135,7 +135,7 @@ def _scored_as_listed(
 def _encoded_windows(
     model: EventModel, sequence: EventSequence, request: DiscoveryRequest
 ) -> list[tuple[Window, EncodedSequence]]:
-    """One sequence, in windows where it is longer than the model reads and may slide."""
+    """The windows of one sequence, encoded; one window unless it is longer than the model reads."""
     most, unknown = model.most_events, model.unknown(request.unknown)
     if most is not None and len(sequence) > most and not request.slide:
         raise ContextLengthError(
@@ -157,9 +157,10 @@ def _window_scores(
     request: DiscoveryRequest,
     allowed: AllowedPairs | None,
 ) -> Iterator[PairScores]:
-    """Scores by the run itself, or by a further oracle with draws of its own."""
+    """Scores by oracle ``number`` of the run (0 is the model itself), each with draws of its own."""
     oracle = model.oracle if number == 0 else model.members[number - 1]
     settings = replace(request.settings, seed=member_seed(request.settings.seed, number))
+    # Long sequences have many windows: batches are formed again, so that memory does not grow with their length.
     for start in range(0, len(windows), request.batch_size):
         block = windows[start : start + request.batch_size]
         tested = [window.tested(settings.prefix_length) for window, _ in block]
@@ -168,7 +169,7 @@ def _window_scores(
 
 
 def _allowed_pairs(model: EventModel, request: DiscoveryRequest) -> AllowedPairs | None:
-    """Background knowledge in terms of the tokens of the model."""
+    """Background knowledge, by token of the model."""
     knowledge, types = request.settings.knowledge, model.tokenizer.event_types
     if knowledge is None:
         return None

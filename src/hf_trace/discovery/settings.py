@@ -1,4 +1,4 @@
-"""Everything that decides what a discovery run computes, checked once."""
+"""The settings of a discovery run, checked once."""
 
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -35,30 +35,34 @@ from hf_trace.options import (
 )
 from hf_trace.oracle.proposals import PROPOSALS
 
-# Statistics of each construction.
-CONSTRUCTIONS: dict[str, Collection[str]] = {
-    "atomic": STATISTICS,
-    "staircase": STAIRCASE_STATISTICS,
-    "saliency": ATTRIBUTION_STATISTICS,
-    "attention": ("rollout",),
-    "shapley": ATTRIBUTION_STATISTICS,
-}
-DEFAULT_STATISTICS = {
-    "atomic": "kl_to_mixture",
-    "staircase": "library",
-    "saliency": "absolute",
-    "attention": "rollout",
-    "shapley": "absolute",
-}
-# Proposals of constructions that do not take all; gradients and attention replace nothing.
-_PROPOSALS_OF = {
-    "staircase": ["uniform", "unigram"],
-    "saliency": ["uniform"],
-    "attention": ["uniform"],
-    "shapley": ["uniform"],
-}
 ALL_PROPOSALS = (*PROPOSALS, "exhaustive", *(f"exhaustive:{name}" for name in PROPOSALS))
-_COUNTED = "a population graph of direct effects, whose sequences"
+
+
+@dataclass(frozen=True)
+class Construction:
+    """What a construction can be combined with.
+
+    Attributes:
+        statistics: Names of its statistics, the default first.
+        proposals: Its proposals; gradients and attention replace nothing, so theirs is a formality.
+    """
+
+    statistics: Collection[str]
+    proposals: Collection[str] = ("uniform",)
+
+    @property
+    def default_statistic(self) -> str:
+        """The statistic used if none is named."""
+        return next(iter(self.statistics))
+
+
+CONSTRUCTIONS = {
+    "atomic": Construction(STATISTICS, ALL_PROPOSALS),
+    "staircase": Construction(STAIRCASE_STATISTICS, ("uniform", "unigram")),
+    "saliency": Construction(ATTRIBUTION_STATISTICS),
+    "attention": Construction(("rollout",)),
+    "shapley": Construction(ATTRIBUTION_STATISTICS),
+}
 
 
 @dataclass(frozen=True)
@@ -70,30 +74,30 @@ class DiscoverySettings:
         threshold: ``margin:DELTA`` (nats), ``fixed:VALUE`` (of the statistic), ``quantile:Q`` (the highest
             1 - Q of the pairs of each sequence), ``per-lag:DELTA,DELTA,...`` (the last for longer lags) or
             ``fdr:Q,DELTA`` (the largest set of pairs of each sequence of which a share Q is expected to have no
-            effect above DELTA, by default 0.05 nats; asks all oracles of a run, see ``confidence``).
+            effect above DELTA, by default 0.05 nats; uses all oracles of a run, see ``confidence``).
         num_samples: Draws per replaced event (TRACE calls them particles).
-        proposal: What replacements are drawn from: ``uniform``, ``unigram``, ``model``, or ``exhaustive``
+        proposal: Distribution of the replacements: ``uniform``, ``unigram``, ``model``, or ``exhaustive``
             (every type once, uniformly weighted; ``exhaustive:unigram`` and ``exhaustive:model`` weight them).
-        construction: ``atomic``: one event is replaced, everything else stays as observed; ``staircase``: the
+        construction: ``atomic``: one event is replaced, everything else is as observed; ``staircase``: the
             paper's, everything after an event is replaced. Baselines: ``saliency``: input x gradient;
             ``attention``: attention rollout, which has no sign; ``shapley``: Shapley values of the events within
-            ``max_lag``, ``num_samples`` orders of arrival each (slow; needs ``hf-trace[attributions]``).
+            ``max_lag``, over ``num_samples`` orders of arrival (slow; needs ``hf-trace[attributions]``).
         statistic: Name of a function of ``hf_trace.discovery.statistics``: ``kl_to_mixture``, ``mean_of_kl``,
             ``probability_gain``, ``log_ratio`` (the Granger reading: how much better the effect is predicted with
             the cause than without); for the staircase ``library`` or ``paper``; for ``saliency`` and ``shapley``
             ``absolute`` or ``signed``; for ``attention`` ``rollout``.
-        effect: ``direct``: events between cause and effect stay as observed; ``total``: an event is forced and the
-            oracle goes on, everything after it free to follow (population graphs only).
-        horizon: How far ahead a total effect counts: events (``16``), a time (``1h``), or both (``20,1h``).
-        num_contexts: Places in the log where events are forced, for total effects.
-        refine: Spend the draws where they decide: half of them on all causes, three times as many more on those
-            with a pair within two standard errors of a ``margin`` or ``fixed`` threshold.
-        prefix_length: Events at the start that are always observed, never tested as causes.
-        seed: Seed of the draws; the same sequence gets the same draws wherever it stands.
+        effect: ``direct``: events between cause and effect are as observed; ``total``: an event is forced and the
+            oracle generates what follows (population graphs only).
+        horizon: Horizon of total effects: events (``16``), a time (``1h``), or both (``20,1h``).
+        num_contexts: Number of places in the log where events are forced, for total effects.
+        refine: Whether to spend the draws where they matter: half of them on every cause, three times as many more on
+            causes with a pair within two standard errors of a ``margin`` or ``fixed`` threshold.
+        prefix_length: Events at the start that are never replaced, so never causes.
+        seed: Seed of the draws; the draws of a sequence do not depend on its place in the log.
         self_loops: Whether summary and population graphs keep edges from a type to itself.
-        ties: ``listed``: events at the same time are read in the order of the source; ``both``: also in the other
-            order, and edges between them have no direction of their own (direct effects only; see ``discovery.ties``).
-        knowledge: Which event types may cause which, and which do; None: nothing is known.
+        ties: ``listed``: events at the same time are read in the order of the source; ``both``: also in the reverse
+            order, and edges between them are undirected (direct effects only; see ``discovery.ties``).
+        knowledge: Which event types may cause which, and which do; None for no background knowledge.
 
     Raises:
         SettingsError: If a value is not understood.
@@ -121,18 +125,16 @@ class DiscoverySettings:
         if self.max_lag is not None:
             MAX_LAG.checked(self.max_lag)
         one_of("proposal", self.proposal, ALL_PROPOSALS)
-        one_of("construction", self.construction, CONSTRUCTIONS)
-        total = self.effect == "total"
-        one_of(
-            "statistic of total effects" if total else f"statistic of construction {self.construction!r}",
-            self.statistic,
-            TOTAL_STATISTICS if total else CONSTRUCTIONS[self.construction],
-        )
-        if self.construction in _PROPOSALS_OF:
-            one_of(f"proposal of construction {self.construction!r}", self.proposal, _PROPOSALS_OF[self.construction])
+        construction = CONSTRUCTIONS[one_of("construction", self.construction, CONSTRUCTIONS)]
+        total, whose = self.effect == "total", f"of construction {self.construction!r}"
+        if total:
+            one_of("statistic of total effects", self.statistic, TOTAL_STATISTICS)
+        else:
+            one_of(f"statistic {whose}", self.statistic, construction.statistics)
+        one_of(f"proposal {whose}", self.proposal, construction.proposals)
         if total and self.ties == BOTH:
             raise SettingsError(
-                "ties is 'both' and effect 'total': only direct effects are scored in both orders. Leave out one."
+                "ties is 'both' and effect 'total': only direct effects are scored in both orders. Change one of them."
             )
         if self.refine and not isinstance(parse_threshold(self.threshold), Bound):
             raise SettingsError(
@@ -145,17 +147,17 @@ class DiscoverySettings:
 
     @property
     def bound(self) -> float:
-        """The score above which a pair is an edge, where that is one number; else NaN."""
+        """The score above which a pair is an edge; NaN if the threshold is not a single number."""
         threshold = parse_threshold(self.threshold)
         return threshold.value if isinstance(threshold, Bound) else float("nan")
 
     def to_dict(self) -> Document:
-        """All settings by name, as JSON can hold them."""
+        """All settings by name, as JSON."""
         return asdict(self) | {"knowledge": None if self.knowledge is None else self.knowledge.to_dict()}
 
 
 def _check_confidence(settings: DiscoverySettings) -> None:
-    """Confidence needs a divergence whose Monte Carlo error is known."""
+    """Confidence needs a divergence with a Monte Carlo error."""
     known = settings.effect == "direct" and settings.construction == "atomic" and settings.statistic == "kl_to_mixture"
     if not known:
         raise SettingsError(
@@ -166,12 +168,12 @@ def _check_confidence(settings: DiscoverySettings) -> None:
     if settings.num_samples < 2:
         raise SettingsError(
             f"num_samples is {settings.num_samples} and threshold {settings.threshold!r}, expected at least 2 draws: "
-            "one does not say how far it errs."
+            "one draw has no standard error."
         )
 
 
 def _frequency(value: Any) -> float | str:
-    """A share as a number, or the name of a rule."""
+    """A share as a number, or 'adaptive'."""
     return getattr(parse_frequency(value), "share", str(value))
 
 
@@ -190,21 +192,21 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class DiscoveryRequest:
-    """What is asked of a discovery: how pairs are scored, which graph is wanted, and what an edge of it must have.
+    """A request for discovery: how pairs are scored, the graph wanted, and what makes an edge of it.
 
     Attributes:
         settings: How pairs are scored and which become edges.
-        level: ``"instance"`` or ``"summary"``: a graph for each sequence; ``"population"``: one for all.
-        batch_size: Sequences read at a time; changes scores by no more than rounding.
-        return_scores: Whether all tested pairs are returned, edges or not.
+        level: ``"instance"`` or ``"summary"``: a graph per sequence; ``"population"``: one graph for all.
+        batch_size: Sequences read at a time; changes scores only by rounding.
+        return_scores: Whether to return all tested pairs, not only edges.
         unknown: ``"error"`` or ``"map"``, for events outside the vocabulary; None: as the run was trained.
-        slide: Read sequences longer than the model in overlapping windows, instead of refusing them; a cause then has
-            at least half a window of past.
+        slide: Whether to read sequences longer than the model in overlapping windows instead of refusing them; every
+            cause then has at least half a window of past.
         min_frequency: See ``PopulationPool.graph``.
         min_support: See ``PopulationPool.graph``.
-        bootstrap: Number of bootstrap resamples of the sequences, for intervals of population edges; 0: none.
-        compare: Columns of the context of the sequences (``read_log(context_columns=...)``, or ``"context"`` of a
-            record) whose groups are compared, edge by edge.
+        bootstrap: Number of bootstrap resamples of the sequences, for intervals of population edges; 0 for none.
+        compare: Context columns (``read_log(context_columns=...)``, or ``"context"`` of a record) whose groups are
+            compared, edge by edge.
 
     Raises:
         SettingsError: If a value is not understood, or does not fit the others.
@@ -226,20 +228,23 @@ class DiscoveryRequest:
             object.__setattr__(self, name, check(getattr(self, name)))
         if self.settings.effect == "total" and self.level != "population":
             raise SettingsError(
-                f"effect is 'total' and level {self.level!r}: total effects pool many contexts. Expected "
-                "level='population' (`--level population`)."
+                f"effect is 'total' and level {self.level!r}, expected level='population' (`--level population`): "
+                "total effects pool many contexts."
             )
         is_counted = self.level == "population" and self.settings.effect == "direct"
-        asked = f"with level {self.level!r} and {self.settings.effect} effects, expected {_COUNTED}"
+        asked = (
+            f"with level {self.level!r} and {self.settings.effect} effects, expected a population graph of direct "
+            "effects, whose sequences"
+        )
         if self.bootstrap and not is_counted:
             raise SettingsError(f"bootstrap is {self.bootstrap} {asked} can be resampled. Leave `--bootstrap` out.")
         if self.compare and not is_counted:
-            raise SettingsError(f"compare is {list(self.compare)} {asked} make groups.")
+            raise SettingsError(f"compare is {list(self.compare)} {asked} form groups. Leave `--compare` out.")
 
     def updated(self, **parameters: Any) -> "DiscoveryRequest":
-        """The same request with some parameters given another value, by the names of both classes.
+        """The same request with some fields of either class replaced, by name.
 
-        ``batch_size=None`` is the default, ``statistic=None`` the usual statistic of the construction.
+        ``batch_size=None`` is the default, ``statistic=None`` the default statistic of the construction.
 
         Raises:
             SettingsError: If a name is unknown, or a value is not understood.
@@ -258,23 +263,24 @@ class DiscoveryRequest:
             parameters["batch_size"] = BATCH_SIZE.default
         if parameters.get("statistic", "") is None:
             construction = parameters.get("construction", self.settings.construction)
-            parameters["statistic"] = DEFAULT_STATISTICS.get(construction, STATISTIC.default)
+            known = CONSTRUCTIONS.get(construction)
+            parameters["statistic"] = known.default_statistic if known else STATISTIC.default
         parameters |= {name: _CHECKS[name](value) for name, value in parameters.items() if name in _CHECKS}
         settings = replace(self.settings, **{name: parameters.pop(name) for name in scoring if name in parameters})
         return replace(self, settings=settings, **parameters)
 
     @property
     def is_total(self) -> bool:
-        """Whether total effects are asked for."""
+        """Whether total effects are requested."""
         return self.settings.effect == "total"
 
     @property
     def pooling(self) -> Document:
-        """What decides which pairs of a pool are edges, by name."""
+        """The parameters that turn a pool into a graph, by name."""
         names = ("min_frequency", "min_support", "bootstrap")
         return {name: getattr(self, name) for name in names} | {"compare": list(self.compare)}
 
     def to_dict(self) -> Document:
-        """All that decides a result, by name, as JSON can hold it."""
+        """All parameters that determine a result, by name, as JSON."""
         own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "settings"}
         return {**self.settings.to_dict(), **own, "compare": list(self.compare)}

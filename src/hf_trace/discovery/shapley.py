@@ -59,10 +59,10 @@ def _check_captum() -> None:
 
 @dataclass(frozen=True)
 class _Games:
-    """One game per effect of a sequence: who plays, in which orders they arrive, and what stands in for the absent.
+    """One game per effect of a sequence: its players, their orders of arrival, and replacements of the absent.
 
-    Slot k of a game is the event k + 1 before the effect, as its token; ``_NOBODY`` where that event does not play.
-    ``arrival`` is 0 for who comes first; those who do not play come last, so that a game is over early.
+    Slot k of a game holds the token position of the event k + 1 before the effect, or ``_NOBODY`` if it does not play.
+    ``arrival`` is the rank of each player, from 0; events that do not play come last, so they change nothing.
     """
 
     row: int
@@ -85,7 +85,7 @@ class _Games:
         return cls(row, effect, players, drawn, order.argsort(-1), block.input_ids[row])
 
     def gains(self, oracle: Oracle, reading: Reading) -> Float[Tensor, "effect sample slot"]:
-        """What the arrival of each player adds to the log-probability of the effect, in every sample."""
+        """How much the arrival of each player adds to the log-probability of the effect, in every sample."""
         from captum.attr import ShapleyValueSampling
 
         full = oracle.log_probs(reading, torch.full_like(self.effect, self.row), self.effect)
@@ -94,7 +94,7 @@ class _Games:
             present = arrived.bool().view(self.arrival.shape).gather(-1, self.arrival)
             return self._log_probs(oracle, reading, present, full).flatten()
 
-        # Each row has an order of its own, so that captum may let its features arrive from left to right.
+        # The features of captum are ranks of arrival, so it always adds them from left to right.
         sampler = ShapleyValueSampling(value)
         sampler.permutation_generator = _left_to_right
         everybody = torch.ones(self.arrival.flatten(0, 1).shape)
@@ -119,14 +119,14 @@ class _Games:
         return out
 
     def _branches(self, present: Bool[Tensor, "effect sample slot"], games: Int[Tensor, " game"]) -> Branches:
-        """Rows of some games: everything as observed but the absent players; only the effect is scored."""
+        """Rows of some games: absent players are replaced, the rest is as observed, and only the effect is scored."""
         start, samples = self._start(games), present.shape[1]
         tokens = torch.where(present, self.input_ids[self.players][:, None], self.drawn)
 
         def tails(groups: Tensor, _: int, width: int) -> tuple[Tensor, Tensor]:
             game, first = games[groups], start[groups, None]
             slots = (first + torch.arange(width)).clamp(max=len(self.input_ids) - 1)
-            # Those who do not play write to a column that is cut off.
+            # Events that do not play write to an extra column, which is cut off.
             at = (self.players[game] - first).where(self.players[game] != _NOBODY, width)
             row = torch.nn.functional.pad(self.input_ids[slots], (0, 1))[:, None].repeat(1, samples, 1)
             row = row.scatter(2, at[:, None].expand(-1, samples, -1), tokens[game])[..., :width]
@@ -143,7 +143,7 @@ class _Games:
         )
 
     def _start(self, games: Int[Tensor, " game"]) -> Int[Tensor, " game"]:
-        """Token of the first player of some games."""
+        """Position of the first player of each game."""
         players = self.players[games]
         return players.where(players != _NOBODY, len(self.input_ids)).amin(1)
 
@@ -158,14 +158,15 @@ class _Games:
 def _players(
     block: Block, row: int, effect: Int[Tensor, " effect"], settings: DiscoverySettings
 ) -> Int[Tensor, "effect slot"]:
-    """Tokens of the tested events within reach of each effect, the nearest first."""
+    """Positions of the tested events within reach of each effect, nearest first."""
     places = torch.from_numpy(block.sequences[row].event_positions)
     number = block.event[row, effect]
     most = int(number.max())
     event = number[:, None] - torch.arange(1, min(settings.max_lag or most, most) + 1)
     token = places[event.clamp(min=0)]
-    # Not only causes tested here play: a sliding window tests the earlier ones in another. Only a prefix longer than
-    # half a window less the lag would be taken for theirs.
+    # Events before the causes tested here play too, as another sliding window tests them; only the prefix does not.
+    # Later windows also leave out their own first `prefix_length` events, which no effect of theirs has within reach
+    # unless the prefix is longer than half a window less the lag.
     first = min(settings.prefix_length, int(block.event[row][block.replaced[row]].min()))
     plays = (event >= first) & (token > 0) & block.tested[row, token]
     return token.where(plays, _NOBODY)

@@ -1,4 +1,4 @@
-"""Scores of a whole log, shard by shard, by one process or many, so that a run that is killed goes on where it was."""
+"""Scores of a whole log in shards, by one process or several, so that an interrupted run can resume."""
 
 import hashlib
 import json
@@ -27,35 +27,35 @@ from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.folders import read_json, write_json
 from hf_trace.runs.processes import Processes, shared_out
 
-# Enough to share out among many processes, and few enough to be files.
+# Enough to balance many processes, few enough to be files.
 MOST_SHARDS = 1024
 _SEQUENCES = b"sequences"
 
 
 def sequence_costs(lengths: NDArray[np.int64], max_lag: int | None) -> NDArray[np.int64]:
-    """What scoring each sequence costs, about, in events read: itself once, and the tail of every replaced event.
+    """Approximate cost of each sequence, in events read: itself once, and the tail of every replaced event.
 
     Example:
         >>> sequence_costs(np.array([1, 5, 5]), 2).tolist(), sequence_costs(np.array([5]), None).tolist()
         ([1, 12, 12], [15])
     """
     reach = np.maximum(lengths - 1, 0) if max_lag is None else np.minimum(max_lag, np.maximum(lengths - 1, 0))
-    # Events with a full reach after them, and the last ones, of which each has one event less.
+    # Events with a full reach after them, then the last ones, with one event less each.
     tails = (lengths - 1 - reach).clip(0) * reach + reach * (reach + 1) // 2
     costs: NDArray[np.int64] = lengths + tails
     return costs
 
 
 def cut_shards(costs: NDArray[np.int64], batch_size: int, most: int = MOST_SHARDS) -> list[range]:
-    """Consecutive sequences of about equal cost, in whole batches.
+    """Ranges of consecutive sequences of about equal cost, in whole batches.
 
-    How a log is cut depends on the log alone, never on the number of processes: sequences are read together in the
-    same batches, and come out the same to the last bit, however many there are.
+    The cut depends only on the log, not on the number of processes: the batches are always the same, and so are the
+    scores, to the last bit.
 
     Args:
         costs: Cost of every sequence.
-        batch_size: Sequences read together.
-        most: Shards at most, about.
+        batch_size: Sequences per batch.
+        most: Approximate maximum number of shards.
 
     Example:
         >>> cut_shards(np.array([5, 5, 1, 1, 1, 1]), 2, most=4)
@@ -73,7 +73,7 @@ def cut_shards(costs: NDArray[np.int64], batch_size: int, most: int = MOST_SHARD
 
 
 def write_scores(path: Path, scores: Sequence[PairScores]) -> None:
-    """Write the scores of some sequences, whole or not at all; every number is kept to the last bit."""
+    """Write the scores of some sequences atomically and without loss of precision."""
     lengths = np.array([len(each) for each in scores], dtype=np.int64)
     columns = {"": np.repeat(np.arange(len(scores)), lengths)}
     oracles = max((len(each.by_oracle) for each in scores), default=0)
@@ -99,7 +99,7 @@ def read_scores(path: Path) -> list[PairScores]:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a shard was written and can be read."""
+    """Whether a shard file exists and can be read."""
     try:
         with pa.OSFile(str(path), "rb") as source:
             return _SEQUENCES in (pa.ipc.open_file(source).schema.metadata or {})
@@ -108,7 +108,7 @@ def is_whole(path: Path) -> bool:
 
 
 def _columns(scores: Sequence[PairScores], prefix: str) -> dict[str, NDArray[Any]]:
-    """All arrays of the scores, end to end."""
+    """All arrays of the scores, concatenated."""
     return {
         prefix + name: np.concatenate([getattr(each, name) for each in scores])
         for name in _arrays()
@@ -130,7 +130,7 @@ def _scores(columns: dict[str, NDArray[Any]], span: slice) -> PairScores:
 
 
 MANIFEST = "settings.json"
-# Where the work is done, which may change results in the last bits: kept from the start of a run to its end.
+# The memory budget sets the batches of a run, and so the last bits of its results: a resumed run keeps it.
 _SURROUNDINGS = "surroundings"
 _SAMPLED_VALUES = 4096
 Advance = Callable[[float], None]
@@ -138,17 +138,17 @@ Advance = Callable[[float], None]
 
 @dataclass(frozen=True)
 class LongRun:
-    """Scores of a log in shards, which outlive the process where there is a folder for them.
+    """Scores of a log in shards, which are kept in a folder if one is given.
 
-    A shard is scored in the same batches whoever scores it, and a file holds every number to the last bit: neither a
-    kill nor the number of processes changes a result.
+    A shard is scored in the same batches by any process and stored without loss of precision, so neither interruptions
+    nor the number of processes change a result.
 
     Attributes:
-        model: Scores.
+        model: The scoring model.
         log: The sequences.
         request: How they are scored.
-        folder: Where shards are kept; None: nowhere, for one process that need not go on after a kill.
-        processes: Who works on it.
+        folder: Where shards are kept; None for a single process that need not resume.
+        processes: The processes that share the work.
     """
 
     model: EventModel
@@ -159,12 +159,12 @@ class LongRun:
 
     @cached_property
     def shards(self) -> list[range]:
-        """Which sequences are scored together."""
+        """The sequences of each shard."""
         return cut_shards(self._sequence_costs, self.request.batch_size)
 
     @cached_property
     def costs(self) -> list[int]:
-        """What each shard costs, about."""
+        """Approximate cost of each shard."""
         return [int(self._sequence_costs[shard.start : shard.stop].sum()) for shard in self.shards]
 
     @cached_property
@@ -173,14 +173,14 @@ class LongRun:
 
     @property
     def finished(self) -> int:
-        """How many shards have their scores on disk."""
+        """Number of shards whose scores are on disk."""
         return sum(map(self._is_done, range(len(self.shards))))
 
     def prepare(self, *, resume: bool) -> None:
-        """Make the folder, or check what lies in it; every process calls this.
+        """Create the folder, or check its contents; every process calls this.
 
         Args:
-            resume: Go on with what an interrupted run of the same settings has left, where there is something.
+            resume: Whether to continue an interrupted run of the same settings, if there is one.
 
         Raises:
             SettingsError: If the interrupted run had other settings.
@@ -208,20 +208,20 @@ class LongRun:
         self.processes.wait()
 
     def share_out(self, advance: Advance = lambda _: None) -> None:
-        """Score this process's part of what is not scored yet; every process calls this, and all leave it together.
+        """Score this process's part of the remaining shards; every process calls this, and all return together.
 
-        One process alone does nothing here: it scores as ``scores`` is read.
+        A single process does nothing here: it scores while ``scores`` is read.
 
         Args:
             advance: Called with the share of the work done by all processes, 0 to 1.
 
         Raises:
-            ProcessError: If another process has ended, or this one fails beside others.
+            ProcessError: If this process or another one fails.
         """
         if self.processes.count == 1:
             return
         left = [number for number in range(len(self.shards)) if not self._is_done(number)]
-        self.processes.wait()  # all have seen the same shards before any writes another
+        self.processes.wait()  # no process writes a shard before all have listed them
         mine = shared_out([self.costs[number] for number in left], self.processes.count)[self.processes.index]
         total = max(1, sum(self.costs[number] for number in left))
         waiting = dict.fromkeys(left)
@@ -243,7 +243,7 @@ class LongRun:
         self.processes.wait(show)
 
     def scores(self, advance: Advance = lambda _: None) -> Iterator[ScoredSequence]:
-        """Every sequence with its scores, in the order of the log: read where a shard is finished, else scored now.
+        """Every sequence with its scores, in the order of the log; shards that are not finished are scored now.
 
         Args:
             advance: Called with the share of the work done, 0 to 1.
@@ -261,7 +261,7 @@ class LongRun:
             yield from zip((self.log[index] for index in shard), found, strict=True)
 
     def _file(self, number: int) -> Path:
-        """Where the scores of a shard lie."""
+        """The file of a shard."""
         return (self.folder or Path()) / f"shard-{number:05d}.arrow"
 
     def _is_done(self, number: int) -> bool:
@@ -280,7 +280,7 @@ class LongRun:
         return scores
 
     def _settings(self) -> Document:
-        """Everything that decides the result."""
+        """Everything that determines the result."""
         models = [self.model.model]
         if oracles_asked(self.model, self.request) > 1:
             models += [member.model for member in self.model.members]
@@ -297,12 +297,12 @@ class LongRun:
 
 
 def refuse_other(earlier: Mapping[str, Any], here: Mapping[str, Any], words: tuple[str, str, str]) -> None:
-    """Refuse to go on with what was made with other settings.
+    """Refuse to continue something that was made with other settings.
 
     Args:
-        earlier: What it was made with.
-        here: What is asked now.
-        words: The beginning of the message, where ``{}`` stands for what differs; what is to be done; the way out.
+        earlier: The settings it was made with.
+        here: The settings now.
+        words: For the message: its beginning, with ``{}`` for the difference; what was attempted; the way out.
 
     Raises:
         SettingsError: With the first difference.
@@ -320,9 +320,10 @@ def refuse_other(earlier: Mapping[str, Any], here: Mapping[str, Any], words: tup
 
 
 def log_digest(log: EventLog) -> str:
-    """A short text that differs wherever two logs do.
+    """A hash of a log.
 
     Example:
+        >>> from hf_trace.logs.sequence import EventSequence
         >>> log = EventLog.from_sequences([EventSequence(("a",))])
         >>> log_digest(log) == log_digest(log.select([0]))
         True
@@ -336,7 +337,7 @@ def log_digest(log: EventLog) -> str:
 
 
 def model_digest(model: nn.Module) -> str:
-    """A short text that differs for models of other shapes or weights; of large weights some values are looked at."""
+    """A hash of the shapes and weights of a model; of large weights it samples values."""
     digest = hashlib.blake2b(digest_size=8)
     for name, parameter in sorted(model.state_dict().items()):
         values = parameter.flatten()

@@ -51,8 +51,8 @@ def kl_to_mixture(observed: Observed, replaced: Replaced, log_weights: LogWeight
 
     .. math:: KL_B(p_q \,\|\, \textstyle\sum_n w_n r_q^n)
 
-    The functional by which TRACE (arXiv 2602.01135, App. E.1) defines a true edge. ``[c, e]`` reads "cause c
-    informs effect e by so many nats".
+    The functional by which TRACE (arXiv 2602.01135, App. E.1) defines a true edge. ``[c, e]`` is how much cause c
+    informs effect e, in nats.
     """
     return bernoulli_kl(observed, log_mixture(replaced, log_weights))
 
@@ -65,12 +65,12 @@ def mean_of_kl(observed: Observed, replaced: Replaced, log_weights: LogWeights) 
 
 
 def probability_gain(observed: Observed, replaced: Replaced, log_weights: LogWeights) -> Observed:
-    """P minus the mean r: positive where the cause makes the effect more likely (excites)."""
+    """The difference p minus the mean of r: positive where the cause makes the effect more likely (excites)."""
     return observed.double().exp() - log_mixture(replaced, log_weights).exp()
 
 
 def log_ratio(observed: Observed, replaced: Replaced, log_weights: LogWeights) -> Observed:
-    """Ln p - ln of the mean r, in nats: positive where the cause excites; the Granger reading."""
+    """Log ratio of p to the mean of r, in nats: positive where the cause excites; the Granger reading."""
     return observed.double() - log_mixture(replaced, log_weights)
 
 
@@ -88,11 +88,7 @@ def kl_to_mixture_error(observed: Observed, replaced: Replaced, log_weights: Log
 
     .. math:: \left|\frac{\bar r - p}{\bar r (1 - \bar r)}\right| \sqrt{\frac{\mathrm{Var}(r)}{N - 1}}
 
-    Args:
-        observed: See the module.
-        replaced: See the module.
-        log_weights: See the module.
-        num_samples: Independent draws behind the weights; 0 (enumerated) gives 0, 1 gives NaN.
+    ``num_samples`` is the number of independent draws behind the weights; 0 (enumeration) gives 0, 1 gives NaN.
     """
     if num_samples == 0:
         return torch.zeros_like(observed, dtype=torch.float64)
@@ -123,12 +119,12 @@ def _log_mean(rows: Draws) -> Float[Tensor, " pair"]:
 
 
 STAIRCASE_STATISTICS: dict[str, Callable[[Draws, Draws], Float[Tensor, " pair"]]] = {"library": library, "paper": paper}
-# Attributions: what a cause contributes to the log-probability of an effect, by gradient or by Shapley value.
+# Attributions: what a cause contributes to the log-probability of an effect, by gradient or Shapley value.
 Contribution = Float[Tensor, " pair"]
 
 
 def absolute(contribution: Contribution) -> Contribution:
-    """Size of a contribution, whatever its direction."""
+    """Magnitude of a contribution."""
     return contribution.abs()
 
 
@@ -150,10 +146,10 @@ class PairScores:
         cmi: The statistic of the run, in nats for the divergences.
         gain: p minus the mean probability after replacement; its sign is the direction.
         standard_error: Monte Carlo standard error of ``cmi``, in nats; 0 if nothing was sampled, NaN if unknown.
-        order_difference: Of events at the same time, scored in both orders: by how much the cmi is larger in the order
-            in which they are listed, in nats; NaN for others. None where ties were read as they are listed.
-        order_error: Monte Carlo standard error of that.
-        by_oracle: Where several oracles were asked, what each said of the same pairs.
+        by_oracle: Scores of the same pairs by each oracle, if there are several.
+        order_difference: For events at the same time, scored in both orders: the cmi in the order listed minus the
+            cmi in the other order, in nats; NaN for all other pairs. None if ties were read as listed.
+        order_error: Monte Carlo standard error of ``order_difference``.
     """
 
     cause_position: NDArray[np.int64]
@@ -170,7 +166,7 @@ class PairScores:
 
     @property
     def tied(self) -> NDArray[np.bool_]:
-        """Where a pair was scored in both orders."""
+        """Whether each pair was scored in both orders."""
         if self.order_difference is None:
             return np.zeros(len(self), dtype=np.bool_)
         return ~np.isnan(self.order_difference)

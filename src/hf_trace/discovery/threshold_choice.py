@@ -1,4 +1,4 @@
-"""A threshold chosen where causes are known, to be used where they are not."""
+"""A threshold chosen on sequences with known causes, for use on others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class LabelledPairs:
         cause: Event type of the cause, by number.
         effect: Event type of the effect.
         lag: Distance in events.
-        score: What a method says; larger is more surely an edge.
-        is_true: What is known.
+        score: Score of a method; larger means more likely an edge.
+        is_true: Whether the pair is known to be cause and effect.
     """
 
     cause: Int[np.ndarray, " pair"]
@@ -43,14 +43,14 @@ class LabelledPairs:
     ) -> "LabelledPairs":
         """Join the scores of a sequence with its truth, ``truth[i, k - 1]`` for cause i and effect i + k.
 
-        At longer lags than the truth has columns nothing is true.
+        Pairs at lags beyond the columns of the truth are false.
         """
         cause, effect, lag = scores.cause_position, scores.effect_position, scores.lag
         known = np.minimum(lag, truth.shape[1])
         return cls(codes[cause], codes[effect], lag, scores.cmi, truth[cause, known - 1] & (lag == known))
 
     def f1(self, keep: Bool[np.ndarray, " pair"]) -> float:
-        """F1 of the summary graph of the kept pairs; 1 where there is nothing to find and nothing found."""
+        """F1 of the summary graph of the kept pairs; 1 if both it and the true one are empty."""
         other = self.cause != self.effect
         types = int(max(self.cause.max(initial=0), self.effect.max(initial=0))) + 1
         keys = self.cause.astype(np.int64) * types + self.effect
@@ -61,7 +61,7 @@ class LabelledPairs:
 
 
 def mean_f1(sequences: Sequence[LabelledPairs], threshold: float) -> float:
-    """Mean summary F1 where pairs above ``threshold`` are kept; -infinity keeps all.
+    """Mean summary F1 over sequences if pairs above ``threshold`` are kept; -infinity keeps all.
 
     Example:
         >>> pairs = LabelledPairs(*map(np.array, ([0, 0], [1, 2], [1, 2], [0.9, 0.1], [True, False])))
@@ -72,11 +72,11 @@ def mean_f1(sequences: Sequence[LabelledPairs], threshold: float) -> float:
 
 
 def best_threshold(sequences: Sequence[LabelledPairs], *, candidates: int = 60) -> float:
-    """The threshold with the highest mean summary F1; use it on other sequences than these.
+    """The threshold with the highest mean summary F1; evaluate it on other sequences.
 
     Args:
         sequences: Scored sequences with known causes.
-        candidates: Quantiles of the scores that are tried, denser towards the top.
+        candidates: Number of quantiles of the scores to try, denser towards the top.
     """
     scores = np.concatenate([pairs.score for pairs in sequences])
     scores = scores[np.isfinite(scores)]
@@ -88,7 +88,7 @@ def best_threshold(sequences: Sequence[LabelledPairs], *, candidates: int = 60) 
 
 
 def recall_by_lag(sequences: Sequence[LabelledPairs], threshold: float, max_lag: int) -> NDArray[np.float64]:
-    """Share of the true pairs of positions at each lag whose score exceeds the threshold; NaN where none is true."""
+    """Share of the true pairs of positions at each lag whose score exceeds the threshold; NaN if none is true."""
     lag, score, is_true = (
         np.concatenate([getattr(pairs, name) for pairs in sequences]) for name in ("lag", "score", "is_true")
     )
@@ -97,12 +97,12 @@ def recall_by_lag(sequences: Sequence[LabelledPairs], threshold: float, max_lag:
 
 
 def labelled(sequence: EventSequence, scores: PairScores, truth: CausalGraph) -> LabelledPairs:
-    """Join the scores of a sequence with known pairs of types: every pair of positions of a true pair is true.
+    """Join the scores of a sequence with known pairs of types: all positions of a true pair of types are true.
 
     Args:
         sequence: The events.
         scores: Its tested pairs.
-        truth: Which types cause which; types it does not name cause nothing.
+        truth: Known edges between types; all other pairs are false.
     """
     known = {(edge["cause"], edge["effect"]) for edge in truth.edges}
     number: dict[str, int] = {}
@@ -115,10 +115,10 @@ def labelled(sequence: EventSequence, scores: PairScores, truth: CausalGraph) ->
 
 
 def validated(sequences: Sequence[LabelledPairs]) -> Bound:
-    """The ``fixed:`` threshold with the highest F1 of type pairs, mean over sequences with known causes.
+    """The ``fixed:`` threshold with the highest F1 of pairs of types, averaged over sequences with known causes.
 
     Args:
-        sequences: Scored sequences; what is reported should be measured on others.
+        sequences: Scored sequences; evaluate the threshold on others.
 
     Raises:
         SettingsError: If no tested pair is known to be a cause and its effect.
@@ -154,12 +154,12 @@ SHARE = 0.2
 
 @dataclass(frozen=True)
 class ChosenThreshold:
-    """A threshold and the sequences it may be used on.
+    """A chosen threshold and the sequences to use it on.
 
     Attributes:
-        threshold: The frozen value.
-        f1: Mean F1 of type pairs on the sequences that chose it; on others it is lower.
-        validation: How many sequences chose it.
+        threshold: The threshold.
+        f1: Mean F1 of pairs of types on the sequences that it was chosen on; optimistic for others.
+        validation: Number of those sequences.
         rest: All other sequences.
         seed: Seed of the split.
     """
@@ -171,7 +171,7 @@ class ChosenThreshold:
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """What is written beside a graph."""
+        """The choice as it is written with a graph."""
         return {
             "threshold": str(self.threshold),
             "f1": self.f1,
@@ -182,10 +182,10 @@ class ChosenThreshold:
 
 
 def validation_split(log: EventLog, seed: int) -> tuple[EventLog, EventLog]:
-    """A fifth of the sequences, the same for the same seed, and all others; both in the order of the log.
+    """A random fifth of the sequences, and all others; both in the order of the log.
 
     Raises:
-        SettingsError: If there is one sequence only.
+        SettingsError: If there is only one sequence.
     """
     if len(log) < 2:
         raise SettingsError(
@@ -208,14 +208,14 @@ def choose_threshold(
     """Choose the threshold that agrees best with known causes on a fifth of a log.
 
     Args:
-        model: Scores.
-        log: Sequences, as they are passed on to discovery.
-        truth: Which event types cause which.
-        request: How pairs are scored; its ``seed`` also decides the split.
-        advance: Called with the share of the work that is done, 0 to 1.
+        model: The scoring model.
+        log: Sequences, as passed to discovery.
+        truth: Known edges between event types.
+        request: How pairs are scored; its ``seed`` also seeds the split.
+        advance: Called with the share of the work done, 0 to 1.
 
     Raises:
-        SettingsError: If the truth names other types than the log, or no pair of it is ever tested.
+        SettingsError: If truth and log share no event type, or no true pair is tested.
     """
     check_names(truth, log.event_types)
     request = request.updated(threshold="fixed:0")

@@ -1,4 +1,4 @@
-"""From scores to edges: which tested pairs of one sequence are believed."""
+"""Thresholds: which scored pairs of a sequence are edges."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -15,17 +15,17 @@ VALIDATED = "validated"
 
 
 class Threshold(ABC):
-    """A rule that says which tested pairs of a sequence become edges; ``str`` gives what ``parse_threshold`` reads."""
+    """A rule for which tested pairs of a sequence are edges; ``parse_threshold`` reads what ``str`` gives."""
 
-    # Whether it says how sure each pair is; then it asks all oracles there are.
+    # Whether it gives each pair a confidence; all oracles of the run are then used.
     has_confidence = False
 
     @abstractmethod
     def keep(self, scores: PairScores) -> NDArray[np.bool_]:
-        """True where a pair becomes an edge."""
+        """Whether each pair is an edge."""
 
     def confidence(self, scores: PairScores) -> NDArray[np.float64] | None:
-        """Chance that each pair is true, where the rule knows one."""
+        """Probability that each pair is true; None if the rule has none."""
         return None
 
     @abstractmethod
@@ -37,7 +37,7 @@ class Bound(Threshold):
     """Keeps a pair whose score exceeds one value.
 
     Attributes:
-        kind: ``margin`` (an effect size in nats) or ``fixed`` (a value of whatever statistic is used).
+        kind: ``margin`` (an effect size in nats) or ``fixed`` (a value of the statistic).
         value: The bound.
     """
 
@@ -45,7 +45,7 @@ class Bound(Threshold):
     value: float
 
     def keep(self, scores: PairScores) -> NDArray[np.bool_]:
-        """True where the score exceeds the value."""
+        """Whether each score exceeds the value."""
         return scores.cmi > self.value
 
     def __str__(self) -> str:
@@ -57,14 +57,14 @@ class Quantile(Threshold):
     """Keeps the pairs of a sequence with the highest scores, a share of ``1 - level`` at most.
 
     Attributes:
-        level: Share of the tested pairs that is not kept, above 0 and below 1. Equal scores are kept together or
-            not at all, so fewer may be.
+        level: Share of the tested pairs that is dropped, above 0 and below 1. Equal scores are kept or dropped
+            together, so more may be dropped.
     """
 
     level: float
 
     def keep(self, scores: PairScores) -> NDArray[np.bool_]:
-        """True for the highest scores, at most ``(1 - level) * len(scores)`` of them."""
+        """Whether each score is among the highest, at most ``(1 - level) * len(scores)`` of them."""
         count = int(round((1 - self.level) * len(scores), 9))
         if count >= len(scores):
             return np.ones(len(scores), dtype=np.bool_)
@@ -86,7 +86,7 @@ class PerLag(Threshold):
     values: tuple[float, ...]
 
     def keep(self, scores: PairScores) -> NDArray[np.bool_]:
-        """True where the score exceeds the value of the pair's lag."""
+        """Whether each score exceeds the value of its lag."""
         bounds: NDArray[np.float64] = np.array(self.values)[np.minimum(scores.lag, len(self.values)) - 1]
         return scores.cmi > bounds
 
@@ -96,9 +96,9 @@ class PerLag(Threshold):
 
 @dataclass(frozen=True)
 class Fdr(Threshold):
-    """Keeps the largest set of pairs of a sequence of which a share of ``level`` at most is expected to be false.
+    """Keeps the largest set of pairs of a sequence with an expected share of false ones of at most ``level``.
 
-    False is a pair whose effect is at most ``margin``: see ``confidence``.
+    A pair is false if its effect is at most ``margin``; see ``confidence``.
 
     Attributes:
         level: False discovery rate, from 0 to 1.
@@ -110,11 +110,11 @@ class Fdr(Threshold):
     has_confidence = True
 
     def keep(self, scores: PairScores) -> NDArray[np.bool_]:
-        """True for the surest pairs, as long as their mean doubt is at most ``level``."""
+        """Whether each pair is among the surest ones, whose mean ``1 - confidence`` is at most ``level``."""
         return largest_set(self.confidence(scores), self.level)
 
     def confidence(self, scores: PairScores) -> NDArray[np.float64]:
-        """Chance that the effect of each pair exceeds the margin."""
+        """Probability that the effect of each pair exceeds the margin."""
         return confidence(scores, self.margin)
 
     def __str__(self) -> str:
@@ -157,7 +157,7 @@ def _fdr(text: str) -> Threshold:
 
 
 _BOUND = "a kind and a value >= 0 such as 'margin:0.05' (nats) or 'fixed:3e-5'"
-# For each kind: what reads the text after the colon, raising ValueError, and what is expected there.
+# For each kind: the parser of the text after the colon, which raises ValueError, and what it expects.
 KINDS: dict[str, tuple[Callable[[str], Threshold], str]] = {
     "margin": (_bound("margin", 0.0), _BOUND),
     "fixed": (_bound("fixed", -np.inf), "a value of the statistic such as 'fixed:3e-5'"),
@@ -171,8 +171,8 @@ KINDS: dict[str, tuple[Callable[[str], Threshold], str]] = {
     ),
     "fdr": (
         _fdr,
-        "a false discovery rate from 0 to 1 such as 'fdr:0.1', and after a comma the least effect that counts, in "
-        "nats ('fdr:0.1,0.05')",
+        "a false discovery rate from 0 to 1 such as 'fdr:0.1', and after a comma the smallest effect of interest, "
+        "in nats ('fdr:0.1,0.05')",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Events at the same time: both orders of a tie are scored, and neither is taken for the true one."""
+"""Events at the same time: ties are scored in both orders, and neither order is preferred."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ LISTED, BOTH = "listed", "both"
 
 
 def tie_numbers(sequence: EventSequence) -> NDArray[np.int64]:
-    """One number per event, the same for events at the same time; all different without times.
+    """A number per event, equal for events at the same time; all different without timestamps.
 
     Example:
         >>> tie_numbers(EventSequence(("a", "b", "c"), (1.0, 1.0, 4.0))).tolist()
@@ -26,7 +26,7 @@ def tie_numbers(sequence: EventSequence) -> NDArray[np.int64]:
 
 
 def longest_tie(sequence: EventSequence) -> int:
-    """Events of the largest tie; 1 where all times differ.
+    """Number of events of the largest tie; 1 if all times differ.
 
     Example:
         >>> longest_tie(EventSequence(("a", "b", "c"), (1.0, 1.0, 4.0)))
@@ -36,7 +36,7 @@ def longest_tie(sequence: EventSequence) -> int:
 
 
 def reversed_ties(sequence: EventSequence) -> tuple[EventSequence, NDArray[np.int64]]:
-    """The sequence with every tie in the other order, and the old position of every event.
+    """The sequence with every tie reversed, and the original position of every event.
 
     Example:
         >>> other, positions = reversed_ties(EventSequence(("a", "b", "c"), (1.0, 1.0, 4.0)))
@@ -51,22 +51,22 @@ def reversed_ties(sequence: EventSequence) -> tuple[EventSequence, NDArray[np.in
 def in_both_orders(
     sequence: EventSequence, listed: PairScores, other: PairScores, positions: NDArray[np.int64]
 ) -> PairScores:
-    """Scores in which pairs within a tie favour no order.
+    """Scores that prefer neither order of the events of a tie.
 
     Args:
-        sequence: The events as they are listed.
+        sequence: The events as listed.
         listed: Scores of the sequence.
         other: Scores of the sequence with its ties reversed.
-        positions: Old position of every event in that.
+        positions: Original position of every event of the reversed sequence.
 
     Returns:
-        The pairs of ``listed``. Within a tie ``cmi`` and ``gain`` are means over both orders, and ``order_difference``
-        is by how much the cmi is larger in the order in which the pair is listed; not a number elsewhere, and where
-        the other order was not scored.
+        The pairs of ``listed``. Within a tie, ``cmi`` and ``gain`` are means over both orders, and
+        ``order_difference`` is the cmi in the order listed minus that in the other; it is NaN for pairs at different
+        times and for pairs scored in one order only.
     """
     ties, size = tie_numbers(sequence), len(sequence)
     tied = ties[listed.cause_position] == ties[listed.effect_position]
-    # The first of a pair in the other order is the second as it is listed.
+    # A pair within a tie has its cause and effect swapped in the reversed sequence.
     keys = positions[other.effect_position] * size + positions[other.cause_position]
     row = np.full(size * size, -1)
     row[keys] = np.arange(len(other))
@@ -96,12 +96,12 @@ def scored_in_both_orders(
     score: Callable[[Iterator[EventSequence], int], Iterable[ScoredSequence]],
     max_lag: int | None,
 ) -> Iterator[ScoredSequence]:
-    """Lazily give sequences with scores in which pairs within ties favour no order.
+    """Lazily give sequences with scores that prefer neither order of ties.
 
     Args:
-        scored: Sequences with their scores, as they are listed.
-        score: Gives some sequences their scores, up to a lag.
-        max_lag: Longest lag of ``scored``; within ties less is needed.
+        scored: Sequences with their scores as listed.
+        score: Scores sequences, up to a lag.
+        max_lag: Longest lag of ``scored``; the reversed sequences need no more than their longest tie.
     """
     left = iter(scored)
     while block := list(islice(left, _SEQUENCES_AT_ONCE)):

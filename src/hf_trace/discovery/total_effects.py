@@ -1,4 +1,4 @@
-"""Total effects: how an event changes what happens later, with everything in between free to follow."""
+"""Total effects: how forcing an event changes what happens later, with everything in between left to the oracle."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -26,18 +26,18 @@ _EVENTS_PER_TIME = 16
 
 @dataclass(frozen=True)
 class Horizon:
-    """The next so many events, and of those only the ones soon enough.
+    """How far ahead an effect may follow.
 
     Attributes:
-        events: Most events ahead.
-        seconds: Longest times ahead; an effect counts by the share of them it is within. Empty for any time.
+        events: Number of events ahead.
+        seconds: Times ahead; an effect counts by the share of them that it is within. Empty for no limit.
     """
 
     events: int
     seconds: tuple[float, ...] = ()
 
     def weight(self, elapsed: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
-        """Share of the horizons in time that have not passed after so many seconds."""
+        """Share of the horizons in time that are at least ``elapsed`` seconds."""
         if not self.seconds:
             return torch.ones_like(elapsed)
         return (elapsed[:, None] <= torch.tensor(self.seconds)).float().mean(1)
@@ -47,7 +47,7 @@ def parse_horizon(spec: str) -> Horizon:
     """Read a horizon: ``16`` (events), ``1h`` (time, within 16 events), ``20,1h`` (both).
 
     Raises:
-        SettingsError: If it is neither.
+        SettingsError: If it is none of these.
 
     Example:
         >>> parse_horizon("20,90s")
@@ -76,13 +76,13 @@ Context = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TotalEffects:
-    """Probabilities of every effect within the horizon after forcing every cause, averaged over contexts.
+    """Probability of every effect within the horizon after forcing every cause, averaged over contexts.
 
     Attributes:
         risk: ``risk[u, v]`` = P(v within the horizon | do(u)).
-        baseline: The same, averaged over what else could have been forced (v itself left out).
+        baseline: The mean risk over the other types that could be forced, without v itself.
         gain_error: Standard error of ``risk - baseline`` over contexts; NaN with one context.
-        contexts: How many.
+        contexts: Number of contexts.
     """
 
     risk: Float[np.ndarray, "cause effect"]
@@ -92,7 +92,7 @@ class TotalEffects:
 
     @property
     def gain(self) -> Float[np.ndarray, "cause effect"]:
-        """How much more probable the effect is; below 0 where the cause makes it rarer."""
+        """Risk minus baseline: positive where the cause makes the effect more likely."""
         difference: Float[np.ndarray, "cause effect"] = self.risk - self.baseline
         return difference
 
@@ -106,16 +106,16 @@ def total_effects(
     seed: int,
     advance: Callable[[float], None] = lambda _: None,
 ) -> TotalEffects:
-    """Force every event type after every context and let the oracle go on.
+    """Force every event type after every context, and let the oracle continue.
 
-    All types of a context are continued with the same uniform numbers, so that what differs between them is not luck.
+    All types of a context are continued with common random numbers, so that their differences have less variance.
 
     Args:
         oracle: The frozen model.
-        contexts: Tokens up to the place where an event is forced, its gap token included where gaps are written.
-        slots: What may stand where.
+        contexts: Tokens before each forced event, including its gap token if the vocabulary has gaps.
+        slots: Tokens of events and gaps.
         horizon: How far ahead to look.
-        seed: Seed of the continuations; a context gets the same numbers wherever it stands in the list.
+        seed: Seed of the continuations; context i always gets the same numbers.
         advance: Called with the number of contexts done.
     """
     types = len(slots.events)
@@ -136,7 +136,7 @@ def total_effects(
 
 
 def _mean_of_others(found: Float[np.ndarray, "context cause effect"]) -> Float[np.ndarray, "context cause effect"]:
-    """For each effect v the mean over all forced types but the cause itself and v."""
+    """For each effect v, the mean over all forced types except the cause and v."""
     types = found.shape[1]
     own = found[:, np.arange(types), np.arange(types)][:, None, :]
     counted = np.full((types, types), max(types - 2, 1))
@@ -150,7 +150,7 @@ def _mean_of_others(found: Float[np.ndarray, "context cause effect"]) -> Float[n
 def _groups(
     contexts: Sequence[Context], seed: int, numbers: int, types: int
 ) -> Iterator[tuple[Int[Tensor, "context pos"], Float[Tensor, "context slot"]]]:
-    """Contexts of equal length with their random numbers, as many as fit."""
+    """Batches of contexts of equal length, with their random numbers."""
     at_once = max(1, min(_MOST_ROWS // types, _ROW_ENTRIES // types**2))
     generators = [np.random.default_rng([seed, index]) for index in range(len(contexts))]
     order = sorted(range(len(contexts)), key=lambda index: len(contexts[index]))
@@ -169,7 +169,7 @@ def _first_occurrences(
     horizon: Horizon,
     uniforms: Float[Tensor, "context slot"],
 ) -> Float[Tensor, "context cause effect"]:
-    """P(v within the horizon) on each sampled future of each forced type."""
+    """P(v within the horizon) after each forced type, from one sampled future each."""
     count, types = len(context), len(slots.events)
     forced = slots.events.expand(count, -1)
     numbers = uniforms[:, None].expand(-1, types, -1)
@@ -183,7 +183,7 @@ def _first_occurrences(
 
 
 def averaged(found: Sequence[TotalEffects]) -> TotalEffects:
-    """Mean over oracles; its standard error is of the contexts and, with several oracles, of their disagreement."""
+    """Mean over oracles; the standard error combines contexts and, with several oracles, their spread."""
     gains = np.stack([each.gain for each in found])
     within = np.mean([each.gain_error**2 for each in found], axis=0)
     between = gains.var(0, ddof=1) / len(found) if len(found) > 1 else 0.0
@@ -196,19 +196,19 @@ def averaged(found: Sequence[TotalEffects]) -> TotalEffects:
 
 
 Table = Float[np.ndarray, "cause effect"]
-# A score for every pair travels with the graph only where the table stays small.
+# With more types, a table of all pairs would dwarf the graph.
 _MOST_SCORED_TYPES = 1_000
 
 
 def divergence(effects: TotalEffects) -> Table:
-    """Bernoulli information of the risk against the baseline, in nats: the default, as for direct effects."""
+    """Bernoulli KL divergence of the risk from the baseline, in nats: the default, as for direct effects."""
     risk, baseline = (torch.from_numpy(table).log() for table in (effects.risk, effects.baseline))
     found: Table = bernoulli_kl(risk, baseline).numpy()
     return found
 
 
 def gain(effects: TotalEffects) -> Table:
-    """Risk minus baseline: positive where the cause excites."""
+    """Risk minus baseline."""
     return effects.gain
 
 
@@ -219,7 +219,7 @@ def total_log_ratio(effects: TotalEffects) -> Table:
 
 
 def risk(effects: TotalEffects) -> Table:
-    """P(effect within the horizon | do(cause)): what follows what, common effects first. No contrast, so no sign."""
+    """P(effect within the horizon | do(cause)), without a contrast: common effects rank first."""
     return effects.risk
 
 
@@ -251,9 +251,9 @@ def total_graph(
     Args:
         effects: Risks of all pairs of types.
         names: The types, in the order of the tables.
-        threshold: What makes a pair an edge.
+        threshold: Decides which pairs are edges.
         statistic: Name of a function of ``TOTAL_STATISTICS``.
-        self_loops: Whether a type may cause itself.
+        self_loops: Whether to keep edges from a type to itself.
 
     Returns:
         Edges with ``cmi`` (the statistic), ``risk``, ``baseline_risk``, ``gain`` with ``gain_error``, ``direction``
@@ -286,9 +286,7 @@ def total_graph(
 
 
 def _kept(scores: Table, errors: Table, effects: TotalEffects, threshold: Threshold) -> np.ndarray:
-    """Ask the threshold about all pairs of types at once, as if of one sequence and one lag."""
+    """Apply the threshold to all pairs of types, as if they were pairs of one sequence at lag 1."""
     cause = np.indices(scores.shape)[0].ravel()
-    pairs = PairScores(
-        cause, cause + 1, scores.ravel(), effects.gain.ravel(), errors.ravel()
-    )  # fmt: skip
+    pairs = PairScores(cause, cause + 1, scores.ravel(), effects.gain.ravel(), errors.ravel())
     return threshold.keep(pairs).reshape(scores.shape)

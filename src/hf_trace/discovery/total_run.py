@@ -1,4 +1,4 @@
-"""Total effects of a log: contexts drawn from it, all event types forced after each."""
+"""Total effects of a log: every event type is forced after each of a sample of contexts."""
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.runs.event_model import EventModel
 
-# Every type is forced after every context: beyond this a table of all pairs is no longer what a user wants.
+# Every type is forced after every context, and every pair of types is in a table.
 MOST_TYPES = 2_000
 Advance = Callable[[float], None]
 
@@ -27,8 +27,8 @@ def total_effects_graph(
 ) -> CausalGraph:
     """The population graph of total effects, averaged over models of one vocabulary.
 
-    Arguments and errors are those of ``log_total_effects``; of the settings also ``statistic``, ``threshold`` and
-    ``self_loops`` count.
+    Arguments and errors are those of ``log_total_effects``; ``statistic``, ``threshold`` and ``self_loops`` of the
+    settings decide the edges.
     """
     settings = request.settings
     graph = total_graph(
@@ -52,15 +52,15 @@ def log_total_effects(
     """Total effects by each model, in the same contexts.
 
     Args:
-        models: Of one vocabulary.
-        sequences: Where contexts are drawn from, read once.
-        request: ``num_contexts``, ``horizon``, ``prefix_length``, ``seed`` and ``unknown`` count.
+        models: Models of one vocabulary.
+        sequences: Source of the contexts, read once.
+        request: Its ``num_contexts``, ``horizon``, ``prefix_length``, ``seed`` and ``unknown`` are used.
         advance: Called with the number of contexts done, over all models.
 
     Raises:
         EmptyLogError: If no event has another before it.
         ContextLengthError: If the model reads fewer events than the horizon has.
-        SettingsError: If there are more than 2,000 event types, or a time horizon and no times.
+        SettingsError: If there are more than 2,000 event types, or the horizon is a time and the model knows no times.
     """
     first, settings = models[0], request.settings
     horizon = parse_horizon(settings.horizon)
@@ -99,19 +99,17 @@ def log_total_effects(
 def _drawn(
     sequences: Iterable[EventSequence], count: int, prefix_length: int, seed: int
 ) -> list[tuple[EventSequence, int]]:
-    """Events drawn without replacement, each alike, from sequences that are read once."""
-    generator = np.random.default_rng(seed)
-    kept: list[tuple[float, int, EventSequence, int]] = []
-    number = 0
-    for sequence in sequences:
-        first = max(1, prefix_length)
-        for position, key in enumerate(generator.random(max(len(sequence) - first, 0)), start=first):
-            number += 1
-            item = (-float(key), number, sequence, position)
-            if len(kept) < count:
-                heapq.heappush(kept, item)
-            elif item[0] > kept[0][0]:
-                heapq.heapreplace(kept, item)
+    """A uniform sample of events, without replacement, from sequences that are read once.
+
+    Every event gets a random key, and those with the smallest keys are kept, in the order of the sequences.
+    """
+    generator, first = np.random.default_rng(seed), max(1, prefix_length)
+    keyed = (
+        (float(key), sequence, position)
+        for sequence in sequences
+        for position, key in enumerate(generator.random(max(len(sequence) - first, 0)), start=first)
+    )
+    kept = heapq.nsmallest(count, enumerate(keyed), key=lambda item: item[1][0])
     if not kept:
         raise EmptyLogError("No event has another before it, so there is no context to force an event in.")
-    return [(sequence, position) for _, _, sequence, position in sorted(kept, key=lambda item: item[1])]
+    return [(sequence, position) for _, (_, sequence, position) in sorted(kept, key=lambda item: item[0])]

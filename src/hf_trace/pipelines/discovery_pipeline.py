@@ -1,6 +1,6 @@
 """``pipeline("causal-discovery")``: event sequences in, causal graphs out."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from os import PathLike
 from typing import Any
 
@@ -13,7 +13,6 @@ from hf_trace.discovery.scoring import ScoredSequence, scored
 from hf_trace.discovery.settings import DiscoveryRequest, DiscoverySettings
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.logs.writing import Document
-from hf_trace.oracle.engine import Oracle
 from hf_trace.pipelines.records import is_single, one, sequences
 from hf_trace.pipelines.saving import Publishable
 from hf_trace.questions.outcome_causes import OutcomeSettings, outcomes
@@ -27,16 +26,16 @@ TASK = "causal-discovery"
 
 
 class CausalDiscoveryPipeline(Publishable, Pipeline):
-    """Causal graphs of event sequences, read off a frozen causal language model (TRACE, arXiv 2602.01135).
+    """Causal graphs of event sequences from a frozen causal language model (TRACE, arXiv 2602.01135).
 
     Parameters, at construction or of a call, are the fields of ``DiscoverySettings``, where ``knowledge`` may also be
     a mapping or a JSON file, and those of ``DiscoveryRequest``: ``level``, ``batch_size``, ``return_scores``,
     ``unknown``, ``slide``, ``min_frequency``, ``min_support``, ``bootstrap`` and ``compare``. With ``level``
     ``"instance"`` (default) or ``"summary"`` there is one output per record, with the graph of that level under
-    ``"graph"``; with ``"population"`` one for all records.
+    ``"graph"``; with ``"population"`` one output for all records.
 
     Attributes:
-        event_model: Model, vocabulary and quality of the run, which every question is put to.
+        event_model: Model, vocabulary, further oracles and quality of the run.
 
     Example:
         >>> from transformers import pipeline
@@ -55,38 +54,18 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
     ) -> None:
         vocabulary = event_tokenizer_of(model, tokenizer)
         super().__init__(model=model, tokenizer=vocabulary.tokenizer, **kwargs)
-        # The base class may have moved the model, so it is looked at after that.
+        # The base class may have moved the model to another device.
         self.event_model = EventModel.of(self.model, vocabulary, memory=memory)
 
     @property
     def run_tokenizer(self) -> EventTokenizer:
-        """What ``save_pretrained`` writes."""
+        """The vocabulary that ``save_pretrained`` writes."""
         return self.event_model.tokenizer
 
     @property
     def events(self) -> EventTokenizer:
         """The vocabulary."""
         return self.event_model.tokenizer
-
-    @property
-    def oracle(self) -> Oracle:
-        """The model that scores."""
-        return self.event_model.oracle
-
-    @property
-    def members(self) -> list[Oracle]:
-        """Further oracles of the run; see ``EventModel``."""
-        return self.event_model.members
-
-    @property
-    def quality(self) -> Mapping[str, Any]:
-        """Losses on held-out events; see ``EventModel``."""
-        return self.event_model.quality
-
-    @property
-    def outcome_events(self) -> tuple[str, ...]:
-        """Labels of whole sequences that the run was trained with, as events."""
-        return self.event_model.outcome_labels
 
     def __call__(self, inputs: Any, **parameters: Any) -> Any:
         """Discover the graph of one record, of each record, or of all together.
@@ -116,9 +95,9 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
         return list(outputs) if hasattr(inputs, "__len__") else outputs
 
     def request(self, **parameters: Any) -> DiscoveryRequest:
-        """What a call with these parameters asks: they, over those given at construction, over defaults."""
+        """The request of a call: its parameters override those given at construction, which override the defaults."""
         request: DiscoveryRequest = self._forward_params["request"]
-        if self._batch_size is not None:  # the base class takes this one for itself
+        if self._batch_size is not None:  # the base class keeps this parameter for itself
             request = request.updated(batch_size=self._batch_size)
         return request.updated(**parameters)
 
@@ -127,11 +106,11 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
         return self.request(**parameters).settings
 
     def scored(self, inputs: Any, **parameters: Any) -> Iterator[ScoredSequence]:
-        """Lazily give each sequence with the scores of its tested pairs; for loops that show progress."""
+        """Lazily give each sequence with the scores of its tested pairs, for loops that show progress."""
         return scored(self.event_model, sequences(inputs), self.request(**parameters))
 
     def what_if(self, record: Any, **parameters: Any) -> Document:
-        """How likely a target follows a position of a sequence, as it was and had the event there been another.
+        """How likely a target follows a position of a sequence, as observed and had the event there been different.
 
         Args:
             record: ``{"events": [...], "timestamps": [...], "id": ...}`` or an ``EventSequence``.
@@ -151,12 +130,12 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
         reference: "CausalDiscoveryPipeline | None" = None,
         **parameters: Any,
     ) -> Document:
-        """Root causes of an event of a sequence, the likeliest first.
+        """Root causes of an event of a sequence, most likely first.
 
         Args:
             record: The incident, as for a call.
             outcome: The event to explain.
-            position: Which of its occurrences, from 0; the first by default.
+            position: The position of the outcome, from 0; by default its first occurrence.
             reference: A pipeline of normal operation.
             parameters: The fields of ``hf_trace.questions.ranking.RankSettings``.
 
@@ -170,17 +149,17 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
     def outcomes(
         self, records: Any, *, outcome: Any = None, advance: Callable[[float], None] = lambda _: None, **parameters: Any
     ) -> Any:
-        """Which events bring outcomes about, over all records or in each.
+        """Events that cause outcomes, over all records or in each.
 
         Args:
-            records: What a call takes; a label stands as an outcome event at the end of a record, as ``read_log``
-                with ``outcome_column`` writes it.
-            outcome: A label, or several; by default all of the run. Or an event.
+            records: As for a call; a label is an outcome event at the end of a record, as written by
+                ``read_log(outcome_column=...)``.
+            outcome: A label or several, by default all of the run; or an event.
             advance: Called with the number of sequences done.
             parameters: The fields of ``hf_trace.questions.outcome_causes.OutcomeSettings``.
 
         Returns:
-            One result for all records, or with ``level="instance"`` one for each, a list for a list.
+            One result for all records; with ``level="instance"`` one per record, as a list for a list.
 
         Example:
             >>> found = discover.outcomes(read_log("blocks.csv", outcome_column="label"))  # doctest: +SKIP
@@ -191,7 +170,7 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
         return found[0] if isinstance(found, list) and is_single(records) and len(found) == 1 else found
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """Called by the base class at construction; calls go through ``request``."""
+        """Called by the base class at construction only; calls use ``request``."""
         return {}, {"request": DiscoveryRequest().updated(**parameters)}, {}
 
     def preprocess(self, record: Any) -> EventSequence:
@@ -209,17 +188,17 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
 def load_pipeline(
     run: str | PathLike[str], *, dtype: str = "float32", memory: str | None = None, device_map: str | None = None
 ) -> CausalDiscoveryPipeline:
-    """The discovery pipeline of a run folder or Hub id; arguments and errors are those of ``EventModel.load``."""
+    """The discovery pipeline of a run folder or Hub id; arguments and errors as for ``EventModel.load``."""
     return CausalDiscoveryPipeline(model=load_model(run, dtype=dtype, device_map=device_map), memory=memory)
 
 
 def _register() -> None:
-    """Teach Transformers the task."""
+    """Register the task with transformers."""
     PIPELINE_REGISTRY.register_pipeline(
         TASK, pipeline_class=CausalDiscoveryPipeline, pt_model=AutoModelForCausalLM, type="text"
     )
-    # With this attribute save_pretrained would copy this module into the checkpoint, which then asks every
-    # reader for trust_remote_code, those who imported the package included.
+    # With this attribute, save_pretrained copies this module into the checkpoint, which then needs trust_remote_code
+    # even where the package is imported.
     del CausalDiscoveryPipeline._registered_impl
 
 

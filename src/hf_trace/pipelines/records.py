@@ -1,4 +1,4 @@
-"""What a pipeline accepts, turned into event sequences one by one."""
+"""Inputs of pipelines, converted to event sequences one by one."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -12,7 +12,7 @@ _EXPECTED = 'Pass {"events": [...]}, optionally with "timestamps" and "id", or a
 
 
 def is_single(inputs: Any) -> bool:
-    """Whether the input is one record rather than a stream of them."""
+    """Whether the input is a single record."""
     return isinstance(inputs, (Mapping, EventSequence))
 
 
@@ -20,7 +20,7 @@ def sequences(inputs: Any) -> Iterator[EventSequence]:
     """Read any accepted input lazily.
 
     Raises:
-        PipelineInputError: If the input or a record is of the wrong form.
+        PipelineInputError: If the input or a record has the wrong form.
         EmptyLogError: If a list is empty.
     """
     if is_single(inputs):
@@ -38,7 +38,7 @@ def one(record: Any) -> EventSequence:
     """The sequence of one record.
 
     Raises:
-        PipelineInputError: If there are several, or none.
+        PipelineInputError: If it is not a single record.
     """
     if not is_single(record):
         raise PipelineInputError(
@@ -59,7 +59,7 @@ def _check_list(inputs: Any) -> None:
 
 
 def as_sequence(record: Any, index: int = 0) -> EventSequence:
-    """Check one record.
+    """Convert one record.
 
     Raises:
         PipelineInputError: If it has no list of event names.

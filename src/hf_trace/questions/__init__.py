@@ -1,1 +1,1 @@
-"""Questions about one sequence: what if, what led to an event, which events bring an outcome about."""
+"""Questions about sequences: what-if effects, root causes of an event, causes of outcomes."""

@@ -1,4 +1,4 @@
-"""Causes of outcomes of a log: which outcomes there are, what each sequence is scored on, and the result in names."""
+"""Causes of outcomes of a log: its sequences, labels and events to a result by name."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +18,13 @@ from hf_trace.logs.contexts import PREFIX, outcome_value
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.logs.writing import Document
 from hf_trace.options import BOUND, MIN_FREQUENCY, MIN_SUPPORT, NUM_SAMPLES, PROPOSAL, SEED, UNKNOWN
-from hf_trace.questions.outcome_scores import OutcomePool, OutcomeScores, Predictions, averaged_outcomes, score_outcomes
+from hf_trace.questions.outcome_scores import (
+    OutcomePool,
+    OutcomeScores,
+    averaged_outcomes,
+    prediction_quality,
+    score_outcomes,
+)
 from hf_trace.questions.what_if import check_known
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import member_seed
@@ -33,13 +39,13 @@ class OutcomeSettings:
     """How causes of outcomes are found.
 
     Attributes:
-        level: ``population``: one result for all sequences; ``instance``: one for each.
-        proposal: What events are replaced by; as for discovery.
+        level: ``population``: one result for all sequences; ``instance``: one per sequence.
+        proposal: Distribution of the replacements, as for discovery.
         num_samples: Draws per event.
-        bound: An event carries an outcome when its ``cmi`` is above this, in nats.
+        bound: Smallest ``cmi`` of an event that carries an outcome, in nats.
         min_frequency: See ``OutcomePool.causes``.
         min_support: See ``OutcomePool.causes``.
-        unknown: ``"error"``, or ``"map"`` to read events outside the vocabulary as unknown.
+        unknown: ``"error"`` or ``"map"``, for events outside the vocabulary; None: as the run was trained.
         seed: Seed of the draws and of the bootstrap.
 
     Raises:
@@ -64,13 +70,13 @@ class OutcomeSettings:
 
 @dataclass(frozen=True)
 class _Asked:
-    """Which outcomes are asked about, and what they compete with.
+    """The outcomes of interest among their alternatives.
 
     Attributes:
-        names: The outcomes asked about.
-        columns: Their places among ``rivals``.
-        rivals: Tokens of all that may stand where an outcome stands.
-        of_sequence: Whether they are labels of whole sequences.
+        names: The outcomes of interest.
+        columns: Their indices in ``rivals``.
+        rivals: Tokens of all possible outcomes.
+        of_sequence: Whether outcomes are labels of whole sequences, not events within them.
     """
 
     names: list[str]
@@ -81,7 +87,7 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Item:
-    """Something to score: a history and what came next; ``outcome`` None where that is not known."""
+    """A history to score and the outcome that followed; ``outcome`` is None if unknown."""
 
     sequence: EventSequence
     encoded: EncodedSequence
@@ -97,21 +103,21 @@ def outcomes(
     outcome: str | Sequence[str] | None = None,
     advance: Advance = lambda _: None,
 ) -> Any:
-    """Which events bring outcomes about.
+    """Find the events that cause outcomes.
 
     Args:
-        model: Scores, with its further oracles where there are any.
-        sequences: The log, with outcome events at the end of its sequences where they are known.
+        model: The scoring model, used with its further oracles.
+        sequences: The log; sequences with a known label end with it as an outcome event.
         settings: How causes are found.
-        outcome: A label, or several, of a run trained with an outcome column (all by default); or an event.
+        outcome: A label or several, for a run trained with an outcome column (default: all labels); or an event.
         advance: Called with the number of sequences done.
 
     Returns:
-        For ``level="population"`` the ``outcomes`` with their causes (``OutcomePool.causes``) and, where labels are
-        known, how well they are predicted (``prediction``). For ``level="instance"`` one result per sequence.
+        For ``level="population"`` the ``outcomes`` with their causes (``OutcomePool.causes``) and, if labels are known,
+        the quality of their ``prediction``. For ``level="instance"`` one result per sequence.
 
     Raises:
-        QueryError: If there is no such outcome.
+        QueryError: If an outcome is unknown.
         EmptyLogError: If no sequence can be scored.
     """
     settings = replace(settings, unknown=model.unknown(settings.unknown))
@@ -122,23 +128,23 @@ def outcomes(
         if not documents:
             raise _nothing(asked)
         return documents
-    pool, predictions = OutcomePool(asked.names, bound=settings.bound), Predictions()
+    pool, observed, predicted = OutcomePool(asked.names, bound=settings.bound), [], []
     for item, scores in found:
         had = [item.outcome] if item.outcome is not None else asked.names
         kept = _kept(scores, asked)
         pool.add(item.sequence.events, kept, [asked.names.index(each) for each in had if each in asked.names])
         if asked.of_sequence and item.outcome is not None:
-            labels = zip(model.outcome_labels, scores.probability.tolist(), strict=True)
-            predictions.add(item.outcome, dict(labels))
+            observed.append(item.outcome)
+            predicted.append(scores.probability)
     if not any(pool.sequences):
         raise _nothing(asked)
     return {
         "outcomes": pool.causes(
             min_frequency=settings.min_frequency, min_support=settings.min_support, seed=settings.seed
         ),
-        "prediction": predictions.summary(),
+        "prediction": prediction_quality(observed, predicted, model.outcome_labels),
         "settings": asdict(settings),
-        "oracle": {**model.told, "oracles": 1 + len(model.members)},
+        "oracle": {**model.description, "oracles": 1 + len(model.members)},
     }
 
 
@@ -213,10 +219,10 @@ def _items(
 
 
 def _item(model: EventModel, body: EventSequence, stop: int, outcome: str | None, unknown: str) -> _Item:
-    """The history before place ``stop``, with the gap that leads to it; at the end of a sequence there is none."""
+    """The history before place ``stop``, including the gap before it; the end of a sequence has no gap."""
     times, whole = body.timestamps, body
     if stop == len(body):
-        # Any event stands in for the outcome: its token is cut off again.
+        # Any event can stand for the outcome here: its token is cut off below.
         ended = None if times is None else (*times, times[-1])
         whole = EventSequence((*body.events, model.tokenizer.event_types[0]), ended, body.id, body.context)
     found = model.history(whole, stop, ahead=0, unknown=unknown)
@@ -226,7 +232,7 @@ def _item(model: EventModel, body: EventSequence, stop: int, outcome: str | None
 
 
 def _kept(scores: OutcomeScores, asked: _Asked) -> OutcomeScores:
-    """The columns of the outcomes asked about."""
+    """The columns of the outcomes of interest."""
     names = ("cmi", "gain", "standard_error", "low", "high", "cmi_error")
     tables = {name: getattr(scores, name)[:, asked.columns] for name in names}
     return OutcomeScores(scores.position, scores.probability[asked.columns], **tables)

@@ -1,9 +1,9 @@
-"""Causes of an outcome of a whole sequence: how its chance moves when one event is replaced (after OSCAR)."""
+"""Scores of outcomes: how the probability of an outcome changes when one event is replaced (after OSCAR)."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,14 +29,14 @@ _LEVEL = 0.975
 
 @dataclass(frozen=True)
 class OutcomeScores:
-    """What each event of one sequence did to the chance of each outcome.
+    """Effect of each event of a sequence on the probability of each outcome.
 
     Attributes:
         position: Index of each tested event.
-        probability: Of every outcome, given the sequence as observed; they sum to 1.
-        cmi: In nats.
-        gain: Positive where the event made the outcome likelier.
-        standard_error: Of ``gain``: of the draws, and with several oracles of their disagreement.
+        probability: Probability of every outcome given the observed sequence; sums to 1.
+        cmi: Divergence ``kl_to_mixture``, in nats.
+        gain: Difference of probabilities; positive where the event made the outcome more likely.
+        standard_error: Standard error of ``gain``, from the draws and the spread of several oracles.
         low: Lower end of the 95 % interval of ``gain``.
         high: Its upper end.
         cmi_error: Monte Carlo standard error of ``cmi``.
@@ -59,14 +59,14 @@ def score_outcomes(
     outcomes: Int[Tensor, " outcome"],
     drawing: Drawing,
 ) -> list[OutcomeScores]:
-    """Score what every event of every sequence did to the outcome that comes next.
+    """Score the effect of every event of every sequence on the outcome that follows.
 
     Args:
         oracle: The frozen model.
-        sequences: Tokens up to where the outcome stands, and where their events are.
+        sequences: Tokens before the outcome, and the positions of their events.
         alphabet: Event types that are tested and drawn.
-        outcomes: Tokens of the outcomes; one of them follows.
-        drawing: What events are replaced by.
+        outcomes: Tokens of all possible outcomes.
+        drawing: How replacements are drawn.
     """
     every = [range(len(each.event_positions)) for each in sequences]
     block = Block.build(sequences, alphabet, every)
@@ -94,17 +94,16 @@ def score_outcomes(
 
 
 def _causes(block: Block, lengths: Int[Tensor, " sequence"]) -> Causes:
-    """Every tested event that has a token before it; their rows go on to the end of the sequence."""
-    testable = block.replaced.clone()
-    testable[:, 0] = False
-    sequence, position = testable.nonzero(as_tuple=True)
+    """Every tested event with a token before it, each reaching to the end of its sequence."""
+    sequence, position = block.replaced[:, 1:].nonzero(as_tuple=True)
+    position = position + 1
     return Causes(sequence, position, block.event[sequence, position], lengths[sequence])
 
 
 def _gain_error(
     log_r: Float[Tensor, "cause sample outcome"], log_weights: Float[Tensor, "cause sample"], num_samples: int
 ) -> Float[Tensor, "cause outcome"]:
-    """Standard error of the mean probability over draws; 0 where all types were enumerated."""
+    """Standard error of the mean probability over draws; 0 if all types were enumerated."""
     if num_samples == 0:
         return torch.zeros(log_r.shape[::2], dtype=torch.float64)
     weights = log_weights[..., None].double().exp()
@@ -125,10 +124,10 @@ def _scores(
 
 
 def averaged_outcomes(by_oracle: Sequence[OutcomeScores]) -> OutcomeScores:
-    """Scores of several oracles of one sequence, put together.
+    """Mean scores of one sequence over several oracles.
 
-    The further oracles of a run were trained on bootstrap samples of the log, so their spread estimates how far one
-    of them errs because the log is finite; it is not divided by their number. The interval is Student's.
+    The further oracles of a run were trained on bootstrap samples of the log, so their spread estimates the sampling
+    error of a single one and is not divided by their number. The interval is Student's t.
     """
     if len(by_oracle) == 1:
         return by_oracle[0]
@@ -152,24 +151,20 @@ def averaged_outcomes(by_oracle: Sequence[OutcomeScores]) -> OutcomeScores:
 
 
 _RESAMPLES = 1000
-# Means of more sequences are normal, and need no resampling.
+# For more sequences the normal approximation replaces resampling.
 _MOST_RESAMPLED = 2000
 
 
-class _InSequence(NamedTuple):
-    """What one event type did in one sequence."""
-
-    carries: bool
-    cmi: float
-    gain: float
+# Of one event type in one sequence: whether it carries the outcome, its mean cmi and its mean gain.
+_InSequence = tuple[bool, float, float]
 
 
 class OutcomePool:
-    """Adds up scored sequences, outcome by outcome.
+    """Pools scored sequences, by outcome.
 
     Args:
         outcomes: Names of the outcomes, in the order of the scores.
-        bound: An event carries an outcome when its ``cmi`` is above this, in nats.
+        bound: Smallest ``cmi`` of an event that carries an outcome, in nats.
     """
 
     def __init__(self, outcomes: Sequence[str], *, bound: float = 0.05) -> None:
@@ -184,8 +179,8 @@ class OutcomePool:
 
         Args:
             events: Its events.
-            scores: What each did.
-            outcomes: Which outcomes it is to count for, as a rule those it had.
+            scores: The scores of its events.
+            outcomes: Indices of the outcomes to add it to, usually those it had.
         """
         places: dict[str, list[int]] = defaultdict(list)
         for row, position in enumerate(scores.position.tolist()):
@@ -196,21 +191,21 @@ class OutcomePool:
             for event, rows in places.items():
                 cmi, gain = scores.cmi[rows, outcome], scores.gain[rows, outcome]
                 carries = bool((cmi > self.bound).any())
-                self._found[outcome][event].append(_InSequence(carries, float(cmi.mean()), float(gain.mean())))
+                self._found[outcome][event].append((carries, float(cmi.mean()), float(gain.mean())))
 
     def causes(self, *, min_frequency: float, min_support: int, seed: int) -> list[Document]:
-        """Every outcome with its causes, the strongest first.
+        """Every outcome with its causes, strongest first.
 
         Args:
-            min_frequency: A type is a cause when the lower end of the Wilson interval of its frequency exceeds this.
-            min_support: Least number of sequences that have the type.
+            min_frequency: A type is a cause if the lower end of the Wilson interval of its frequency exceeds this.
+            min_support: Number of sequences that must have the type.
             seed: Seed of the bootstrap over sequences.
 
         Returns:
-            For each outcome ``sequences`` pooled, ``probability`` (mean) and ``causes``; for each of those
-            ``support`` (sequences with the type), ``frequency`` (share in which it carries the outcome) with interval,
-            mean ``cmi`` and mean ``gain`` over sequences, each with a bootstrap interval, and ``direction``. ``tested``
-            holds the same of every type, causes or not.
+            For each outcome the number of ``sequences``, the mean ``probability`` and the ``causes``, with ``support``
+            (sequences with the type), ``frequency`` (share in which it carries the outcome) with interval, mean ``cmi``
+            and mean ``gain`` over sequences with bootstrap intervals, and ``direction``. ``tested`` has the same for
+            all types.
         """
         documents = []
         for number, name in enumerate(self.outcomes):
@@ -257,61 +252,47 @@ def _type(event: str, found: list[_InSequence], generator: np.random.Generator) 
 def _mean_interval(
     values: NDArray[np.float64], generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """95 % interval of the means of columns over resampled rows; normal where there are many, open from one."""
+    """95 % bootstrap interval of column means; normal for many rows, NaN for a single one."""
     count = len(values)
     if count < 2:
         return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
     if count > _MOST_RESAMPLED:
-        reach = norm.ppf(0.975) * values.std(0, ddof=1) / np.sqrt(count)
+        reach = norm.ppf(_LEVEL) * values.std(0, ddof=1) / np.sqrt(count)
         return values.mean(0) - reach, values.mean(0) + reach
     drawn = generator.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count
     low, high = np.percentile(drawn @ values, [2.5, 97.5], axis=0)
     return low, high
 
 
-class Predictions:
-    """Collects labels and the probabilities that were given to them."""
+def prediction_quality(
+    observed: Sequence[str], probabilities: Sequence[Float[np.ndarray, " label"]], labels: Sequence[str]
+) -> Document | None:
+    """Log loss beside that of the base rates, in nats, and AUROC and AUPRC of every label against all others.
 
-    def __init__(self) -> None:
-        self._observed: list[str] = []
-        self._probabilities: list[dict[str, float]] = []
+    Args:
+        observed: The label of every sequence.
+        probabilities: The predicted probability of each of ``labels``, for every sequence.
+        labels: All labels.
 
-    def add(self, observed: str, probabilities: dict[str, float]) -> None:
-        """Add a sequence: what it had, and the probability of every label."""
-        self._observed.append(observed)
-        self._probabilities.append(probabilities)
+    Returns:
+        None without sequences. AUROC and AUPRC are None if all sequences, or none, have the label.
 
-    def summary(self) -> Document | None:
-        """Log loss beside that of the base rates, in nats, and AUROC and AUPRC of every label against all others.
-
-        Returns:
-            None where no label is known. Measures that need two kinds of sequences are None where there is one.
-
-        Example:
-            >>> found = Predictions()
-            >>> found.add("a", {"a": 0.9, "b": 0.1})
-            >>> found.add("b", {"a": 0.2, "b": 0.8})
-            >>> round(found.summary()["log_loss"], 4), found.summary()["labels"]["a"]["auroc"]  # -(ln .9 + ln .8) / 2
-            (0.1643, 1.0)
-        """
-        if not self._observed:
-            return None
-        names = list(self._probabilities[0])
-        table = np.array([[each[name] for name in names] for each in self._probabilities])
-        observed = np.array([names.index(name) for name in self._observed])
-        counts = Counter(self._observed)
-        shares = np.array([counts[name] for name in names]) / len(observed)
-        with np.errstate(divide="ignore"):
-            entropy = -float(sum(share * np.log(share) for share in shares if share > 0))
-        return {
-            "sequences": len(observed),
-            "log_loss": float(-np.log(np.clip(table[np.arange(len(observed)), observed], 1e-300, 1)).mean()),
-            "base_rate_log_loss": entropy,
-            "accuracy": float((table.argmax(1) == observed).mean()),
-            "labels": {
-                name: binary_measures(observed == number, table[:, number]) for number, name in enumerate(names)
-            },
-        }
+    Example:
+        >>> found = prediction_quality(["a", "b"], [np.array([0.9, 0.1]), np.array([0.2, 0.8])], ["a", "b"])
+        >>> round(found["log_loss"], 4), found["labels"]["a"]["auroc"]  # -(ln .9 + ln .8) / 2
+        (0.1643, 1.0)
+    """
+    if not observed:
+        return None
+    table, had = np.stack(probabilities), np.array([labels.index(name) for name in observed])
+    shares = np.bincount(had, minlength=len(labels)) / len(had)
+    return {
+        "sequences": len(had),
+        "log_loss": float(-np.log(np.clip(table[np.arange(len(had)), had], 1e-300, 1)).mean()),
+        "base_rate_log_loss": -float(sum(share * np.log(share) for share in shares if share > 0)),
+        "accuracy": float((table.argmax(1) == had).mean()),
+        "labels": {name: binary_measures(had == number, table[:, number]) for number, name in enumerate(labels)},
+    }
 
 
 def binary_measures(is_label: Any, probability: Any) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""Root causes of an incident: the sequence, the outcome and the model to a ranked list with paths."""
+"""Ranked root causes of an event of a sequence, with their paths to it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +18,6 @@ from hf_trace.logs.writing import Document
 from hf_trace.options import BOUND, NUM_SAMPLES, SEED, UNKNOWN
 from hf_trace.oracle.proposals import PROPOSALS
 from hf_trace.questions.root_causes import (
-    Candidate,
     EventEffects,
     Redraws,
     effects_on,
@@ -28,33 +27,33 @@ from hf_trace.questions.root_causes import (
     reciprocal_ranks,
     surprises,
 )
-from hf_trace.questions.what_if import REMOVED, check_known, given_event, given_silence, horizon_within
+from hf_trace.questions.what_if import REMOVED, Given, check_known, given_event, given_silence, horizon_within
 from hf_trace.runs.event_model import EventModel
 
 _WITHIN = 32
-# Most events ahead where the horizon is a time alone.
+# Largest number of events of a horizon that is only a time.
 _MOST_AHEAD = 64
 RANKINGS = ("combined", "effect", "pagerank", "surprise")
 
 
 @dataclass(frozen=True)
 class RankSettings:
-    """How causes of an outcome are found and ordered.
+    """How causes of an outcome are found and ranked.
 
     Attributes:
-        within: How far before the outcome causes are looked for, and how far ahead of each its effect counts:
-            events (``16``), a time (``60s``), or both; by default 32 events, or half of what the model reads.
+        within: How far before the outcome its causes may be, and the horizon of their effects: events (``16``), a time
+            (``60s``), or both; by default 32 events, or half of what the model reads if that is less.
         by: ``combined`` (effect, PageRank and, with a reference, surprise, by reciprocal rank fusion), ``effect``,
-            ``pagerank``, or ``surprise`` (how unexpected an event was given its past; of those never seen the
-            earliest first).
-        proposal: What events are replaced by for total effects: ``model`` (what the oracle expected in their place),
-            ``uniform``, ``unigram``, or ``removed``.
-        num_samples: Futures of each event and of its replacements.
-        bound: Least ``cmi`` of an edge of the instance graph that PageRank walks on, in nats.
+            ``pagerank``, or ``surprise`` (how unexpected an event was given its past; events never seen rank first,
+            the earliest first).
+        proposal: Replacements for total effects: ``model`` (drawn from the predictions of the oracle), ``uniform``,
+            ``unigram``, or ``removed``.
+        num_samples: Number of futures of each event and of its replacements.
+        bound: Smallest ``cmi`` of edges of the instance graph for PageRank, in nats.
         exclude: Patterns of events that are never causes, such as ``Alarm*``.
-        top: Most causes listed; None for all.
-        unknown: ``"error"``, or ``"map"`` to read events outside the vocabulary as unknown.
-        seed: Seed of everything drawn.
+        top: Number of causes listed; None for all.
+        unknown: ``"error"`` or ``"map"``, for events outside the vocabulary; None: as the run was trained.
+        seed: Seed of replacements and futures.
 
     Raises:
         SettingsError: If a value is not understood.
@@ -91,22 +90,20 @@ def rank(
     position: int | None = None,
     reference: EventModel | None = None,
 ) -> Document:
-    """Rank the events before an outcome by how surely they are its causes.
+    """Rank the events before an outcome by how likely they are its causes.
 
     Args:
-        model: Says what would have happened.
+        model: The model that scores.
         sequence: The incident.
         outcome: The event to explain.
-        settings: How causes are found and ordered.
-        position: Which of its occurrences, from 0; the first by default.
-        reference: A model of normal operation. Surprise is then what that model did not expect, events it has never
-            seen first, and counts in ``combined``.
+        settings: How causes are found and ranked.
+        position: The position of the outcome, from 0; by default its first occurrence.
+        reference: A model of normal operation. Surprise is then measured by that model, and is part of ``combined``.
 
     Returns:
-        ``causes``, the best first, each with ``event``, ``position``, ``lag``, total ``effect`` with
-        ``standard_error`` and the two probabilities behind it, ``pagerank``, ``surprise`` (None: never seen) and the
-        ``path`` to the outcome. Where the model does not know the outcome, only ``surprise`` can be told, and
-        ``warning`` says so.
+        ``causes``, best first, each with ``event``, ``position``, ``lag``, total ``effect`` with ``standard_error`` and
+        its two probabilities, ``pagerank``, ``surprise`` (None for events never seen) and the ``path`` to the outcome.
+        If the model does not know the outcome, causes are ranked by ``surprise``, with a ``warning``.
 
     Raises:
         QueryError: If the sequence does not hold the outcome, or nothing is before it.
@@ -122,11 +119,14 @@ def rank(
     settings = replace(settings, within=within, unknown=unknown)
     horizon = horizon_within(model, within, most_ahead=_MOST_AHEAD)
     places = _candidates(sequence, place, horizon, settings)
-    candidates = [_candidate(model, sequence, each, horizon, settings) for each in places]
+    asked = (horizon, unknown, settings.num_samples)
+    candidates = [given_event(model, sequence, each, *asked) for each in places]
     if outcome in types:
         shares = model.tokenizer.frequencies
         redraws = Redraws(settings.proposal, shares, settings.num_samples, settings.seed)
-        effects = effects_on(model.oracle, candidates, types[outcome], model.slots, horizon, redraws)
+        is_removal = settings.proposal == REMOVED
+        removed = [given_silence(model, sequence, each, *asked) for each in places if is_removal]
+        effects = effects_on(model.oracle, candidates, types[outcome], model.slots, horizon, redraws, removed=removed)
         graph = _graph(model, sequence, place, places, horizon, settings)
     else:
         nothing = np.full(len(places), np.nan)
@@ -142,12 +142,12 @@ def rank(
         "position": place,
         "causes": causes[: settings.top],
         "settings": {**asdict(settings), "exclude": list(settings.exclude)},
-        "oracle": model.told,
+        "oracle": model.description,
     }
     if outcome not in types:
         document["warning"] = (
-            f"The model has never seen {outcome!r}: causes are ranked by how unexpected they were, not by what they "
-            "changed. Train on a log with incidents to see effects."
+            f"The model has never seen {outcome!r}: causes are ranked by how unexpected they were, not by their "
+            "effects. Train on a log with incidents for effects."
         )
     return document
 
@@ -169,7 +169,7 @@ def _occurrence(sequence: EventSequence, outcome: str, position: int | None) -> 
 
 
 def _candidates(sequence: EventSequence, outcome: int, horizon: Horizon, settings: RankSettings) -> list[int]:
-    """Positions near enough before the outcome that may be causes."""
+    """Positions within the horizon before the outcome that are not excluded."""
     first = max(int(settings.proposal == REMOVED), outcome - horizon.events)
     near = range(first, outcome)
     if horizon.seconds and sequence.timestamps is not None:
@@ -184,14 +184,6 @@ def _candidates(sequence: EventSequence, outcome: int, horizon: Horizon, setting
     return places
 
 
-def _candidate(
-    model: EventModel, sequence: EventSequence, place: int, horizon: Horizon, settings: RankSettings
-) -> Candidate:
-    asked = (model, sequence, place, horizon, model.unknown(settings.unknown), settings.num_samples)
-    given = given_event(*asked)
-    return Candidate(given.context, int(given.last[0]), given_silence(*asked) if settings.proposal == REMOVED else None)
-
-
 def _graph(
     model: EventModel,
     sequence: EventSequence,
@@ -200,7 +192,7 @@ def _graph(
     horizon: Horizon,
     settings: RankSettings,
 ) -> "nx.DiGraph[int]":
-    """The instance graph up to the outcome, of edges that made their effect likelier."""
+    """The instance graph up to the outcome, with only the edges that excite."""
     found = model.history(sequence, outcome, ahead=0, unknown=model.unknown(settings.unknown))
     scoring = DiscoverySettings(max_lag=horizon.events, num_samples=settings.num_samples, seed=settings.seed)
     tested = [range(max(1, min(places)) - found.start, outcome - found.start)]
@@ -224,7 +216,7 @@ def _ranked(
     parts = ["effect", "pagerank", "surprise"] if has_reference else ["effect", "pagerank"]
     scores["combined"] = reciprocal_ranks([scores[name] for name in parts])
     chosen = np.nan_to_num(scores[settings.by], nan=-np.inf)
-    # Of equals the earlier comes first: a cause precedes its consequences.
+    # Of equal scores the earlier event ranks first, as causes precede their effects.
     order = np.lexsort((np.arange(len(places)), -chosen))
     times = sequence.timestamps
     return [
@@ -248,21 +240,21 @@ def _ranked(
 
 
 def surprises_to(reference: EventModel, sequence: EventSequence, places: Sequence[int]) -> NDArray[np.float64]:
-    """How unexpected events were to a model, in nats; infinite where it has never seen one.
+    """Surprise of events to a model, in nats; infinite for events it has never seen.
 
     Args:
         reference: The model.
         sequence: The events.
-        places: Which of them.
+        places: Their positions.
     """
     found = [reference.history(sequence, each, ahead=1, unknown="map") for each in places]
-    candidates = [Candidate(each.context, each.last, None) for each in found]
+    candidates = [Given(each.context, np.array([each.last]), 0) for each in found]
     surprise: NDArray[np.float64] = surprises(reference.oracle, candidates, reference.slots)[0]
     return surprise
 
 
 def earliest_first(surprise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same order as a score that is finite: of events never seen the earliest first."""
+    """Surprise as a finite score; events never seen come first, the earliest of them before the others."""
     never = ~np.isfinite(surprise)
     most = float(surprise[~never].max(initial=0.0))
     places = np.arange(len(surprise), dtype=np.float64)
@@ -271,5 +263,5 @@ def earliest_first(surprise: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _finite(value: float) -> float | None:
-    """A number as JSON can hold it: nothing where it is infinite or not known."""
+    """A number for JSON: None if it is infinite or NaN."""
     return float(value) if np.isfinite(value) else None

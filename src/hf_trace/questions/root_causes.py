@@ -1,7 +1,7 @@
-"""Which events of a sequence brought an outcome about: by what they changed, and by where influence comes from."""
+"""Root causes of an event in a sequence: total effects of earlier events, and PageRank on the instance graph."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
@@ -17,34 +17,20 @@ from hf_trace.oracle.proposals import PROPOSALS, Alphabet, invert
 from hf_trace.oracle.walks import Slots, Walk
 from hf_trace.questions.what_if import REMOVED, Given, chances, padded
 
-STAY = 0.85
+_DAMPING = 0.85
+# The constant of reciprocal rank fusion (Cormack et al. 2009).
 _FUSION = 60
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An event that may be a cause.
-
-    Attributes:
-        context: Tokens before it.
-        token: Its own token.
-        without: Tokens and silence that are left when it is taken out; for ``proposal="removed"``.
-    """
-
-    context: NDArray[np.int64]
-    token: int
-    without: Given | None = None
-
-
-@dataclass(frozen=True)
 class Redraws:
-    """What events are replaced by.
+    """How events are replaced.
 
     Attributes:
         proposal: ``model``, ``uniform``, ``unigram``, or ``removed``.
-        frequencies: How common each event type is, for ``unigram``.
-        num_samples: Replacements of each event, with a future each, and as many futures of the event itself.
-        seed: Seed of everything drawn.
+        frequencies: Frequency of each event type, for ``unigram``.
+        num_samples: Number of replacements of each event, with one future each, and of futures of the event itself.
+        seed: Seed of replacements and futures.
     """
 
     proposal: str
@@ -55,13 +41,13 @@ class Redraws:
 
 @dataclass(frozen=True)
 class EventEffects:
-    """What each candidate changed; NaN where a candidate was not testable.
+    """Effect of each candidate on the outcome; NaN where it is unknown.
 
     Attributes:
-        with_event: Chance of the outcome within the horizon after the event.
-        without: The same, had the event been another.
-        effect: Their difference: positive where the event brought the outcome nearer.
-        standard_error: Monte Carlo error of ``effect``.
+        with_event: Probability of the outcome within the horizon after the event.
+        without: The same, had the event been replaced or removed.
+        effect: Their difference; positive where the event made the outcome more likely.
+        standard_error: Monte Carlo standard error of ``effect``.
         surprise: -ln p of the event given its past, in nats.
     """
 
@@ -73,35 +59,48 @@ class EventEffects:
 
 
 def surprises(
-    oracle: Oracle, candidates: Sequence[Candidate], slots: Slots
+    oracle: Oracle, candidates: Sequence[Given], slots: Slots
 ) -> tuple[Float[np.ndarray, " candidate"], Float[np.ndarray, "candidate type"]]:
-    """How unexpected each event was, in nats, and what was expected in its place.
+    """Surprise of each event, in nats, and the probability of every type in its place.
+
+    Args:
+        oracle: The frozen model.
+        candidates: Histories that end with the events.
+        slots: Tokens of events and gaps.
 
     Returns:
-        Infinity where the event is not in the vocabulary: the model has never seen it.
+        -ln p of each event given its past, infinite outside the vocabulary; and the probabilities.
     """
     context, present = padded([each.context for each in candidates])
     walk = Walk(oracle, len(candidates))
     walk.read(context, None if bool(present.all()) else present)
     log_probs = walk.log_probs(slots.events).numpy()
     index = {int(token): number for number, token in enumerate(slots.events)}
-    known = [index.get(each.token) for each in candidates]
+    known = [index.get(int(each.last[0])) for each in candidates]
     surprise = np.array([np.inf if place is None else -log_probs[row, place] for row, place in enumerate(known)])
     return surprise, np.exp(log_probs)
 
 
 def effects_on(
-    oracle: Oracle, candidates: Sequence[Candidate], target: int, slots: Slots, horizon: Horizon, redraws: Redraws
+    oracle: Oracle,
+    candidates: Sequence[Given],
+    target: int,
+    slots: Slots,
+    horizon: Horizon,
+    redraws: Redraws,
+    *,
+    removed: Sequence[Given] = (),
 ) -> EventEffects:
-    """Total effect of every candidate on an outcome, through forward simulation with common random numbers.
+    """Total effect of every candidate on an outcome, by forward simulation with common random numbers.
 
     Args:
         oracle: The frozen model.
-        candidates: Events before the outcome.
+        candidates: Histories that end with an event before the outcome, ``redraws.num_samples`` times.
         target: The outcome, as an index of an event type of ``slots``.
-        slots: What may follow.
+        slots: Tokens of events and gaps.
         horizon: How far ahead of each event to look.
-        redraws: What events are replaced by.
+        redraws: How events are replaced.
+        removed: Histories without the events, for the proposal ``removed``.
     """
     surprise, expected = surprises(oracle, candidates, slots)
     num_samples = redraws.num_samples
@@ -109,22 +108,18 @@ def effects_on(
     uniforms = np.stack(
         [each.random((num_samples, 1 + horizon.events * slots.tokens_per_event)) for each in generators]
     )
-    factual = [Given(each.context, np.full(num_samples, each.token), horizon.events) for each in candidates]
     numbers = uniforms[..., 1:]
-    observed = chances(oracle, factual, target, slots, horizon, numbers).chance
+    observed, _ = chances(oracle, candidates, target, slots, horizon, numbers)
     if redraws.proposal == REMOVED:
-        replaced = [each.without or own for each, own in zip(candidates, factual, strict=True)]
-        other = chances(oracle, replaced, target, slots, horizon, numbers).chance
+        other, _ = chances(oracle, removed, target, slots, horizon, numbers)
     else:
         drawn = _drawn(expected, uniforms[..., 0], slots, redraws)
         other = observed.copy()
-        for some, samples in _alike(drawn != np.array([[each.token] for each in candidates])):
-            given = [
-                Given(candidates[place].context, drawn[place, chosen], horizon.events)
-                for place, chosen in zip(some, samples, strict=True)
-            ]
-            parts = np.stack([numbers[place, chosen] for place, chosen in zip(some, samples, strict=True)])
-            other[np.array(some)[:, None], samples] = chances(oracle, given, target, slots, horizon, parts).chance
+        for some, samples in _alike(drawn != np.stack([each.last for each in candidates])):
+            pairs = list(zip(some, samples, strict=True))
+            given = [replace(candidates[place], last=drawn[place, chosen]) for place, chosen in pairs]
+            parts = np.stack([numbers[place, chosen] for place, chosen in pairs])
+            other[np.array(some)[:, None], samples], _ = chances(oracle, given, target, slots, horizon, parts)
     difference = observed - other
     spread = difference.std(1, ddof=1) if num_samples > 1 else np.full(len(candidates), np.nan)
     return EventEffects(
@@ -137,9 +132,10 @@ def effects_on(
 
 
 def _alike(differs: Bool[np.ndarray, "candidate sample"]) -> Iterator[tuple[list[int], NDArray[np.int64]]]:
-    """Candidates whose replacements differ from the event about equally often, and which of them do.
+    """Groups of candidates whose draws differ from the event about equally often, and the indices of those draws.
 
-    A draw that equals the event changes nothing and is not simulated again. Rows are filled up by repeating one.
+    A draw that equals the event changes nothing and is not simulated again. Within a group the rows of indices are
+    filled to equal length by repetition.
     """
     counts = differs.sum(1)
     octaves = np.ceil(np.log2(np.maximum(counts, 1))).astype(int)
@@ -163,7 +159,7 @@ def _drawn(
 
 
 def influence_graph(scores: PairScores, bound: float) -> "nx.DiGraph[int]":
-    """Positions and what made which likelier, by more than a bound of the statistic.
+    """The graph of pairs of positions that excite each other by more than a bound of the statistic.
 
     Example:
         >>> scores = PairScores(
@@ -181,10 +177,10 @@ def influence_graph(scores: PairScores, bound: float) -> "nx.DiGraph[int]":
 
 
 def pagerank_of_causes(graph: "nx.DiGraph[int]", outcome: int) -> dict[int, float]:
-    """Share of its time that a walker from the outcome, against the edges, spends at each other position.
+    """Personalized PageRank of all other positions, walking from the outcome against the edges.
 
     Returns:
-        Shares that sum to 1 over the causes; empty where nothing reaches the outcome.
+        Shares that sum to 1 over the causes; empty if nothing reaches the outcome.
 
     Example:
         >>> chain = nx.DiGraph()
@@ -196,13 +192,13 @@ def pagerank_of_causes(graph: "nx.DiGraph[int]", outcome: int) -> dict[int, floa
         return {}
     backwards = graph.subgraph(nx.ancestors(graph, outcome) | {outcome}).reverse()
     start = {outcome: 1.0}
-    shares = nx.pagerank(backwards, alpha=STAY, personalization=start, max_iter=1000, tol=1e-10)
+    shares = nx.pagerank(backwards, alpha=_DAMPING, personalization=start, max_iter=1000, tol=1e-10)
     total = 1 - shares[outcome]
     return {int(place): share / total for place, share in sorted(shares.items()) if place != outcome}
 
 
 def likeliest_path(graph: "nx.DiGraph[int]", cause: int, outcome: int) -> list[int]:
-    """Positions from a cause to the outcome along the walk that PageRank takes most probably; empty if none.
+    """Positions from a cause to the outcome along the most probable walk of PageRank; empty if there is none.
 
     Example:
         >>> graph = nx.DiGraph()
@@ -224,7 +220,7 @@ def likeliest_path(graph: "nx.DiGraph[int]", cause: int, outcome: int) -> list[i
 
 
 def reciprocal_ranks(scores: Sequence[Float[np.ndarray, " candidate"]]) -> Float[np.ndarray, " candidate"]:
-    r"""Rankings put together, :math:`\sum_r 1 / (60 + rank_r)`; equal scores share their mean rank.
+    r"""Reciprocal rank fusion, :math:`\sum_r 1 / (60 + rank_r)`; equal scores share their mean rank.
 
     Args:
         scores: Higher is better; NaN ranks last.

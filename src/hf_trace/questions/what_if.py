@@ -1,4 +1,4 @@
-"""What if, inside a sequence: the chance that an event follows, as it was and had one event been another."""
+"""What-if questions within a sequence: how likely a target follows, as observed and had one event been different."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from hf_trace.checks import near
 from hf_trace.discovery.total_effects import Horizon, parse_horizon
@@ -26,14 +27,14 @@ _MOST_ROWS = 1024
 
 @dataclass(frozen=True)
 class Given:
-    """What has happened before a future.
+    """A history to continue.
 
     Attributes:
-        context: Tokens read before the last event, the gap before it included.
-        last: The last event of each sampled future; they may differ.
-        events: Events ahead that count.
-        waited: Seconds since the last event in which nothing happened; times count from their end.
-        least_gap: Bin of that silence: the next gap is no shorter.
+        context: Tokens before the last event, its gap included.
+        last: Token of the last event of each sampled future; they may differ.
+        events: Horizon, in events.
+        waited: Seconds without an event after the last one; the horizon in time begins at their end.
+        least_gap: Gap bin of that silence; the next gap is not shorter.
     """
 
     context: NDArray[np.int64]
@@ -43,19 +44,6 @@ class Given:
     least_gap: int = 0
 
 
-@dataclass(frozen=True)
-class Chances:
-    """Chance of the target within the horizon in every sampled future.
-
-    Attributes:
-        chance: One number per future, possibly above 1; their mean estimates the probability.
-        covered: Whether the future went on to the end of the horizon, or to the target.
-    """
-
-    chance: Float[np.ndarray, "given sample"]
-    covered: Float[np.ndarray, "given sample"]
-
-
 def chances(
     oracle: Oracle,
     given: Sequence[Given],
@@ -63,16 +51,20 @@ def chances(
     slots: Slots,
     horizon: Horizon,
     uniforms: Float[np.ndarray, "given sample slot"],
-) -> Chances:
+) -> tuple[Float[np.ndarray, "given sample"], Float[np.ndarray, "given sample"]]:
     """Continue every history and look for the target.
 
     Args:
         oracle: The frozen model.
-        given: Histories, with as many last events each as there are samples.
+        given: Histories, each with one last event per sample.
         target: Index of an event type of ``slots``.
-        slots: What may follow.
-        horizon: How far ahead to look, in time; in events ``given`` says it.
+        slots: Tokens of events and gaps.
+        horizon: How far ahead to look in time; ``given`` has the horizon in events.
         uniforms: Random numbers of every future.
+
+    Returns:
+        For every future an estimate of the probability that the target follows within the horizon (possibly above 1;
+        their mean is unbiased), and 1 if it reached the end of the horizon or the target, else 0.
     """
     samples = len(given[0].last)
     at_once = max(1, _MOST_ROWS // samples)
@@ -82,7 +74,7 @@ def chances(
         if len(numbers := uniforms[start : start + at_once])
     ]
     chance, covered = (np.concatenate(parts).reshape(len(given), samples) for parts in zip(*found, strict=True))
-    return Chances(chance, covered)
+    return chance, covered
 
 
 def _chances(
@@ -125,14 +117,9 @@ def _chances(
 
 
 def padded(contexts: Sequence[NDArray[np.int64]]) -> tuple[Int[Tensor, "given pos"], Bool[Tensor, "given pos"]]:
-    """Contexts of several lengths as one table, and where it holds a token."""
-    width = max(map(len, contexts))
-    ids = np.zeros((len(contexts), width), dtype=np.int64)
-    present = np.zeros((len(contexts), width), dtype=bool)
-    for row, context in enumerate(contexts):
-        ids[row, : len(context)] = context
-        present[row, : len(context)] = True
-    return torch.from_numpy(ids), torch.from_numpy(present)
+    """Contexts of different lengths as one table, padded on the right, and where it holds a token."""
+    ids = pad_sequence([torch.tensor(each) for each in contexts], batch_first=True)
+    return ids, torch.arange(ids.shape[1]) < torch.tensor([len(each) for each in contexts])[:, None]
 
 
 @dataclass(frozen=True)
@@ -158,14 +145,14 @@ class MeanEstimate:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The chance of a target as it was and after an intervention.
+    """Probability of a target as observed and after an intervention.
 
     Attributes:
         factual: With the sequence as observed up to the position.
         intervened: With the event at the position replaced or removed.
-        difference: Intervened minus factual, with the error of the pairs of futures.
-        num_samples: Futures of each.
-        covered: Share of futures that went on to the end of the horizon; below 1 the chances are lower bounds.
+        difference: Intervened minus factual, with the standard error of paired futures.
+        num_samples: Number of futures of each.
+        covered: Share of futures that reached the end of the horizon; below 1, the probabilities are lower bounds.
     """
 
     factual: MeanEstimate
@@ -178,15 +165,15 @@ class WhatIf:
 def what_if(
     oracle: Oracle, factual: Given, intervened: Given, target: int, slots: Slots, horizon: Horizon, *, seed: int
 ) -> WhatIf:
-    """Compare two histories by what follows them, with common random numbers.
+    """Compare what follows two histories, with common random numbers.
 
     Args:
         oracle: The frozen model.
-        factual: What happened.
-        intervened: What would have; as many last events.
+        factual: The history as observed.
+        intervened: The history after the intervention, with as many last events.
         target: Index of an event type of ``slots``.
-        slots: What may follow.
-        horizon: How far ahead to look, in time.
+        slots: Tokens of events and gaps.
+        horizon: How far ahead to look in time.
         seed: Seed of the futures.
     """
     samples, numbers = len(factual.last), factual.events * slots.tokens_per_event
@@ -195,10 +182,9 @@ def what_if(
     pieces = []
     for start in range(0, samples, most):
         part = slice(start, start + most)
-        pair = [_cut(factual, part), _cut(intervened, part)]
+        pair = [replace(given, last=given.last[part]) for given in (factual, intervened)]
         pieces.append(chances(oracle, pair, target, slots, horizon, np.stack([uniforms[part]] * 2)))
-    chance = np.concatenate([piece.chance for piece in pieces], axis=1)
-    covered = np.concatenate([piece.covered for piece in pieces], axis=1)
+    chance, covered = (np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True))
     return WhatIf(
         factual=MeanEstimate.of(chance[0]),
         intervened=MeanEstimate.of(chance[1]),
@@ -208,24 +194,20 @@ def what_if(
     )
 
 
-def _cut(given: Given, part: slice) -> Given:
-    return Given(given.context, given.last[part], given.events, given.waited, given.least_gap)
-
-
 REMOVED = "removed"
 
 
 @dataclass(frozen=True)
 class WhatIfRequest:
-    """What is asked of a sequence.
+    """A what-if question about a sequence.
 
     Attributes:
-        do: A position, from 0, and the event to put there; ``"removed"`` or None to have had none.
-        target: The event that is asked about.
-        within: How soon it must follow: events (``20``), a time (``300s``), or both (``20,300s``).
-        num_samples: Futures sampled of each case.
+        do: A position, from 0, and the event to put there; ``"removed"`` or None to remove the event.
+        target: The event whose probability is asked for.
+        within: Horizon: events (``20``), a time (``300s``), or both (``20,300s``).
+        num_samples: Number of futures sampled of each case.
         unknown: ``"error"`` or ``"map"``, for events outside the vocabulary; None: as the run was trained.
-        seed: Seed of the futures, which both cases share.
+        seed: Seed of the futures; both cases use the same numbers.
 
     Raises:
         SettingsError: If a value is not understood.
@@ -244,24 +226,24 @@ class WhatIfRequest:
 
 
 def answer_what_if(model: EventModel, sequence: EventSequence, request: WhatIfRequest) -> Document:
-    """How likely the target follows a position, as it was and had the event there been another.
+    """How likely the target follows a position, as observed and had the event there been different.
 
-    What came before the position stays as observed; what comes after is up to the model, in both cases.
+    Events before the position are as observed; events after it are generated by the model, in both cases.
 
     Args:
-        model: Continues the sequence.
+        model: The model that continues the sequence.
         sequence: The events.
-        request: What is asked.
+        request: The question.
 
     Returns:
-        ``factual`` and ``intervened`` probabilities, and ``difference``, each with ``value`` and
+        ``factual`` and ``intervened`` probabilities and their ``difference``, each with ``value`` and
         ``standard_error``; ``covered``, the share of futures that reach the end of the horizon.
 
     Raises:
         QueryError: If there is no such position, or not exactly one.
         UnknownEventError: If an event is not in the vocabulary.
         SettingsError: If the horizon is not understood.
-        ContextLengthError: If the model reads too little for the horizon.
+        ContextLengthError: If the model has no room for the horizon.
     """
     position, event = _intervention(request.do, sequence)
     horizon = horizon_within(model, request.within)
@@ -283,7 +265,7 @@ def answer_what_if(model: EventModel, sequence: EventSequence, request: WhatIfRe
         "target": request.target,
         "within": request.within,
         **asdict(found),
-        "oracle": model.told,
+        "oracle": model.description,
         "seed": request.seed,
     }
 
@@ -306,14 +288,14 @@ def _intervention(do: Any, sequence: EventSequence) -> tuple[int, str | None]:
     event = None if event == REMOVED else event
     if event is None and position == 0:
         raise QueryError(
-            "Position 0 cannot be removed: nothing is before it, and a model starts with some event. Replace it by "
-            "an event."
+            "Position 0 cannot be removed: nothing is before it, and the model needs some event to start from. Replace "
+            "it by another event."
         )
     return position, event
 
 
 def check_known(names: Iterable[str], known: Collection[str]) -> None:
-    """Refuse events that the model has no word for.
+    """Refuse events outside the vocabulary.
 
     Raises:
         UnknownEventError: If there are any.
@@ -324,15 +306,15 @@ def check_known(names: Iterable[str], known: Collection[str]) -> None:
 
 
 def horizon_within(model: EventModel, within: str, *, most_ahead: int | None = None) -> Horizon:
-    """Read a horizon; a time alone takes as many events as leave half of what is read for the past.
+    """Read a horizon; if it is only a time, it covers half of the events that the model reads at once.
 
     Args:
-        model: Bounds the events; whether it knows times is checked.
+        model: Bounds the number of events.
         within: See ``parse_horizon``.
-        most_ahead: Most events that a time alone may take.
+        most_ahead: Largest number of events of a horizon that is only a time.
 
     Raises:
-        SettingsError: If it is not understood, or a time and the model knows none.
+        SettingsError: If it is not understood, or it is a time and the model knows no times.
     """
     horizon = parse_horizon(within)
     if horizon.seconds and not model.tokenizer.writes_gaps:
@@ -349,8 +331,8 @@ def horizon_within(model: EventModel, within: str, *, most_ahead: int | None = N
 def given_event(
     model: EventModel, sequence: EventSequence, position: int, horizon: Horizon, unknown: str, samples: int
 ) -> Given:
-    """What the model is given up to and with an event, to go on from it in so many futures."""
-    # One more than the horizon: a removed event leaves a silence that takes its place.
+    """The history up to and including an event, to be continued in several futures."""
+    # One more than the horizon, so that histories with and without the event have the same room.
     found = model.history(sequence, position, ahead=horizon.events + 1, unknown=unknown)
     return Given(found.context, np.full(samples, found.last), horizon.events)
 
@@ -358,7 +340,7 @@ def given_event(
 def given_silence(
     model: EventModel, sequence: EventSequence, position: int, horizon: Horizon, unknown: str, samples: int
 ) -> Given:
-    """The same without the event: up to the one before it, and then silence until its time."""
+    """The same without the event: up to the one before it, then silence until its time."""
     before = given_event(model, sequence, position - 1, horizon, unknown, samples)
     if not model.tokenizer.writes_gaps or sequence.timestamps is None:
         return before

@@ -1,4 +1,4 @@
-"""A language model of event sequences with all that questions about sequences need: vocabulary, members, quality."""
+"""A language model of event sequences with its vocabulary, further oracles and quality."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.logs.windows import cut_windows
+from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.walks import Slots
@@ -25,12 +26,12 @@ from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 
 @dataclass(frozen=True)
-class History:
-    """What a model is given of a sequence: an event and as much of its past as fits.
+class EventHistory:
+    """An event of a sequence with as much of its past as the model reads.
 
     Attributes:
-        start: Position in the sequence of the first event that is given.
-        encoded: The events from there up to and with the event.
+        start: Position in the sequence of the first event included.
+        encoded: The events from there up to and including the event.
     """
 
     start: int
@@ -38,7 +39,7 @@ class History:
 
     @property
     def context(self) -> NDArray[np.int64]:
-        """The tokens before the event, the time since the event before it included."""
+        """The tokens before the event, including its gap token if the vocabulary has gaps."""
         return self.encoded.input_ids[:-1]
 
     @property
@@ -49,11 +50,11 @@ class History:
 
 @dataclass(frozen=True)
 class LogWindows:
-    """A log cut to what a model reads.
+    """A log cut into windows that a model can read.
 
     Attributes:
         log: The windows.
-        length: Longest window in events.
+        length: Length of the longest window, in events.
         was_cut: Whether any sequence was longer.
     """
 
@@ -69,9 +70,9 @@ class EventModel:
     Attributes:
         oracle: The model that scores.
         tokenizer: Its vocabulary.
-        quality: Losses on held-out events, as ``metrics.json`` has them; empty where they are not known.
-        recipe: How it was trained, as ``training.json`` has it; empty where that is not known.
-        memory: What scoring may use, see ``Oracle``; members get the same.
+        quality: Losses on held-out events, from ``metrics.json``; empty if unknown.
+        recipe: Training settings, from ``training.json``; empty if unknown.
+        memory: Memory for scoring, see ``Oracle``; the same for members.
     """
 
     oracle: Oracle
@@ -82,16 +83,16 @@ class EventModel:
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None) -> "EventModel":
-        """A loaded model with what its run folder says of it.
+        """A loaded model with the files of its run folder.
 
         Args:
-            model: As ``from_pretrained`` gave it.
-            tokenizer: An ``EventTokenizer``, a tokenizer of Transformers, or a folder; by default that of the run.
+            model: A model loaded with ``from_pretrained``.
+            tokenizer: An ``EventTokenizer``, a tokenizer of transformers, or a folder; by default that of the run.
             memory: See the class.
 
         Raises:
             ModelLoadError: If there is no tokenizer.
-            VocabularyMismatchError: If model and tokenizer do not belong together.
+            VocabularyMismatchError: If model and tokenizer do not match.
         """
         run, vocabulary = run_of(model), event_tokenizer_of(model, tokenizer)
         metrics, recipe = (read_json(run, name) if run else {} for name in (METRICS_FILE, TRAINING_FILE))
@@ -112,11 +113,11 @@ class EventModel:
             run: The folder or id.
             dtype: See ``load_model``.
             memory: See the class.
-            device_map: How to spread a model that is larger than one accelerator, see ``load_model``.
+            device_map: How to spread a model over several accelerators, see ``load_model``.
 
         Raises:
             ModelLoadError: If there is no model or tokenizer.
-            VocabularyMismatchError: If they do not belong together.
+            VocabularyMismatchError: If they do not match.
         """
         return cls.of(load_model(run, dtype=dtype, device_map=device_map), memory=memory)
 
@@ -127,12 +128,12 @@ class EventModel:
 
     @cached_property
     def members(self) -> list[Oracle]:
-        """Further oracles of the run, from bootstrap samples; read from disk when they are first asked for."""
+        """Further oracles of the run, trained on bootstrap samples; loaded on first use."""
         return load_members(self.model, memory=self.memory)
 
     @cached_property
     def outcome_labels(self) -> tuple[str, ...]:
-        """Labels of whole sequences that the run was trained with, as events; none without an outcome column."""
+        """Labels of whole sequences, as events; none if the run was trained without an outcome column."""
         column = self.recipe.get("outcome_column")
         if column is None:
             return ()
@@ -141,14 +142,14 @@ class EventModel:
 
     @cached_property
     def alphabet(self) -> Alphabet:
-        """Events that others are replaced by; labels of whole sequences are none."""
+        """Event types that are tested and drawn: all but labels of whole sequences."""
         acts = torch.tensor([name not in self.outcome_labels for name in self.tokenizer.event_types])
         ids, shares = (torch.from_numpy(each) for each in (self.tokenizer.event_ids, self.tokenizer.frequencies))
         return Alphabet(ids[acts], shares[acts])
 
     @cached_property
     def slots(self) -> Slots:
-        """What may stand where in sequences of this vocabulary."""
+        """Tokens of events and gaps of this vocabulary."""
         return Slots(
             events=torch.from_numpy(self.tokenizer.event_ids),
             gaps=torch.from_numpy(self.tokenizer.gap_ids),
@@ -157,31 +158,31 @@ class EventModel:
 
     @property
     def most_events(self) -> int | None:
-        """Events the model reads at once; None if there is no bound."""
+        """Number of events the model reads at once; None for no bound."""
         limit = self.oracle.context_length
         return None if limit is None else self.tokenizer.most_events(limit)
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What is said of the oracle beside every result."""
+    def description(self) -> Document:
+        """Quality and reader of the oracle, as every result reports them."""
         return {**self.quality, "reader": self.oracle.reader.name}
 
     def unknown(self, asked: str | None) -> str:
-        """What becomes of events outside the vocabulary; where nothing is asked, as the run was trained."""
+        """``"error"`` or ``"map"``, for events outside the vocabulary; by default as the run was trained."""
         return asked or ("map" if self.recipe.get("min_count", 1) > 1 else "error")
 
-    def history(self, sequence: EventSequence, position: int, *, ahead: int, unknown: str) -> History:
-        """What the model is given of a sequence up to a position, with room to go on from there.
+    def history(self, sequence: EventSequence, position: int, *, ahead: int, unknown: str) -> EventHistory:
+        """An event with as much of its past as the model can read while it continues for some events.
 
         Args:
             sequence: The events.
-            position: The last event given.
-            ahead: Events after it that the model must still have room for.
+            position: The event.
+            ahead: Number of events after it that the model must have room for.
             unknown: See ``EventTokenizer.encode``.
 
         Raises:
             QueryError: If nothing is before the event.
-            ContextLengthError: If the model reads too little for so many events ahead.
+            ContextLengthError: If the model has no room for that many events.
             UnknownEventError: If an event is not in the vocabulary.
         """
         start = 0
@@ -196,18 +197,18 @@ class EventModel:
         encoded = self.tokenizer.encode(sequence.part(start, position + 1), unknown=unknown)
         if len(encoded.input_ids) < 2:
             raise QueryError("Nothing is before position 0 for this model to read. Name a later position.")
-        return History(start, encoded)
+        return EventHistory(start, encoded)
 
     def windows(
         self, log: EventLog, *, length: int | None = None, gap: float | None = None, slide: bool = False
     ) -> LogWindows:
-        """Cut a log as the model was trained on, unless told otherwise.
+        """Cut a log into windows, by default as in training.
 
         Args:
             log: The sequences.
-            length: Longest window in events.
-            gap: Also cut where nothing happened for so many seconds.
-            slide: Leave sequences whole, to be read with a sliding context.
+            length: Length of the longest window, in events.
+            gap: Also cut at gaps of this many seconds or more.
+            slide: Whether to leave sequences whole, to be read with a sliding context.
 
         Raises:
             EmptyLogError: If no sequence has two events.
@@ -228,12 +229,10 @@ class EventModel:
 
 
 def event_tokenizer_of(model: PreTrainedModel, tokenizer: Any = None) -> EventTokenizer:
-    """The vocabulary of a model; arguments and errors are those of ``EventModel.of``."""
+    """The vocabulary of a model; arguments and errors as for ``EventModel.of``."""
     run = run_of(model)
     if tokenizer is None and not run:
-        raise ModelLoadError(
-            "The model came without a tokenizer and from no folder one could be read from. Pass `tokenizer=`."
-        )
+        raise ModelLoadError("The model has no tokenizer, and no folder to read one from. Pass `tokenizer=`.")
     if not isinstance(tokenizer, EventTokenizer):
         is_folder = tokenizer is None or isinstance(tokenizer, (str, PathLike))
         tokenizer = EventTokenizer.from_pretrained(tokenizer or run) if is_folder else EventTokenizer(tokenizer)

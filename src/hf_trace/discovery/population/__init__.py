@@ -1,1 +1,1 @@
-"""One graph from many sequences: sums, shares, resampling, groups, and pools that grow."""
+"""Population graphs: pooled sums, frequencies, resampling, groups, and pools in files."""

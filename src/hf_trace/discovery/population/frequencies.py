@@ -1,4 +1,4 @@
-"""How often a pair of event types must carry an edge to be one: a fixed share, or one that adapts to the data."""
+"""Rules for which pairs of event types are population edges: a fixed frequency, or one that adapts to the data."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Counts = NDArray[np.int64]
 
 
 def wilson_interval(successes: Any, trials: Any, *, z: float = 1.96) -> tuple[NDArray[Any], NDArray[Any]]:
-    """95 % interval of a share, right for few trials (Wilson 1927).
+    """95 % interval of a proportion, accurate for few trials (Wilson 1927).
 
     Example:
         >>> low, high = wilson_interval(0, 10)
@@ -32,15 +32,15 @@ def wilson_interval(successes: Any, trials: Any, *, z: float = 1.96) -> tuple[ND
 
 
 class FrequencyRule(ABC):
-    """Decides for all pairs of types at once, from the sequences that carry an edge among those that could."""
+    """Decides for all pairs of types at once, from the numbers of sequences that carry and that could carry an edge."""
 
     @abstractmethod
     def keep(self, carried: Counts, support: Counts, effect: Counts) -> NDArray[np.bool_]:
-        """True where a pair is an edge of the population.
+        """Whether each pair is an edge of the population.
 
         Args:
-            carried: Sequences in which the pair carries an edge.
-            support: Sequences in which it was tested; 0 is never an edge.
+            carried: Number of sequences in which the pair carries an edge.
+            support: Number of sequences in which it was tested; pairs never tested are no edges.
             effect: Number of the effect's type.
         """
 
@@ -56,30 +56,30 @@ class LeastShare(FrequencyRule):
     share: float
 
     def keep(self, carried: Counts, support: Counts, effect: Counts) -> NDArray[np.bool_]:
-        """True where the lower end exceeds the share."""
+        """Whether the lower end of the interval exceeds the share."""
         low, _ = wilson_interval(carried, np.maximum(support, 1))
         return np.asarray((support > 0) & (low > self.share))
 
 
 @dataclass(frozen=True)
 class AdaptiveShare(FrequencyRule):
-    r"""Keeps a pair whose frequency is too high for chance at the noise level of its effect.
+    r"""Keeps a pair whose frequency is significantly above the noise level of its effect.
 
     In the manner of CARGO (arXiv 2509.19112), whose frequency threshold adapts to long-tailed support; the formula
-    here is not that paper's. The noise level of an effect is the median frequency over all causes tested for it
-    (over all pairs where fewer than ``fewest`` causes were), at least ``floor``; a cause weighs as much as its
-    support, at most the median one. A pair carried in k of n sequences has the p-value
+    is not that paper's. The noise level of an effect is the median frequency over all causes tested for it (over all
+    pairs if there are fewer than ``fewest``), at least ``floor``. Causes are weighted by their support, up to the
+    median support. A pair carried in k of n sequences has the p-value
 
     .. math:: P(\mathrm{Binomial}(n, noise) \ge k)
 
-    and pairs are kept by the procedure of Benjamini and Hochberg at ``level``. So the share that is asked for falls
-    with the support towards the noise level, and rises with the number of pairs tested. It presumes that most
-    causes tested for an effect are none.
+    and pairs are kept by the procedure of Benjamini and Hochberg at ``level``. The frequency needed thus falls with
+    the support towards the noise level, and rises with the number of pairs tested. The rule assumes that most pairs
+    tested for an effect are not causes of it.
 
     Attributes:
         level: False discovery rate.
-        floor: Least noise level, as a share of sequences.
-        fewest: Causes that an effect needs for a noise level of its own.
+        floor: Smallest noise level, as a share of sequences.
+        fewest: Number of causes that an effect needs for a noise level of its own.
     """
 
     level: float = 0.05
@@ -87,7 +87,7 @@ class AdaptiveShare(FrequencyRule):
     fewest: int = 5
 
     def keep(self, carried: Counts, support: Counts, effect: Counts) -> NDArray[np.bool_]:
-        """True where the frequency is too high for noise."""
+        """Whether each frequency is significantly above the noise level."""
         kept = np.zeros(len(support), dtype=np.bool_)
         tested = support > 0
         if not tested.any():
@@ -98,7 +98,7 @@ class AdaptiveShare(FrequencyRule):
         return kept
 
     def noise(self, carried: Counts, support: Counts, effect: Counts) -> NDArray[np.float64]:
-        """The noise level of the effect of each pair; ``support`` is above 0.
+        """The noise level of the effect of each pair; ``support`` must be positive.
 
         Example:
             >>> carried, support = np.array([0, 1, 9, 2, 0]), np.full(5, 10)
@@ -114,7 +114,7 @@ class AdaptiveShare(FrequencyRule):
 
 
 def _typical(share: NDArray[np.float64], support: Counts, group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
-    """Median share of each group; no pair weighs more than the one of median support."""
+    """Median share of each group, weighted by support up to the median support."""
     size = support.astype(np.float64)
     usual = _weighted_medians(size, np.ones_like(size), group, groups)
     return _weighted_medians(share, np.minimum(size, usual[group]), group, groups)
@@ -123,7 +123,7 @@ def _typical(share: NDArray[np.float64], support: Counts, group: NDArray[np.int6
 def _weighted_medians(
     values: NDArray[np.float64], weights: NDArray[np.float64], group: NDArray[np.int64], groups: int
 ) -> NDArray[np.float64]:
-    """Of each group the least value at which half of its weight is reached."""
+    """The smallest value of each group at which half of its weight is reached."""
     order = np.lexsort((values, group))
     weight = weights[order]
     total = np.bincount(group, weights, groups)
@@ -135,7 +135,7 @@ def _weighted_medians(
 
 
 def parse_frequency(value: Any) -> FrequencyRule:
-    """Read ``adaptive``, or a share as a number or a text.
+    """Read ``adaptive``, or a share as a number or text.
 
     Raises:
         SettingsError: If it is neither.

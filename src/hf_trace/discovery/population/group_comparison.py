@@ -1,4 +1,4 @@
-"""Does an edge hold in every group of sequences, and is it equally strong? Groups are sites, products, months."""
+"""Whether edges hold, equally strong, in all groups of sequences, such as sites, products or months."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,31 +14,32 @@ from hf_trace.discovery.population.frequencies import FrequencyRule
 from hf_trace.discovery.population.resampling import UnitSums
 from hf_trace.graphs.graph import CausalGraph
 
-# Differences of the mean cmi that do not count, in nats; also what `margin:0.05` calls no effect.
+# Differences of the mean cmi up to this are negligible, in nats; `margin:0.05` is the same for effects.
 LEAST = 0.05
-# A group takes part in the comparison of a pair that was tested in so many of its cases.
+# Cases of a group in which a pair must have been tested for the group to be compared.
 FEWEST_CASES = 10
 LEVEL = 0.05
-# A pair that so few sequences carry an edge for is no candidate anywhere.
+_BY_GROUP = ("cmi", "frequency", "support")
+# Pairs that carry an edge in a smaller share of the sequences are not compared.
 _LEAST_CARRIED = 0.01
 
 
 @dataclass(frozen=True)
 class GroupComparison:
-    """What the groups of one column say of every pair of types, ``[pair]`` and ``[pair, group]``.
+    """Comparison of the groups of one column for every pair of types, ``[pair]`` and ``[pair, group]``.
 
     Attributes:
-        column: What makes the groups, such as ``site``.
+        column: The context column that defines the groups, such as ``site``.
         groups: Their names.
         pairs: Numbers of the two types, cause first, ``[pair, 2]``.
-        cmi: Mean cmi over the cases of the group, in nats; not a number where the pair was never tested.
-        frequency: Share of sequences that carry an edge; likewise.
-        support: Sequences of the group in which the pair was tested.
-        is_edge: Whether the pair is an edge of the group alone.
-        p_value: Chance of such differences if no two groups differed by more than 0.05 nats; not a number where
-            fewer than two groups could be compared, or hardly any sequence carries the pair.
-        q_value: The same, adjusted for the number of pairs.
-        differs: Whether the strength differs: a q-value of 0.05 at most.
+        cmi: Mean cmi over the cases of the group, in nats; NaN where the pair was never tested.
+        frequency: Share of sequences that carry an edge; NaN likewise.
+        support: Number of sequences of the group in which the pair was tested.
+        is_edge: Whether the pair is an edge of the group on its own.
+        p_value: For the hypothesis that no two groups differ by more than 0.05 nats; NaN where fewer than two groups
+            can be compared, or hardly any sequence carries the pair.
+        q_value: The same, adjusted for the number of pairs (Benjamini-Hochberg).
+        differs: Whether the strength differs: a q-value of at most 0.05.
     """
 
     column: str
@@ -53,15 +54,13 @@ class GroupComparison:
     differs: NDArray[np.bool_]
 
     def record(self, pair: int) -> dict[str, Any]:
-        """What is written beside an edge."""
+        """The comparison of one pair, as it is written with an edge."""
         return {
             "differs": bool(self.differs[pair]),
             "p": float(self.p_value[pair]),
             "q": float(self.q_value[pair]),
             "holds_in": [name for name, edge in zip(self.groups, self.is_edge[pair], strict=True) if edge],
-            "cmi": dict(zip(self.groups, self.cmi[pair].tolist(), strict=True)),
-            "frequency": dict(zip(self.groups, self.frequency[pair].tolist(), strict=True)),
-            "support": dict(zip(self.groups, self.support[pair].tolist(), strict=True)),
+            **{name: dict(zip(self.groups, getattr(self, name)[pair].tolist(), strict=True)) for name in _BY_GROUP},
         }
 
 
@@ -71,18 +70,16 @@ def compare_groups(
     """Compare the strength of every pair of types between groups of cases.
 
     Args:
-        sums: All pairs.
-        column: What makes the groups.
+        sums: Sums of all pairs.
+        column: The context column that defines the groups.
         values: The group of each unit of ``sums``.
-        rule: What makes a pair an edge of one group.
-        min_support: Least number of sequences of a group in which an edge of it must have been tested.
+        rule: Decides which pairs are edges of a group.
+        min_support: Number of sequences of a group in which its edges must have been tested.
     """
     number, names = pd.factorize(np.asarray(values, dtype=object), sort=True)
     member = np.zeros((sums.units, len(names)))
     member[np.arange(sums.units), number] = 1.0
-    support, carried = (np.rint(part @ member).astype(np.int64) for part in (sums.support, sums.carried))
-    kept = [rule.keep(carried[:, g], support[:, g], sums.effect) for g in range(len(names))]
-    is_edge = np.stack(kept, axis=1) & (support >= min_support)
+    support, carried, is_edge = sums.weighted(member, rule, min_support)
     count, mean, variance = _moments(sums, member)
     total = carried.sum(axis=1)
     candidate: NDArray[np.bool_] = (total >= min_support) & (total >= _LEAST_CARRIED * support.sum(axis=1))
@@ -106,7 +103,7 @@ def compare_groups(
 
 
 def group_table(graph: CausalGraph) -> pd.DataFrame:
-    """One row for each edge, column of the context and group, from a graph whose groups were compared.
+    """One row per edge, context column and group, from a graph whose groups were compared.
 
     Example:
         >>> found = {"differs": True, "p": 0.001, "q": 0.01, "holds_in": ["n"], "cmi": {"n": 0.4}}
@@ -117,38 +114,31 @@ def group_table(graph: CausalGraph) -> pd.DataFrame:
     """
     rows = [
         {
-            "cause": edge["cause"],
-            "effect": edge["effect"],
-            "column": column,
-            "group": name,
-            "cmi": found["cmi"][name],
-            "frequency": found["frequency"][name],
-            "support": found["support"][name],
+            **{"cause": edge["cause"], "effect": edge["effect"], "column": column, "group": name},
+            **{measure: found[measure][name] for measure in _BY_GROUP},
             "is_edge": name in found["holds_in"],
-            "differs": found["differs"],
-            "p": found["p"],
-            "q": found["q"],
+            **{test: found[test] for test in ("differs", "p", "q")},
         }
         for edge in graph.edges
         for column, found in edge.get("groups", {}).items()
         for name in found["cmi"]
     ]
-    names = ["cause", "effect", "column", "group", "cmi", "frequency", "support", "is_edge", "differs", "p", "q"]
-    return pd.DataFrame(rows, columns=names)
+    columns = ["cause", "effect", "column", "group", *_BY_GROUP, "is_edge", "differs", "p", "q"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _moments(
     sums: UnitSums, member: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Number, mean and variance of the mean cmi of the cases in which a pair was tested, ``[pair, group]``."""
-    # Every entry of `tested` is at least 1, and both matrices have the same entries.
+    # `tested` is at least 1 at the entries stored, which are the same for both matrices.
     means = sums.cmi.copy()
     means.data = sums.cmi.data / sums.tested.data
     tested = sums.tested.copy()
     tested.data = np.ones_like(tested.data)
     count, total = np.asarray(tested @ member), np.asarray(means @ member)
     mean = total / np.maximum(count, 1)
-    # Around the mean of the pair, so that nothing cancels.
+    # Squares about the mean of the pair avoid cancellation.
     centre = total.sum(axis=1) / np.maximum(count.sum(axis=1), 1)
     rows = np.repeat(np.arange(means.shape[0]), np.diff(means.indptr))
     centred = means.copy()
@@ -163,13 +153,13 @@ def welch_p_values(
     """Welch's analysis of variance for many pairs at once, ``[pair, group]`` to ``[pair]``.
 
     Args:
-        count: Cases of each group; with fewer than ``FEWEST_CASES`` a group is left out.
+        count: Number of cases of each group; groups with fewer than ``FEWEST_CASES`` are left out.
         mean: Their means.
         variance: Their variances.
-        least: Differences up to this do not count.
+        least: Differences up to this are part of the null hypothesis.
 
     Returns:
-        P-values; not a number where fewer than two groups remain.
+        P-values; NaN where fewer than two groups remain.
 
     Example:
         >>> count, mean = np.full((1, 2), 50.0), np.array([[0.1, 0.3]])
@@ -179,7 +169,7 @@ def welch_p_values(
     used = count >= FEWEST_CASES
     groups = used.sum(axis=1)
     size = np.where(used, count, 2.0)
-    # Equal values have no spread of their own; rounding bounds what they can tell apart.
+    # Equal values have no variance: a bound from rounding error keeps the weights finite.
     narrow = np.maximum(1e-12 * np.where(used, mean**2, 0).max(axis=1, initial=0), 1e-24)
     weight = np.where(used, size / np.maximum(variance, narrow[:, None]), 0.0)
     whole = np.maximum(weight.sum(axis=1), 1e-300)
@@ -192,12 +182,12 @@ def welch_p_values(
 
 
 def _outside(weight: NDArray[np.float64], mean: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Weighted squared distances of means from an interval, placed where their sum is smallest, ``[pair]``."""
+    """Weighted squared distances of means from an interval of some width, minimized over its place, ``[pair]``."""
 
     def distance(middle: NDArray[np.float64]) -> NDArray[np.float64]:
         return mean - np.clip(mean, middle[:, None] - width / 2, middle[:, None] + width / 2)
 
-    # The sum is convex in the middle, and its slope is minus the weighted distance: halve where the sign changes.
+    # The sum is convex in the middle, with the weighted distance as its negative slope: bisect for the sign change.
     low, high = mean.min(axis=1, initial=0.0), mean.max(axis=1, initial=0.0)
     for _ in range(60):
         middle = (low + high) / 2

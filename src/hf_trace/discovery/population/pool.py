@@ -1,4 +1,4 @@
-"""One graph from many sequences: how often a pair of event types carries an edge, where both occur within reach."""
+"""One graph from many sequences: how often a pair of event types carries an edge, if both occur within reach."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,15 +38,15 @@ from hf_trace.options import MIN_FREQUENCY, MIN_SUPPORT, SEED
 
 @dataclass(frozen=True)
 class PoolState:
-    """What a pool that keeps its sequences consists of.
+    """The contents of a pool that keeps its sequences.
 
     Attributes:
         event_types: Names of the types, in the order of their numbers.
         ids: Names of the sequences.
-        events: Numbers of the events of each sequence.
-        contexts: What is known of each sequence beside its events.
+        events: Numbers of the event types of each sequence.
+        contexts: Context columns of each sequence.
         by_sequence: Sums of each pair of types in each sequence.
-        lags: How many edges of each pair have each lag, in events.
+        lags: Number of edges of each pair at each lag, in events.
         seconds: Likewise in seconds, rounded to two digits.
         ties: Sums of each pair of types within ties in each sequence.
     """
@@ -69,20 +69,20 @@ class PoolState:
 
 
 _PAIRS_HELD = 1_000_000
-# A score for every tested pair travels with the graph only where the table stays small.
+# With more types, a table of all pairs would dwarf the graph.
 _MOST_SCORED_TYPES = 1_000
 _QUANTILES = (0.1, 0.5, 0.9)
 
 
 class PopulationPool:
-    """Adds up scored sequences.
+    """Sums of scored sequences.
 
-    Memory follows the pairs of types seen, not the sequences, unless the sums of every sequence are kept: then it is
-    some 90 bytes for each pair of types in each sequence.
+    Memory is proportional to the pairs of types seen, not to the sequences. With ``keep_sequences`` it is about 90
+    bytes per pair of types in each sequence.
 
     Args:
-        threshold: What makes a pair of positions an edge.
-        self_loops: Whether edges from a type to itself count.
+        threshold: Decides which pairs of positions are edges.
+        self_loops: Whether to keep edges from a type to itself.
         keep_sequences: Whether to keep the sums of every sequence, for resampling and for storing the pool.
     """
 
@@ -104,7 +104,7 @@ class PopulationPool:
 
     @property
     def sequences(self) -> int:
-        """How many sequences were added."""
+        """Number of sequences added."""
         return len(self.ids)
 
     @property
@@ -155,27 +155,26 @@ class PopulationPool:
         compare: Sequence[str] = (),
         seed: int = SEED.default,
     ) -> CausalGraph:
-        """The population graph of everything added so far.
+        """The population graph of all sequences added so far.
 
         Args:
             min_frequency: A share: a pair is an edge when the lower end of the Wilson interval of its frequency
                 exceeds it. Or ``"adaptive"``, see ``AdaptiveShare``.
-            min_support: Least number of sequences in which the pair must have been tested.
-            knowledge: Its required edges are in the graph whatever was found, marked ``required``.
-            resamples: How often to resample the sequences for intervals; 0 gives none. Needs ``keep_sequences``.
-            compare: Columns of the context whose groups are compared, see ``group_comparison``. Likewise.
+            min_support: Number of sequences in which an edge must have been tested.
+            knowledge: Its required edges are always in the graph, marked ``required``.
+            resamples: Number of bootstrap resamples for intervals; 0 for none. Needs ``keep_sequences``.
+            compare: Context columns whose groups are compared, see ``group_comparison``. Needs ``keep_sequences``.
             seed: Seed of the resampling.
 
         Returns:
-            Edges with ``cmi`` (mean over tested position pairs, nats), ``edge_cmi`` (mean over those that
-            carry the edge), ``confidence`` (likewise, where the threshold knows one),
-            ``frequency`` with interval (share of ``support`` sequences that carry it),
-            ``lag_counts`` (events) and, with timestamps, ``lag_seconds`` (mean) and ``lag_seconds_quantiles`` (of
-            lags rounded to two digits). With resamples ``resampled_share`` (share of them in which the pair is an
-            edge), ``cmi_low`` and ``cmi_high``, ``resampled_frequency_low`` and ``resampled_frequency_high``
-            (percentiles 2.5 and 97.5). With ``compare`` each edge has ``groups``, and there are further edges: those
-            of single groups whose strength differs. ``metadata["scores"]`` holds the mean cmi of every tested pair,
-            edges or not.
+            Edges with ``cmi`` (mean over tested pairs of positions, nats), ``edge_cmi`` and, if the threshold gives
+            one, ``confidence`` (means over pairs that carry the edge), ``frequency`` with interval (share of
+            ``support`` sequences that carry it), ``lag_counts`` (events) and, with timestamps, ``lag_seconds`` (mean)
+            and ``lag_seconds_quantiles`` (of lags rounded to two digits). With resamples also ``resampled_share`` (in
+            which the pair is an edge), ``cmi_low`` and ``cmi_high``, ``resampled_frequency_low`` and
+            ``resampled_frequency_high`` (percentiles 2.5 and 97.5). With ``compare`` each edge has ``groups``, and
+            edges of single groups are added if their strength differs. ``metadata["scores"]`` holds the mean cmi of
+            every tested pair.
 
         Raises:
             SettingsError: If ``min_frequency`` is not understood, or the pool cannot be resampled.
@@ -212,13 +211,13 @@ class PopulationPool:
         repeats: int = 20,
         seed: int = SEED.default,
     ) -> NDArray[np.float64]:
-        """Jaccard index of the edges of two random halves of the sequences, for each of some halvings.
+        """Jaccard index of the edges of two random halves of the sequences, for each of several splits.
 
         Args:
             min_frequency: As for ``graph``.
-            min_support: Likewise, of each half.
-            repeats: How often to halve.
-            seed: Seed of the halves.
+            min_support: As for ``graph``, of each half.
+            repeats: Number of random splits.
+            seed: Seed of the splits.
 
         Raises:
             SettingsError: If the pool did not keep its sequences.
@@ -233,12 +232,12 @@ class PopulationPool:
         min_frequency: Any = MIN_FREQUENCY.default,
         min_support: int = MIN_SUPPORT.default,
     ) -> list[GroupComparison]:
-        """Compare all pairs of types between the groups of each column of the context; pairs by cause and effect.
+        """Compare all pairs of types between the groups of each context column.
 
         Args:
             columns: Names of columns.
             min_frequency: As for ``graph``, of a single group.
-            min_support: Likewise.
+            min_support: As for ``graph``, of a single group.
 
         Raises:
             SettingsError: If the pool did not keep its sequences, or they lack a column.
@@ -262,21 +261,21 @@ class PopulationPool:
         ]
 
     def by_sequence(self) -> pd.DataFrame:
-        """Sums of each pair of types in each sequence; see ``pair_sums.sums_by_sequence``.
+        """Sums of each pair of types in each sequence; see ``sums.sums_by_sequence``.
 
         Raises:
             SettingsError: If the pool did not keep them.
         """
         if not self.keep_sequences:
             raise SettingsError(
-                "The pool has no sums of single sequences, expected them for resampling and storing. Make it with "
+                "The pool keeps no sums of single sequences, which resampling and storing need. Make it with "
                 "`PopulationPool(threshold, keep_sequences=True)`."
             )
         self._compact()
         return pd.concat(self._kept, ignore_index=True) if self._kept else pd.DataFrame(columns=SUMS)
 
     def unit_sums(self) -> UnitSums:
-        """What resampling works on: the sums of every case.
+        """The sums of every case, for resampling.
 
         Raises:
             SettingsError: If the pool did not keep its sequences.
@@ -284,7 +283,7 @@ class PopulationPool:
         return UnitSums.of(self.by_sequence(), resampling_units(self.ids))
 
     def state(self) -> PoolState:
-        """Everything that was added, to go on from later; see ``from_state``.
+        """The contents of the pool, for ``from_state``.
 
         Raises:
             SettingsError: If the pool did not keep its sequences.
@@ -303,12 +302,12 @@ class PopulationPool:
 
     @classmethod
     def from_state(cls, threshold: Threshold, state: PoolState, *, self_loops: bool = False) -> "PopulationPool":
-        """A pool that goes on where another ended, with the same numbers to the last digit.
+        """Restore a pool; adding to it gives the same numbers, to the last digit, as adding to the original.
 
         Args:
-            threshold: That of the other pool.
+            threshold: Threshold of the original.
             state: What its ``state`` gave.
-            self_loops: That of the other pool.
+            self_loops: As in the original.
         """
         pool = cls(threshold, self_loops=self_loops, keep_sequences=True)
         pool.ids, pool._events, pool._contexts = list(state.ids), list(state.events), list(state.contexts)
@@ -324,7 +323,7 @@ class PopulationPool:
         return pd.concat(self._ties, ignore_index=True) if self._ties else no_ties()
 
     def _required(self, pairs: pd.DataFrame, knowledge: BackgroundKnowledge | None) -> NDArray[np.bool_]:
-        """Where a pair of types is required."""
+        """Whether each pair of types is required."""
         wanted = set() if knowledge is None else knowledge.required_among(list(self._types))
         keys = [self._types[cause] * len(self._types) + self._types[effect] for cause, effect in wanted]
         return np.isin(pairs["cause"].to_numpy() * len(self._types) + pairs["effect"].to_numpy(), keys)
@@ -393,7 +392,7 @@ def _edges(pairs: pd.DataFrame, rule: FrequencyRule, min_support: int) -> NDArra
 
 
 def _matrix(pairs: pd.DataFrame, types: int) -> NDArray[np.float64]:
-    """Mean cmi ``[cause, effect]``; 0 where a pair was never within reach."""
+    """Mean cmi ``[cause, effect]``; 0 for pairs never within reach."""
     matrix = np.zeros((types, types))
     if len(pairs):
         matrix[pairs["cause"], pairs["effect"]] = pairs["mean_cmi"]

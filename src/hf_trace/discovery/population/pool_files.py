@@ -1,4 +1,4 @@
-"""Population pools in files, to which new sequences are added: a zip archive of Parquet tables."""
+"""Files of population pools, to which sequences can be added: zip archives of Parquet tables."""
 
 import hashlib
 import io
@@ -37,11 +37,11 @@ _COLUMNS = {
 
 
 def save_pool(state: PoolState, made_by: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a pool, the whole file or nothing.
+    """Write a pool atomically.
 
     Args:
         state: The pool.
-        made_by: Whatever must be the same when it goes on, as JSON can hold it.
+        made_by: Settings that must be the same when sequences are added, as JSON.
         path: Name of the file.
 
     Raises:
@@ -53,9 +53,7 @@ def save_pool(state: PoolState, made_by: dict[str, Any], path: str | os.PathLike
     tables = {
         "sequences": sequences,
         "sums": state.by_sequence,
-        "lags": state.lags,
-        "seconds": state.seconds,
-        "ties": state.ties,
+        **{name: getattr(state, name) for name in ("lags", "seconds", "ties")},
     }
     with atomic_path(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
         archive.writestr("pool.json", json.dumps(document, ensure_ascii=False, indent=1))
@@ -67,10 +65,10 @@ def save_pool(state: PoolState, made_by: dict[str, Any], path: str | os.PathLike
 
 
 def load_pool(path: str | os.PathLike[str]) -> tuple[PoolState, dict[str, Any]]:
-    """Read what ``save_pool`` wrote: the pool, and how it was made.
+    """Read what ``save_pool`` wrote: the pool and its settings.
 
     Raises:
-        GraphFormatError: If the file is something else, or was written by a newer version.
+        GraphFormatError: If the file is not a pool, or was written by a newer version.
     """
     try:
         with zipfile.ZipFile(Path(path)) as archive:
@@ -88,10 +86,7 @@ def load_pool(path: str | os.PathLike[str]) -> tuple[PoolState, dict[str, Any]]:
                 tuple(sequences["id"]),
                 tuple(np.asarray(codes, dtype=np.int32) for codes in sequences["events"]),
                 tuple(tuple(map(tuple, json.loads(text))) for text in sequences["context"]),
-                tables["sums"],
-                tables["lags"],
-                tables["seconds"],
-                tables["ties"],
+                *(tables[name] for name in ("sums", "lags", "seconds", "ties")),
             )
             return state, document["made_by"]
     except GraphFormatError:
@@ -110,14 +105,14 @@ def _table(archive: zipfile.ZipFile, name: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class StoredPool:
-    """A pool and the sequences that are still to be added to it.
+    """A pool from a file, and the sequences to add to it.
 
     Attributes:
-        path: Its file.
-        pool: What was pooled so far.
+        path: The file.
+        pool: The pool so far.
         new: Sequences of the log that are not in it.
-        known: How many of the log are.
-        made_by: What must be the same for the pool to go on: settings, and a digest of the model.
+        known: Number of sequences of the log that are.
+        made_by: Settings and a hash of the model, which must not change between updates.
     """
 
     path: Path
@@ -127,7 +122,7 @@ class StoredPool:
     made_by: dict[str, Any]
 
     def save(self) -> None:
-        """Write the pool with all that was added.
+        """Write the pool.
 
         Raises:
             OutputError: If the file cannot be written.
@@ -136,16 +131,16 @@ class StoredPool:
 
 
 def open_pool(model: EventModel, log: EventLog, path: str | os.PathLike[str], request: DiscoveryRequest) -> StoredPool:
-    """Read the pool of a file, or start one where there is none.
+    """Read the pool of a file, or start one if there is none.
 
     Args:
-        model: Scores the new sequences.
-        log: Sequences; those that are in the pool already are left out.
+        model: The scoring model.
+        log: Sequences; those already in the pool are skipped.
         path: The file.
         request: How they are scored.
 
     Raises:
-        GraphFormatError: If the file is no pool.
+        GraphFormatError: If the file is not a pool.
         SettingsError: If its sequences were scored by another model or with other settings, or a sequence of the log
             has the name of one in the pool but other events.
     """
@@ -189,7 +184,7 @@ def _new_sequences(state: PoolState, log: EventLog) -> list[int]:
 
 
 def _digest(model: Any) -> str:
-    """A text that differs for other weights."""
+    """A hash of all weights of a model."""
     digest = hashlib.blake2b(digest_size=16)
     for name, values in sorted(model.state_dict().items()):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""Population graphs under resampled sequences: how sure an edge and its numbers are, how stable the whole graph is."""
+"""Population graphs of resampled sequences: intervals for edges, and the stability of the whole graph."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from hf_trace.discovery.population.frequencies import FrequencyRule
-from hf_trace.discovery.population.sums import pair_keys
+from hf_trace.discovery.population.sums import pair_keys, pair_of_keys
 
-# Interval of the percentiles.
+# Of percentile intervals.
 COVERAGE = 0.95
 _RESAMPLES_AT_ONCE = 16
 _FEWEST_CASES = 10
@@ -21,15 +21,15 @@ _FEWEST_CASES = 10
 
 @dataclass(frozen=True)
 class UnitSums:
-    """Sums of every pair of types (row) in every unit that is drawn as a whole (column).
+    """Sums of every pair of types (row) in every resampling unit (column).
 
     Attributes:
         cause: Number of the cause's type of each pair.
         effect: Number of the effect's type.
-        support: Sequences in which the pair was tested.
-        carried: Sequences that carry an edge.
-        tested: Tested pairs of positions.
-        cmi: Their cmi, added up, in nats.
+        support: Number of sequences in which the pair was tested.
+        carried: Number of sequences that carry an edge.
+        tested: Number of tested pairs of positions.
+        cmi: Sum of their cmi, in nats.
     """
 
     cause: NDArray[np.int64]
@@ -41,12 +41,12 @@ class UnitSums:
 
     @property
     def units(self) -> int:
-        """How many units there are."""
+        """Number of units."""
         return int(self.support.shape[1])
 
     @classmethod
     def of(cls, by_sequence: pd.DataFrame, unit: NDArray[np.int64]) -> "UnitSums":
-        """Arrange what ``sums_by_sequence`` returned; rows are the pairs by cause and effect.
+        """Arrange what ``sums_by_sequence`` returned, with pairs ordered by cause and effect.
 
         Args:
             by_sequence: All rows.
@@ -61,18 +61,31 @@ class UnitSums:
 
         edges = by_sequence["edges"].to_numpy() > 0
         return cls(
-            cause=np.asarray(keys >> 32),
-            effect=np.asarray(keys & ((1 << 32) - 1)),
+            *pair_of_keys(keys),
             support=matrix(np.ones(len(by_sequence))),
             carried=matrix(edges.astype(np.float64)),
             tested=matrix(by_sequence["tested"].to_numpy(dtype=np.float64)),
             cmi=matrix(by_sequence["cmi"].to_numpy(dtype=np.float64)),
         )
 
+    def weighted(
+        self, weight: NDArray[np.float64], rule: FrequencyRule, min_support: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Support, carrying sequences and edges ``[pair, weighting]`` of weighted units.
+
+        Args:
+            weight: How often each unit counts, ``[unit, weighting]``.
+            rule: Decides which pairs are edges.
+            min_support: Number of sequences in which an edge must have been tested.
+        """
+        support, carried = (np.rint(part @ weight).astype(np.int64) for part in (self.support, self.carried))
+        kept = [rule.keep(carried[:, each], support[:, each], self.effect) for each in range(weight.shape[1])]
+        return support, carried, np.stack(kept, axis=1) & (support >= min_support)
+
 
 @dataclass(frozen=True)
 class Resampled:
-    """Numbers of some pairs in every resample, ``[pair, resample]``; not a number where a pair is absent.
+    """Numbers of some pairs in every resample, ``[pair, resample]``; NaN where a pair is absent.
 
     Attributes:
         is_edge: Whether the pair is an edge.
@@ -85,7 +98,7 @@ class Resampled:
     frequency: NDArray[np.float64]
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
-        """Share of resamples in which a pair is an edge, and percentile intervals of its numbers."""
+        """Share of resamples in which each pair is an edge, and percentile intervals of its numbers."""
         cmi_low, cmi_high = _interval(self.cmi)
         low, high = _interval(self.frequency)
         return {
@@ -98,9 +111,9 @@ class Resampled:
 
 
 def resampling_units(ids: Sequence[str]) -> NDArray[np.int64]:
-    """The unit of each sequence: its case, as windows of one case are not independent.
+    """The resampling unit of each sequence: its case, as windows of one case are not independent.
 
-    With fewer than ten cases every sequence is a unit of its own.
+    With fewer than ten cases, every sequence is a unit of its own.
 
     Example:
         >>> resampling_units(["x#0", "x#1", "y"]).tolist()
@@ -116,14 +129,14 @@ def resampling_units(ids: Sequence[str]) -> NDArray[np.int64]:
 def bootstrap(
     sums: UnitSums, wanted: NDArray[np.bool_], rule: FrequencyRule, *, min_support: int, resamples: int, seed: int
 ) -> Resampled:
-    """Draw as many units as there are, with replacement, and judge the pairs anew each time.
+    """Resample the units with replacement, and recompute the edges each time.
 
     Args:
-        sums: All pairs: a rule may compare them.
-        wanted: The pairs whose numbers are returned.
-        rule: What makes a pair an edge.
-        min_support: Least number of sequences in which an edge must have been tested.
-        resamples: How often to draw.
+        sums: Sums of all pairs, as rules may compare pairs.
+        wanted: The pairs to return.
+        rule: Decides which pairs are edges.
+        min_support: Number of sequences in which an edge must have been tested.
+        resamples: Number of resamples.
         seed: Seed of the draws.
     """
     generator = np.random.default_rng(seed)
@@ -140,18 +153,17 @@ def bootstrap(
 def half_sample_stability(
     sums: UnitSums, rule: FrequencyRule, *, min_support: int, repeats: int = 20, seed: int
 ) -> NDArray[np.float64]:
-    """How alike the graphs of two random halves of the sequences are.
+    """Similarity of the graphs of two random halves of the sequences.
 
     Args:
-        sums: All pairs.
-        rule: What makes a pair an edge.
-        min_support: Least number of sequences of a half in which an edge must have been tested.
-        repeats: How often to halve.
-        seed: Seed of the halves.
+        sums: Sums of all pairs.
+        rule: Decides which pairs are edges.
+        min_support: Number of sequences of a half in which an edge must have been tested.
+        repeats: Number of random splits.
+        seed: Seed of the splits.
 
     Returns:
-        Of each repeat the Jaccard index: edges in both halves as a share of those in either; 1 where neither half
-        has an edge.
+        Jaccard index of the two sets of edges for each split; 1 if both are empty.
     """
     generator = np.random.default_rng(seed)
     indices = []
@@ -170,9 +182,7 @@ def _judged(
     """Edges, mean cmi and frequency ``[pair, resample]`` for a few weightings of the units at a time."""
     while some := list(islice(weights, _RESAMPLES_AT_ONCE)):
         weight = np.stack(some, axis=1).astype(np.float64)
-        support, carried = (np.rint(part @ weight).astype(np.int64) for part in (sums.support, sums.carried))
-        kept = [rule.keep(carried[:, column], support[:, column], sums.effect) for column in range(weight.shape[1])]
-        is_edge = np.stack(kept, axis=1) & (support >= min_support)
+        support, carried, is_edge = sums.weighted(weight, rule, min_support)
         yield is_edge, _ratio(sums.cmi @ weight, sums.tested @ weight), _ratio(carried, support)
 
 

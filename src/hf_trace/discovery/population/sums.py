@@ -1,4 +1,4 @@
-"""What a population graph keeps of its sequences: sums over pairs of event types, and over pairs within ties."""
+"""Sums that a population graph keeps of its sequences, by pair of event types and by pair within ties."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,8 +14,9 @@ PAIR = ["cause", "effect"]
 COUNTS = ["tested", "edges", "timed_edges"]
 MEASURES = ["cmi", "edge_cmi", "edge_gain", "edge_confidence", "edge_seconds"]
 SUMS = ["sequence", *PAIR, *COUNTS, *MEASURES]
-# Of whole sequences: how many were tested, how many carry an edge.
+# Numbers of sequences: those tested, and those that carry an edge.
 SEQUENCES = ["support", "edge_sequences"]
+# Cause and effect of a pair are the high and the low bits of one key.
 _TYPES_BITS = 32
 
 
@@ -47,35 +48,39 @@ def sums_by_sequence(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def added(total: pd.DataFrame, by_sequence: pd.DataFrame) -> pd.DataFrame:
-    """Totals of each pair of types with those of more sequences, ordered by cause and effect.
+    """Totals of each pair of types after adding more sequences, ordered by cause and effect.
 
     Args:
-        total: What this function returned before, or an empty frame.
+        total: Earlier totals, or an empty frame.
         by_sequence: What ``sums_by_sequence`` returned.
     """
     more = by_sequence.drop(columns="sequence").assign(
         support=1, edge_sequences=(by_sequence["edges"] > 0).astype(np.int64)
     )
-    # The totals stand first: a fold goes on from them.
+    # The totals come first, so that adding in parts sums in the same order, to the last bit.
     rows = pd.concat([total, more], ignore_index=True) if len(total) else more
     keys, place = np.unique(pair_keys(rows), return_inverse=True)
     sums = {name: np.bincount(place, rows[name], len(keys)).astype(np.int64) for name in [*COUNTS, *SEQUENCES]}
     measures = {name: np.bincount(place, rows[name], len(keys)) for name in MEASURES}
-    ends = {"cause": keys >> _TYPES_BITS, "effect": keys & ((1 << _TYPES_BITS) - 1)}
-    return pd.DataFrame({**ends, **sums, **measures})
+    return pd.DataFrame({**dict(zip(PAIR, pair_of_keys(keys), strict=True)), **sums, **measures})
 
 
 def pair_keys(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """One number for cause and effect, ordered as the two."""
+    """One number for cause and effect, in their order."""
     cause, effect = (rows[end].to_numpy(dtype=np.int64) for end in PAIR)
     return np.asarray((cause << _TYPES_BITS) | effect)
 
 
+def pair_of_keys(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Causes and effects of keys that ``pair_keys`` gave."""
+    return np.asarray(keys >> _TYPES_BITS), np.asarray(keys & ((1 << _TYPES_BITS) - 1))
+
+
 def counted_up(total: pd.DataFrame, more: pd.DataFrame, key: str) -> pd.DataFrame:
-    """How many edges of each pair of types have each value of ``key``, with those of ``more``.
+    """Number of edges of each pair of types by value of ``key``, after adding those of ``more``.
 
     Args:
-        total: What this function returned before, or an empty frame.
+        total: Earlier counts, or an empty frame.
         more: One row per pair of positions that carries an edge.
         key: A column of ``more``.
     """
@@ -86,7 +91,7 @@ def counted_up(total: pd.DataFrame, more: pd.DataFrame, key: str) -> pd.DataFram
 
 
 class PairRows:
-    """The rows of each pair of types in a table that ``counted`` gave.
+    """The rows of each pair of types in a table that ``counted_up`` gave.
 
     Example:
         >>> rows = pd.DataFrame({"cause": [0, 0, 2], "effect": [1, 1, 0], "lag": [1, 3, 1], "size": [5, 1, 2]})
@@ -99,14 +104,14 @@ class PairRows:
         self._keys = pair_keys(table) if len(table) else np.empty(0, dtype=np.int64)
 
     def of(self, cause: int, effect: int) -> pd.DataFrame:
-        """Rows of one pair; none where there are none."""
+        """The rows of one pair, if any."""
         key = (cause << _TYPES_BITS) | effect
         start, stop = np.searchsorted(self._keys, [key, key + 1]).tolist()
         return self._table.iloc[start:stop]
 
 
 def two_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Numbers rounded to two significant digits, so that few different ones remain.
+    """Numbers rounded to two significant digits, so that few distinct ones remain.
 
     Example:
         >>> two_digits(np.array([0.0, 47.0, 1234.0, 0.00567, np.nan])).tolist()
@@ -121,7 +126,7 @@ def two_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def quantile(values: NDArray[np.float64], counts: NDArray[np.int64], level: float) -> float:
-    """The least value that a share ``level`` of all does not exceed; ``values`` ascend.
+    """The smallest of the ascending ``values`` that a share ``level`` of all counts does not exceed.
 
     Example:
         >>> quantile(np.array([1.0, 2.0, 9.0]), np.array([5, 4, 1]), 0.9)
@@ -131,8 +136,8 @@ def quantile(values: NDArray[np.float64], counts: NDArray[np.int64], level: floa
     return float(values[int(np.argmax(reached))])
 
 
-# `first` and `second` are numbers of types, the smaller one first; `difference` is the cmi with that one first, less
-# the cmi of the other order.
+# `first` and `second` are numbers of types, the smaller one first; `difference` is the cmi with `first` before `second`
+# minus the cmi in the other order.
 COLUMNS = ["sequence", "first", "second", "tested", "edges", "cmi", "gain", "difference"]
 
 
@@ -141,7 +146,7 @@ def tie_sums(tied: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         tied: One row per pair of positions: ``sequence``, ``cause``, ``effect``, ``cmi``, ``gain``, ``edge`` and
-            ``difference`` (of the order listed to the other).
+            ``difference`` (the order listed minus the other).
     """
     turned = (tied["cause"] > tied["effect"]).to_numpy()
     table = pd.DataFrame(
@@ -162,19 +167,19 @@ def tie_sums(tied: pd.DataFrame) -> pd.DataFrame:
 def tie_edges(
     sums: pd.DataFrame, edges: Sequence[dict[str, Any]], names: Sequence[str], rule: FrequencyRule, min_support: int
 ) -> list[dict[str, Any]]:
-    """The edges of a population with what ties say.
+    """The edges of a population, with those found within ties.
 
     Args:
         sums: All rows that ``tie_sums`` gave.
         edges: Edges between events at different times.
         names: Names of the types.
-        rule: What makes a pair an edge.
-        min_support: Least number of sequences in which a pair must have shared a time.
+        rule: Decides which pairs are edges.
+        min_support: Number of sequences in which a pair must have occurred at the same time.
 
     Returns:
-        All edges; those that ties carry too have ``tied_share`` (of the pairs of positions that carry them). Pairs that
-        are carried within ties alone follow, marked ``undirected``. ``order_difference`` is by how much the cmi is
-        larger with the cause listed first, in nats, ``order_error`` its standard error over sequences.
+        All edges; those also carried by ties have ``tied_share`` (of the pairs of positions that carry them). Pairs
+        carried only within ties follow, marked ``undirected``. ``order_difference`` is the cmi with the cause listed
+        first minus that of the other order, in nats, and ``order_error`` its standard error over sequences.
     """
     if sums.empty:
         return list(edges)
