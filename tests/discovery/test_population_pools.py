@@ -106,7 +106,7 @@ def test_stability_is_1_where_halves_agree_and_less_where_they_do_not():
 
 def test_without_sequences_there_is_no_resampling():
     pool = pool_of([one(0.5), one(0.5)])
-    with pytest.raises(SettingsError, match="no sums of single sequences, expected them"):
+    with pytest.raises(SettingsError, match="keeps no sums of single sequences"):
         pool.graph(resamples=10)
     with pytest.raises(SettingsError, match="keep_sequences=True"):
         pool.state()

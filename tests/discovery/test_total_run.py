@@ -59,7 +59,7 @@ def test_horizons_in_time_need_written_times(discover, discover_timed, records, 
 
 
 def test_what_cannot_be_answered_is_refused(discover, records):
-    with pytest.raises(SettingsError, match="Expected level='population'"):
+    with pytest.raises(SettingsError, match="expected level='population'"):
         discover(records[0], effect="total")
     with pytest.raises(SettingsError, match="statistic of total effects is 'mean_of_kl'"):
         discover(records, **TOTAL, statistic="mean_of_kl")

@@ -231,7 +231,7 @@ def test_model_object_from_no_folder(tiny_run):
     config._name_or_path = ""
     model = AutoModelForCausalLM.from_config(config)
     assert refused(ModelLoadError, CausalDiscoveryPipeline, model) == (
-        "The model came without a tokenizer and from no folder one could be read from. Pass `tokenizer=`."
+        "The model has no tokenizer, and no folder to read one from. Pass `tokenizer=`."
     )
     made = CausalDiscoveryPipeline(model, EventTokenizer.from_pretrained(tiny_run))
     assert "loss" not in made(RECORD)["oracle"]

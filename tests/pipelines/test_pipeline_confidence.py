@@ -36,7 +36,7 @@ def test_all_oracles_are_asked_where_confidence_is(bagged):
     settings = discover.settings(threshold="fdr:0.2")
     encoded = [discover.events.encode(EventSequence(tuple(RECORD["events"])))]
     found = [
-        score_pairs(oracle, encoded, discover.alphabet, replace(settings, seed=member_seed(0, number)))[0]
+        score_pairs(oracle, encoded, discover.event_model.alphabet, replace(settings, seed=member_seed(0, number)))[0]
         for number, oracle in enumerate([discover.event_model.oracle, *discover.event_model.members])
     ]
     np.testing.assert_allclose(output["scores"]["cmi"], pooled(found).cmi, atol=1e-6)
@@ -83,7 +83,9 @@ def test_command_line(bagged, tmp_path, hf_trace, refused):
         "threshold is 'fdr:2', expected a false discovery rate from 0 to 1 such as 'fdr:0.1', and after a comma the "
         "smallest effect of interest, in nats ('fdr:0.1,0.05')."
     )
-    assert refused("train", log, "--out", tmp_path / "run", "--ensemble", 0) == ("ensemble is 0, expected at least 1.")
+    assert refused("train", log, "--out", tmp_path / "run", "--ensemble", 0) == (
+        "ensemble is 0, expected a whole number of at least 1."
+    )
 
 
 def test_a_run_without_its_members_is_a_run(bagged, tmp_path):

@@ -80,8 +80,7 @@ class Causes:
     def split(self, size: int) -> Iterator["Causes"]:
         """Parts of at most ``size`` causes."""
         for start in range(0, len(self.sequence), size):
-            cut = slice(start, start + size)
-            yield Causes(self.sequence[cut], self.position[cut], self.event[cut], self.end[cut])
+            yield self.select(torch.arange(start, min(start + size, len(self.sequence))))
 
 
 def causes_of(block: Block, max_lag: int | None) -> Causes:
@@ -98,8 +97,7 @@ def causes_of(block: Block, max_lag: int | None) -> Causes:
     end = tokens[offsets[sequence] + reach]
     causes = Causes(sequence, position, event, end)
     last = _last_tested(block, causes) if block.allowed is None else _last_allowed(block, causes)
-    reaches = last > position
-    return Causes(sequence[reaches], position[reaches], event[reaches], last[reaches])
+    return Causes(sequence, position, event, last).select((last > position).nonzero()[:, 0])
 
 
 def _last_tested(block: Block, causes: Causes) -> Int[Tensor, " cause"]:

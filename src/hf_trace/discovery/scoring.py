@@ -120,7 +120,10 @@ def oracles_asked(model: EventModel, request: DiscoveryRequest) -> int:
 def _scored_as_listed(
     model: EventModel, sequences: Iterable[EventSequence], request: DiscoveryRequest
 ) -> Iterator[ScoredSequence]:
-    left, allowed = iter(sequences), _allowed_pairs(model, request)
+    left, allowed = iter(sequences), None
+    if (knowledge := request.settings.knowledge) is not None:
+        tokens = torch.from_numpy(model.tokenizer.event_ids)
+        allowed = AllowedPairs.of(knowledge, model.tokenizer.event_types, tokens, model.oracle.vocab_size)
     while block := list(islice(left, request.batch_size)):
         windows = [_encoded_windows(model, sequence, request) for sequence in block]
         every = list(chain.from_iterable(windows))
@@ -166,11 +169,3 @@ def _window_scores(
         tested = [window.tested(settings.prefix_length) for window, _ in block]
         encoded = [part for _, part in block]
         yield from score_pairs(oracle, encoded, model.alphabet, settings, tested=tested, allowed=allowed)
-
-
-def _allowed_pairs(model: EventModel, request: DiscoveryRequest) -> AllowedPairs | None:
-    """Background knowledge, by token of the model."""
-    knowledge, types = request.settings.knowledge, model.tokenizer.event_types
-    if knowledge is None:
-        return None
-    return AllowedPairs.of(knowledge, types, torch.from_numpy(model.tokenizer.event_ids), model.oracle.vocab_size)

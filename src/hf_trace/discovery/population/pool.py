@@ -12,13 +12,13 @@ from hf_trace.discovery.pair_graphs import direction
 from hf_trace.discovery.population.frequencies import FrequencyRule, parse_frequency, wilson_interval
 from hf_trace.discovery.population.group_comparison import GroupComparison, compare_groups
 from hf_trace.discovery.population.resampling import UnitSums, bootstrap, half_sample_stability, resampling_units
+from hf_trace.discovery.population.sums import COLUMNS as TIES
 from hf_trace.discovery.population.sums import (
     PAIR,
     SUMS,
     PairRows,
     added,
     counted_up,
-    no_ties,
     quantile,
     sums_by_sequence,
     tie_edges,
@@ -199,7 +199,10 @@ class PopulationPool:
         edges = tie_edges(self._tied(), edges, names, rule, min_support)
         metadata: dict[str, Any] = {"sequences": self.sequences}
         if len(names) <= _MOST_SCORED_TYPES:
-            metadata["scores"] = {"events": names, "matrix": _matrix(pairs, len(names)).tolist()}
+            matrix = np.zeros((len(names), len(names)))  # 0 for pairs never within reach
+            if len(pairs):
+                matrix[pairs["cause"], pairs["effect"]] = pairs["mean_cmi"]
+            metadata["scores"] = {"events": names, "matrix": matrix.tolist()}
         graph = CausalGraph("population", tuple(names), tuple(edges), metadata)
         return graph if knowledge is None else with_required(graph, knowledge, {})
 
@@ -320,7 +323,7 @@ class PopulationPool:
         return pool
 
     def _tied(self) -> pd.DataFrame:
-        return pd.concat(self._ties, ignore_index=True) if self._ties else no_ties()
+        return pd.concat(self._ties, ignore_index=True) if self._ties else pd.DataFrame(columns=TIES)
 
     def _required(self, pairs: pd.DataFrame, knowledge: BackgroundKnowledge | None) -> NDArray[np.bool_]:
         """Whether each pair of types is required."""
@@ -387,13 +390,5 @@ _RESAMPLED = ("resampled_share", "cmi_low", "cmi_high", "resampled_frequency_low
 
 
 def _edges(pairs: pd.DataFrame, rule: FrequencyRule, min_support: int) -> NDArray[np.bool_]:
-    counts = (pairs[name].to_numpy(dtype=np.int64) for name in ("edge_sequences", "support", "effect"))
-    return rule.keep(*counts) & (pairs["support"].to_numpy(dtype=np.int64) >= min_support)
-
-
-def _matrix(pairs: pd.DataFrame, types: int) -> NDArray[np.float64]:
-    """Mean cmi ``[cause, effect]``; 0 for pairs never within reach."""
-    matrix = np.zeros((types, types))
-    if len(pairs):
-        matrix[pairs["cause"], pairs["effect"]] = pairs["mean_cmi"]
-    return matrix
+    carried, support, effect = (pairs[name].to_numpy(np.int64) for name in ("edge_sequences", "support", "effect"))
+    return rule.keep(carried, support, effect) & (support >= min_support)

@@ -235,8 +235,3 @@ def _undirected(pair: tuple[str, str], row: Mapping[Any, Any]) -> dict[str, Any]
 
 def _order(row: Mapping[Any, Any], sign: float) -> dict[str, float]:
     return {"order_difference": sign * row["order_difference"], "order_error": row["order_error"]}
-
-
-def no_ties() -> pd.DataFrame:
-    """The sums of sequences without ties."""
-    return pd.DataFrame(columns=COLUMNS)
