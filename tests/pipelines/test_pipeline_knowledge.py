@@ -117,7 +117,7 @@ def test_staircase_and_sliding_windows_obey_it(discover):
             "types; correct them.",
         ),
         (3, SettingsError, "The background knowledge is of type int, expected a mapping with forbidden, "),
-        ("absent.json", SettingsError, "Cannot read 'absent.json' (no such file or directory), expected background knowledge"),
+        ("absent.json", SettingsError, "Cannot read 'absent.json' (no such file or directory), expected background"),
     ],
 )
 def test_mistakes(discover, knowledge, error, message):
