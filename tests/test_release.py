@@ -46,7 +46,7 @@ def test_licences_and_size(release, built):
     wheel, sdist = (release.about(each) for each in built)
     for archive, folder in ((wheel, "licenses/"), (sdist, "")):
         names = [name.partition(".dist-info/")[2] or name for name in archive["licences"]]
-        data = "src/hf_trace/data/files/ALARMS_LICENSE"
+        data = "src/hf_trace/logs/files/ALARMS_LICENSE"
         assert {f"{folder}LICENSE", f"{folder}NOTICE", f"{folder}{data}"} <= set(names)
         assert archive["bytes"] < MOST_BYTES
 

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from hf_trace.effects.doubly_robust import FLOOR, aipw_ate, aipw_att, aipw_scores, jackknife, plug_in_ate
+from hf_trace.effects.doubly_robust import FLOOR, Rows, aipw_ate, aipw_att, aipw_scores, jackknife, plug_in_ate
 from hf_trace.errors import NonFiniteError, OverlapError, QueryError
 
 ATE = ("treated", "control", "outcome", "propensity_treated", "propensity_control", "mean_treated", "mean_control")
-ATT = (*ATE[:5], "mean_control")
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -39,16 +38,26 @@ TRUE_ATE = 1 + 1.5 / 2
 TRUE_ATT = float(np.average(1 + np.arange(4) / 2, weights=[0.3, 0.3, 0.5, 0.6]))
 
 
-def picked(columns, names):
-    return {name: columns[name] for name in names}
+def rows_of(columns, **changed):
+    columns = columns | changed
+    pairs = {
+        name: np.stack([columns[f"{name}_{arm}"] for arm in ("treated", "control")], axis=1)
+        for name in ("propensity", "mean")
+    }
+    more = {"weights": columns["weights"]} if "weights" in columns else {}
+    return Rows(columns["treated"], columns["control"], columns["outcome"], **pairs, **more)
 
 
 def ate(columns, **changed):
-    return aipw_ate(**(picked(columns, ATE) | changed))
+    return aipw_ate(rows_of(columns, **changed))
 
 
 def att(columns, **changed):
-    return aipw_att(**(picked(columns, ATT) | changed))
+    return aipw_att(rows_of(columns, **changed))
+
+
+def plug_in(columns):
+    return plug_in_ate(rows_of(columns))
 
 
 def by_group(columns):
@@ -82,7 +91,7 @@ def test_saturated_models_give_the_stratified_difference():
         shares.append(cell.mean())
         treated.append((cell & columns["treated"]).sum())
     assert ate(columns).value == pytest.approx(np.dot(differences, shares))
-    assert plug_in_ate(**picked(columns, ATE[5:])).value == pytest.approx(np.dot(differences, shares))
+    assert plug_in(columns).value == pytest.approx(np.dot(differences, shares))
     assert att(columns).value == pytest.approx(np.average(differences, weights=treated))
     for x, found in by_group(columns).items():
         assert found.value == pytest.approx(differences[x])
@@ -92,10 +101,8 @@ def test_a_randomized_trial_without_models_is_the_difference_of_two_weighted_mea
     rng = np.random.default_rng(1)
     treated = np.arange(200) < 80
     outcome = rng.normal(0, 1, 200) + treated
-    none, chance = np.zeros(200), np.full(200, 0.4)
-    assert aipw_ate(treated, ~treated, outcome, chance, 1 - chance, none, none).value == pytest.approx(
-        (outcome * treated / 0.4 - outcome * ~treated / 0.6).mean()
-    )
+    trial = Rows(treated, ~treated, outcome, np.tile([0.4, 0.6], (200, 1)), np.zeros((200, 2)))
+    assert aipw_ate(trial).value == pytest.approx((outcome * treated / 0.4 - outcome * ~treated / 0.6).mean())
 
 
 def test_equal_weights_give_the_standard_error_of_a_mean():
@@ -160,8 +167,8 @@ def test_one_wrong_model_does_no_harm_but_two_do(estimator, truth):
 def test_single_models_fail_where_they_are_wrong():
     columns = world(np.random.default_rng(6), 20_000)
     bad = wrong_means(wrong_propensities(columns))
-    assert abs(plug_in_ate(**picked(bad, ATE[5:])).value - TRUE_ATE) > 0.2
-    assert plug_in_ate(**picked(columns, ATE[5:])).value == pytest.approx(TRUE_ATE, abs=0.02)
+    assert abs(plug_in(bad).value - TRUE_ATE) > 0.2
+    assert plug_in(columns).value == pytest.approx(TRUE_ATE, abs=0.02)
 
 
 def numbers(found):
@@ -222,7 +229,7 @@ def test_small_propensities_are_reported_and_cut():
     found = ate(columns)
     assert found.overlap == (1e-5, 0.1)
     assert found.value == ate(columns, propensity_treated=np.maximum(columns["propensity_treated"], FLOOR)).value
-    assert plug_in_ate(np.ones(2), np.zeros(2)).overlap is None
+    assert plug_in(columns).overlap is None
 
 
 @pytest.mark.parametrize("estimator", [ate, att])
@@ -248,7 +255,8 @@ def test_weights_that_mean_nothing(weights):
 
 
 def test_an_estimate_from_one_row_is_not_sure_of_anything():
-    assert plug_in_ate(np.array([2.0]), np.array([1.0])).high == np.inf
+    one = np.array([True])
+    assert plug_in_ate(Rows(one, ~one, np.ones(1), np.full((1, 2), 0.5), np.array([[2.0, 1.0]]))).high == np.inf
 
 
 @given(st.lists(st.floats(-100, 100), min_size=3, max_size=30))

@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, pipeline
 
 from hf_trace.cli import main
-from hf_trace.effects.doubly_robust import aipw_ate
+from hf_trace.effects.doubly_robust import Rows, aipw_ate
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
 from hf_trace.errors import HfTraceError
@@ -181,7 +181,7 @@ def test_doubly_robust_estimates_use_the_rows(effect):
     )
     outcome = np.array([1.5, 5.0, 14.0])[np.searchsorted([3.0, 9.0], data["days"], side="right")]
     treated = (data["drug"] == "yes").to_numpy()
-    expected = aipw_ate(treated, ~treated, outcome, *share.T, *mean.T)
+    expected = aipw_ate(Rows(treated, ~treated, outcome, share, mean))
     assert out["value"] == pytest.approx(expected.value, abs=1e-6)
     assert out["standard_error"] == pytest.approx(expected.standard_error, abs=1e-6)
 

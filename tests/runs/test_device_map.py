@@ -9,7 +9,7 @@ def scores(pipe, records):
 
 
 def test_auto_is_the_same_model(tiny_run, records):
-    from hf_trace.pipelines.discovery_run import load_pipeline
+    from hf_trace.pipelines.discovery_pipeline import load_pipeline
 
     spread = load_pipeline(tiny_run, device_map="auto")
     assert {parameter.device.type for parameter in spread.model.parameters()} <= {"cpu", "cuda"}
@@ -21,8 +21,7 @@ def test_layers_that_wait_on_disk_give_the_same_scores(tiny_run, records, tmp_pa
     """One layer is on no device until it is needed, as happens to models that fill all of them."""
     from transformers import AutoModelForCausalLM
 
-    from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
-    from hf_trace.pipelines.discovery_run import load_pipeline
+    from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline, load_pipeline
 
     here = dict.fromkeys(["model.embed_tokens", "model.layers.0", "model.norm", "model.rotary_emb", "lm_head"], "cpu")
     model = AutoModelForCausalLM.from_pretrained(

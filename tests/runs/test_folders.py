@@ -39,9 +39,8 @@ def test_models_are_read_in_float32_unless_asked(run):
 
 @pytest.mark.parametrize("dtype", ["float8", "nn", "int64", ""])
 def test_other_dtypes_are_refused(run, dtype):
-    assert refused(SettingsError, load_model, run, dtype=dtype) == (
-        f"dtype is '{dtype}', expected one of: float32, bfloat16."
-    )
+    message = refused(SettingsError, load_model, run, dtype=dtype)
+    assert message.startswith(f"dtype is '{dtype}', expected one of: float32, bfloat16.")
 
 
 def test_folder_without_a_model(tmp_path):

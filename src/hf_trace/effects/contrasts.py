@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hf_trace.checks import one_of
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, error_of_mean
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
-from hf_trace.effects.doubly_robust import Estimate, aipw_ate, aipw_att, jackknife, plug_in_ate
+from hf_trace.effects.doubly_robust import Estimate, Rows, jackknife
 from hf_trace.effects.queries import Force, Query, query_plan
 from hf_trace.effects.table_model import TableModel
 from hf_trace.errors import QueryError, TableError
@@ -116,14 +116,7 @@ def _row_predictions(
 ) -> tuple[Floats, Floats]:
     """Propensities and outcome means of rows, ``[row, 2]`` each: under treatment and under control.
 
-    Rows that agree in what is adjusted for are asked once.
-
-    Args:
-        conditionals: The model; for cross-fitting one that has not seen the rows.
-        columns: Codes of the variables that precede the treatment, ``[row]`` each; see ``_adjusted_for``.
-        contrast: Of one treatment variable.
-        scores: What every value of the target counts as, ``[value]``.
-        settings: See ``AnswerSettings``.
+    ``columns`` are codes of what is adjusted for, ``[row]`` each; rows that agree in it are asked once.
     """
     names = list(columns)
     rows = np.stack([columns[name] for name in names], axis=1) if names else np.zeros((1, 0), dtype=np.int64)
@@ -143,11 +136,7 @@ def _row_predictions(
 
 
 def _adjusted_for(conditionals: Conditionals, contrast: Contrast) -> tuple[str, ...]:
-    """What stands before the treatment in the order in which its effect is walked.
-
-    Raises:
-        QueryError: If there are several treatments.
-    """
+    """What stands before the only treatment in the order in which its effect is walked."""
     if len(contrast.query.do) != 1:
         raise QueryError(
             f"There are {len(contrast.query.do)} treatments, expected one: doubly robust estimates are of a single one."
@@ -167,60 +156,14 @@ def with_jackknife(
     return jackknife(np.array(left_out), whole, rows=settings.training_rows or 0, method="plug-in")
 
 
-@dataclass(frozen=True)
-class RowColumns:
-    """What is known and predicted of the rows of a table, one number per row.
-
-    Attributes:
-        contrast: What is compared.
-        treated: Whether the row got the treatment.
-        control: Whether it got the control.
-        outcome: The score of its target.
-        propensity: Probability of the treatment and of the control, ``[row, 2]``.
-        mean: Mean score under each, ``[row, 2]``.
-        weights: How much the row counts.
-        is_cross_fitted: Whether every row was predicted by a model that has not seen it.
-    """
-
-    contrast: Contrast
-    treated: NDArray[np.bool_]
-    control: NDArray[np.bool_]
-    outcome: Floats
-    propensity: Floats
-    mean: Floats
-    weights: Floats
-    is_cross_fitted: bool
-
-    @property
-    def counted(self) -> Floats:
-        """How much each row counts in an average: for effects on the treated only they do."""
-        return self.weights * self.treated if self.contrast.kind == "att" else self.weights
-
-    def means(self) -> tuple[float, float]:
-        """The outcome model's means under treatment and under control."""
-        treated, control = np.average(self.mean, axis=0, weights=self.counted).tolist()
-        return treated, control
-
-    def plug_in(self) -> Estimate:
-        """Only the outcome model, averaged over the rows, or over the treated ones."""
-        return plug_in_ate(self.mean[:, 0], self.mean[:, 1], self.counted)
-
-    def aipw(self) -> Estimate:
-        """Right if either propensities or outcome means are."""
-        shared = (self.treated, self.control, self.outcome, self.propensity[:, 0], self.propensity[:, 1])
-        if self.contrast.kind == "att":
-            return aipw_att(*shared, self.mean[:, 1], self.weights)
-        return aipw_ate(*shared, self.mean[:, 0], self.mean[:, 1], self.weights)
-
-
 def row_columns(
     model: TableModel,
     contrast: Contrast,
     scores: Floats,
     data: pd.DataFrame | str | PathLike[str],
     settings: AnswerSettings,
-) -> RowColumns:
-    """What a model says of the rows of a table; where the run has folds, the member that has not seen them.
+) -> Rows:
+    """What a model says of the rows of a table: with folds, the member that has not seen them (cross-fitting).
 
     Args:
         model: Of the rows.
@@ -248,15 +191,13 @@ def row_columns(
             propensity[mine], mean[mine] = _row_predictions(member, columns, contrast, scores, settings)
     received = np.asarray(table.columns[treatment])
     arm = contrast.query.do[treatment]
-    return RowColumns(
-        contrast,
+    return Rows(
         treated=received == (arm.code if isinstance(arm, Force) else -1),
         control=received == contrast.control[treatment],
         outcome=scores[np.asarray(table.columns[contrast.query.target])],
         propensity=propensity,
         mean=mean,
         weights=table.weights,
-        is_cross_fitted=model.folds is not None,
     )
 
 

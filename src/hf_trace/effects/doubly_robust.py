@@ -1,10 +1,11 @@
 """Effects of a discrete treatment from a table, robust to one of two wrong models."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from hf_trace.errors import NonFiniteError, OverlapError, QueryError
@@ -12,6 +13,7 @@ from hf_trace.errors import NonFiniteError, OverlapError, QueryError
 LEVEL = 0.95
 FLOOR = 0.01
 Numbers = Float[np.ndarray, " row"]
+Pairs = Float[np.ndarray, "row 2"]
 Flags = Bool[np.ndarray, " row"]
 
 
@@ -52,48 +54,100 @@ class Estimate:
     overlap: PropensityOverlap | None = None
 
 
-def aipw_ate(
-    treated: Flags,
-    control: Flags,
-    outcome: Numbers,
-    propensity_treated: Numbers,
-    propensity_control: Numbers,
-    mean_treated: Numbers,
-    mean_control: Numbers,
-    weights: Numbers | None = None,
-) -> Estimate:
+@dataclass(frozen=True)
+class Rows:
+    """What is known and predicted of the rows of a table.
+
+    Attributes:
+        treated: Whether the row got a1.
+        control: Whether it got a0; rows with neither are of other values of the treatment.
+        outcome: Y.
+        propensity: p(a1 | x) and p(a0 | x), ``[row, 2]``, from a model fitted on other rows.
+        mean: E[Y | a1, x] and E[Y | a0, x], ``[row, 2]``, from a model fitted on other rows.
+        weights: How much each row counts; equally by default.
+
+    Raises:
+        NonFiniteError: If a number is NaN or infinite.
+        QueryError: If the columns do not fit together.
+    """
+
+    treated: Flags
+    control: Flags
+    outcome: Numbers
+    propensity: Pairs
+    mean: Pairs
+    weights: Numbers = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        if not len(self.weights):
+            object.__setattr__(self, "weights", np.ones(len(self.outcome)))
+        columns = (self.treated, self.control, self.outcome, self.propensity, self.mean, self.weights)
+        if len(lengths := {len(column) for column in columns}) > 1:
+            raise QueryError(f"The columns have {' and '.join(map(str, sorted(lengths)))} rows, expected one length.")
+        _check_finite(*columns)
+        if (self.weights < 0).any() or not self.weights.sum() > 0:
+            raise QueryError("Weights are negative or all 0, expected at least one above 0 and none below.")
+
+    def only_treated(self) -> "Rows":
+        """The rows where only the treated count."""
+        return replace(self, weights=self.weights * self.treated)
+
+    def check_compared(self) -> None:
+        """Refuse groups that cannot be compared.
+
+        Raises:
+            OverlapError: If a group is empty.
+            QueryError: If a row is in both.
+        """
+        if both := int((self.treated & self.control).sum()):
+            raise QueryError(
+                f"{both} rows are both treated and control, expected none. Compare two different values of the "
+                "treatment."
+            )
+        for name, received in (("treated", self.treated), ("control", self.control)):
+            if not self.weights[received].sum() > 0:
+                raise OverlapError(
+                    f"None of {len(self.outcome)} rows is {name}, expected some of both. "
+                    "Compare values of the treatment that occur in the data."
+                )
+
+    def overlap(self, *arms: int) -> PropensityOverlap:
+        """Of the rows that count, where propensities of these arms (0: a1, 1: a0) are divided by.
+
+        Raises:
+            OverlapError: If one is 0.
+        """
+        counts = self.weights > 0
+        smallest = self.propensity[counts][:, arms].min(axis=1)
+        if not smallest.min() > 0:
+            raise OverlapError(
+                f"{int((smallest <= 0).sum())} of {len(smallest)} rows have a propensity of 0, expected more: there "
+                "the treatment never takes a value that is compared. Ask about rows where both values occur."
+            )
+        below = float(np.average(smallest < FLOOR, weights=self.weights[counts]))
+        return PropensityOverlap(float(smallest.min()), below)
+
+
+def aipw_ate(rows: Rows) -> Estimate:
     r"""Average treatment effect E[Y | do(a1)] - E[Y | do(a0)] over all rows.
 
     .. math:: \hat\tau = \mathbb{E}_n\Big[m_1 - m_0 + \frac{1\{A = a_1\}}{e_1} (Y - m_1)
         - \frac{1\{A = a_0\}}{e_0} (Y - m_0)\Big]
 
-    Args:
-        treated: Whether the row got a1.
-        control: Whether it got a0; rows with neither are of other values of the treatment.
-        outcome: Y.
-        propensity_treated: p(a1 | x), from a model fitted on other rows.
-        propensity_control: p(a0 | x).
-        mean_treated: E[Y | a1, x], from a model fitted on other rows.
-        mean_control: E[Y | a0, x].
-        weights: How much each row counts; equally by default.
-
     Raises:
         OverlapError: If a group is empty or a propensity is 0.
-        NonFiniteError: If a number is NaN or infinite.
-        QueryError: If the columns do not fit together.
+        QueryError: If a row is in both groups.
 
     Example:
-        >>> half, treated = np.full(4, 0.5), np.array([True, True, False, False])
-        >>> outcome = np.array([3.0, 5.0, 1.0, 1.0])
-        >>> found = aipw_ate(treated, ~treated, outcome, half, half, np.full(4, 4.0), np.full(4, 1.0))
+        >>> treated, outcome = np.array([True, True, False, False]), np.array([3.0, 5.0, 1.0, 1.0])
+        >>> found = aipw_ate(Rows(treated, ~treated, outcome, np.full((4, 2), 0.5), np.tile([4.0, 1.0], (4, 1))))
         >>> found.value, found.overlap  # both means are right: 4 - 1
         (3.0, PropensityOverlap(smallest=0.5, below_floor=0.0))
     """
-    columns = (outcome, propensity_treated, propensity_control, mean_treated, mean_control)
-    counted = _counted(treated, control, columns, weights)
-    scores = aipw_scores(treated, outcome, propensity_treated, mean_treated)
-    scores = scores - aipw_scores(control, outcome, propensity_control, mean_control)
-    return _mean(scores, counted, "aipw", _overlap(counted, propensity_treated, propensity_control))
+    rows.check_compared()
+    scores = aipw_scores(rows.treated, rows.outcome, rows.propensity[:, 0], rows.mean[:, 0])
+    scores = scores - aipw_scores(rows.control, rows.outcome, rows.propensity[:, 1], rows.mean[:, 1])
+    return _mean(scores, rows.weights, "aipw", rows.overlap(0, 1))
 
 
 def aipw_scores(received: Flags, outcome: Numbers, propensity: Numbers, mean: Numbers) -> Numbers:
@@ -114,57 +168,42 @@ def aipw_scores(received: Flags, outcome: Numbers, propensity: Numbers, mean: Nu
     return scores
 
 
-def aipw_att(
-    treated: Flags,
-    control: Flags,
-    outcome: Numbers,
-    propensity_treated: Numbers,
-    propensity_control: Numbers,
-    mean_control: Numbers,
-    weights: Numbers | None = None,
-) -> Estimate:
-    r"""Average effect on the treated, E[Y(a1) - Y(a0) | A = a1]; ``aipw_ate`` says what the columns are.
+def aipw_att(rows: Rows) -> Estimate:
+    r"""Average effect on the treated, E[Y(a1) - Y(a0) | A = a1].
 
     .. math:: \hat\tau = \mathbb{E}_n\Big[\Big(1\{A = a_1\} - 1\{A = a_0\} \frac{e_1}{e_0}\Big)
         (Y - m_0)\Big] \Big/ \mathbb{E}_n[1\{A = a_1\}]
 
     Raises:
         OverlapError: If a group is empty or a propensity of a0 is 0.
-        NonFiniteError: If a number is NaN or infinite.
-        QueryError: If the columns do not fit together.
+        QueryError: If a row is in both groups.
 
     Example:
-        >>> half, treated = np.full(4, 0.5), np.array([True, True, False, False])
-        >>> outcome = np.array([3.0, 5.0, 1.0, 1.0])
-        >>> aipw_att(treated, ~treated, outcome, half, half, np.full(4, 1.0)).value  # (2 + 4) / 2
+        >>> treated, outcome = np.array([True, True, False, False]), np.array([3.0, 5.0, 1.0, 1.0])
+        >>> aipw_att(Rows(treated, ~treated, outcome, np.full((4, 2), 0.5), np.ones((4, 2)))).value  # (2 + 4) / 2
         3.0
     """
-    columns = (outcome, propensity_treated, propensity_control, mean_control)
-    counted = _counted(treated, control, columns, weights)
-    overlap = _overlap(counted, propensity_control)
-    odds = propensity_treated / np.maximum(propensity_control, FLOOR)
-    scores = (treated - np.where(control, odds, 0.0)) * (outcome - mean_control)
-    share = np.average(treated, weights=counted)
-    value = np.average(scores, weights=counted) / share
-    return _estimate(value, (scores - treated * value) / share, counted, "aipw att", overlap)
+    rows.check_compared()
+    overlap, weights = rows.overlap(1), rows.weights
+    odds = rows.propensity[:, 0] / np.maximum(rows.propensity[:, 1], FLOOR)
+    scores = (rows.treated - np.where(rows.control, odds, 0.0)) * (rows.outcome - rows.mean[:, 1])
+    share = np.average(rows.treated, weights=weights)
+    value = np.average(scores, weights=weights) / share
+    return _estimate(value, (scores - rows.treated * value) / share, weights, "aipw att", overlap)
 
 
-def plug_in_ate(mean_treated: Numbers, mean_control: Numbers, weights: Numbers | None = None) -> Estimate:
+def plug_in_ate(rows: Rows) -> Estimate:
     """Average treatment effect by only the outcome model (g-computation).
 
     Right only if the outcome model is. The interval counts which rows were sampled, not the error of the model:
     it is too short.
 
-    Raises:
-        NonFiniteError: If a number is NaN or infinite.
-        QueryError: If the columns do not fit together.
-
     Example:
-        >>> plug_in_ate(np.array([3.0, 5.0]), np.array([1.0, 1.0])).value
+        >>> treated, outcome = np.array([True, False]), np.array([3.0, 1.0])
+        >>> plug_in_ate(Rows(treated, ~treated, outcome, np.full((2, 2), 0.5), np.array([[3, 1], [5, 1]]))).value
         3.0
     """
-    counted = _checked_weights((mean_treated, mean_control), weights)
-    return _mean(mean_treated - mean_control, counted, "plug-in", None)
+    return _mean(rows.mean[:, 0] - rows.mean[:, 1], rows.weights, "plug-in", None)
 
 
 def jackknife(
@@ -195,7 +234,7 @@ def jackknife(
     folds = len(estimates)
     if folds < 2:
         raise QueryError(f"Got the estimates without each of {folds} folds, expected at least 2. Use more folds.")
-    _check_finite((np.append(estimates, whole),))
+    _check_finite(np.append(estimates, whole))
     error = float(np.sqrt((folds - 1) * np.var(estimates)))
     reach = float(t.ppf((1 + LEVEL) / 2, folds - 1)) * error
     return Estimate(float(whole), error, float(whole - reach), float(whole + reach), rows, method, float(rows))
@@ -220,46 +259,7 @@ def _estimate(
     return Estimate(value, error, value - reach, value + reach, rows, method, effective, overlap)
 
 
-def _overlap(weights: Numbers, *propensities: Numbers) -> PropensityOverlap:
-    """Of the rows that count."""
-    smallest = np.minimum.reduce(propensities)[weights > 0]
-    if not smallest.min() > 0:
-        raise OverlapError(
-            f"{int((smallest <= 0).sum())} of {len(smallest)} rows have a propensity of 0, expected more: there the "
-            "treatment never takes a value that is compared. Ask about rows where both values occur."
-        )
-    below = float(np.average(smallest < FLOOR, weights=weights[weights > 0]))
-    return PropensityOverlap(float(smallest.min()), below)
-
-
-def _counted(treated: Flags, control: Flags, columns: tuple[Numbers, ...], weights: Numbers | None) -> Numbers:
-    """The weights, once everything fits together."""
-    counted = _checked_weights((treated.astype(np.float64), control.astype(np.float64), *columns), weights)
-    if (treated & control).any():
-        raise QueryError(
-            f"{int((treated & control).sum())} rows are both treated and control, expected none. "
-            "Compare two different values of the treatment."
-        )
-    for name, received in (("treated", treated), ("control", control)):
-        if not counted[received].sum() > 0:
-            raise OverlapError(
-                f"None of {len(treated)} rows is {name}, expected some of both. "
-                "Compare values of the treatment that occur in the data."
-            )
-    return counted
-
-
-def _checked_weights(columns: tuple[Numbers, ...], weights: Numbers | None) -> Numbers:
-    counted = np.ones(len(columns[0])) if weights is None else weights
-    if len(lengths := {len(column) for column in (*columns, counted)}) > 1:
-        raise QueryError(f"The columns have {' and '.join(map(str, sorted(lengths)))} rows, expected one length.")
-    _check_finite((*columns, counted))
-    if (counted < 0).any() or not counted.sum() > 0:
-        raise QueryError("Weights are negative or all 0, expected at least one above 0 and none below.")
-    return counted
-
-
-def _check_finite(columns: tuple[Numbers, ...]) -> None:
+def _check_finite(*columns: NDArray[Any]) -> None:
     wrong = sum(int((~np.isfinite(column)).sum()) for column in columns)
     if wrong:
         raise NonFiniteError(f"{wrong} numbers are NaN or infinite, expected none. Leave out rows with missing values.")

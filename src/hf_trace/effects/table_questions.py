@@ -9,8 +9,8 @@ import numpy as np
 from hf_trace.checks import one_of
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or_refusals
 from hf_trace.effects.conditionals import Floats
-from hf_trace.effects.contrasts import Contrast, RowColumns, differences, row_columns, with_jackknife
-from hf_trace.effects.doubly_robust import Estimate
+from hf_trace.effects.contrasts import Contrast, differences, row_columns, with_jackknife
+from hf_trace.effects.doubly_robust import Estimate, Rows, aipw_ate, aipw_att, plug_in_ate
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.table_model import TableModel
 from hf_trace.errors import QueryError, SettingsError
@@ -162,9 +162,11 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
         "estimator": request.estimator,
     }
     if request.data is not None and model.only_read:
-        columns = row_columns(model, contrast, scores, request.data, settings)
-        document["means"] = dict(zip(("treated", "control"), columns.means(), strict=True))
-        return {**document, **_estimates(columns, request), "settings": _known(settings)}
+        rows = row_columns(model, contrast, scores, request.data, settings)
+        averaged = rows.only_treated() if contrast.kind == "att" else rows
+        means = np.average(averaged.mean, axis=0, weights=averaged.weights).tolist()
+        document["means"] = dict(zip(("treated", "control"), means, strict=True))
+        return {**document, **_estimates(model, contrast, rows, request), "settings": _known(settings)}
     found = differences(model.conditionals, [contrast], [scores], settings)[0]
     document |= {
         "value": found.value,
@@ -174,8 +176,8 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
         "control": _shown_answer(variable, found.answers[1]),
     }
     if request.estimator == "aipw":
-        columns = row_columns(model, contrast, scores, request.data, settings)
-        document |= {**_estimates(columns, request), "plug_in": found.value}
+        rows = row_columns(model, contrast, scores, request.data, settings)
+        document |= {**_estimates(model, contrast, rows, request), "plug_in": found.value}
     elif interval := with_jackknife(model.members, contrast, scores, found.value, settings):
         document["interval"] = _known(interval)
     return {**document, "settings": _known(settings)}
@@ -210,8 +212,10 @@ def scores_of(variable: Variable, value: Any = None) -> tuple[Floats, str]:
     return np.eye(len(variable.values))[code], f"p({variable.name} = {variable.values[code]})"
 
 
-def _estimates(columns: RowColumns, request: EffectRequest) -> Document:
-    """The estimate that was asked for, and the plug-in beside it."""
-    plug_in = columns.plug_in()
-    chosen = columns.aipw() if request.estimator == "aipw" else plug_in
-    return {**_known(chosen), "plug_in": plug_in.value, "cross_fitted": columns.is_cross_fitted}
+def _estimates(model: TableModel, contrast: Contrast, rows: Rows, request: EffectRequest) -> Document:
+    """The estimate that was asked for, and the plug-in beside it: of all rows, or of the treated."""
+    of_treated = contrast.kind == "att"
+    chosen = plug_in = plug_in_ate(rows.only_treated() if of_treated else rows)
+    if request.estimator == "aipw":
+        chosen = (aipw_att if of_treated else aipw_ate)(rows)
+    return {**_known(chosen), "plug_in": plug_in.value, "cross_fitted": model.folds is not None}

@@ -16,7 +16,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from hf_trace.checks import whole
 from hf_trace.errors import ContextLengthError, NonFiniteError, SettingsError
 from hf_trace.oracle.proofs import Fit, context_length, proven
-from hf_trace.oracle.readers import Reading, joined
+from hf_trace.oracle.readers import Reading, as_one_reading
 from hf_trace.oracle.rows import NO_TARGET, Branches, few_lengths, micro_batches
 
 _UNITS = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -214,7 +214,9 @@ class Oracle:
         if attention_mask is not None:
             first_tokens = attention_mask.eq(0).sort(dim=1, stable=True).indices
             input_ids = input_ids.gather(1, first_tokens)
-        return self.memory.in_pieces("reading sequences", self.reader.read, input_ids.to(self.device), join=joined)
+        return self.memory.in_pieces(
+            "reading sequences", self.reader.read, input_ids.to(self.device), join=as_one_reading
+        )
 
     def log_probs(
         self, reading: Reading, sequence: Int[Tensor, " token"], position: Int[Tensor, " token"]

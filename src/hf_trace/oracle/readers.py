@@ -156,7 +156,7 @@ class Reading:
     past: Cache | None = None
 
 
-def joined(readings: Sequence[Reading], axis: int = 0) -> Reading:
+def as_one_reading(readings: Sequence[Reading], axis: int = 0) -> Reading:
     """One reading of all sequences of several."""
     pasts = [reading.past.layers for reading in readings if reading.past is not None]
     layers = [

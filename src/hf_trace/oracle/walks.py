@@ -12,7 +12,7 @@ from transformers.cache_utils import Cache
 from hf_trace.errors import ContextLengthError, NonFiniteError
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import invert
-from hf_trace.oracle.readers import Reading, StepReader, joined
+from hf_trace.oracle.readers import Reading, StepReader, as_one_reading
 
 
 class Walk:
@@ -139,7 +139,7 @@ class Walk:
             return Reading(tokens, steps.read(past, tokens, present), past)
 
         rows = torch.arange(len(self))
-        reading = self.oracle.memory.in_pieces("reading on", read, rows, tokens, self.present, join=joined)
+        reading = self.oracle.memory.in_pieces("reading on", read, rows, tokens, self.present, join=as_one_reading)
         self.past = reading.past or self.past
         return reading.features
 

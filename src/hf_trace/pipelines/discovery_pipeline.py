@@ -1,10 +1,10 @@
 """``pipeline("causal-discovery")``: event sequences in, causal graphs out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
-from transformers import Pipeline, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_trace.checks import updated
@@ -13,6 +13,7 @@ from hf_trace.discovery.scoring import ScoredSequence, scored
 from hf_trace.discovery.settings import DiscoveryRequest, DiscoverySettings
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.logs.writing import Document
+from hf_trace.oracle.engine import Oracle
 from hf_trace.pipelines.records import is_single, one, sequences
 from hf_trace.pipelines.saving import Publishable
 from hf_trace.questions.outcome_causes import OutcomeSettings, outcomes
@@ -25,7 +26,7 @@ from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 TASK = "causal-discovery"
 
 
-class CausalDiscoveryPipeline(Publishable, Pipeline):
+class CausalDiscoveryPipeline(Publishable):
     """Causal graphs of event sequences from a frozen causal language model (TRACE, arXiv 2602.01135).
 
     Parameters, at construction or of a call, are the fields of ``DiscoverySettings``, where ``knowledge`` may also be
@@ -42,12 +43,6 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
         >>> discover = pipeline("causal-discovery", model="runs/alarms")  # doctest: +SKIP
         >>> discover({"events": ["A", "disk full", "B"]}, max_lag=8)["edges"]  # doctest: +SKIP
     """
-
-    _load_tokenizer = False
-    _load_processor = False
-    _load_image_processor = False
-    _load_video_processor = False
-    _load_feature_extractor = False
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None, **kwargs: Any
@@ -66,6 +61,26 @@ class CausalDiscoveryPipeline(Publishable, Pipeline):
     def events(self) -> EventTokenizer:
         """The vocabulary."""
         return self.event_model.tokenizer
+
+    @property
+    def oracle(self) -> Oracle:
+        """The model that scores."""
+        return self.event_model.oracle
+
+    @property
+    def members(self) -> list[Oracle]:
+        """Further oracles of the run; see ``EventModel``."""
+        return self.event_model.members
+
+    @property
+    def quality(self) -> Mapping[str, Any]:
+        """Losses on held-out events; see ``EventModel``."""
+        return self.event_model.quality
+
+    @property
+    def outcome_events(self) -> tuple[str, ...]:
+        """Labels of whole sequences that the run was trained with, as events."""
+        return self.event_model.outcome_labels
 
     def __call__(self, inputs: Any, **parameters: Any) -> Any:
         """Discover the graph of one record, of each record, or of all together.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import Pipeline, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_trace.checks import updated
@@ -58,7 +58,7 @@ _EVENTS = _Kind(EventModel.of, WhatIfRequest(), _answer_what_ifs)
 _KINDS = {"log": _EVENTS, "world": _EVENTS}
 
 
-class CausalEffectPipeline(Publishable, Pipeline):
+class CausalEffectPipeline(Publishable):
     """Interventional distributions and effects, from a language model of sequencified rows (arXiv 2409.18581).
 
     A question is ``{"target": Y, "do": {A: a}, "given": {Z: z}}``. What is done to a variable may be a value; for a
@@ -83,12 +83,6 @@ class CausalEffectPipeline(Publishable, Pipeline):
         >>> effect = pipeline("causal-effect", model="runs/sachs")  # doctest: +SKIP
         >>> effect({"target": "Akt", "do": {"Mek": "HIGH"}, "given": {"PKA": "LOW"}})  # doctest: +SKIP
     """
-
-    _load_tokenizer = False
-    _load_processor = False
-    _load_image_processor = False
-    _load_video_processor = False
-    _load_feature_extractor = False
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None, **kwargs: Any

@@ -27,6 +27,13 @@ _DOCUMENTS = (TRAINING_FILE, METRICS_FILE, DAG_FILE, FOLDS_FILE, GRAPH_FILE)
 class Publishable(Pipeline):
     """A pipeline that writes its whole run: what is beside the model, too."""
 
+    # Each pipeline reads its own vocabulary.
+    _load_tokenizer = False
+    _load_processor = False
+    _load_image_processor = False
+    _load_video_processor = False
+    _load_feature_extractor = False
+
     @property
     def run_tokenizer(self) -> RunTokenizer:
         """The vocabulary with what is said of it."""
