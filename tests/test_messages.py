@@ -94,10 +94,10 @@ def confounded():
 
 
 def nobody_treated():
-    from hf_trace.effects.doubly_robust import aipw_ate
+    from hf_trace.effects.doubly_robust import Rows, aipw_ate
 
-    half, none = np.full(4, 0.5), np.zeros(4, dtype=bool)
-    return aipw_ate(none, ~none, half, half, half, half, half)
+    half, none = np.full((4, 2), 0.5), np.zeros(4, dtype=bool)
+    return aipw_ate(Rows(none, ~none, half[:, 0], half, half))
 
 
 def one_of_two_failed():

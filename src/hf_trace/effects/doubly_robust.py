@@ -199,8 +199,8 @@ def plug_in_ate(rows: Rows) -> Estimate:
     it is too short.
 
     Example:
-        >>> treated, outcome = np.array([True, False]), np.array([3.0, 1.0])
-        >>> plug_in_ate(Rows(treated, ~treated, outcome, np.full((2, 2), 0.5), np.array([[3, 1], [5, 1]]))).value
+        >>> treated, half = np.array([True, False]), np.full((2, 2), 0.5)
+        >>> plug_in_ate(Rows(treated, ~treated, half[:, 0], half, np.array([[3.0, 1.0], [5.0, 1.0]]))).value
         3.0
     """
     return _mean(rows.mean[:, 0] - rows.mean[:, 1], rows.weights, "plug-in", None)
