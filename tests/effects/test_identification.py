@@ -77,6 +77,11 @@ def question(text):
     return {"target": target, "do": [n for n in do.split(",") if n], "given": [n for n in given.split(",") if n]}
 
 
+def history(found, name):
+    """All variables earlier in the order than one of them."""
+    return found.order[: found.order.index(name)]
+
+
 @pytest.mark.parametrize("case", IDENTIFIED)
 def test_textbook_graphs_that_are_identified(case):
     text, asked, order, adjustment = IDENTIFIED[case]
@@ -141,7 +146,7 @@ def test_explanations():
     found = identify(confounded, target="Y", do={"X": "1"}, given=["S"])
     assert found.explanation == "p(Y | do(X), S) follows from back-door adjustment: 'X' with 'Z'."
     assert found.latent == ("U",)
-    assert found.history("X") == ("S", "Z")
+    assert history(found, "X") == ("S", "Z")
     plain = identify(graph("X Y"), target="Y", do=["X"])
     assert plain.explanation.endswith("no latent one plays a part.")
 
@@ -227,7 +232,7 @@ def adjustment_formula(joint, schema, found):
     if len(found.do) != 1 or found.given:
         return None
     ((treatment, known),) = found.adjustment.items()
-    if found.target in found.history(treatment):
+    if found.target in history(found, treatment):
         return summed(joint, schema, [found.target])
     behind = [treatment, *known]
     outcome = summed(joint, schema, [found.target, *behind]) / summed(joint, schema, behind)
@@ -270,9 +275,9 @@ def assert_well_ordered(schema, found):
     assert set(found.order) == schema.ancestors(asked) - schema.latent
     assert [name for name in found.order if name in found.do] == list(found.do)
     for name in found.order:
-        assert schema.ancestors([name]) - schema.latent - {name} <= set(found.history(name))
+        assert schema.ancestors([name]) - schema.latent - {name} <= set(history(found, name))
         if name in found.do:
-            assert set(found.adjustment[name]) <= set(found.history(name))
+            assert set(found.adjustment[name]) <= set(history(found, name))
 
 
 def any_history_serves(schema, *, target, do, given):

@@ -6,13 +6,7 @@ import pytest
 
 from hf_trace.errors import GraphFormatError, NonFiniteError
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.graphs.metrics import (
-    compare_graphs,
-    precision_recall_f1,
-    rank_scores,
-    score_graph,
-    structural_hamming_distance,
-)
+from hf_trace.graphs.metrics import compare_graphs, precision_recall_f1, score_graph, structural_hamming_distance
 
 # Truth a->b, a->c, b->c; predicted a->b and c->b.
 TRUTH = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]])
@@ -60,7 +54,7 @@ def test_ranks_by_brute_force():
     edges = [scores[p] for p in pairs if truth[p]]
     others = [scores[p] for p in pairs if not truth[p]]
     wins = sum((e > o) + 0.5 * (e == o) for e in edges for o in others)
-    found = rank_scores(truth, scores)
+    found = score_graph(truth, truth, scores)
     assert found.auroc == pytest.approx(wins / (len(edges) * len(others)))
     # Average precision: precision at every score level, weighted by the recall gained there.
     levels = sorted(set(edges), reverse=True)
@@ -70,14 +64,16 @@ def test_ranks_by_brute_force():
 
 
 def test_ranks_without_contrast_are_nan():
-    assert all(math.isnan(value) for value in rank_scores(np.zeros((2, 2)), np.zeros((2, 2))))
-    assert all(math.isnan(value) for value in rank_scores(np.ones((2, 2)), np.zeros((2, 2))))
+    for truth in (np.zeros((2, 2)), np.ones((2, 2))):
+        found = score_graph(truth, truth)
+        assert math.isnan(found.auroc)
+        assert math.isnan(found.auprc)
 
 
 def test_scores_that_are_not_finite():
     scores = np.array([[0.0, np.nan, np.inf], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     with pytest.raises(NonFiniteError) as caught:
-        rank_scores(TRUTH, scores)
+        score_graph(TRUTH, TRUTH, scores)
     assert str(caught.value) == (
         "2 of 6 scores are NaN or infinite. Give every pair a finite score; use the lowest for pairs "
         "that were not tested."

@@ -74,7 +74,7 @@ def walked(oracle):
     for width, present in ((3, None), (4, torch.arange(4) < torch.arange(20)[:, None] % 5), (1, None)):
         tokens = torch.arange(len(walk) * width).view(-1, width) % (VOCAB - 3) + 3
         walk.read(tokens, present)
-        found += [walk.log_probs(CANDIDATES), walk.log_mass(CANDIDATES)]
+        found.append(walk.log_probs(CANDIDATES))
         walk.select(torch.arange(len(walk)).flip(0).repeat_interleave(2))
         found.append(walk.log_probs(CANDIDATES))
     return found

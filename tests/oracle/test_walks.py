@@ -50,15 +50,6 @@ def test_steps_of_unequal_length_are_read_as_whole_rows(kind):
             check(walk, oracle.model, rows)
 
 
-def test_the_share_of_what_is_allowed_is_its_probability():
-    oracle = Oracle(tiny_model("llama"))
-    walk = Walk(oracle, 1)
-    walk.read(torch.tensor([[1, 5, 8]]))
-    with torch.inference_mode():
-        whole = oracle.model(input_ids=torch.tensor([[1, 5, 8]])).logits[0, -1].double().softmax(-1)
-    assert walk.log_mass(CANDIDATES).exp().item() == pytest.approx(whole[CANDIDATES].sum().item(), abs=1e-5)
-
-
 def test_rows_longer_than_the_model_reads_are_refused():
     oracle = Oracle(tiny_model("llama"))
     walk = Walk(oracle, 1)

@@ -180,12 +180,6 @@ def test_samples(confounded):
         confounded.sample(-1)
 
 
-def test_log_probabilities(confounded):
-    np.testing.assert_allclose(confounded.log_conditional("w"), [[0, -np.inf], [np.log(0.5)] * 2])
-    with pytest.raises(QueryError, match="There is no variable 'q'"):
-        confounded.log_conditional("q")
-
-
 @pytest.mark.parametrize(
     ("tables", "message"),
     [

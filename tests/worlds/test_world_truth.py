@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from hf_trace.worlds.simulator import replacement_scores, simulate, structural_pairs
+from hf_trace.worlds.simulator import replacement_scores, simulate
 from hf_trace.worlds.world import World, WorldSpec
 
 SPEC = WorldSpec(types=6, memory=3, decay=0.3, weight=2.0, sparsity=0.5, nonlinearity="relu", length=9, seed=1)
@@ -59,15 +59,3 @@ def test_the_draws_follow_the_seed():
     first, again, other = (replacement_scores(world, codes, num_samples=10, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again, equal_nan=True)
     assert not np.array_equal(first, other, equal_nan=True)
-
-
-def test_structural_pairs_have_a_weight():
-    world = World(SPEC)
-    codes = simulate(world, 1, seed=4).codes[0]
-    weight = world.acts()
-    found = structural_pairs(world, codes)
-    for cause in range(9):
-        for lag in range(1, 4):
-            effect = cause + lag
-            known = effect < 9 and weight[codes[cause], codes[effect]] != 0
-            assert found[cause, lag - 1] == known

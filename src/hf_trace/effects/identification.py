@@ -43,7 +43,10 @@ def open_path(
     while waiting:
         step = waiting.popleft()
         if step[0] in targets:
-            return _retraced(step, came_from)
+            path = [step]
+            while (before := came_from[path[-1]]) is not None:
+                path.append(before)
+            return tuple(name for name, _ in reversed(path))
         for following in _onwards(graph, step, step[0] in given, step[0] in opens_collider):
             if following not in came_from:
                 came_from[following] = step
@@ -69,14 +72,6 @@ def _onwards(graph: "nx.DiGraph[str]", step: _Step, is_given: bool, opens_collid
     if opens_collider if not from_child else not is_given:
         steps += [(parent, True) for parent in graph.predecessors(name)]
     return steps
-
-
-def _retraced(step: _Step, came_from: dict[_Step, _Step | None]) -> tuple[str, ...]:
-    path = [step[0]]
-    while (before := came_from[step]) is not None:
-        path.append(before[0])
-        step = before
-    return tuple(reversed(path))
 
 
 def spelled(graph: "nx.DiGraph[str]", path: Collection[str]) -> str:
@@ -120,10 +115,6 @@ class Identification:
     order: tuple[str, ...]
     adjustment: Mapping[str, tuple[str, ...]] = field(compare=False)
     latent: tuple[str, ...] = ()
-
-    def history(self, name: str) -> tuple[str, ...]:
-        """All variables earlier in the order than one of them."""
-        return self.order[: self.order.index(name)]
 
     @property
     def explanation(self) -> str:

@@ -106,29 +106,6 @@ def structural_hamming_distance(
     return int(differs.sum()) - reversals
 
 
-def rank_scores(
-    truth: Shaped[np.ndarray, "cause effect"], scores: Shaped[np.ndarray, "cause effect"], *, self_loops: bool = False
-) -> RankAgreement:
-    """How well scores rank true edges above pairs without one.
-
-    Args:
-        truth: True where there is an edge.
-        scores: Any real numbers; larger means more surely an edge.
-        self_loops: Count the diagonal as well.
-
-    Raises:
-        GraphFormatError: If the two are not square matrices of one size.
-        NonFiniteError: If a score is NaN or infinite.
-
-    Example:
-        >>> truth = np.array([[0, 1], [0, 0]])
-        >>> rank_scores(truth, np.array([[9.0, 0.7], [0.2, 9.0]]))
-        RankAgreement(auroc=1.0, auprc=1.0)
-    """
-    labels, values = _pairs(truth, scores, self_loops=self_loops)
-    return _ranking(labels.astype(bool), values.astype(np.float64))
-
-
 def score_graph(
     truth: Shaped[np.ndarray, "cause effect"],
     predicted: Shaped[np.ndarray, "cause effect"],

@@ -94,13 +94,9 @@ class Walk:
         Raises:
             NonFiniteError: If the model returns NaN.
         """
-        return self.scores(self._last_features(), candidates).log_softmax(-1)
-
-    @torch.inference_mode()
-    def log_mass(self, candidates: Int[Tensor, " token"]) -> Float[Tensor, " row"]:
-        """Log of the probability that the next token is one of the candidates, were everything allowed."""
-        features, everything = self._last_features(), torch.arange(self.oracle.vocab_size)
-        return self.scores(features, candidates).logsumexp(-1) - self.scores(features, everything).logsumexp(-1)
+        if self.last is None:
+            raise ValueError("Nothing was read yet.")
+        return self.scores(self.last, candidates).log_softmax(-1)
 
     @torch.inference_mode()
     def scores(
@@ -115,11 +111,6 @@ class Walk:
         if torch.isnan(logits).any():
             raise NonFiniteError("The model returned NaN logits, expected finite ones. Load it with dtype='float32'.")
         return logits.view(*features.shape[:-1], -1)
-
-    def _last_features(self) -> Tensor:
-        if self.last is None:
-            raise ValueError("Nothing was read yet.")
-        return self.last
 
     def _check_length(self) -> None:
         limit = self.oracle.context_length

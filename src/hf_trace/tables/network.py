@@ -176,15 +176,6 @@ class Network:
             )
         return np.asarray(table / sums[..., None])
 
-    def log_conditional(self, variable: str) -> NDArray[np.float64]:
-        """Log-probabilities of the values of a variable given its parents, in nats; minus infinity where impossible.
-
-        Raises:
-            QueryError: If there is no such variable.
-        """
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.tables[self.schema[variable].name]))
-
     def sample(self, rows: int, seed: int = SEED.default) -> pd.DataFrame:
         """Draw rows of the observed variables, as names of values.
 

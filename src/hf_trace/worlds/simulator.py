@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hf_trace.logs.log import EventLog
@@ -141,16 +141,6 @@ def replacement_scores(
         mean = replaced.double().exp().mean(1)
         scores[: length - lag, lag - 1] = _bernoulli_kl(observed[lag:].exp(), mean)
     return scores.numpy()
-
-
-def structural_pairs(world: World, codes: Int[np.ndarray, " event"]) -> Bool[np.ndarray, "cause lag"]:
-    """Which pairs of events have a weight of their own, however small its effect."""
-    weight = world.acts()
-    length, memory = len(codes), world.spec.memory
-    pairs = np.zeros((length, memory), dtype=bool)
-    for lag in range(1, min(memory, length - 1) + 1):
-        pairs[: length - lag, lag - 1] = weight[codes[:-lag], codes[lag:]] != 0
-    return pairs
 
 
 def _log_probs(world: World, past: Int[Tensor, "past lag"], events: Int[Tensor, " past"]) -> Float[Tensor, " past"]:
