@@ -9,10 +9,12 @@ from jaxtyping import Float, Int
 from hf_trace.checks import whole
 from hf_trace.errors import EmptyLogError, UnknownEventError
 
+Codes = Int[np.ndarray, " event"]
+Offsets = Int[np.ndarray, " edge"]
+Scores = Float[np.ndarray, "cause effect"]
 
-def bigram_adjacency(
-    codes: Int[np.ndarray, " event"], offsets: Int[np.ndarray, " edge"], n_types: int, *, max_lag: int
-) -> Float[np.ndarray, "cause effect"]:
+
+def bigram_adjacency(codes: Codes, offsets: Offsets, n_types: int, *, max_lag: int) -> Scores:
     r"""How much more probable the effect is right after the cause than anywhere.
 
     .. math:: P(X_{t+1} = v \mid X_t = u) - P(X = v)
@@ -35,16 +37,14 @@ def bigram_adjacency(
         [[-0.5, 0.5], [0.5, -0.5]]
     """
     _check_log(codes, offsets, n_types, max_lag)
-    causes, effects = _pairs_at(codes, _starts(codes, offsets), 1)
-    counts = _count_pairs(causes, effects, n_types)
+    effects = np.flatnonzero(np.arange(len(codes)) > _starts(codes, offsets))
+    counts = _count_pairs(codes[effects - 1], codes[effects], n_types)
     share = np.bincount(codes, minlength=n_types) / max(len(codes), 1)
     followed = counts.sum(axis=1, keepdims=True)
     return np.where(followed > 0, counts / np.maximum(followed, 1) - share, 0.0)
 
 
-def windowed_cooccurrence(
-    codes: Int[np.ndarray, " event"], offsets: Int[np.ndarray, " edge"], n_types: int, *, max_lag: int
-) -> Float[np.ndarray, "cause effect"]:
+def windowed_cooccurrence(codes: Codes, offsets: Offsets, n_types: int, *, max_lag: int) -> Scores:
     r"""How much more probable the effect is within ``max_lag`` events after the cause than after any event.
 
     .. math:: P(v \in X_{t+1..t+m} \mid X_t = u) - P(v \in X_{t+1..t+m})
@@ -71,9 +71,7 @@ def windowed_cooccurrence(
     return np.where(windows.occurs[:, None], windows.after_cause - windows.after_any, 0.0)
 
 
-def cooccurrence_lift(
-    codes: Int[np.ndarray, " event"], offsets: Int[np.ndarray, " edge"], n_types: int, *, max_lag: int
-) -> Float[np.ndarray, "cause effect"]:
+def cooccurrence_lift(codes: Codes, offsets: Offsets, n_types: int, *, max_lag: int) -> Scores:
     r"""Ratio of the probability of the effect soon after the cause to that soon after any event.
 
     .. math:: P(v \in X_{t+1..t+m} \mid X_t = u) \; / \; P(v \in X_{t+1..t+m})
@@ -98,14 +96,12 @@ def cooccurrence_lift(
 
 
 class _Windows(NamedTuple):
-    after_cause: Float[np.ndarray, "cause effect"]
+    after_cause: Scores
     after_any: Float[np.ndarray, " effect"]
     occurs: np.ndarray
 
 
-def _windows(
-    codes: Int[np.ndarray, " event"], offsets: Int[np.ndarray, " edge"], n_types: int, max_lag: int
-) -> _Windows:
+def _windows(codes: Codes, offsets: Offsets, n_types: int, max_lag: int) -> _Windows:
     _check_log(codes, offsets, n_types, max_lag)
     starts = _starts(codes, offsets)
     previous = _previous_of_type(codes, starts)
@@ -121,25 +117,16 @@ def _windows(
     return _Windows(counts / np.maximum(occurrences, 1)[:, None], after_any, occurrences > 0)
 
 
-def _starts(codes: Int[np.ndarray, " event"], offsets: Int[np.ndarray, " edge"]) -> Int[np.ndarray, " event"]:
+def _starts(codes: Codes, offsets: Offsets) -> Codes:
     return np.repeat(offsets[:-1], np.diff(offsets)).astype(np.int64)
 
 
-def _pairs_at(
-    codes: Int[np.ndarray, " event"], starts: Int[np.ndarray, " event"], lag: int
-) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
-    effects = np.flatnonzero(np.arange(len(codes)) - lag >= starts)
-    return codes[effects - lag], codes[effects]
-
-
-def _count_pairs(
-    causes: Int[np.ndarray, " pair"], effects: Int[np.ndarray, " pair"], n_types: int
-) -> Float[np.ndarray, "cause effect"]:
+def _count_pairs(causes: Int[np.ndarray, " pair"], effects: Int[np.ndarray, " pair"], n_types: int) -> Scores:
     cells = causes.astype(np.int64) * n_types + effects
     return np.bincount(cells, minlength=n_types * n_types).reshape(n_types, n_types).astype(np.float64)
 
 
-def _previous_of_type(codes: Int[np.ndarray, " event"], starts: Int[np.ndarray, " event"]) -> Int[np.ndarray, " event"]:
+def _previous_of_type(codes: Codes, starts: Codes) -> Codes:
     """Position of the same event type before each event in its sequence, or -1."""
     order = np.lexsort((np.arange(len(codes)), codes, starts))
     same = (codes[order][1:] == codes[order][:-1]) & (starts[order][1:] == starts[order][:-1])
@@ -148,20 +135,20 @@ def _previous_of_type(codes: Int[np.ndarray, " event"], starts: Int[np.ndarray, 
     return previous
 
 
-def _check_log(codes: Int[np.ndarray, " event"], offsets: Int[np.ndarray, " edge"], n_types: int, max_lag: int) -> None:
+def _check_log(codes: Codes, offsets: Offsets, n_types: int, max_lag: int) -> None:
     whole("max_lag", max_lag)
     _check_codes(codes, n_types)
     if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(codes) or (np.diff(offsets) < 0).any():
         raise ValueError(f"`offsets` must rise from 0 to the number of events, {len(codes)}.")
 
 
-def _check_codes(codes: Int[np.ndarray, " event"], n_types: int) -> None:
+def _check_codes(codes: Codes, n_types: int) -> None:
     outside = codes[(codes < 0) | (codes >= n_types)]
     if len(outside):
         raise UnknownEventError(f"Event code {outside.max()} is out of range, expected 0 to {n_types - 1}.")
 
 
-Baseline = Callable[..., Float[np.ndarray, "cause effect"]]
+Baseline = Callable[..., Scores]
 BASELINES: dict[str, Baseline] = {
     "bigram": bigram_adjacency,
     "cooccurrence": windowed_cooccurrence,
@@ -247,23 +234,19 @@ def bigram_loss(
     return float(-np.log(np.where(mass > 0, smoothed / np.maximum(mass, 1), unigram)).mean())
 
 
-def _unigram(codes: Int[np.ndarray, " event"], n_types: int) -> Float[np.ndarray, " type"]:
+def _unigram(codes: Codes, n_types: int) -> Float[np.ndarray, " type"]:
     return (np.bincount(codes, minlength=n_types) + 1) / (len(codes) + n_types)
 
 
-def _pair_keys(
-    codes: Int[np.ndarray, " event"], offsets: Int[np.ndarray, " edge"], n_types: int
-) -> Int[np.ndarray, " event"]:
+def _pair_keys(codes: Codes, offsets: Offsets, n_types: int) -> Codes:
     """One number per event for its context and itself; the context of a first event is ``n_types``."""
-    contexts: Int[np.ndarray, " event"] = np.empty(len(codes), dtype=np.int64)
+    contexts: Codes = np.empty(len(codes), dtype=np.int64)
     contexts[1:] = codes[:-1]
     contexts[offsets[:-1][np.diff(offsets) > 0]] = n_types
     return np.asarray(contexts * n_types + codes)
 
 
-def _lookup(
-    seen: Int[np.ndarray, " pair"], counts: Int[np.ndarray, " pair"], keys: Int[np.ndarray, " event"]
-) -> Int[np.ndarray, " event"]:
+def _lookup(seen: Int[np.ndarray, " pair"], counts: Int[np.ndarray, " pair"], keys: Codes) -> Codes:
     if not len(seen):
         return np.zeros(len(keys), dtype=np.int64)
     places = np.minimum(np.searchsorted(seen, keys), len(seen) - 1)

@@ -12,6 +12,11 @@ from hf_trace.errors import GraphFormatError, NonFiniteError, preview
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.writing import Document
 
+Matrix = Shaped[np.ndarray, "cause effect"]
+Adjacency = Bool[np.ndarray, "cause effect"]
+Scores = Float[np.ndarray, "cause effect"]
+Listed = Shaped[np.ndarray, " pair"]
+
 
 class EdgeAgreement(NamedTuple):
     """Share of predicted edges that are true, share of true edges that are predicted, and their F1."""
@@ -53,12 +58,7 @@ class GraphScores:
     predict_all_f1: float
 
 
-def precision_recall_f1(
-    truth: Shaped[np.ndarray, "cause effect"],
-    predicted: Shaped[np.ndarray, "cause effect"],
-    *,
-    self_loops: bool = False,
-) -> EdgeAgreement:
+def precision_recall_f1(truth: Matrix, predicted: Matrix, *, self_loops: bool = False) -> EdgeAgreement:
     """Agreement of two sets of edges.
 
     An empty prediction of an empty truth is perfect (1, 1, 1); any other share of nothing is 0.
@@ -81,12 +81,7 @@ def precision_recall_f1(
     return _agreement(true_edges.astype(bool), predicted_edges.astype(bool))
 
 
-def structural_hamming_distance(
-    truth: Shaped[np.ndarray, "cause effect"],
-    predicted: Shaped[np.ndarray, "cause effect"],
-    *,
-    self_loops: bool = False,
-) -> int:
+def structural_hamming_distance(truth: Matrix, predicted: Matrix, *, self_loops: bool = False) -> int:
     """Fewest edges to add, remove or reverse that turn one graph into the other.
 
     Raises:
@@ -107,11 +102,7 @@ def structural_hamming_distance(
 
 
 def score_graph(
-    truth: Shaped[np.ndarray, "cause effect"],
-    predicted: Shaped[np.ndarray, "cause effect"],
-    scores: Shaped[np.ndarray, "cause effect"] | None = None,
-    *,
-    self_loops: bool = False,
+    truth: Matrix, predicted: Matrix, scores: Matrix | None = None, *, self_loops: bool = False
 ) -> GraphScores:
     """All scores of one predicted adjacency.
 
@@ -136,9 +127,7 @@ def score_graph(
     return GraphScores(shd=shd, **score_listed_pairs(labels, claims, values))
 
 
-def score_listed_pairs(
-    truth: Shaped[np.ndarray, " pair"], predicted: Shaped[np.ndarray, " pair"], scores: Shaped[np.ndarray, " pair"]
-) -> dict[str, float]:
+def score_listed_pairs(truth: Listed, predicted: Listed, scores: Listed) -> dict[str, float]:
     """All scores that do not need the shape of a graph, from any list of pairs.
 
     Args:
@@ -216,11 +205,7 @@ class GraphComparison:
 
 
 def compare_graphs(
-    predicted: CausalGraph,
-    truth: CausalGraph,
-    *,
-    baselines: Mapping[str, Float[np.ndarray, "cause effect"]] | None = None,
-    key: str = "cmi",
+    predicted: CausalGraph, truth: CausalGraph, *, baselines: Mapping[str, Scores] | None = None, key: str = "cmi"
 ) -> GraphComparison:
     """Compare two graphs by the names of their event types.
 
@@ -264,7 +249,7 @@ def compare_graphs(
     )
 
 
-def _count(adjacency: Bool[np.ndarray, "cause effect"]) -> int:
+def _count(adjacency: Adjacency) -> int:
     return int(adjacency.sum() - np.diagonal(adjacency).sum())
 
 
@@ -276,9 +261,7 @@ def _check_square(one: Shaped[np.ndarray, "..."], other: Shaped[np.ndarray, "...
         )
 
 
-def _pairs(
-    one: Shaped[np.ndarray, "cause effect"], other: Shaped[np.ndarray, "cause effect"], *, self_loops: bool
-) -> tuple[Shaped[np.ndarray, " pair"], Shaped[np.ndarray, " pair"]]:
+def _pairs(one: Matrix, other: Matrix, *, self_loops: bool) -> tuple[Listed, Listed]:
     _check_square(one, other)
     counted = np.ones(one.shape, dtype=bool) if self_loops else ~np.eye(len(one), dtype=bool)
     return one[counted], other[counted]
@@ -302,7 +285,7 @@ def _ranking(labels: Bool[np.ndarray, " pair"], values: Float[np.ndarray, " pair
     return RankAgreement(float(roc_auc_score(labels, values)), float(average_precision_score(labels, values)))
 
 
-def _type_matrix(graph: CausalGraph, types: Sequence[str], key: str) -> Float[np.ndarray, "cause effect"]:
+def _type_matrix(graph: CausalGraph, types: Sequence[str], key: str) -> Scores:
     """Strength of every edge between types: the strongest of its positions, and never 0."""
     index = {name: i for i, name in enumerate(types)}
     matrix = np.zeros((len(types), len(types)))
@@ -314,7 +297,7 @@ def _type_matrix(graph: CausalGraph, types: Sequence[str], key: str) -> Float[np
     return matrix
 
 
-def _tested_scores(graph: CausalGraph, types: Sequence[str]) -> Float[np.ndarray, "cause effect"] | None:
+def _tested_scores(graph: CausalGraph, types: Sequence[str]) -> Scores | None:
     recorded = graph.metadata.get("scores")
     if not isinstance(recorded, dict) or not {"events", "matrix"} <= set(recorded):
         return None
@@ -322,9 +305,7 @@ def _tested_scores(graph: CausalGraph, types: Sequence[str]) -> Float[np.ndarray
     return _widened(values, recorded["events"], types, "`scores` of the graph")
 
 
-def _widened(
-    values: Float[np.ndarray, "..."], events: Sequence[str], types: Sequence[str], what: str
-) -> Float[np.ndarray, "cause effect"]:
+def _widened(values: Float[np.ndarray, "..."], events: Sequence[str], types: Sequence[str], what: str) -> Scores:
     """Copy scores to the rows and columns of ``types``; pairs that were not tested get the lowest score."""
     index = {name: i for i, name in enumerate(types)}
     unknown = [name for name in events if name not in index]
@@ -338,7 +319,7 @@ def _widened(
     return wide
 
 
-def _top_pairs(values: Float[np.ndarray, "cause effect"], count: int) -> Bool[np.ndarray, "cause effect"]:
+def _top_pairs(values: Scores, count: int) -> Adjacency:
     outside = values.copy()
     np.fill_diagonal(outside, -np.inf)
     top = np.zeros(values.size, dtype=bool)

@@ -12,14 +12,15 @@ from transformers import PreTrainedModel
 
 from hf_trace.errors import NonFiniteError, SettingsError
 from hf_trace.oracle.engine import Oracle, token_bytes
-from hf_trace.oracle.readers import Reading
+from hf_trace.oracle.readers import Reading, Tokens
+from hf_trace.oracle.rows import Ids
 
 # Share of the largest log-probability; rounding stays far below, a model that ignores its embeddings far above.
 _TOLERANCE = 0.05
 
 
 def input_times_gradient(
-    oracle: Oracle, reading: Reading, sequence: Int[Tensor, " token"], position: Int[Tensor, " token"]
+    oracle: Oracle, reading: Reading, sequence: Tokens, position: Tokens
 ) -> Iterator[tuple[Int[Tensor, " row"], Float[Tensor, "row pos"]]]:
     r"""Input x gradient of the log-probability of tokens that were read (Shrikumar et al., arXiv 1605.01713).
 
@@ -96,9 +97,7 @@ def _check_same(model: PreTrainedModel, found: Tensor, expected: Tensor) -> None
         )
 
 
-def attention_rollout(
-    oracle: Oracle, input_ids: Int[Tensor, "sequence pos"]
-) -> Iterator[tuple[slice, Float[Tensor, "sequence query key"]]]:
+def attention_rollout(oracle: Oracle, input_ids: Ids) -> Iterator[tuple[slice, Float[Tensor, "sequence query key"]]]:
     r"""Attention rollout (Abnar & Zuidema, arXiv 2005.00928): attention followed through all layers.
 
     .. math:: \tilde A = A_L A_{L-1} \cdots A_1, \qquad A_l = \tfrac12 (\bar W_l + I)
@@ -127,7 +126,7 @@ def attention_rollout(
 
 
 @torch.inference_mode()
-def _rollout(model: PreTrainedModel, input_ids: Int[Tensor, "sequence pos"]) -> Float[Tensor, "sequence query key"]:
+def _rollout(model: PreTrainedModel, input_ids: Ids) -> Float[Tensor, "sequence query key"]:
     residual = torch.eye(input_ids.shape[1], device=input_ids.device)
     total = residual
     for weights in _attention_weights(model, input_ids):
@@ -137,9 +136,7 @@ def _rollout(model: PreTrainedModel, input_ids: Int[Tensor, "sequence pos"]) -> 
     return total.cpu()
 
 
-def _attention_weights(
-    model: PreTrainedModel, input_ids: Int[Tensor, "sequence pos"]
-) -> tuple[Float[Tensor, "sequence head pos pos"], ...]:
+def _attention_weights(model: PreTrainedModel, input_ids: Ids) -> tuple[Float[Tensor, "sequence head pos pos"], ...]:
     """Attention weights of every layer, the first first."""
     with _eager_attention(model):
         output = model.base_model(input_ids=input_ids, output_attentions=True, use_cache=False)

@@ -16,8 +16,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from hf_trace.checks import whole
 from hf_trace.errors import ContextLengthError, NonFiniteError, SettingsError
 from hf_trace.oracle.proofs import Fit, context_length, proven
-from hf_trace.oracle.readers import Reading, as_one_reading
-from hf_trace.oracle.rows import NO_TARGET, Branches, few_lengths, micro_batches
+from hf_trace.oracle.readers import Candidates, Logits, LogProbs, Reading, Tokens, as_one_reading
+from hf_trace.oracle.rows import NO_TARGET, Branches, Groups, Ids, Places, few_lengths, micro_batches
 
 _UNITS = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 # Beyond these a micro-batch gains nothing: its activations leave a CPU's caches, a GPU is full.
@@ -192,9 +192,7 @@ class Oracle:
         return token_bytes(self.model.config, keys) + self.reader.logit_bytes
 
     @torch.inference_mode()
-    def read(
-        self, input_ids: Int[Tensor, "sequence pos"], attention_mask: Int[Tensor, "sequence pos"] | None = None
-    ) -> Reading:
+    def read(self, input_ids: Ids, attention_mask: Ids | None = None) -> Reading:
         """Read sequences once; rows can then leave them anywhere.
 
         Args:
@@ -218,9 +216,7 @@ class Oracle:
             "reading sequences", self.reader.read, input_ids.to(self.device), join=as_one_reading
         )
 
-    def log_probs(
-        self, reading: Reading, sequence: Int[Tensor, " token"], position: Int[Tensor, " token"]
-    ) -> Float[Tensor, " token"]:
+    def log_probs(self, reading: Reading, sequence: Tokens, position: Tokens) -> LogProbs:
         """Log-probability, in nats, of tokens that were read, each given all before it; positions from 1."""
 
         def score(before: Tensor, sequence: Tensor, position: Tensor) -> Tensor:
@@ -228,9 +224,7 @@ class Oracle:
 
         return self._predicted(score, reading, sequence, position)
 
-    def next_log_probs(
-        self, reading: Reading, sequence: Int[Tensor, " token"], position: Int[Tensor, " token"]
-    ) -> Float[Tensor, "token vocab"]:
+    def next_log_probs(self, reading: Reading, sequence: Tokens, position: Tokens) -> Logits:
         """Log-probabilities of every token of the vocabulary at given positions; meant for few positions."""
 
         def score(before: Tensor, *_: Tensor) -> Tensor:
@@ -239,11 +233,7 @@ class Oracle:
         return self._predicted(score, reading, sequence, position)
 
     def next_candidates(
-        self,
-        reading: Reading,
-        sequence: Int[Tensor, " row"],
-        position: Int[Tensor, " row"],
-        candidates: Int[Tensor, " candidate"],
+        self, reading: Reading, sequence: Places, position: Places, candidates: Candidates
     ) -> Float[Tensor, "row candidate"]:
         """Log-probability of each candidate at given positions of what was read, where nothing else may stand."""
 
@@ -268,7 +258,7 @@ class Oracle:
 
     def branch_log_probs(
         self, reading: Reading, branches: Branches
-    ) -> Iterator[tuple[Int[Tensor, " group"], Float[Tensor, "group sample tail"]]]:
+    ) -> Iterator[tuple[Groups, Float[Tensor, "group sample tail"]]]:
         """Score the rows that leave a reading, a micro-batch of groups at a time.
 
         Yields:
@@ -293,8 +283,8 @@ class Oracle:
             yield groups, self._row_by_row(score, groups, *parts)[..., :tail]
 
     def branch_candidates(
-        self, reading: Reading, branches: Branches, candidates: Int[Tensor, " candidate"]
-    ) -> Iterator[tuple[Int[Tensor, " group"], Float[Tensor, "group sample candidate"]]]:
+        self, reading: Reading, branches: Branches, candidates: Candidates
+    ) -> Iterator[tuple[Groups, Float[Tensor, "group sample candidate"]]]:
         """Score what may follow the rows that leave a reading, where nothing but the candidates may.
 
         Yields:
@@ -318,7 +308,7 @@ class Oracle:
             unused = torch.arange(samples) >= branches.samples[groups, None]
             yield groups, scored.masked_fill(unused[..., None], torch.nan)
 
-    def _micro_batches(self, branches: Branches) -> Iterator[tuple[Int[Tensor, " group"], int, int]]:
+    def _micro_batches(self, branches: Branches) -> Iterator[tuple[Groups, int, int]]:
         """Groups that fit the budget, and the most rows and tail tokens among them."""
         keys = int((branches.shared_length + branches.tail_length).max()) if len(branches) else 1
         most_tokens = self.memory.tokens(self.token_bytes(keys))

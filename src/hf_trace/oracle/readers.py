@@ -1,5 +1,6 @@
 """Ways to run a model over sequences and the rows that leave them, and from what it computes to log-probabilities."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +15,19 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from hf_trace.errors import SettingsError
-from hf_trace.oracle.rows import Branches
+from hf_trace.oracle.rows import Branches, Groups, Ids
 from hf_trace.oracle.shared_attention import Branching, read_branches, read_past
 
+Features = Shaped[Tensor, "sequence pos feature"]
+Embeddings = Float[Tensor, "sequence pos hidden"]
+TailIds = Int[Tensor, "group sample tail"]
+TailFeatures = Shaped[Tensor, "row tail feature"]
+TokenFeatures = Shaped[Tensor, "token feature"]
+Tokens = Int[Tensor, " token"]
+LogProbs = Float[Tensor, " token"]
+Logits = Float[Tensor, "token vocab"]
+Candidates = Int[Tensor, " candidate"]
+Chosen = Float[Tensor, "token candidate"]
 BLOCK_BYTES = 8 * 2**20
 
 
@@ -24,19 +35,15 @@ BLOCK_BYTES = 8 * 2**20
 class Head(Protocol):
     """What turns features of positions into scores of the next token."""
 
-    def log_probs(
-        self, features: Shaped[Tensor, "token feature"], targets: Int[Tensor, " token"]
-    ) -> Float[Tensor, " token"]:
+    def log_probs(self, features: TokenFeatures, targets: Tokens) -> LogProbs:
         """Log-probability, in nats and float32, of one target per position."""
         ...
 
-    def logits(self, features: Shaped[Tensor, "token feature"]) -> Float[Tensor, "token vocab"]:
+    def logits(self, features: TokenFeatures) -> Logits:
         """Logits over the whole vocabulary, for few positions at a time."""
         ...
 
-    def candidate_logits(
-        self, features: Shaped[Tensor, "token feature"], candidates: Int[Tensor, " candidate"]
-    ) -> Float[Tensor, "token candidate"]:
+    def candidate_logits(self, features: TokenFeatures, candidates: Candidates) -> Chosen:
         """Logits of a few tokens."""
         ...
 
@@ -47,9 +54,7 @@ class LinearHead:
     def __init__(self, layer: torch.nn.Linear) -> None:
         self.layer = layer
 
-    def log_probs(
-        self, features: Shaped[Tensor, "token feature"], targets: Int[Tensor, " token"]
-    ) -> Float[Tensor, " token"]:
+    def log_probs(self, features: TokenFeatures, targets: Tokens) -> LogProbs:
         """See ``Head``; the normalizer is gathered over blocks of the vocabulary."""
         weight, bias = self.layer.weight, self.layer.bias
         tokens = max(1, min(len(features), 1024))
@@ -65,13 +70,11 @@ class LinearHead:
             out[rows] = observed + (0 if bias is None else bias[targets[rows]].float()) - total
         return out
 
-    def logits(self, features: Shaped[Tensor, "token feature"]) -> Float[Tensor, "token vocab"]:
+    def logits(self, features: TokenFeatures) -> Logits:
         """See ``Head``."""
         return self.layer(features)
 
-    def candidate_logits(
-        self, features: Shaped[Tensor, "token feature"], candidates: Int[Tensor, " candidate"]
-    ) -> Float[Tensor, "token candidate"]:
+    def candidate_logits(self, features: TokenFeatures, candidates: Candidates) -> Chosen:
         """See ``Head``."""
         weight, bias = self.layer.weight, self.layer.bias
         return linear(features, weight[candidates], None if bias is None else bias[candidates])
@@ -84,33 +87,24 @@ class WholeHead:
         self.logits = function
         self.tokens = max(1, BLOCK_BYTES // (4 * vocab_size))
 
-    def log_probs(
-        self, features: Shaped[Tensor, "token feature"], targets: Int[Tensor, " token"]
-    ) -> Float[Tensor, " token"]:
+    def log_probs(self, features: TokenFeatures, targets: Tokens) -> LogProbs:
         """See ``Head``."""
-        parts = [_gathered(self.logits(features[rows]), targets[rows]) for rows in self._rows(features)]
-        return torch.cat(parts) if parts else features.new_empty(0, dtype=torch.float32)
+        out = torch.empty(len(features), dtype=torch.float32, device=features.device)
+        for rows in _blocks(len(features), self.tokens):
+            logits = self.logits(features[rows]).float()
+            out[rows] = logits.gather(-1, targets[rows, None]).squeeze(-1) - logits.logsumexp(-1)
+        return out
 
-    def candidate_logits(
-        self, features: Shaped[Tensor, "token feature"], candidates: Int[Tensor, " candidate"]
-    ) -> Float[Tensor, "token candidate"]:
+    def candidate_logits(self, features: TokenFeatures, candidates: Candidates) -> Chosen:
         """See ``Head``."""
-        return torch.cat([self.logits(features[rows])[:, candidates] for rows in self._rows(features)])
-
-    def _rows(self, features: Tensor) -> Iterator[slice]:
-        return _blocks(len(features), self.tokens)
-
-
-def _gathered(logits: Tensor, targets: Tensor) -> Tensor:
-    logits = logits.float()
-    return logits.gather(-1, targets[:, None]).squeeze(-1) - logits.logsumexp(-1)
+        return torch.cat([self.logits(features[rows])[:, candidates] for rows in _blocks(len(features), self.tokens)])
 
 
 def _blocks(length: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, length)) for start in range(0, length, size))
 
 
-def replayed_logits(model: PreTrainedModel, hidden: Float[Tensor, "token hidden"]) -> Float[Tensor, "token vocab"]:
+def replayed_logits(model: PreTrainedModel, hidden: Float[Tensor, "token hidden"]) -> Logits:
     """Logits that ``model`` computes from given hidden states instead of its own.
 
     Reaches every scaling, bias, soft cap or transform a model applies after its body.
@@ -151,8 +145,8 @@ class Reading:
         past: Keys and values of every position, if the reader keeps them.
     """
 
-    input_ids: Int[Tensor, "sequence pos"]
-    features: Shaped[Tensor, "sequence pos feature"]
+    input_ids: Ids
+    features: Features
     past: Cache | None = None
 
 
@@ -207,8 +201,7 @@ class StepReader:
         return float((plain - gapped).abs().max() / plain.abs().max().clamp(min=1e-12)) <= _TOLERANCE
 
 
-@runtime_checkable
-class Reader(Protocol):
+class Reader(ABC):
     """A way to get features of sequences and of the tails of rows.
 
     Attributes:
@@ -218,59 +211,46 @@ class Reader(Protocol):
     """
 
     name: str
-    logit_bytes: int
-    steps: StepReader | None
+    logit_bytes: int = 0
+    steps: StepReader | None = None
 
-    def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
+    @abstractmethod
+    def read(self, input_ids: Ids) -> Reading:
         """Read whole sequences."""
-        ...
 
-    def read_embedded(self, embeddings: Float[Tensor, "sequence pos hidden"]) -> Shaped[Tensor, "sequence pos feature"]:
+    @abstractmethod
+    def read_embedded(self, embeddings: Embeddings) -> Features:
         """Features of whole sequences that are given as embeddings of their tokens."""
-        ...
 
-    def branch(
-        self,
-        reading: Reading,
-        sequence: Int[Tensor, " group"],
-        shared_length: Int[Tensor, " group"],
-        tail_ids: Int[Tensor, "group sample tail"],
-    ) -> Shaped[Tensor, "row tail feature"]:
+    @abstractmethod
+    def branch(self, reading: Reading, sequence: Groups, shared_length: Groups, tail_ids: TailIds) -> TailFeatures:
         """Features of every tail token of rows that leave ``reading``; rows of a group are adjacent."""
-        ...
 
-    def width(self, branches: Branches) -> Int[Tensor, " group"]:
+    def width(self, branches: Branches) -> Groups:
         """Tokens that one row of each group costs."""
-        ...
+        return branches.tail_length
 
 
-class SharedPastReader:
+class SharedPastReader(Reader):
     """Computes the keys and values of a sequence once and shares them with all rows that leave it."""
 
     name = "shared past"
-    logit_bytes = 0
 
     def __init__(self, model: PreTrainedModel, *, position_offset: int = 0) -> None:
         self.model = model
         self.position_offset = position_offset
-        self.steps: StepReader | None = StepReader(model, position_offset)
+        self.steps = StepReader(model, position_offset)
 
-    def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
+    def read(self, input_ids: Ids) -> Reading:
         """See ``Reader``."""
         hidden, past = read_past(self.model, input_ids)
         return Reading(input_ids, hidden, past)
 
-    def read_embedded(self, embeddings: Float[Tensor, "sequence pos hidden"]) -> Shaped[Tensor, "sequence pos feature"]:
+    def read_embedded(self, embeddings: Embeddings) -> Features:
         """See ``Reader``."""
         return self.model.base_model(inputs_embeds=embeddings, use_cache=False)[0]
 
-    def branch(
-        self,
-        reading: Reading,
-        sequence: Int[Tensor, " group"],
-        shared_length: Int[Tensor, " group"],
-        tail_ids: Int[Tensor, "group sample tail"],
-    ) -> Shaped[Tensor, "row tail feature"]:
+    def branch(self, reading: Reading, sequence: Groups, shared_length: Groups, tail_ids: TailIds) -> TailFeatures:
         """See ``Reader``."""
         if reading.past is None:
             raise ValueError("This reading holds no past; use the reader that made it.")
@@ -278,17 +258,11 @@ class SharedPastReader:
         branching = Branching(reading.past, sequence, shared_length, samples, tail)
         return read_branches(self.model, branching, tail_ids.flatten(0, 1), position_offset=self.position_offset)
 
-    def width(self, branches: Branches) -> Int[Tensor, " group"]:
-        """See ``Reader``."""
-        return branches.tail_length
 
-
-class MarkovReader:
+class MarkovReader(Reader):
     """Reads a model whose predictions depend on the last few tokens only: those tokens are its features."""
 
     name = "last tokens"
-    logit_bytes = 0
-    steps: StepReader | None = None
 
     def __init__(self, model: PreTrainedModel, order: int, padding: int) -> None:
         self.model = model
@@ -299,11 +273,11 @@ class MarkovReader:
         """What follows the given tokens; this reader's output head."""
         return self.model(input_ids=last_tokens, logits_to_keep=1).logits[:, -1]
 
-    def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
+    def read(self, input_ids: Ids) -> Reading:
         """See ``Reader``."""
         return Reading(input_ids, self._windows(input_ids, input_ids.shape[1]))
 
-    def read_embedded(self, embeddings: Float[Tensor, "sequence pos hidden"]) -> Shaped[Tensor, "sequence pos feature"]:
+    def read_embedded(self, embeddings: Embeddings) -> Features:
         """See ``Reader``.
 
         Raises:
@@ -314,13 +288,7 @@ class MarkovReader:
             "gradient. Use construction='atomic'."
         )
 
-    def branch(
-        self,
-        reading: Reading,
-        sequence: Int[Tensor, " group"],
-        shared_length: Int[Tensor, " group"],
-        tail_ids: Int[Tensor, "group sample tail"],
-    ) -> Shaped[Tensor, "row tail feature"]:
+    def branch(self, reading: Reading, sequence: Groups, shared_length: Groups, tail_ids: TailIds) -> TailFeatures:
         """See ``Reader``."""
         samples, tail = tail_ids.shape[1:]
         padded = pad(reading.input_ids, (self.order, 0), value=self.padding)
@@ -328,40 +296,29 @@ class MarkovReader:
         past = padded[sequence[:, None], slots].repeat_interleave(samples, 0)
         return self._windows(torch.cat([past, tail_ids.flatten(0, 1)], dim=1), tail)
 
-    def width(self, branches: Branches) -> Int[Tensor, " group"]:
-        """See ``Reader``."""
-        return branches.tail_length
-
     def _windows(self, ids: Int[Tensor, "row pos"], last: int) -> Int[Tensor, "row last feature"]:
         """The last tokens up to each of the last positions."""
         return pad(ids, (self.order, 0), value=self.padding).unfold(1, self.order, 1)[:, -last:]
 
 
-class FullRowReader:
+class FullRowReader(Reader):
     """Scores every row alone and whole, through the model's public forward: slow, and right for every model."""
 
     name = "full rows"
-    steps: StepReader | None = None
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.logit_bytes = 8 * model.config.vocab_size
 
-    def read(self, input_ids: Int[Tensor, "sequence pos"]) -> Reading:
+    def read(self, input_ids: Ids) -> Reading:
         """See ``Reader``."""
         return Reading(input_ids, self.model(input_ids=input_ids).logits)
 
-    def read_embedded(self, embeddings: Float[Tensor, "sequence pos hidden"]) -> Shaped[Tensor, "sequence pos feature"]:
+    def read_embedded(self, embeddings: Embeddings) -> Features:
         """See ``Reader``."""
         return self.model(inputs_embeds=embeddings, use_cache=False).logits
 
-    def branch(
-        self,
-        reading: Reading,
-        sequence: Int[Tensor, " group"],
-        shared_length: Int[Tensor, " group"],
-        tail_ids: Int[Tensor, "group sample tail"],
-    ) -> Shaped[Tensor, "row tail feature"]:
+    def branch(self, reading: Reading, sequence: Groups, shared_length: Groups, tail_ids: TailIds) -> TailFeatures:
         """See ``Reader``."""
         _, samples, tail = tail_ids.shape
         length = int(shared_length.max()) + tail
@@ -372,6 +329,6 @@ class FullRowReader:
         logits = self.model(input_ids=rows).logits
         return logits.gather(1, slots[..., None].expand(-1, -1, logits.shape[-1]))
 
-    def width(self, branches: Branches) -> Int[Tensor, " group"]:
+    def width(self, branches: Branches) -> Groups:
         """See ``Reader``."""
         return branches.shared_length + branches.tail_length

@@ -10,6 +10,11 @@ from torch import Tensor
 
 from hf_trace.oracle.proposals import Draws
 
+Ids = Int[Tensor, "sequence pos"]
+Flags = Bool[Tensor, "sequence pos"]
+Groups = Int[Tensor, " group"]
+Causes = Int[Tensor, " cause"]
+Places = Int[Tensor, " row"]
 NO_TARGET = -1
 Tails = Callable[[Tensor, int, int], tuple[Tensor, Tensor]]
 
@@ -27,19 +32,17 @@ class Branches:
             both ``[group, sample, width]``; ``NO_TARGET`` where nothing is to be scored.
     """
 
-    sequence: Int[Tensor, " group"]
-    shared_length: Int[Tensor, " group"]
-    samples: Int[Tensor, " group"]
-    tail_length: Int[Tensor, " group"]
+    sequence: Groups
+    shared_length: Groups
+    samples: Groups
+    tail_length: Groups
     tails: Tails
 
     def __len__(self) -> int:
         return len(self.sequence)
 
 
-def micro_batches(
-    width: Int[Tensor, " group"], branches: Branches, most_tokens: int
-) -> Iterator[Int[Tensor, " group"]]:
+def micro_batches(width: Groups, branches: Branches, most_tokens: int) -> Iterator[Groups]:
     """Group indices of micro-batches of about ``most_tokens`` tokens, or of one group where that is more.
 
     ``width`` is what one row of each group costs, in tokens.
@@ -85,14 +88,7 @@ def _observed_targets(input_ids: Tensor, is_target: Tensor, sequence: Tensor, po
     return targets_of
 
 
-def atomic(
-    input_ids: Int[Tensor, "sequence pos"],
-    is_target: Bool[Tensor, "sequence pos"],
-    sequence: Int[Tensor, " cause"],
-    position: Int[Tensor, " cause"],
-    end: Int[Tensor, " cause"],
-    draws: Draws,
-) -> Branches:
+def atomic(input_ids: Ids, is_target: Flags, sequence: Causes, position: Causes, end: Causes, draws: Draws) -> Branches:
     """Rows that replace one event and keep everything else, mediators included, as observed.
 
     Args:
@@ -116,11 +112,11 @@ def atomic(
 
 
 def staircase(
-    input_ids: Int[Tensor, "sequence pos"],
-    is_target: Bool[Tensor, "sequence pos"],
-    sequence: Int[Tensor, " row"],
-    position: Int[Tensor, " row"],
-    end: Int[Tensor, " row"],
+    input_ids: Ids,
+    is_target: Flags,
+    sequence: Places,
+    position: Places,
+    end: Places,
     noise: Int[Tensor, "sequence sample pos"],
 ) -> Branches:
     """Rows that keep all tokens up to a position and take every later one from ``noise``.
