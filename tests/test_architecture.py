@@ -134,3 +134,14 @@ def test_every_module_can_be_imported():
     for path in MODULES:
         if path.stem not in ("__main__", "causal_graph_metrics"):
             importlib.import_module(dotted(path))
+
+
+def test_what_the_house_recipe_counts_does_not_grow(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT.parents[1] / "recipes" / "house"))
+    house = importlib.import_module("house")
+    found = house.figures(ROOT)
+    assert found["modules"] <= 140
+    assert found["dict[str, Any]"] <= 40
+    assert {name: found[f"definitions of {name}"] for name in house.OPTIONS} == dict.fromkeys(house.OPTIONS, 1)
+    # A figure is no figure if it cannot be wrong.
+    assert house.definitions(ast.parse("def f(seed: int = 0, *, n=SEED.default): options.get('seed', 1)"), "seed") == 2
