@@ -12,7 +12,7 @@ from hf_trace.discovery.threshold_choice import LabelledPairs
 from hf_trace.logs.sequence import EncodedSequence
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
-from hf_trace.runs.simulated_worlds import WorldModel, world_tokenizer
+from hf_trace.runs.world_model import WorldModel, world_tokenizer
 from hf_trace.worlds.simulator import DELTA, replacement_scores
 from hf_trace.worlds.world import World
 

@@ -162,7 +162,7 @@ BAD_LOGS = {
         ["--time-column", "when"],
         "`time_column='when'` is not one of the 3 columns 'case', 'event', 'time'. Name one of them.",
     ),
-    "no times in plain text": ("plain.txt", ["--time-column", "time"], "'plain.txt' is read as plain text, one sequence a"),
+    "no times in plain text": ("plain.txt", ["--time-column", "time"], "'plain.txt' is read as plain text, which"),
     "unparsable times": (("times.csv", "case,event,time\nx,a,noon\nx,b,2\n"), ["--time-column", "time"], ""),
     "one-event sequences": (
         ("short.csv", "case,event\n1,a\n2,b\n3,a\n"),

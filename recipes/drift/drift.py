@@ -27,7 +27,7 @@ from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.logs.sources import with_derived
 from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline, load_pipeline
-from hf_trace.runs.simulated_worlds import save_oracle
+from hf_trace.runs.world_model import save_oracle
 from hf_trace.training.log_training import TrainingSettings, train
 from hf_trace.worlds.simulator import simulate
 from hf_trace.worlds.world import World, WorldSpec

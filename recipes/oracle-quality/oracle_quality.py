@@ -29,7 +29,7 @@ from transformers import PreTrainedModel, set_seed
 
 from hf_trace.discovery.threshold_choice import mean_f1, recall_by_lag
 from hf_trace.oracle.engine import Oracle
-from hf_trace.runs.simulated_worlds import WorldModel, world_tokenizer
+from hf_trace.runs.world_model import WorldModel, world_tokenizer
 from hf_trace.training.architectures import build_model
 from hf_trace.worlds.simulator import DELTA, simulate
 from hf_trace.worlds.world import WORLDS, World, pasts

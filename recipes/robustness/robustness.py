@@ -25,7 +25,7 @@ from hf_trace.graphs.counting import bigram_adjacency, windowed_cooccurrence
 from hf_trace.logs.log import EventLog
 from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
 from hf_trace.runs.folders import load_model
-from hf_trace.runs.simulated_worlds import save_oracle
+from hf_trace.runs.world_model import save_oracle
 from hf_trace.training.log_training import TrainingSettings, train
 from hf_trace.worlds.simulator import DELTA, replacement_scores, simulate
 from hf_trace.worlds.world import World, WorldSpec

@@ -7,7 +7,7 @@ import torch
 from hf_trace.discovery.total_effects import Horizon, total_effects
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.walks import Slots
-from hf_trace.runs.simulated_worlds import WorldModel
+from hf_trace.runs.world_model import WorldModel
 from hf_trace.worlds.world import World, WorldSpec
 
 # 0 brings 1, 1 brings 2, and 2 keeps 0 away.

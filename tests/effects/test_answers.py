@@ -276,9 +276,9 @@ def test_a_latent_confounder_that_is_blocked_is_not_in_the_way():
     [
         (Query("y"), "no variable 'y'.*Did you mean 'Y'"),
         (Query("Y", {"Q": Force(0)}), "no variable 'Q'"),
-        (Query("Y", {"Y": Force(0)}), "'Y' is intervened on"),
-        (Query("Y", {}, {"Y": 0}), "'Y' is given already"),
-        (Query("Y", {"A": Force(0)}, {"A": 0}), "'A' is both intervened on and given"),
+        (Query("Y", {"Y": Force(0)}), "'Y' is the target and in `do`, expected one place"),
+        (Query("Y", {}, {"Y": 0}), "'Y' is the target and in `given`"),
+        (Query("Y", {"A": Force(0)}, {"A": 0}), "'A' is both in `do` and in `given`"),
         (Query("Y", {}, {}, {"A": 1}), "'A' is named as treated but not forced"),
         (Query("Y", {"A": Continue()}), "'A' is categorical, expected a sequence"),
         (Query("Y", {"A": Follow(("M",), lambda codes: codes)}), "looks at 'M', which 'A' causes"),

@@ -9,7 +9,7 @@ from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proofs import whole_rows
 from hf_trace.oracle.proposals import invert
 from hf_trace.oracle.walks import Slots, sample_futures
-from hf_trace.runs.simulated_worlds import WorldModel
+from hf_trace.runs.world_model import WorldModel
 from hf_trace.worlds.world import World, WorldSpec
 
 EVENTS, GAPS = torch.arange(4, 11), torch.tensor([12, 13, 15])

@@ -20,7 +20,7 @@ from hf_trace.questions.root_causes import (
     reciprocal_ranks,
 )
 from hf_trace.questions.what_if import Given
-from hf_trace.runs.simulated_worlds import WorldModel
+from hf_trace.runs.world_model import WorldModel
 from hf_trace.worlds.world import World, WorldSpec
 
 # 0 brings 1, 1 brings 2.

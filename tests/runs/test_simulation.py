@@ -110,7 +110,7 @@ def test_structural_truth_has_every_pair_of_recorded_types_with_a_weight(tmp_pat
 def test_counts_start_at_1(tmp_path, name):
     with pytest.raises(SettingsError) as caught:
         simulate_folder(SPEC, tmp_path / "w", **{name: 0})
-    assert str(caught.value) == f"{name} is 0, expected at least 1."
+    assert str(caught.value) == f"{name} is 0, expected a whole number of at least 1."
     assert not list(tmp_path.iterdir())
 
 

@@ -15,7 +15,7 @@ from hf_trace.errors import SettingsError
 from hf_trace.logs.sequence import EncodedSequence
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
-from hf_trace.runs.simulated_worlds import WorldModel, save_oracle, world_tokenizer
+from hf_trace.runs.world_model import WorldModel, save_oracle, world_tokenizer
 from hf_trace.worlds import world as world_module
 from hf_trace.worlds.simulator import simulate
 from hf_trace.worlds.world import World, WorldSpec, pasts

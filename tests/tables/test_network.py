@@ -104,9 +104,9 @@ def test_joint_interventions(confounded):
         ({"target": "y", "do": {"q": "0"}}, "There is no variable 'q'"),
         ({"target": "y", "do": {"x": "2"}}, "'x' has no value '2', expected one of '0', '1'."),
         ({"target": "y", "given": {"x": "2"}}, "'x' has no value '2', expected one of '0', '1'."),
-        ({"target": "y", "do": {"y": "1"}}, "The target 'y' is in `do`, so its value is fixed."),
-        ({"target": "y", "given": {"y": "1"}}, "The target 'y' is in `given`, so its value is fixed."),
-        ({"target": "y", "do": {"x": "1"}, "given": {"x": "1"}}, "'x' is in `do` and in `given`. Take it out of one."),
+        ({"target": "y", "do": {"y": "1"}}, "'y' is the target and in `do`, expected one place."),
+        ({"target": "y", "given": {"y": "1"}}, "'y' is the target and in `given`, expected one place."),
+        ({"target": "y", "do": {"x": "1"}, "given": {"x": "1"}}, "'x' is both in `do` and in `given`, expected one"),
         (
             {"target": "x", "do": {"y": "0"}, "given": {"w": "1"}},
             "What is given ('w=1') has probability 0, so nothing follows from it. Give values that occur.",

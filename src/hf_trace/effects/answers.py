@@ -273,12 +273,7 @@ def error_of_mean(influence: Floats) -> float:
 
 
 def _checked(answer: Answer, settings: AnswerSettings) -> tuple[str, ...]:
-    """Warnings; refuses an answer that the data cannot support.
-
-    Raises:
-        OverlapError: If a forced value is expected in less than one training row.
-        QueryError: If the evidence is, or too few draws fit it.
-    """
+    """Warnings; refuses an answer that the data cannot support."""
     warnings, rows = [], settings.training_rows
     if answer.draws and answer.effective_sample_size < settings.least_effective:
         raise QueryError(

@@ -159,8 +159,7 @@ def identify(schema: DagSchema, *, target: str, do: Collection[str], given: Coll
         >>> found.order, found.adjustment
         (('age', 'drug', 'cured'), {'drug': ('age',)})
     """
-    question = _Question(schema, target, _checked(schema, do, "do"), _checked(schema, given, "given"))
-    question.check()
+    question = _Question.of(schema, target, do, given)
     found = _search(question)
     if isinstance(found, _OpenPath):
         raise NotIdentifiedError(found.message(question))
@@ -201,8 +200,7 @@ def answers_along(
         >>> answers_along(schema, ["both", "drug", "cured"], target="cured", do=["drug"])
         False
     """
-    question = _Question(schema, target, _checked(schema, do, "do"), _checked(schema, given, "given"))
-    question.check()
+    question = _Question.of(schema, target, do, given)
     names = _checked(schema, order, "order")
     closed = schema.ancestors(names) - schema.latent == names
     rising = all(not schema.descendants(name) & set(order[:index]) for index, name in enumerate(order))
@@ -219,15 +217,12 @@ class _Question:
     do: frozenset[str]
     given: frozenset[str]
 
-    def check(self) -> None:
-        self.schema.observed(self.target)
-        for one, other, where in (
-            ({self.target}, self.do, "the target and in `do`"),
-            ({self.target}, self.given, "the target and in `given`"),
-            (self.do, self.given, "both in `do` and in `given`"),
-        ):
-            if both := sorted(one & other):
-                raise QueryError(f"{both[0]!r} is {where}, expected one place. Leave it out of the other.")
+    @classmethod
+    def of(cls, schema: DagSchema, target: str, do: Collection[str], given: Collection[str]) -> "_Question":
+        """A question that makes sense."""
+        question = cls(schema, target, _checked(schema, do, "do"), _checked(schema, given, "given"))
+        schema.check_question(target, question.do, question.given)
+        return question
 
     @cached_property
     def asked(self) -> frozenset[str]:

@@ -71,7 +71,9 @@ class Particles:
         self._meet(name, log_probs)
 
     def _meet(self, name: str, log_probs: Floats) -> None:
-        weight = np.exp(self.log_weight - self._largest()[self.query])
+        largest = np.full(self.queries, -np.inf)
+        np.maximum.at(largest, self.query, self.log_weight)
+        weight = np.exp(self.log_weight - np.where(np.isfinite(largest), largest, 0.0)[self.query])
         total = self._sums(weight)
         mean = self._sums(weight * np.exp(log_probs))
         mean = np.divide(mean, total, out=np.zeros_like(mean), where=total > 0)
@@ -83,22 +85,14 @@ class Particles:
     def _sums(self, values: Floats) -> Floats:
         return np.asarray(np.bincount(self.query, values, minlength=self.queries), dtype=np.float64)
 
-    def _largest(self) -> Floats:
-        largest = np.full(self.queries, -np.inf)
-        np.maximum.at(largest, self.query, self.log_weight)
-        return np.where(np.isfinite(largest), largest, 0.0)
-
     def observe(self, name: str, codes: Codes) -> None:
         """Weigh the particles by how well they explain what is given."""
         observed = codes[self.query]
         # Where the particles of a question are still alike, its evidence weighs them alike: long texts are not scored.
-        is_cheap = self._is_finite(name) and name not in self.conditionals.only_read
+        is_cheap = self.conditionals.tokens[name].is_finite and name not in self.conditionals.only_read
         log_probs = self._history.force(name, observed, scored=self._differ or is_cheap)
         self.log_weight = self.log_weight + log_probs
         self.codes[name] = observed
-
-    def _is_finite(self, name: str) -> bool:
-        return self.conditionals.tokens[name].is_finite
 
     def expand(self, name: str, policy: Follow | None = None) -> None:
         """A particle for every value, weighted by its probability."""

@@ -86,20 +86,7 @@ def check_query(schema: DagSchema, query: Query) -> None:
         raise QueryError(
             f"The target {target.name!r} is a {target.kind}, expected a variable with a few values. Ask about one."
         )
-    for name in (*query.do, *query.given, *query.treated):
-        schema.observed(name)
-    if query.target in query.do:
-        raise QueryError(
-            f"The target {query.target!r} is intervened on. Expected another target, or leave it out of do."
-        )
-    if query.target in query.given:
-        raise QueryError(
-            f"The target {query.target!r} is given already. Expected another target, or leave it out of given."
-        )
-    if both := [name for name in query.do if name in query.given]:
-        raise QueryError(
-            f"{both[0]!r} is both intervened on and given. Expected one of the two: do sets it, given observes it."
-        )
+    schema.check_question(query.target, query.do, query.given)
     if loose := [name for name in query.treated if not isinstance(query.do.get(name), Force)]:
         raise QueryError(f"{loose[0]!r} is named as treated but not forced. Expected a value in do as well.")
     for name, each in query.do.items():

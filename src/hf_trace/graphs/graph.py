@@ -4,7 +4,7 @@ import copy
 import itertools
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -281,7 +281,12 @@ def _checked_edges(level: Level, events: tuple[str, ...], edges: Iterable[Any]) 
     for edge in records:
         _check_edge(level, events, index, edge)
     records.sort(key=lambda edge: _ends(level, index, edge))
-    _check_no_repeats(level, index, records)
+    for one, other in itertools.pairwise(records):
+        if _ends(level, index, one) == _ends(level, index, other):
+            raise GraphFormatError(
+                f"The edge {_arrow(one)} is given more than once. Expected one record per pair; "
+                "put several lags in its `lags`."
+            )
     return tuple(records)
 
 
@@ -381,15 +386,6 @@ def _check_position(events: tuple[str, ...], edge: Mapping[str, Any], end: str) 
         )
 
 
-def _check_no_repeats(level: Level, index: Mapping[str, int], edges: Sequence[Document]) -> None:
-    for one, other in itertools.pairwise(edges):
-        if _ends(level, index, one) == _ends(level, index, other):
-            raise GraphFormatError(
-                f"The edge {_arrow(one)} is given more than once. Expected one record per pair; "
-                "put several lags in its `lags`."
-            )
-
-
 def _check_document(document: Any) -> None:
     """Refuse a mapping that is not a graph, or is one of a newer version."""
     if not isinstance(document, Mapping):
@@ -406,6 +402,5 @@ def _check_document(document: Any) -> None:
     if missing:
         raise GraphFormatError(f"A causal graph lacks {preview(missing)}; got {preview(document, limit=8)}.")
     one_of("level", document["level"], get_args(Level), error=GraphFormatError)
-    _check_events(document["level"], tuple(document["events"]))
     if not isinstance(document.get("metadata") or {}, Mapping):
         raise GraphFormatError(f"Got the `metadata` {document['metadata']!r} of a graph. Expected a mapping.")

@@ -226,16 +226,15 @@ def _read_graphml(path: Path) -> Document:
     names = {node: _unescape(values.get("event", "")) for node, values in network.nodes(data=True)}
     edges = [
         {"cause": names[cause], "effect": names[effect]}
-        | {_unescape(key): _from_graphml(value) for key, value in values.items()}
+        | {
+            _unescape(key): _from_text(_unescape(each)) if isinstance(each, str) else each
+            for key, each in values.items()
+        }
         for cause, effect, values in network.edges(data=True)
     ]
     metadata = json.loads(_unescape(network.graph["metadata"]))
     level = network.graph["level"]
     return {"level": level, "events": list(names.values()), "edges": edges, "metadata": metadata}
-
-
-def _from_graphml(value: Any) -> Any:
-    return _from_text(_unescape(value)) if isinstance(value, str) else value
 
 
 def _read_gml(path: Path) -> Document:

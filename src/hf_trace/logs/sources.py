@@ -245,21 +245,18 @@ def _file_rows(path: Path, choice: ColumnChoice, query: str | None, delimiter: s
 
 
 def _refuse_columns(path: Path, choice: ColumnChoice, query: str | None) -> None:
-    if choice.time is not None:
-        raise TimestampError(
-            f"'{path.name}' is read as plain text, which has no times, but `time_column={choice.time!r}` "
-            "asks for them. Leave it out, or rename the file to .csv if it is a table."
-        )
-    if choice.case is not None or choice.event is not None or choice.outcome is not None or choice.contexts:
-        raise ColumnError(
-            f"'{path.name}' is read as plain text, one sequence a line, which has no columns, but one was "
-            "named. Leave it out, or rename the file to .csv if it is a table."
-        )
-    if query is not None:
-        raise SettingsError(
-            f"'{path.name}' is read as plain text, which has no columns for `query`. Leave it out, or rename "
-            "the file to .csv if it is a table."
-        )
+    columns = (choice.case, choice.event, choice.outcome, *choice.contexts)
+    refusals: tuple[tuple[bool, type[HfTraceError], str], ...] = (
+        (choice.time is not None, TimestampError, f"times, but `time_column={choice.time!r}` asks for them"),
+        (any(name is not None for name in columns), ColumnError, "columns, but one was named"),
+        (query is not None, SettingsError, "columns for `query`"),
+    )
+    for asked, error, lacks in refusals:
+        if asked:
+            raise error(
+                f"'{path.name}' is read as plain text, which has no {lacks}. Leave it out, or "
+                "rename the file to .csv if it is a table."
+            )
 
 
 def _from_dataset(source: Any, choice: ColumnChoice, query: str | None) -> EventLog:

@@ -132,17 +132,14 @@ class Memory:
             try:
                 return score(*parts)
             except RuntimeError as error:
-                if axis is None or not _is_out_of_memory(error):
+                exhausted = any(sign in str(error) for sign in _EXHAUSTED)
+                if axis is None or not (exhausted or isinstance(error, torch.OutOfMemoryError)):
                     raise
             # Goes on outside `except`: the error's traceback keeps all tensors of the failed attempt alive.
             logger.warning("Out of memory while %s: half as much at once from now on.", doing)
         halves = list(zip(*(part.tensor_split(2, axis) for part in parts), strict=True))
         self._fitting[doing] = min(fitting, halves[0][0].numel())
         return join([self.in_pieces(doing, score, *half, axes=axes, join=join) for half in halves], axis)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _EXHAUSTED)
 
 
 # What a model computes at one position predicts the token at the next. To score the token at q, take the features (or

@@ -163,7 +163,9 @@ def load_model(
         raise not_loaded(name_or_path, error) from error
     if device_map is not None:  # it has been put where it belongs
         return model
-    return model.to(device or default_device())
+    if device is None and torch.accelerator.is_available():
+        device = torch.accelerator.current_accelerator()
+    return model.to(device or "cpu")
 
 
 def not_loaded(name_or_path: str | PathLike[str], error: BaseException) -> ModelLoadError:
@@ -172,12 +174,6 @@ def not_loaded(name_or_path: str | PathLike[str], error: BaseException) -> Model
     return ModelLoadError(
         f"No causal language model could be loaded from {str(name_or_path)!r}{where}: {first_line(error)}."
     )
-
-
-def default_device() -> torch.device:
-    """The first accelerator, else the CPU."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator or torch.device("cpu")
 
 
 def check_vocabulary(tokenizer: RunTokenizer | DagTokenizer, model: PreTrainedModel) -> None:

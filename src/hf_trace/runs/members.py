@@ -14,7 +14,7 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.runs.folders import load_model, read_json, run_of
-from hf_trace.runs.simulated_worlds import WorldModel
+from hf_trace.runs.world_model import WorldModel
 
 MEMBERS = "members"
 FOLDS_FILE = "folds.json"

@@ -1,8 +1,4 @@
-"""A simulated world as a causal language model: the oracle that makes no mistake.
-
-``AutoModelForCausalLM.from_pretrained`` loads it once ``hf_trace`` is imported. It separates the error of an
-estimator from that of a fitted model and needs no training.
-"""
+"""``hf-trace simulate``: a world's log, its truth and its exact oracle as one folder that is also a data set."""
 
 import json
 from collections.abc import Callable
@@ -13,124 +9,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PretrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutput
 
+from hf_trace.checks import whole
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
 from hf_trace.options import SEED
 from hf_trace.runs.folders import TRAINING_FILE, check_replaceable, new_folder, write_json
-from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+from hf_trace.runs.world_model import save_oracle
 from hf_trace.worlds.simulator import DELTA, Simulation, replacement_scores, simulate, type_names
-from hf_trace.worlds.world import World, WorldSpec, pasts
+from hf_trace.worlds.world import World, WorldSpec
 
-# e^-100 is nothing beside the smallest float32 probability; an infinity would be refused as a broken model.
-_NEVER = -100.0
-
-
-class WorldConfig(PretrainedConfig):
-    """Configuration of a ``WorldModel``.
-
-    Args:
-        world: The fields of ``WorldSpec``.
-        first_type_id: Token of type 0; the tokens before it are special, and no event.
-        sizes: Shape of every weight.
-    """
-
-    model_type = "hf_trace_world"
-
-    def __init__(
-        self,
-        world: dict[str, Any] | None = None,
-        first_type_id: int = 4,
-        sizes: dict[str, list[int]] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        kwargs.setdefault("pad_token_id", 0)
-        super().__init__(**kwargs)
-        self.world = world or WorldSpec(types=2).to_dict()
-        self.first_type_id = first_type_id
-        self.sizes = sizes or {}
-        self.vocab_size = int(self.world["types"]) + first_type_id
-        self.markov_order = int(self.world["memory"])
-
-
-class WorldModel(PreTrainedModel, GenerationMixin):
-    """The conditionals of a world, as logits over its types; special tokens count as no event."""
-
-    config_class = WorldConfig
-    base_model_prefix = "world"
-
-    def __init__(self, config: WorldConfig, world: World | None = None) -> None:
-        super().__init__(config)
-        state = {} if world is None else world.state
-        for name, size in config.sizes.items():
-            value = state[name] if name in state else torch.zeros(size, dtype=_dtype(name))
-            self.register_buffer(name, value)
-        self.anchor = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
-        self.post_init()
-        # There are no keys and values to keep.
-        self.generation_config.use_cache = False
-
-    @classmethod
-    def of(cls, world: World) -> "WorldModel":
-        """The exact oracle of a world.
-
-        Raises:
-            SettingsError: If what the world records has no closed form.
-        """
-        if not world.spec.is_exact:
-            raise SettingsError(
-                "A world with hidden types, ties or drift has no exact oracle: what is recorded is not what happens. "
-                "Train a model on its log."
-            )
-        tokenizer = world_tokenizer(world.spec)
-        sizes = {name: list(value.shape) for name, value in world.state.items()}
-        first = int(tokenizer.event_ids[0])
-        config = WorldConfig(world.spec.to_dict(), first, sizes, pad_token_id=tokenizer.tokenizer.pad_token_id)
-        return cls(config, world).eval()
-
-    def _init_weights(self, module: torch.nn.Module) -> None:
-        """Weights come from the world or from its file."""
-
-    @property
-    def exact(self) -> World:
-        """The world behind the model."""
-        spec = WorldSpec.from_dict(self.config.world)
-        world = World(spec, {name: getattr(self, name) for name in self.config.sizes})
-        world.fading = world.fading.to(self.device)
-        return world
-
-    def forward(self, input_ids: Tensor, logits_to_keep: int = 0, **kwargs: Any) -> CausalLMOutput:
-        """Logits after every token, or after the last ``logits_to_keep`` tokens."""
-        world, first = self.exact, self.config.first_type_id
-        codes = (input_ids - first).where(input_ids >= first, world.nothing)
-        after = torch.nn.functional.pad(codes, (0, 1), value=world.nothing)
-        past = pasts(after, world.spec.memory, world.nothing)[:, 1:][:, -logits_to_keep:]
-        scored = world.log_probs(past.flatten(0, 1)).view(*past.shape[:2], -1)
-        return CausalLMOutput(logits=torch.nn.functional.pad(scored, (first, 0), value=_NEVER))
-
-
-def _dtype(name: str) -> torch.dtype:
-    return {"rows": torch.int64, "columns": torch.int32}.get(name, torch.float32)
-
-
-def world_tokenizer(spec: WorldSpec) -> EventTokenizer:
-    """The vocabulary of all types of a world."""
-    return EventTokenizer.from_event_types(type_names(spec.types))
-
-
-def save_oracle(world: World, folder: str | PathLike[str]) -> None:
-    """Write the exact oracle of a world with its tokenizer, to be loaded like any trained run."""
-    WorldModel.of(world).save_pretrained(folder)
-    world_tokenizer(world.spec).save_pretrained(folder)
-
-
-AutoConfig.register(WorldConfig.model_type, WorldConfig, exist_ok=True)
-AutoModelForCausalLM.register(WorldConfig, WorldModel, exist_ok=True)
 EVENTS_FILE, TRUTH_FILE, PAIRS_FILE = "events.parquet", "truth.json", "true_pairs.parquet"
 SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 # Structural truth lists every pair with a weight.
@@ -189,8 +78,7 @@ def simulate_folder(
         truth_sequences = min(sequences, _TRUTH_SEQUENCES)
     counts = {"sequences": sequences, "truth_sequences": truth_sequences, "truth_samples": truth_samples}
     for name, value in counts.items():
-        if value < 1:
-            raise SettingsError(f"{name} is {value}, expected at least 1.")
+        whole(name, value)
     if not spec.is_exact and spec.types > _MOST_LISTED_TYPES:
         raise SettingsError(
             f"The world has {spec.types} types and no exact truth, expected at most {_MOST_LISTED_TYPES}."

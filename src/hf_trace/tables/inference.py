@@ -155,7 +155,8 @@ def infer_schema(
     for name in dag.names:
         hint = _with_kind(dag.hint(name), (kinds or {}).get(name))
         if hint.latent:
-            variables.append(_latent(name, dag.parents(name), hint))
+            kind = hint.kind or "categorical"
+            variables.append(Variable(name, kind, dag.parents(name), hint.values, latent=True))
         else:
             column = _Column(table[name], hint, hint.bins or bins, max_values)
             variables.append(column.variable(dag.parents(name)))
@@ -176,10 +177,6 @@ def _with_kind(hint: VariableHint, kind: str | None) -> VariableHint:
         max_length=hint.max_length,
         latent=hint.latent,
     )
-
-
-def _latent(name: str, parents: tuple[str, ...], hint: VariableHint) -> Variable:
-    return Variable(name, hint.kind or "categorical", parents, hint.values, latent=True)
 
 
 @dataclass(frozen=True)

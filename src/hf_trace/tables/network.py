@@ -221,7 +221,7 @@ class Network:
                 given, or what is given cannot happen.
         """
         forced, seen = self._codes(do or {}), self._codes(given or {})
-        self._check_query(target, forced, seen)
+        self.schema.check_question(target, forced, seen)
         factors = self._factors(target, forced, seen)
         weights = marginal(factors, target)
         if not weights.sum() > 0:
@@ -234,14 +234,6 @@ class Network:
 
     def _codes(self, values: Mapping[str, Any]) -> dict[str, int]:
         return {name: self.schema.observed(name).code(value) for name, value in values.items()}
-
-    def _check_query(self, target: str, forced: Mapping[str, int], seen: Mapping[str, int]) -> None:
-        self.schema.observed(target)
-        if target in forced or target in seen:
-            where = "do" if target in forced else "given"
-            raise QueryError(f"The target {target!r} is in `{where}`, so its value is fixed. Take it out of one.")
-        if both := [name for name in forced if name in seen]:
-            raise QueryError(f"{preview(both)} is in `do` and in `given`. Take it out of one.")
 
     def _factors(self, target: str, forced: Mapping[str, int], seen: Mapping[str, int]) -> list[Factor]:
         """Tables of what the answer depends on, sliced where a value is fixed."""

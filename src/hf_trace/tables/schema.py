@@ -1,7 +1,7 @@
 """``DagSchema``: the variables of a known graph, how they cause each other, and orders to write them in."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from os import PathLike
@@ -133,6 +133,22 @@ class DagSchema:
                 f"{name!r} is latent: it is in no table, so nothing is known of it. Expected an observed variable."
             )
         return variable
+
+    def check_question(self, target: str, do: Collection[str], given: Collection[str]) -> None:
+        """Refuse a question in which a variable has two parts.
+
+        Raises:
+            QueryError: If one has, or there is no such observed variable.
+        """
+        for name in (target, *do, *given):
+            self.observed(name)
+        for one, other, where in (
+            ([target], do, "the target and in `do`"),
+            ([target], given, "the target and in `given`"),
+            (do, given, "both in `do` and in `given`"),
+        ):
+            if both := sorted(set(one).intersection(other)):
+                raise QueryError(f"{both[0]!r} is {where}, expected one place. Leave it out of the other.")
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """The variables themselves and everything that causes them, latent ones included."""

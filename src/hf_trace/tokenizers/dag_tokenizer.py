@@ -91,7 +91,7 @@ class DagTokenizer(StoredTokenizer):
     @property
     def longest_row(self) -> int:
         """Tokens of the longest row there can be."""
-        widths = {name: 1 + _width(tokens) for name, tokens in self.variables.items()}
+        widths = {name: 2 if each.is_finite else each.max_length + 2 for name, each in self.variables.items()}
         if self.history == "full":
             return len(self.begin) + sum(widths.values())
         return len(self.begin) + max(widths[name] + sum(map(widths.__getitem__, self.parents(name))) for name in widths)
@@ -170,7 +170,9 @@ class DagTokenizer(StoredTokenizer):
         if variable.kind == "sequence":
             ids = tokens.values[_item_codes(variable, raw)].tolist()
         else:
-            ids = self._pieces([_text(variable, raw)])[0]
+            if not isinstance(raw, str):
+                raise QueryError(f"{name!r} is a text, got {raw!r}. Pass a text.")
+            ids = self._pieces([raw])[0]
         if len(ids) > tokens.max_length:
             raise QueryError(
                 f"A value of {name!r} has {len(ids)} {_unit(variable)}, expected at most {tokens.max_length}. "
@@ -253,16 +255,6 @@ class DagTokenizer(StoredTokenizer):
         return self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
-def _width(tokens: VariableTokens) -> int:
-    return 1 if tokens.is_finite else tokens.max_length + 1
-
-
-def _text(variable: Variable, raw: Any) -> str:
-    if not isinstance(raw, str):
-        raise QueryError(f"{variable.name!r} is a text, got {raw!r}. Pass a text.")
-    return raw
-
-
 def _unit(variable: Variable) -> str:
     return "items" if variable.kind == "sequence" else "tokens"
 
@@ -337,11 +329,7 @@ def _words_of(schema: DagSchema, *, bracketed: bool = False) -> list[str]:
 
 
 def _loaded(base: Any) -> Any:
-    """A pretrained tokenizer, itself or by its folder or Hub id.
-
-    Raises:
-        ModelLoadError: If there is none, or one that cannot be extended.
-    """
+    """A pretrained tokenizer that can be extended, itself or by its folder or Hub id."""
     if isinstance(base, (str, PathLike)):
         try:
             base = AutoTokenizer.from_pretrained(str(base))
@@ -359,12 +347,7 @@ def _loaded(base: Any) -> Any:
 
 
 def _extended(base: Any, words: Sequence[str], settings: Mapping[str, Any]) -> Any:
-    """A copy of a pretrained tokenizer with further tokens, which no text can produce.
-
-    Raises:
-        SettingsError: If it has one of them.
-        ModelLoadError: If its ids have holes.
-    """
+    """A copy of a pretrained tokenizer with further tokens, which no text can produce."""
     known = base.get_vocab()
     if taken := [word for word in words if word in known]:
         raise SettingsError(
