@@ -1,5 +1,6 @@
 """Settings and runs that all tests share. The package is imported inside fixtures, after the type checks are on."""
 
+import gc
 import os
 import sys
 
@@ -25,6 +26,12 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported_things_are_no_garbage():
+    """Each tiny training collects garbage several times, and looks through all that was ever imported."""
+    gc.freeze()
 
 
 def rule_records(count, *, seed=0, timed=False):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,52 @@ def test_optional_packages_are_not_imported():
     """Not even by everything that the package exports and registers."""
     code = "import hf_trace, transformers.pipelines; [getattr(hf_trace, name) for name in hf_trace.__all__]"
     assert not loaded_by(code).intersection(OPTIONAL)
+
+
+PUBLIC = """CausalDiscoveryPipeline CausalEffectPipeline CausalGraph DagSchema DagTokenizer DagTrainingSettings
+DiscoverySettings EventLog EventSequence EventTokenizer HfTraceError TrainingSettings Variable __version__ cut_windows
+draw_graph encode_table infer_schema push_log read_log train train_dag"""
+COMMANDS = "train discover effect outcomes rank evaluate simulate push demo"
+
+
+def test_public_names_and_commands_are_all_there():
+    import typer
+
+    import hf_trace
+    from hf_trace.cli import app
+
+    assert hf_trace.__all__ == PUBLIC.split()
+    assert list(typer.main.get_command(app).commands) == COMMANDS.split()
+
+
+# Whatever is asked for first, the tasks are registered and the package's own models can be loaded.
+FIRST = """
+import importlib, sys
+importlib.import_module(sys.argv[1])
+import transformers, hf_trace
+from transformers.pipelines import PIPELINE_REGISTRY
+from hf_trace.runs.adapters import AdapterConfig
+from hf_trace.runs.world_model import WorldConfig
+assert {"causal-discovery", "causal-effect"} <= set(PIPELINE_REGISTRY.get_supported_tasks())
+known = transformers.AutoModelForCausalLM._model_mapping
+assert WorldConfig in known and AdapterConfig in known
+"""
+
+
+@pytest.mark.slow  # a process for each module
+@pytest.mark.timeout(1800)
+def test_any_module_can_be_the_first():
+    import hf_trace
+
+    root = Path(hf_trace.__file__).parent
+    names = [".".join(path.relative_to(root.parent).with_suffix("").parts) for path in sorted(root.rglob("*.py"))]
+    failed = []
+    for name in names:
+        if not name.endswith(("__main__", "causal_graph_metrics")):
+            command = [sys.executable, "-c", FIRST, name.removesuffix(".__init__")]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            failed += [(name, done.stderr.splitlines()[-1])] if done.returncode else []
+    assert failed == []
 
 
 def test_public_names():

@@ -95,7 +95,7 @@ def __dir__() -> list[str]:
 
 # What registers itself on import, by the module of Transformers that it extends.
 _EXTENSIONS = {
-    "transformers.pipelines": ("hf_trace.pipelines.discovery_pipeline", "hf_trace.pipelines.effect_pipeline"),
+    "transformers.pipelines": ("hf_trace.pipelines",),
     "transformers.models.auto.modeling_auto": ("hf_trace.runs.world_model", "hf_trace.runs.adapters"),
 }
 

@@ -124,3 +124,8 @@ def test_mistakes(discover, knowledge, error, message):
     with pytest.raises(error) as refused:
         discover(RECORD, knowledge=knowledge)
     assert str(refused.value).startswith(message)
+
+
+def test_total_effects_do_not_ignore_it_in_silence(discover):
+    with pytest.raises(SettingsError, match="knowledge is given and effect 'total'"):
+        discover([RECORD], effect="total", level="population", knowledge={"forbidden": [["A", "B"]]})

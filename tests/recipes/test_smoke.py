@@ -8,10 +8,7 @@ import pytest
 from tests.recipes.conftest import RECIPES, forget
 
 # Folders without a script of their own.
-OTHERWISE = {
-    "demo": "the command of the package, see tests/test_readme.py",
-    "house": "its figures change with every commit",
-}
+OTHERWISE = {"demo": "the command of the package, see tests/test_readme.py"}
 SLOW = {
     "scale/scale": "6 s and more: starts three processes that import everything",
     "causrca/confidence": "6 s and more: starts hf-trace as a process of its own",
@@ -63,7 +60,7 @@ def test_it_runs_in_small(folder, name, recipe, quick, tmp_path, monkeypatch):
         assert found["command"].split(" --")[0] == measured["command"].split(" --")[0]
 
 
-@pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder != "house"])
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_every_recipe_says_what_was_measured(folder):
     text = (RECIPES / folder / "expected.json").read_text(encoding="utf-8")
     assert wrong(json.loads(text)) == []

@@ -132,6 +132,10 @@ class DiscoverySettings:
         else:
             one_of(f"statistic {whose}", self.statistic, construction.statistics)
         one_of(f"proposal {whose}", self.proposal, construction.proposals)
+        if total and self.knowledge is not None:
+            raise SettingsError(
+                "knowledge is given and effect 'total': it rules pairs of direct effects in and out. Leave out one."
+            )
         if total and self.ties == BOTH:
             raise SettingsError(
                 "ties is 'both' and effect 'total': only direct effects are scored in both orders. Change one of them."

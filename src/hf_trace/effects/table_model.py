@@ -7,10 +7,9 @@ from typing import Any
 
 from hf_trace.effects.conditionals import Conditionals
 from hf_trace.effects.question_records import QuestionReader
-from hf_trace.errors import ModelLoadError
 from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
-from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, check_vocabulary, load_model, read_json, run_of
+from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, read_json, run_of, tokenizer_of
 from hf_trace.runs.members import Folds, load_members
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
@@ -45,16 +44,8 @@ class TableModel:
             ModelLoadError: If there is no tokenizer, or one without a graph.
             VocabularyMismatchError: If model and tokenizer do not belong together.
         """
-        run = run_of(model)
-        if tokenizer is None and not run:
-            raise ModelLoadError(
-                "The model came without a tokenizer and from no folder one could be read from. Pass `tokenizer=`."
-            )
-        if not isinstance(tokenizer, DagTokenizer):
-            is_folder = tokenizer is None or isinstance(tokenizer, (str, PathLike))
-            tokenizer = DagTokenizer.from_pretrained(tokenizer or run) if is_folder else DagTokenizer(tokenizer)
-        check_vocabulary(tokenizer, model)
-        return cls(Oracle(model, memory=memory), tokenizer, run, memory)
+        vocabulary = tokenizer_of(DagTokenizer, model, tokenizer)
+        return cls(Oracle(model, memory=memory), vocabulary, run_of(model), memory)
 
     @classmethod
     def load(cls, run: str | PathLike[str], *, memory: str | float | None = None) -> "TableModel":

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from hf_trace.errors import ContextLengthError, EmptyLogError, ModelLoadError, QueryError
+from hf_trace.errors import ContextLengthError, EmptyLogError, QueryError
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
@@ -20,7 +20,7 @@ from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.walks import Slots
-from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, check_vocabulary, load_model, read_json, run_of
+from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, read_json, run_of, tokenizer_of
 from hf_trace.runs.members import load_members
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
@@ -94,7 +94,7 @@ class EventModel:
             ModelLoadError: If there is no tokenizer.
             VocabularyMismatchError: If model and tokenizer do not match.
         """
-        run, vocabulary = run_of(model), event_tokenizer_of(model, tokenizer)
+        run, vocabulary = run_of(model), tokenizer_of(EventTokenizer, model, tokenizer)
         metrics, recipe = (read_json(run, name) if run else {} for name in (METRICS_FILE, TRAINING_FILE))
         return cls(Oracle(model, memory=memory), vocabulary, metrics.get("validation", {}), recipe, memory)
 
@@ -226,15 +226,3 @@ class EventModel:
                 "out to read the log as one stream."
             )
         return LogWindows(windows.select(usable), length, len(windows) > len(log))
-
-
-def event_tokenizer_of(model: PreTrainedModel, tokenizer: Any = None) -> EventTokenizer:
-    """The vocabulary of a model; arguments and errors as for ``EventModel.of``."""
-    run = run_of(model)
-    if tokenizer is None and not run:
-        raise ModelLoadError("The model has no tokenizer, and no folder to read one from. Pass `tokenizer=`.")
-    if not isinstance(tokenizer, EventTokenizer):
-        is_folder = tokenizer is None or isinstance(tokenizer, (str, PathLike))
-        tokenizer = EventTokenizer.from_pretrained(tokenizer or run) if is_folder else EventTokenizer(tokenizer)
-    check_vocabulary(tokenizer, model)
-    return tokenizer

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 import transformers
@@ -25,6 +25,7 @@ from hf_trace.errors import ModelLoadError, OutputError, VocabularyMismatchError
 from hf_trace.logs.writing import Document, atomic_path
 from hf_trace.runs import adapters
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 _DOCUMENTS = ("*.json", "tokenizer*")
 _MEMBERS = (*_DOCUMENTS, "members/*")
@@ -88,6 +89,9 @@ from transformers import TokenizersBackend
 class EventTokenizerBackend(TokenizersBackend):
     pass
 """
+
+
+Kept = TypeVar("Kept", EventTokenizer, DagTokenizer)
 
 
 @runtime_checkable
@@ -191,6 +195,28 @@ def check_vocabulary(tokenizer: RunTokenizer | DagTokenizer, model: PreTrainedMo
             f"The tokenizer has {tokens} tokens but the model predicts {rows}. They were not saved together: load "
             "both from one run folder."
         )
+
+
+def tokenizer_of(kind: type[Kept], model: PreTrainedModel, tokenizer: Any = None) -> Kept:
+    """The vocabulary of a model, as one of the package's own tokenizers.
+
+    Args:
+        kind: ``EventTokenizer`` or ``DagTokenizer``.
+        model: As ``from_pretrained`` gave it.
+        tokenizer: One of that kind, a tokenizer of Transformers, or a folder; by default that of the model's run.
+
+    Raises:
+        ModelLoadError: If there is no tokenizer, or another kind of one.
+        VocabularyMismatchError: If model and tokenizer do not belong together.
+    """
+    run = run_of(model)
+    if tokenizer is None and not run:
+        raise ModelLoadError("The model has no tokenizer, and no folder to read one from. Pass `tokenizer=`.")
+    if not isinstance(tokenizer, kind):
+        is_folder = tokenizer is None or isinstance(tokenizer, (str, PathLike))
+        tokenizer = kind.from_pretrained(tokenizer or run) if is_folder else kind(tokenizer)
+    check_vocabulary(tokenizer, model)
+    return tokenizer
 
 
 @contextmanager
