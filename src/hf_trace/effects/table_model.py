@@ -9,7 +9,7 @@ from hf_trace.effects.conditionals import Conditionals
 from hf_trace.effects.question_records import QuestionReader
 from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
-from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, read_json, run_of, tokenizer_of
+from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, own_tokenizer, read_json, run_of
 from hf_trace.runs.members import Folds, load_members
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
@@ -44,7 +44,7 @@ class TableModel:
             ModelLoadError: If there is no tokenizer, or one without a graph.
             VocabularyMismatchError: If model and tokenizer do not belong together.
         """
-        vocabulary = tokenizer_of(DagTokenizer, model, tokenizer)
+        vocabulary = own_tokenizer(DagTokenizer, model, tokenizer)
         return cls(Oracle(model, memory=memory), vocabulary, run_of(model), memory)
 
     @classmethod

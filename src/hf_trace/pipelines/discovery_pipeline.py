@@ -20,7 +20,7 @@ from hf_trace.questions.outcome_causes import OutcomeSettings, outcomes
 from hf_trace.questions.ranking import RankSettings, rank
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
 from hf_trace.runs.event_model import EventModel
-from hf_trace.runs.folders import AutoModelForCausalLM, load_model, tokenizer_of
+from hf_trace.runs.folders import AutoModelForCausalLM, load_model, own_tokenizer
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 TASK = "causal-discovery"
@@ -47,7 +47,7 @@ class CausalDiscoveryPipeline(Publishable):
     def __init__(
         self, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None, **kwargs: Any
     ) -> None:
-        vocabulary = tokenizer_of(EventTokenizer, model, tokenizer)
+        vocabulary = own_tokenizer(EventTokenizer, model, tokenizer)
         super().__init__(model=model, tokenizer=vocabulary.tokenizer, **kwargs)
         # The base class may have moved the model to another device.
         self.event_model = EventModel.of(self.model, vocabulary, memory=memory)

@@ -20,7 +20,7 @@ from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.walks import Slots
-from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, read_json, run_of, tokenizer_of
+from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, own_tokenizer, read_json, run_of
 from hf_trace.runs.members import load_members
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
@@ -94,7 +94,7 @@ class EventModel:
             ModelLoadError: If there is no tokenizer.
             VocabularyMismatchError: If model and tokenizer do not match.
         """
-        run, vocabulary = run_of(model), tokenizer_of(EventTokenizer, model, tokenizer)
+        run, vocabulary = run_of(model), own_tokenizer(EventTokenizer, model, tokenizer)
         metrics, recipe = (read_json(run, name) if run else {} for name in (METRICS_FILE, TRAINING_FILE))
         return cls(Oracle(model, memory=memory), vocabulary, metrics.get("validation", {}), recipe, memory)
 

@@ -197,7 +197,7 @@ def check_vocabulary(tokenizer: RunTokenizer | DagTokenizer, model: PreTrainedMo
         )
 
 
-def tokenizer_of(kind: type[Kept], model: PreTrainedModel, tokenizer: Any = None) -> Kept:
+def own_tokenizer(kind: type[Kept], model: PreTrainedModel, tokenizer: Any = None) -> Kept:
     """The vocabulary of a model, as one of the package's own tokenizers.
 
     Args:
