@@ -17,6 +17,7 @@ MODULES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(
 # Rooms from the ground up; a room may import those before it, and the ones it stands beside where that is said.
 FLOORS = (
     ("errors",),
+    ("documents",),
     ("checks",),
     ("options",),
     ("logs",),
@@ -140,7 +141,7 @@ def test_what_the_house_recipe_counts_does_not_grow(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT.parents[1] / "recipes" / "house"))
     house = importlib.import_module("house")
     found = house.figures(ROOT)
-    assert found["modules"] <= 140
+    assert found["modules"] <= 150
     assert found["dict[str, Any]"] <= 40
     assert {name: found[f"definitions of {name}"] for name in house.OPTIONS} == dict.fromkeys(house.OPTIONS, 1)
     # A figure is no figure if it cannot be wrong.

@@ -17,8 +17,9 @@ from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say,
 from hf_trace.cli.flags import flag, refuse_draws, refuse_given, refuse_whole
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_one_graph, check_output, write_graphs, write_report
+from hf_trace.documents import Document
 from hf_trace.errors import SettingsError
-from hf_trace.logs.writing import Document, atomic_path
+from hf_trace.logs.writing import atomic_path
 
 if TYPE_CHECKING:
     from hf_trace.discovery.population.pool_files import StoredPool

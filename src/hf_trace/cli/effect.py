@@ -18,10 +18,10 @@ from hf_trace.errors import QueryError, SettingsError, preview
 from hf_trace.options import FUTURES, SEED, WITHIN
 
 if TYPE_CHECKING:
+    from hf_trace.documents import Document
     from hf_trace.effects.table_questions import EffectRequest
     from hf_trace.logs.log import EventLog
     from hf_trace.logs.sequence import EventSequence
-    from hf_trace.logs.writing import Document
     from hf_trace.questions.what_if import WhatIfRequest
 
 _OF_CONTRASTS = ("versus", "estimator", "data", "target_value")

@@ -11,8 +11,8 @@ from hf_trace.cli.console import print_json, print_table, progress, say, warn
 from hf_trace.cli.flags import flag, refuse_draws, refuse_given
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
+from hf_trace.documents import Document
 from hf_trace.errors import ColumnError
-from hf_trace.logs.writing import Document
 from hf_trace.options import BOUND, MIN_FREQUENCY, NUM_SAMPLES, PROPOSAL, SEED, UNKNOWN
 
 if TYPE_CHECKING:

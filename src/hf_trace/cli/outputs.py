@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_trace.cli.console import say
+from hf_trace.documents import Document
 from hf_trace.errors import OutputError, SettingsError
-from hf_trace.logs.writing import Document, atomic_path, write_json_lines
+from hf_trace.logs.writing import atomic_path, write_json_lines
 
 if TYPE_CHECKING:
     from hf_trace.discovery.results import Discovered

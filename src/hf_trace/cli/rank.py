@@ -12,8 +12,8 @@ from hf_trace.cli.console import print_json, print_table, progress, say, warn
 from hf_trace.cli.flags import Case, Event, Json, Log, Only, Query, RunFolder, Seed, Time, TimeUnit, Unknown, flag
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
+from hf_trace.documents import Document
 from hf_trace.errors import QueryError
-from hf_trace.logs.writing import Document
 from hf_trace.options import NUM_SAMPLES, SEED, UNKNOWN
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import numpy as np
 
 from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Threshold
+from hf_trace.documents import Document
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import Pair
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.writing import Document
 
 
 def strongest_scores(sequence: EventSequence, scores: PairScores, pairs: Iterable[Pair]) -> dict[Pair, float]:

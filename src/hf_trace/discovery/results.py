@@ -13,12 +13,12 @@ from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.total_run import total_effects_graph
+from hf_trace.documents import Document
 from hf_trace.graphs.counting import BASELINES
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import with_required
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.writing import Document
 from hf_trace.oracle.quality import quality_warning
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import confidence_warning

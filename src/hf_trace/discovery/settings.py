@@ -10,9 +10,9 @@ from hf_trace.discovery.statistics import ATTRIBUTION_STATISTICS, STAIRCASE_STAT
 from hf_trace.discovery.thresholds import Bound, parse_threshold
 from hf_trace.discovery.ties import BOTH
 from hf_trace.discovery.total_effects import TOTAL_STATISTICS, parse_horizon
+from hf_trace.documents import Document
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.knowledge import BackgroundKnowledge, as_knowledge
-from hf_trace.logs.writing import Document
 from hf_trace.options import (
     BATCH_SIZE,
     BOOTSTRAP,

@@ -20,9 +20,10 @@ from hf_trace import __version__
 from hf_trace.discovery.scoring import ScoredSequence, oracles_asked, scored
 from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.statistics import PairScores
+from hf_trace.documents import Document
 from hf_trace.errors import HfTraceError, ProcessError, SettingsError
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.writing import Document, atomic_path
+from hf_trace.logs.writing import atomic_path
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.folders import read_json, write_json
 from hf_trace.runs.processes import Processes, shared_out

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from hf_trace.checks import near, whole
+from hf_trace.documents import Document
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.queries import Continue, Follow, Force, Intervention, Query
 from hf_trace.errors import HfTraceError, PipelineInputError, ProcessError, QueryError
-from hf_trace.logs.writing import Document
 from hf_trace.runs.processes import Processes, shared_out
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer

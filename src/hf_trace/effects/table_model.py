@@ -5,9 +5,9 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
+from hf_trace.documents import Document
 from hf_trace.effects.conditionals import Conditionals
 from hf_trace.effects.question_records import QuestionReader
-from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, own_tokenizer, read_json, run_of
 from hf_trace.runs.members import Folds, load_members

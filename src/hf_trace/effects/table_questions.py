@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hf_trace.checks import one_of
+from hf_trace.documents import Document
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or_refusals
 from hf_trace.effects.conditionals import Floats
 from hf_trace.effects.contrasts import Contrast, differences, row_columns, with_jackknife
@@ -14,7 +15,6 @@ from hf_trace.effects.doubly_robust import Estimate, Rows, aipw_ate, aipw_att, p
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.table_model import TableModel
 from hf_trace.errors import QueryError, SettingsError
-from hf_trace.logs.writing import Document
 from hf_trace.tables.variables import Variable
 
 ESTIMATORS = ("plug-in", "aipw")

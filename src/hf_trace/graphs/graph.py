@@ -14,9 +14,9 @@ import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 
 from hf_trace.checks import one_of
+from hf_trace.documents import Document
 from hf_trace.errors import EventNameError, GraphFormatError, HfTraceError, UnknownEventError, preview
 from hf_trace.graphs.graph_files import FORMAT, VERSION, read_graph, write_graph
-from hf_trace.logs.writing import Document
 
 Level: TypeAlias = Literal["instance", "summary", "population"]
 

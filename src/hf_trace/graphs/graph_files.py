@@ -17,8 +17,9 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from hf_trace.documents import Document
 from hf_trace.errors import GraphFormatError, OutputError, preview
-from hf_trace.logs.writing import Document, atomic_path
+from hf_trace.logs.writing import atomic_path
 
 FORMAT = "hf_trace.causal_graph"
 VERSION = 1

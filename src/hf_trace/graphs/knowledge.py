@@ -7,9 +7,9 @@ from os import PathLike
 from typing import Any
 
 from hf_trace.checks import near, refuse_unknown
+from hf_trace.documents import Document, read_document
 from hf_trace.errors import SettingsError, UnknownEventError, preview
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.logs.writing import Document, read_document
 
 ANY = "*"
 # Stands for every type that the knowledge does not name.

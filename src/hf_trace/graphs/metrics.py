@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from hf_trace.documents import Document
 from hf_trace.errors import GraphFormatError, NonFiniteError, preview
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.logs.writing import Document
 
 Matrix = Shaped[np.ndarray, "cause effect"]
 Adjacency = Bool[np.ndarray, "cause effect"]

@@ -19,9 +19,9 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from hf_trace.documents import Document
 from hf_trace.errors import EmptyLogError, HfTraceError, LogFormatError, first_line
 from hf_trace.logs.event_rows import EventRows, frame_of_arrow
-from hf_trace.logs.writing import Document
 
 _VALUE_TAGS = frozenset({"string", "date", "int", "float", "boolean", "id"})
 _TRACE_NAME = "case:concept:name"

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_trace.documents import Document
 from hf_trace.errors import EmptyLogError, TimestampError
 from hf_trace.logs.columns import ColumnChoice
 from hf_trace.logs.event_rows import EventRows, encode_names, flatten_records, frame_of_mappings, table_rows
 from hf_trace.logs.sequence import Context, EventSequence
-from hf_trace.logs.writing import Document
 
 RARE_BELOW = 5  # a type seen less often is hardly learnable
 _UNITS = (("years", 31_557_600.0), ("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0))

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and JSON documents."""
+"""Files that appear whole or not at all."""
 
 import errno
 import json
@@ -7,12 +7,10 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from hf_trace.errors import HfTraceError, OutputError, first_line
+from hf_trace.errors import OutputError
 
-# What JSON holds: names to texts, numbers, truth values, lists and such mappings again.
-Document: TypeAlias = dict[str, Any]
 _ADVICE = {
     errno.EACCES: "Choose a folder you may write to.",
     errno.EPERM: "Choose a folder you may write to.",
@@ -91,29 +89,3 @@ def write_json_lines(path: str | os.PathLike[str], documents: Iterable[Any]) -> 
 def _plain(value: Any) -> Any:
     """Arrays as lists."""
     return value.tolist()
-
-
-def read_document(path: str | os.PathLike[str], expected: str, *, error: type[HfTraceError]) -> Any:
-    """What a JSON file holds.
-
-    Args:
-        path: The file.
-        expected: What it should hold, for the message.
-        error: The class of the mistake.
-
-    Raises:
-        HfTraceError: Of that class, if it cannot be read or is not JSON.
-
-    Example:
-        >>> read_document("absent.json", "a graph", error=OutputError)
-        Traceback (most recent call last):
-            ...
-        hf_trace.errors.OutputError: Cannot read 'absent.json' (no such file or directory), expected a graph.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as wrong:
-        reason = (wrong.strerror or str(wrong)).lower()
-        raise error(f"Cannot read '{path}' ({reason}), expected {expected}.") from wrong
-    except ValueError as wrong:
-        raise error(f"'{path}' is not JSON ({first_line(wrong)}), expected {expected}.") from wrong

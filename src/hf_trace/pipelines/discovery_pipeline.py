@@ -11,8 +11,8 @@ from hf_trace.checks import updated
 from hf_trace.discovery.results import population_result, sequence_result, sequence_results
 from hf_trace.discovery.scoring import ScoredSequence, scored
 from hf_trace.discovery.settings import DiscoveryRequest, DiscoverySettings
+from hf_trace.documents import Document
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.pipelines.records import is_single, one, sequences
 from hf_trace.pipelines.saving import Publishable

@@ -8,10 +8,10 @@ from transformers import PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_trace.checks import updated
+from hf_trace.documents import Document
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
 from hf_trace.errors import PipelineInputError, preview
-from hf_trace.logs.writing import Document
 from hf_trace.pipelines.records import as_sequence
 from hf_trace.pipelines.saving import Publishable
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if

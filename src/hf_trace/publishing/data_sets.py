@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from huggingface_hub import DatasetCardData
 
+from hf_trace.documents import Document
 from hf_trace.errors import PublishError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.writing import Document
 from hf_trace.options import SEED
 from hf_trace.publishing.model_card import CARD_FILE, NO_LICENSE, also_licence
 from hf_trace.publishing.publication import DATA_SET, Publication, json_bytes, publish

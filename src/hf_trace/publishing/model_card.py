@@ -13,8 +13,8 @@ from typing import Any, TypeVar, cast
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from hf_trace.documents import Document
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.logs.writing import Document
 from hf_trace.report.page_texts import assumptions
 from hf_trace.runs.adapters import AdapterConfig
 from hf_trace.runs.folders import DAG_FILE, METRICS_FILE, TRAINING_FILE, read_json, run_kind

@@ -13,9 +13,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOpera
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+from hf_trace.documents import Document
 from hf_trace.errors import HfTraceError, PublishError, first_line
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.logs.writing import Document
 from hf_trace.publishing.model_card import CARD_FILE, GRAPH_FILE, RunFiles, is_folder, model_card, public_recipe
 from hf_trace.runs.adapters import ADAPTER_FOLDER
 from hf_trace.runs.folders import CUSTOM_PIPELINES, DAG_FILE, METRICS_FILE, TRAINING_FILE, read_json

@@ -13,10 +13,10 @@ from hf_trace.checks import one_of
 from hf_trace.discovery.blocks import Drawing
 from hf_trace.discovery.pair_graphs import direction
 from hf_trace.discovery.settings import ALL_PROPOSALS
+from hf_trace.documents import Document
 from hf_trace.errors import EmptyLogError, QueryError, preview
 from hf_trace.logs.contexts import PREFIX, outcome_value
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
-from hf_trace.logs.writing import Document
 from hf_trace.options import BOUND, MIN_FREQUENCY, MIN_SUPPORT, NUM_SAMPLES, PROPOSAL, SEED, UNKNOWN
 from hf_trace.questions.outcome_scores import (
     OutcomePool,

@@ -18,8 +18,8 @@ from hf_trace.discovery.blocks import Block, Causes, Drawing, replacements
 from hf_trace.discovery.pair_graphs import direction
 from hf_trace.discovery.population.frequencies import wilson_interval
 from hf_trace.discovery.statistics import kl_to_mixture, kl_to_mixture_error, probability_gain
+from hf_trace.documents import Document
 from hf_trace.logs.sequence import EncodedSequence
-from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.rows import atomic

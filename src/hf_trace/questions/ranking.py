@@ -12,9 +12,9 @@ from hf_trace.checks import one_of, whole
 from hf_trace.discovery.constructions import score_pairs
 from hf_trace.discovery.settings import DiscoverySettings
 from hf_trace.discovery.total_effects import Horizon
+from hf_trace.documents import Document
 from hf_trace.errors import EmptyLogError, QueryError, SettingsError
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.writing import Document
 from hf_trace.options import BOUND, NUM_SAMPLES, SEED, UNKNOWN
 from hf_trace.oracle.proposals import PROPOSALS
 from hf_trace.questions.root_causes import (

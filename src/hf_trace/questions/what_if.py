@@ -13,9 +13,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hf_trace.checks import near
 from hf_trace.discovery.total_effects import Horizon, parse_horizon
+from hf_trace.documents import Document
 from hf_trace.errors import QueryError, SettingsError, UnknownEventError, preview
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.writing import Document
 from hf_trace.options import FUTURES, SEED, UNKNOWN, WITHIN
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.walks import Slots, sample_futures

@@ -16,12 +16,13 @@ from typing import Any
 import networkx as nx
 
 from hf_trace.discovery.pair_graphs import summary_graph
+from hf_trace.documents import Document
 from hf_trace.errors import OutputError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.graph_files import FORMAT, VERSION
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.writing import Document, atomic_path
+from hf_trace.logs.writing import atomic_path
 from hf_trace.report.evidence import EvidenceCollector, Example, Incident
 from hf_trace.report.layout import place_nodes
 from hf_trace.report.page_texts import assumptions, has_dates, log_facts, not_tested, type_counts

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from hf_trace.documents import Document
 from hf_trace.errors import ContextLengthError, EmptyLogError, QueryError
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.logs.windows import cut_windows
-from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.walks import Slots

@@ -21,8 +21,9 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel
 
 from hf_trace.checks import one_of
+from hf_trace.documents import Document
 from hf_trace.errors import ModelLoadError, OutputError, VocabularyMismatchError, first_line
-from hf_trace.logs.writing import Document, atomic_path
+from hf_trace.logs.writing import atomic_path
 from hf_trace.runs import adapters
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from hf_trace.checks import whole
+from hf_trace.documents import Document
 from hf_trace.errors import SettingsError, TableError
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.runs.folders import load_model, read_json, run_of
 from hf_trace.runs.world_model import WorldModel

@@ -13,8 +13,9 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 
 from hf_trace.checks import near, refuse_unknown
+from hf_trace.documents import Document, read_document
 from hf_trace.errors import DagFormatError, QueryError
-from hf_trace.logs.writing import Document, atomic_path, read_document
+from hf_trace.logs.writing import atomic_path
 from hf_trace.tables.variables import Variable, variable_name, variable_parts
 
 FORMAT, VERSION = "hf_trace.dag", 1

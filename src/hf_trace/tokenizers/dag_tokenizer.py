@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from hf_trace.checks import one_of
+from hf_trace.documents import Document
 from hf_trace.errors import ModelLoadError, QueryError, SettingsError, TableError, first_line, preview
-from hf_trace.logs.writing import Document
 from hf_trace.tables.cells import items_of
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema

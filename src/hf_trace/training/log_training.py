@@ -16,11 +16,11 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from hf_trace.checks import whole
+from hf_trace.documents import Document
 from hf_trace.errors import EmptyLogError
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.windows import cut_windows
-from hf_trace.logs.writing import Document
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.quality import OracleQuality, measure
 from hf_trace.runs.members import MEMBERS, bootstrap_sample, member_seed

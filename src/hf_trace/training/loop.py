@@ -32,7 +32,7 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 
 from hf_trace.checks import number, share, whole
-from hf_trace.logs.writing import Document
+from hf_trace.documents import Document
 from hf_trace.options import SEED, VALIDATION_SHARE
 from hf_trace.runs.adapters import ADAPTER_FOLDER, folded
 from hf_trace.runs.folders import save_run

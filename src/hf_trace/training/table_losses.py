@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from hf_trace.logs.writing import Document
+from hf_trace.documents import Document
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.table_rows import RowSource, WrittenTable
 

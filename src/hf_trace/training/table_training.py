@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 
 from hf_trace.checks import number, whole
+from hf_trace.documents import Document
 from hf_trace.errors import SettingsError, TableError, preview
-from hf_trace.logs.writing import Document
 from hf_trace.runs.folders import read_json, write_json
 from hf_trace.runs.members import MEMBERS, Folds, member_seed
 from hf_trace.runs.processes import joined

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
 from hf_trace.checks import number, one_of, refuse_unknown, whole
+from hf_trace.documents import Document, read_document
 from hf_trace.errors import SettingsError, first_line, preview
-from hf_trace.logs.writing import Document, read_document
 from hf_trace.options import SEED
 
 NONLINEARITIES = ("none", "relu", "product", "threshold")

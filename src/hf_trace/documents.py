@@ -1,0 +1,73 @@
+"""JSON documents: the only place that reads them, so that every damaged one is one clean mistake."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from hf_trace.errors import HfTraceError, first_line
+
+# What JSON holds: names to texts, numbers, truth values, lists and such mappings again.
+Document: TypeAlias = dict[str, Any]
+# Longer whole numbers do not fit a float.
+_MOST_DIGITS = 300
+
+
+def parse_json(text: str) -> Any:
+    r"""What a JSON text holds.
+
+    Raises:
+        ValueError: If it is not JSON, is nested too deeply, or holds a number or a text that nothing can take on: a
+            whole number of more than 300 digits, half of a surrogate pair.
+
+    Example:
+        >>> parse_json('{"edges": [[1, 2]]}')
+        {'edges': [[1, 2]]}
+        >>> parse_json('"\\ud800"')
+        Traceback (most recent call last):
+            ...
+        ValueError: it holds half of a character (a lone surrogate)
+    """
+    try:
+        found = json.loads(text, parse_int=_whole_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("it holds half of a character (a lone surrogate)") from None
+    return found
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"it holds a whole number of {len(text):,} digits")
+    return int(text)
+
+
+def read_document(path: str | os.PathLike[str], expected: str, *, error: type[HfTraceError]) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: The file.
+        expected: What it should hold, for the message.
+        error: The class of the mistake.
+
+    Raises:
+        HfTraceError: Of that class, if it cannot be read or is not JSON.
+
+    Example:
+        >>> from hf_trace.errors import OutputError
+        >>> read_document("absent.json", "a graph", error=OutputError)
+        Traceback (most recent call last):
+            ...
+        hf_trace.errors.OutputError: Cannot read 'absent.json' (no such file or directory), expected a graph.
+    """
+    try:
+        return parse_json(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as wrong:
+        reason = (wrong.strerror or str(wrong)).lower()
+        raise error(f"Cannot read '{path}' ({reason}), expected {expected}.") from wrong
+    except ValueError as wrong:
+        raise error(f"'{path}' is not JSON ({first_line(wrong)}), expected {expected}.") from wrong
