@@ -19,19 +19,26 @@ CASE_SPELLINGS = (
     *("seq_id", "sequence", "session_id", "session", "block_id", "block", "device_id", "device"),
     *("machine_id", "machine", "vehicle_id", "vehicle", "host_id", "host_name", "host", "run_id", "run"),
     *("episode_id", "episode", "patient_id", "patient", "user_id", "user", "customer_id", "customer"),
+    *("case concept:name", "case concept name"),
 )
 EVENT_SPELLINGS = (
     *("concept:name", "activity", "activity_name", "event", "event_type", "event_name", "event_id"),
     *("alarm_id", "alarm", "alarm_type", "alarm_name", "event_code", "error_code", "action", "state", "label"),
+    *("event concept:name", "event concept name", "concept name", "activity_en", "activity_id", "task", "task_name"),
 )
 TIME_SPELLINGS = (
     *("time:timestamp", "timestamp", "start_timestamp", "event_time", "event_timestamp", "start_time"),
     *("time_s", "date_time", "time", "start_date", "date", "ts"),
+    *("event time:timestamp", "event time timestamp", "time timestamp", "complete_timestamp", "complete_time"),
+    *("completion_timestamp", "completion_time", "completed_at", "end_timestamp", "end_time"),
+    *("end_date", "finish_timestamp", "finish_time", "finished_at", "timestamp (utc)", "occurred_at", "created_at"),
 )
 SECONDS_PER_UNIT = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _MISSING_TIMES = ("", "nan", "nat", "null", "none", "na", "n/a")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _ZONE = re.compile(r":\d.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)\s*$")
+# From here on not every whole number is a float of that size.
+_EXACT_BELOW = {"float16": 2.0**11, "float32": 2.0**24, "float64": 2.0**53}
 _TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 # Tried in order until one reads every value: exact formats, among them two of machine logs, before guesses.
 _DATE_FORMATS: tuple[Mapping[str, Any], ...] = (
@@ -153,6 +160,27 @@ def recognise_case(names: Sequence[str]) -> str | None:
     return next(iter(_recognised(names, CASE_SPELLINGS)), None)
 
 
+def levels_to_read(levels: Sequence[str], columns: Sequence[str], choice: ColumnChoice) -> list[str]:
+    """The levels of an index that are read as columns.
+
+    Left out are those of the name of a column, and those that are recognised in a role that a column has already,
+    unless the user named them.
+
+    Example:
+        >>> levels_to_read(["case", "event_id"], ["alarm"], ColumnChoice())
+        ['case']
+    """
+    named = {choice.case, choice.outcome, *choice.contexts}
+    for several in (choice.event, choice.time):
+        named |= set([several, *several.split(",")] if isinstance(several, str) else several or ())
+    taken = [each for each in (CASE_SPELLINGS, EVENT_SPELLINGS, TIME_SPELLINGS) if _recognised(columns, each)]
+    return [
+        level
+        for level in dict.fromkeys(levels)
+        if level not in columns and (level in named or not any(_recognised([level], each) for each in taken))
+    ]
+
+
 def _recognised_time(names: Sequence[str]) -> tuple[str, ...]:
     """Find the time column; a ``date`` beside a ``time`` are two halves of one."""
     found = _recognised(names, TIME_SPELLINGS)
@@ -184,6 +212,8 @@ def event_names(frame: pd.DataFrame, columns: Sequence[str], *, join: str = "=")
         >>> event_names(frame, ["node", "value"]).tolist()
         ['door=open', None]
     """
+    if len(columns) == 1:
+        return exact_names(frame[columns[0]])
     parts = [text_values(frame[column]) for column in columns]
     names = parts[0]
     for part in parts[1:]:
@@ -206,22 +236,49 @@ def text_values(column: pd.Series) -> NDArray[np.object_]:
         ['007', None, None]
     """
     values = np.array(column.astype(object).to_numpy(dtype=object), dtype=object)
-    missing = column.isna().to_numpy(dtype=bool)
+    values[column.isna().to_numpy(dtype=bool)] = None  # before any comparison: pandas' NA is neither true nor false
     if pd.api.types.infer_dtype(values, skipna=True) not in ("string", "empty"):
-        _refuse_nested(values, str(column.name))
-        values[~missing] = list(map(str, values[~missing]))
-    missing = missing | (values == "")
-    values[missing] = None
+        values[:] = [None if value is None else _text(value, str(column.name)) for value in values]
+    values[values == ""] = None
     return values
 
 
-def _refuse_nested(values: NDArray[np.object_], column: str) -> None:
-    nested = next((value for value in values if isinstance(value, list | dict | np.ndarray)), None)
-    if nested is not None:
+def _text(value: Any, column: str) -> str:
+    if isinstance(value, list | dict | np.ndarray):
         raise ColumnError(
-            f"Column {column!r} holds a {type(nested).__name__}, expected one name per row. For one record "
+            f"Column {column!r} holds a {type(value).__name__}, expected one name per row. For one record "
             "per sequence call the column 'events'."
         )
+    if not isinstance(value, bytes | bytearray):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ColumnError(
+            f"Column {column!r} holds bytes that are not UTF-8 text ({preview([value[:8]])}), expected names. Convert "
+            "them, or name another column."
+        ) from None
+
+
+def exact_names(column: pd.Series) -> NDArray[np.object_]:
+    """Ids as texts, see ``text_values``: they are exact, or refused.
+
+    Raises:
+        ColumnError: If numbers were rounded, so that ids next to each other may have become one.
+
+    Example:
+        >>> exact_names(pd.Series([2.0**53]))  # doctest: +IGNORE_EXCEPTION_DETAIL
+        Traceback (most recent call last):
+        ColumnError: Column 'None' holds 9007199254740992.0, a number that may be rounded ...
+    """
+    exact_below = _EXACT_BELOW.get(str(column.dtype).lower(), _EXACT_BELOW["float64"])
+    for value in column if column.dtype.kind in "fO" else ():
+        if isinstance(value, float | np.floating) and exact_below <= abs(value) < np.inf:
+            raise ColumnError(
+                f"Column {str(column.name)!r} holds {value!r}, a number that may be rounded: different ids can have "
+                "become one. Read the column as text or as whole numbers (in pandas dtype='Int64')."
+            )
+    return text_values(column)
 
 
 def time_texts(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:

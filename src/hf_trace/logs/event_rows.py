@@ -1,19 +1,19 @@
 """Tables of either shape, a row per event or a list of events per row, as one entry per event."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from hf_trace.errors import ColumnError, EmptyLogError, EventNameError, LogFormatError, TimestampError, preview
 from hf_trace.logs.columns import (
     ColumnChoice,
     event_names,
+    exact_names,
     find_columns,
     parse_seconds,
     recognise_case,
@@ -21,10 +21,10 @@ from hf_trace.logs.columns import (
     time_texts,
 )
 from hf_trace.logs.contexts import outcomes_of, read_contexts
+from hf_trace.logs.frames import dataset_frames
 from hf_trace.logs.sequence import Context
 
 EVENTS_COLUMN = "events"
-_ROWS_AT_ONCE = 10_000
 _TIMES_COLUMN = "timestamps"
 _ID_COLUMNS = ("id", "sequence_id")
 
@@ -137,32 +137,6 @@ def needed_columns(frame: pd.DataFrame, choice: ColumnChoice) -> list[str]:
     return list(dict.fromkeys([*others, *columns.event, *columns.time]))
 
 
-def frame_of_arrow(table: pa.Table) -> pd.DataFrame:
-    """Turn an Arrow table into a frame in which integers stay integers, even beside missing values.
-
-    Example:
-        >>> frame_of_arrow(pa.table({"event": [7, None]}))["event"].tolist()
-        [7, None]
-    """
-    frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True, ignore_metadata=True)
-    return frame
-
-
-def dataset_frames(rows: Iterable[Mapping[str, Any]]) -> Iterator[pd.DataFrame]:
-    """Read a dataset, streaming or not, or any rows, some thousand at a time.
-
-    Example:
-        >>> [len(frame) for frame in dataset_frames([{"event": "a"}, {"event": "b"}])]
-        [2]
-    """
-    if hasattr(rows, "with_format"):  # a dataset hands out columns, many times faster than rows
-        yield from map(frame_of_arrow, rows.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE))
-        return
-    left = iter(rows)
-    while batch := list(islice(left, _ROWS_AT_ONCE)):
-        yield pd.DataFrame(batch, dtype=object)
-
-
 def frame_of_mappings(rows: Iterable[Mapping[str, Any]], choice: ColumnChoice) -> pd.DataFrame:
     """The columns that will be read of a dataset, with row numbers from 1 as its index.
 
@@ -194,7 +168,7 @@ def _from_rows(frame: pd.DataFrame, choice: ColumnChoice, sequence_id: str) -> E
         _require_some(~np.isnan(seconds), "time", columns.time)
     names = np.full(len(frame), sequence_id, dtype=object)
     if columns.case is not None:
-        names = text_values(frame[columns.case])
+        names = exact_names(frame[columns.case])
     cases, ids = pd.factorize(names)
     _require_some(cases >= 0, "case", (columns.case or "",))
     return EventRows(cases, ids.tolist(), events, seconds, columns.case is not None)
@@ -213,7 +187,7 @@ def _from_records(frame: pd.DataFrame, choice: ColumnChoice) -> EventRows:
     columns = _record_columns(frame, choice)
     names: list[str | None] = [None] * len(frame)
     if columns.case is not None:
-        names = text_values(frame[columns.case]).tolist()
+        names = exact_names(frame[columns.case]).tolist()
     ids = [str(label) if name is None else name for label, name in zip(frame.index, names, strict=True)]
     times = None if columns.times is None else frame[columns.times]
     return flatten_records(frame[columns.events], times, ids, unit=choice.time_unit)
@@ -257,6 +231,8 @@ def flatten_records(events: pd.Series, times: pd.Series | None, ids: Sequence[st
     lengths = events.map(len).to_numpy(dtype=np.int64)
     cases = np.repeat(np.arange(len(events)), lengths)
     names = np.fromiter(chain.from_iterable(events), dtype=object, count=len(cases))
+    if pd.api.types.infer_dtype(names, skipna=True) == "bytes":
+        names = text_values(pd.Series(names, name=events.name, dtype=object))
     _require_texts(names, events.index.take(cases))
     missing = pd.isna(names) | (names == "")
     names[missing] = None

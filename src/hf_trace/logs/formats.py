@@ -21,7 +21,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from hf_trace.documents import Document
 from hf_trace.errors import EmptyLogError, HfTraceError, LogFormatError, first_line
-from hf_trace.logs.event_rows import EventRows, frame_of_arrow
+from hf_trace.logs.event_rows import EventRows
+from hf_trace.logs.frames import frame_of_arrow
 
 _VALUE_TAGS = frozenset({"string", "date", "int", "float", "boolean", "id"})
 _TRACE_NAME = "case:concept:name"

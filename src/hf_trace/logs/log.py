@@ -14,6 +14,7 @@ from hf_trace.documents import Document
 from hf_trace.errors import EmptyLogError, TimestampError
 from hf_trace.logs.columns import ColumnChoice
 from hf_trace.logs.event_rows import EventRows, encode_names, flatten_records, frame_of_mappings, table_rows
+from hf_trace.logs.frames import frame_to_read
 from hf_trace.logs.sequence import Context, EventSequence
 
 RARE_BELOW = 5  # a type seen less often is hardly learnable
@@ -146,7 +147,7 @@ class EventLog:
             EventSequence(events=('a', 'b'), timestamps=(1.0, 5.0), id='7')
         """
         choice = ColumnChoice(case, event, time, join, time_unit, time_required)
-        return cls.from_table(frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis="index"), choice)
+        return cls.from_table(frame_to_read(frame, choice), choice)
 
     @classmethod
     def from_dataset(

@@ -16,8 +16,9 @@ from hf_trace.checks import near
 from hf_trace.errors import ColumnError, EmptyLogError, HfTraceError, LogFormatError, SettingsError, TimestampError
 from hf_trace.logs.columns import ColumnChoice
 from hf_trace.logs.contexts import PREFIX, derived_values, is_derived
-from hf_trace.logs.event_rows import EventRows, dataset_frames, frame_of_mappings, table_rows
+from hf_trace.logs.event_rows import EventRows, frame_of_mappings, table_rows
 from hf_trace.logs.formats import LOG_SUFFIXES, data_suffix, file_stem, read_file, read_text
+from hf_trace.logs.frames import dataset_frames, frame_of_records, frame_to_read
 from hf_trace.logs.log import EventLog
 
 _QUERY_ERRORS = (
@@ -125,7 +126,7 @@ def _read(source: Any, choice: ColumnChoice, query: str | None, delimiter: str |
     if isinstance(source, list | tuple) and source and isinstance(source[0], Mapping):
         source = _frame_of(source)
     if isinstance(source, pd.DataFrame):
-        return EventLog.from_table(_kept(_numbered(source), query), choice)
+        return EventLog.from_table(_kept(frame_to_read(source, choice), query), choice)
     if not isinstance(source, str | Path | list | tuple):
         return _from_dataset(source, choice, query)
     paths = find_files(source)
@@ -140,7 +141,7 @@ def _frame_of(records: Sequence[Any]) -> pd.DataFrame:
             raise LogFormatError(
                 f"Record {number} is {record!r} ({type(record).__name__}), expected a dict as the first one is."
             )
-    return pd.DataFrame.from_records(list(records))
+    return frame_of_records(records)
 
 
 def find_files(source: Any) -> list[Path]:
@@ -270,16 +271,12 @@ def _from_dataset(source: Any, choice: ColumnChoice, query: str | None) -> Event
     if query is not None:
         parts = list(dataset_frames(source)) or [pd.DataFrame()]
         source = pd.concat(parts, ignore_index=True)
-        return EventLog.from_table(_kept(_numbered(source), query), choice)
+        return EventLog.from_table(_kept(frame_to_read(source, choice), query), choice)
     return EventLog.from_table(frame_of_mappings(source, choice), choice)
 
 
 class _NothingKeptError(EmptyLogError):
     """A query keeps no row of a table."""
-
-
-def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis="index")
 
 
 def _kept(frame: pd.DataFrame, query: str | None) -> pd.DataFrame:

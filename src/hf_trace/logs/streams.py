@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hf_trace.errors import ColumnError, EmptyLogError, LogFormatError, first_line
 from hf_trace.logs.columns import SECONDS_PER_UNIT, ColumnChoice, LogColumns, find_columns, seconds_of_ticks
-from hf_trace.logs.event_rows import frame_of_arrow, holds_records, needed_columns, table_rows
+from hf_trace.logs.event_rows import holds_records, needed_columns, table_rows
 from hf_trace.logs.formats import (
     data_suffix,
     explained,
@@ -26,6 +26,7 @@ from hf_trace.logs.formats import (
     open_text,
     refuse_empty,
 )
+from hf_trace.logs.frames import frame_of_arrow
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sources import find_files
 

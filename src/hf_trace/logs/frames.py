@@ -1,0 +1,201 @@
+"""Rows of any source as a frame whose values are what they were: whole ids, the names of labels, named indexes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+from hf_trace.documents import Document, parse_json
+from hf_trace.errors import ColumnError
+from hf_trace.logs.columns import ColumnChoice, levels_to_read, text_values
+
+_ROWS_AT_ONCE = 10_000
+_MOMENTS = frozenset({"datetime", "datetime64", "timedelta", "timedelta64"})
+
+
+def frame_of_arrow(table: pa.Table, features: Any = None) -> pd.DataFrame:
+    """Turn an Arrow table into a frame.
+
+    Integers stay integers, even beside missing values; bytes that are text become text; the labels of `datasets` are
+    named; an index that pandas wrote beside the columns becomes a column.
+
+    Args:
+        table: All of a table, or some rows of one without such an index.
+        features: What `datasets` says of the columns; where it is left out, the table itself may say it.
+
+    Example:
+        >>> frame_of_arrow(pa.table({"event": [7, None]}))["event"].tolist()
+        [7, None]
+    """
+    frame: pd.DataFrame = readable_table(table, features).to_pandas(integer_object_nulls=True, ignore_metadata=True)
+    return frame
+
+
+def readable_table(table: pa.Table, features: Any = None, first: int = 0) -> pa.Table:
+    """An Arrow table as ``frame_of_arrow`` reads it.
+
+    Args:
+        table: Some rows of a table.
+        features: As for ``frame_of_arrow``.
+        first: How many rows come before them.
+
+    Example:
+        >>> readable_table(pa.table({"event": [b"fan"]}))["event"].to_pylist()
+        ['fan']
+    """
+    kinds = _kinds(features) or _metadata(table, b"huggingface").get("info", {}).get("features", {})
+    for position, name in enumerate(table.column_names):
+        column = _decoded(table.column(position))
+        if isinstance(kinds, Mapping) and name in kinds:
+            column = _each_chunk(column, lambda chunk, kind=kinds[name]: _labelled(chunk, kind))
+        if column is not table.column(position):
+            table = table.set_column(position, name, column)
+    for level in _metadata(table, b"pandas").get("index_columns", ()):
+        name = level.get("name") if isinstance(level, Mapping) and level.get("kind") == "range" else None
+        if isinstance(name, str) and name not in table.column_names:
+            numbers = level["start"] + level["step"] * np.arange(first, first + len(table), dtype=np.int64)
+            table = table.append_column(name, pa.array(numbers))
+    return table
+
+
+def _metadata(table: pa.Table, key: bytes) -> Document:
+    """What another library noted beside a table; a damaged note says nothing."""
+    try:
+        found = parse_json((table.schema.metadata or {}).get(key, b"{}").decode())
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _kinds(features: Any) -> Any:
+    return features.to_dict() if hasattr(features, "to_dict") else features
+
+
+def _each_chunk(column: pa.ChunkedArray, change: Any) -> pa.ChunkedArray:
+    changed = [change(chunk) for chunk in column.chunks]
+    if all(new is old for new, old in zip(changed, column.chunks, strict=True)):
+        return column
+    return pa.chunked_array(changed)
+
+
+def _labelled(values: pa.Array, kind: Any) -> pa.Array:
+    """Names in the place of the numbers of a ``ClassLabel``, also within lists; a number without a name is missing."""
+    if isinstance(kind, list):  # an older spelling of lists
+        kind = {"feature": kind[0] if kind else None}
+    if not isinstance(kind, Mapping):
+        return values
+    names = kind.get("names")
+    if kind.get("_type") == "ClassLabel" and isinstance(names, list) and pa.types.is_integer(values.type):
+        known = pc.and_(pc.greater_equal(values, 0), pc.less(values, len(names)))
+        return pa.array(list(map(str, names)), pa.string()).take(pc.if_else(known, values, None))
+    if "feature" in kind and _is_list(values.type):
+        flat = values.flatten()
+        inner = _labelled(flat, kind["feature"])
+        if inner is not flat:
+            lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+            offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
+            return pa.LargeListArray.from_arrays(offsets, inner, mask=values.is_null())
+    return values
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts in the place of bytes, where they are UTF-8; a UUID as it is usually written."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        if kind.extension_name == "arrow.uuid":
+            return pa.chunked_array([[None if value is None else str(value) for value in column.to_pylist()]])
+        return column
+    is_list = _is_list(kind)
+    inner = kind.value_type if is_list or pa.types.is_dictionary(kind) else kind
+    try:
+        if _is_binary(inner):
+            return column.cast(pa.list_(pa.string()) if is_list else pa.string())
+    except pa.ArrowException:  # no text: only who asks for the column needs to know
+        pass
+    return column
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or str(kind) == "binary_view"  # not in every version of Arrow
+    )
+
+
+def frame_of_records(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Mappings as rows; a missing value makes no other value of its column a float.
+
+    Example:
+        >>> frame_of_records([{"case": 2**60 + 1}, {"case": None}])["case"].tolist()
+        [1152921504606846977, None]
+    """
+    frame = pd.DataFrame(list(records), dtype=object)
+    columns = [_plain(frame.iloc[:, position]) for position in range(frame.shape[1])]
+    kinds = [pd.api.types.infer_dtype(column, skipna=True) for column in columns]
+    typed = [each.infer_objects() if kind in _MOMENTS else each for each, kind in zip(columns, kinds, strict=True)]
+    return pd.concat(typed, axis="columns") if typed else frame
+
+
+def frame_to_read(frame: pd.DataFrame, choice: ColumnChoice) -> pd.DataFrame:
+    """A user's frame with the rows numbered from 1, and named levels of its index as columns.
+
+    A level is no column where one is there that looks as if it meant the same.
+
+    Example:
+        >>> index = pd.Index(["x"], name="case")
+        >>> frame_to_read(pd.DataFrame({"event": ["fan"]}, index=index), ColumnChoice()).to_dict("index")
+        {1: {'event': 'fan', 'case': 'x'}}
+    """
+    rows = pd.RangeIndex(1, len(frame) + 1)
+    names = [None if name is None else str(name) for name in frame.index.names]
+    wanted = levels_to_read([name for name in names if name is not None], list(map(str, frame.columns)), choice)
+    columns = [frame.iloc[:, position].set_axis(rows) for position in range(frame.shape[1])]
+    columns += [pd.Series(_level(frame.index, names.index(name)), index=rows, name=name) for name in wanted]
+    return pd.concat(map(_plain, columns), axis="columns") if columns else frame.set_axis(rows, axis="index")
+
+
+def _level(index: pd.Index, number: int) -> Any:
+    """Values of a level, whose whole numbers stay whole beside missing ones."""
+    values = index.get_level_values(number)
+    if not isinstance(index, pd.MultiIndex) or index.levels[number].dtype.kind not in "iu" or not values.hasnans:
+        return values
+    return np.append(index.levels[number].astype(object), None)[index.codes[number]]
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """A column without Arrow beneath it; bytes that are UTF-8 are texts."""
+    if isinstance(column.dtype, pd.ArrowDtype):
+        values = pa.chunked_array(pa.array(column.array))
+        return frame_of_arrow(pa.table([values], names=["values"]))["values"].set_axis(column.index).rename(column.name)
+    if column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) != "bytes":
+        return column
+    try:
+        return pd.Series(text_values(column), index=column.index, name=column.name, dtype=object)
+    except ColumnError:  # no text: only who asks for the column needs to know
+        return column
+
+
+def dataset_frames(rows: Iterable[Mapping[str, Any]]) -> Iterator[pd.DataFrame]:
+    """Read a dataset, streaming or not, or any rows, some thousand at a time.
+
+    Example:
+        >>> [len(frame) for frame in dataset_frames([{"event": "a"}, {"event": "b"}])]
+        [2]
+    """
+    if hasattr(rows, "with_format"):  # a dataset hands out columns, many times faster than rows
+        for table in rows.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
+            yield frame_of_arrow(table, getattr(rows, "features", None))
+        return
+    left = iter(rows)
+    while batch := list(islice(left, _ROWS_AT_ONCE)):
+        yield frame_of_records(batch)
