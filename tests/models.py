@@ -25,10 +25,11 @@ CONFIGS = {
 }
 
 
-def tiny_model(kind: str, *, seed: int = 0, scale: float = 3.0) -> torch.nn.Module:
+def tiny_model(kind: str, *, seed: int = 0, scale: float = 3.0, **changes: object) -> torch.nn.Module:
     """A random model whose predictions depend on the past: weights are larger than at initialisation."""
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **_COMMON, **CONFIGS[kind])).eval()
+    config = AutoConfig.for_model(kind, **{**_COMMON, **CONFIGS.get(kind, {}), **changes})
+    model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:

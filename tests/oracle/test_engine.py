@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.models import CONFIGS, VOCAB, tiny_model
 
-from hf_trace.errors import ContextLengthError, FutureLeakError, NonFiniteError
+from hf_trace.errors import ContextLengthError, FutureLeakError, ModelLoadError, NonFiniteError
 from hf_trace.oracle.engine import MOST_TOKENS, Oracle
 from hf_trace.oracle.rows import NO_TARGET, Branches
 
@@ -73,6 +73,56 @@ def largest_difference(found, expected) -> float:
         keep = torch.arange(len(one)) != 1
         differences.append((one[keep] - other[keep]).abs())
     return float(torch.cat(differences).max())
+
+
+LONGEST = max(LENGTHS) + 1
+_NEO = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}
+# Models that look positions up in a table, which is as long as the longest row with its last target.
+TABLES = {
+    "gpt2": {"n_positions": LONGEST},
+    "opt": {"max_position_embeddings": LONGEST},
+    "gpt_neo": {**_NEO, "window_size": 5, "max_position_embeddings": LONGEST},
+    "bert": {"max_position_embeddings": LONGEST},
+    "roberta": {"max_position_embeddings": LONGEST + 1},
+    "openai-gpt": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": LONGEST},
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_padding_of_short_tails_reads_no_position_past_a_full_table(kind):
+    model = tiny_model(kind, **TABLES[kind])
+    oracle = Oracle(model)
+    assert oracle.context_length == LONGEST
+    branches, rows = some_branches()
+    found = scored_rows(oracle, sequences(), branches, rows)
+    assert largest_difference(found, reference(model, sequences(), branches, rows)) < 1e-4
+
+
+def test_groups_without_rows_are_passed_over():
+    branches, _ = some_branches()
+    none = Branches(
+        branches.sequence, branches.shared_length, 0 * branches.samples, branches.tail_length, branches.tails
+    )
+    oracle = Oracle(tiny_model("llama"))
+    scored = list(oracle.branch_log_probs(oracle.read(sequences()), none))
+    assert sorted(torch.cat([groups for groups, _ in scored]).tolist()) == list(range(len(branches)))
+    assert all(log_probs.shape[1] == 0 for _, log_probs in scored)
+
+
+@pytest.mark.parametrize(("kind", "found"), [("llama", 0), ("llama", -1), ("llama", "x"), ("llama", True), ("gpt2", 0)])
+def test_a_model_must_say_how_much_it_reads(kind, found):
+    model = tiny_model(kind)
+    name = "n_positions" if kind == "gpt2" else "max_position_embeddings"
+    model.config.__dict__[name] = found
+    with pytest.raises(ModelLoadError, match=f"of the model's config is {found!r}, expected the number of tokens"):
+        Oracle(model)
+
+
+def test_a_model_that_cannot_run_is_refused():
+    model = tiny_model("llama")
+    model.model.layers[0].self_attn.q_proj = torch.nn.Linear(3, 5)
+    with pytest.raises(ModelLoadError, match="The model cannot read 24 tokens"):
+        Oracle(model)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -57,6 +57,12 @@ def test_contributions_equal_autograd_on_whole_sequences_one_by_one(kind):
         assert (values[position:] == 0).all()
 
 
+def test_models_that_change_their_embeddings_in_place():
+    model = tiny_model("ctrl", n_embd=32, n_layer=1, n_head=4, dff=64, n_positions=16)
+    found = found_contributions(Oracle(model), sequences())
+    assert all(torch.isfinite(values).all() for values in found.values())
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "bert"])  # a Llama rounds to float32 inside
 def test_contributions_are_the_slope_along_each_embedding(kind):
     """Scaling e_j by 1 + h moves ln p by h times its contribution; differences in float64, no gradient."""

@@ -67,7 +67,8 @@ def _contributions(
         ids = reading.input_ids[sequence.to(device)]
         inputs = oracle.model.get_input_embeddings()(ids[:, :width]).detach().clone().requires_grad_()
         last = position.to(device) - 1
-        features = oracle.reader.read_embedded(inputs)[torch.arange(len(ids), device=device), last]
+        # A copy: some models scale their embeddings in place.
+        features = oracle.reader.read_embedded(inputs.clone())[torch.arange(len(ids), device=device), last]
         targets = ids.gather(1, last[:, None] + 1)[:, 0]
         log_probs = oracle.head.log_probs(features, targets)
         (gradient,) = torch.autograd.grad(log_probs.sum(), inputs)

@@ -8,7 +8,8 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_trace.errors import FutureLeakError, NonFiniteError
+from hf_trace.errors import FutureLeakError, ModelLoadError, NonFiniteError, first_line
+from hf_trace.oracle.positions import context_length, position_offset
 from hf_trace.oracle.readers import (
     FullRowReader,
     Head,
@@ -64,7 +65,7 @@ def _parameters(model: PreTrainedModel) -> int:
 @torch.inference_mode()
 def _fit(model: PreTrainedModel, *, tolerance: float) -> Fit:
     ids = probe_ids(model)
-    logits = model(input_ids=ids).logits.float()
+    logits = _first_logits(model, ids)
     _check_finite(logits)
     _check_causal(model, ids, logits, tolerance)
     expected = logits.log_softmax(-1)
@@ -79,6 +80,23 @@ def _fit(model: PreTrainedModel, *, tolerance: float) -> Fit:
         if reader is not None:
             return Fit(reader, head)
     return whole_rows(model, reason)
+
+
+def _first_logits(model: PreTrainedModel, ids: Tensor) -> Tensor:
+    """Logits over the vocabulary; whatever goes wrong here is the model's fault."""
+    try:
+        logits: Tensor = model(input_ids=ids).logits.float()
+    except Exception as error:  # a config that does not fit its architecture ends in any of them
+        raise ModelLoadError(
+            f"The model cannot read {ids.shape[1]} tokens ({type(error).__name__}: {first_line(error)}), expected "
+            "their logits. Take the config.json that was saved with the weights."
+        ) from error
+    if logits.shape != (*ids.shape, model.config.vocab_size):
+        raise ModelLoadError(
+            f"The model gives logits of shape {tuple(logits.shape)}, expected {(*ids.shape, model.config.vocab_size)}. "
+            "Take the config.json that was saved with the weights."
+        )
+    return logits
 
 
 def _markov(model: PreTrainedModel, ids: Tensor, scale: float) -> Fit | None:
@@ -102,23 +120,6 @@ def probe_ids(model: PreTrainedModel) -> Int[Tensor, "sequence pos"]:
     if pad is not None:
         ids = ids.where(ids != pad, (pad + 1) % config.vocab_size)
     return ids.to(model.device)
-
-
-def context_length(model: PreTrainedModel) -> int | None:
-    """Tokens the model can read at once, or None if nothing bounds them."""
-    config = model.config
-    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
-        if isinstance(getattr(config, name, None), int):
-            return int(getattr(config, name)) - _position_offset(model)
-    return None
-
-
-def _position_offset(model: PreTrainedModel) -> int:
-    """RoBERTa-like models count positions from the padding id + 1."""
-    embeddings = getattr(model.base_model, "embeddings", None)
-    padding = getattr(embeddings, "padding_idx", None)
-    created = hasattr(embeddings, "create_position_ids_from_input_ids")
-    return padding + 1 if created and padding is not None else 0
 
 
 def _check_finite(logits: Tensor) -> None:
@@ -180,7 +181,7 @@ def _matching_reader(model: PreTrainedModel, head: Head, ids: Tensor, scale: flo
 
 
 def _candidate_readers(model: PreTrainedModel) -> Iterator[Reader]:
-    for offset in sorted({0, _position_offset(model)}):
+    for offset in sorted({0, position_offset(model)}):
         yield SharedPastReader(model, position_offset=offset)
 
 

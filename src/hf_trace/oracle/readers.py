@@ -15,6 +15,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from hf_trace.errors import SettingsError
+from hf_trace.oracle.positions import context_length
 from hf_trace.oracle.rows import Branches, Groups, Ids
 from hf_trace.oracle.shared_attention import Branching, read_branches, read_past
 
@@ -239,6 +240,7 @@ class SharedPastReader(Reader):
     def __init__(self, model: PreTrainedModel, *, position_offset: int = 0) -> None:
         self.model = model
         self.position_offset = position_offset
+        self.context_length = context_length(model)
         self.steps = StepReader(model, position_offset)
 
     def read(self, input_ids: Ids) -> Reading:
@@ -255,7 +257,7 @@ class SharedPastReader(Reader):
         if reading.past is None:
             raise ValueError("This reading holds no past; use the reader that made it.")
         _, samples, tail = tail_ids.shape
-        branching = Branching(reading.past, sequence, shared_length, samples, tail)
+        branching = Branching(reading.past, sequence, shared_length, samples, tail, self.context_length)
         return read_branches(self.model, branching, tail_ids.flatten(0, 1), position_offset=self.position_offset)
 
 
@@ -308,6 +310,7 @@ class FullRowReader(Reader):
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
+        self.context_length = context_length(model)
         self.logit_bytes = 8 * model.config.vocab_size
 
     def read(self, input_ids: Ids) -> Reading:
@@ -326,7 +329,9 @@ class FullRowReader(Reader):
         slots = start + torch.arange(tail, device=tail_ids.device)
         rows = pad(reading.input_ids, (0, length))[sequence, :length]
         rows = rows.repeat_interleave(samples, 0).scatter(1, slots, tail_ids.flatten(0, 1))
-        logits = self.model(input_ids=rows).logits
+        # Tails are padded to the longest, which may lead past the last position there is; no token stands there.
+        logits = self.model(input_ids=rows[:, : self.context_length]).logits
+        slots = slots.clamp(max=logits.shape[1] - 1)
         return logits.gather(1, slots[..., None].expand(-1, -1, logits.shape[-1]))
 
     def width(self, branches: Branches) -> Groups:

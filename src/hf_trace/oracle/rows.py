@@ -54,7 +54,8 @@ def micro_batches(width: Groups, branches: Branches, most_tokens: int) -> Iterat
     most_samples = int(branches.samples.max()) if len(branches) else 1
     start = 0
     while start < len(order):
-        size = max(1, most_tokens // (int(width[order[start]]) * most_samples))
+        # Where there is only one event type nothing can take its place, and there are groups without rows.
+        size = max(1, most_tokens // max(1, int(width[order[start]]) * most_samples))
         yield order[start : start + size]
         start += size
 

@@ -28,6 +28,7 @@ class Branching:
         shared_length: For each group, how many tokens of that sequence its rows share.
         samples: Rows per group.
         tail: Tokens per row.
+        context_length: How many positions the model knows; None for any number.
     """
 
     past: Cache
@@ -35,6 +36,7 @@ class Branching:
     shared_length: Int[Tensor, " group"]
     samples: int
     tail: int
+    context_length: int | None = None
     layer: int = 0
     _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
 
@@ -198,6 +200,9 @@ def read_branches(
     """Last hidden states of every tail token; rows of a group are adjacent."""
     slots = torch.arange(branching.tail, device=tail_ids.device)
     positions = branching.shared_length.repeat_interleave(branching.samples)[:, None] + slots
+    if branching.context_length is not None:
+        # Tails are padded to the longest, which may lead past the last position there is; no token stands there.
+        positions = positions.clamp(max=branching.context_length - 1)
     with shared_attention(model, branching):
         return model.base_model(
             input_ids=tail_ids,

@@ -12,7 +12,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, Pretr
 
 from hf_trace.checks import one_of
 from hf_trace.errors import ModelLoadError, SettingsError, VocabularyMismatchError, first_line
-from hf_trace.oracle.proofs import context_length as readable_length
+from hf_trace.oracle.positions import context_length as readable_length
 from hf_trace.runs.adapters import old_names
 from hf_trace.runs.folders import MISFITS, RunTokenizer, not_loaded
 
