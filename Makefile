@@ -7,7 +7,7 @@ SET_UP := $(VENV)/.installed
 .PHONY: demo test slow check format docs clean
 
 demo: $(SET_UP)
-	$(BIN)/hf-trace demo --out runs/demo
+	$(BIN)/hf-trace demo --out runs/demo --overwrite
 
 test: $(SET_UP)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m "not slow and not gpu" -n auto --maxprocesses 8 --dist loadfile

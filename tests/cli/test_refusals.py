@@ -135,7 +135,7 @@ CASES = [(line, option, reason) for line, options, reason in REFUSED for option 
 # What belongs to everything that a command is asked.
 LOG = {"case_column", "event_column", "time_column", "query", "time_unit"}
 ALWAYS = {
-    "train": {"log", "out", "model", "epochs", "bf16", "dag", "resume", "processes"},
+    "train": {"log", "out", "model", "epochs", "bf16", "dag", "resume", "overwrite", "processes"},
     "discover": {
         *("run_folder", "log", "level", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
         *("case_column", "event_column", "time_column", "time_unit", "window_gap", "max_lag", "threshold"),
@@ -152,9 +152,9 @@ ALWAYS = {
         *("reference", "exclude", "out", "unknown", *LOG),
     },
     "evaluate": {"graph", "truth"},
-    "simulate": {"world", "out", "sequences"},
+    "simulate": {"world", "out", "sequences", "overwrite"},
     "push": {"run", "repo_id", "private", "dry_run", "dataset", "update", "license"},
-    "demo": {"out"},
+    "demo": {"out", "overwrite"},
 }
 COMMANDS = typer.main.get_command(app).commands
 

@@ -1,10 +1,13 @@
 import errno
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from hf_trace.errors import OutputError
-from hf_trace.logs.writing import atomic_path
+from hf_trace.logs.writing import atomic_path, reserved
 
 
 def test_file_appears_only_when_complete(tmp_path):
@@ -28,13 +31,55 @@ def test_failure_keeps_the_earlier_file_and_leaves_nothing_else(tmp_path):
     assert target.read_text() == "earlier"
 
 
-def test_link_is_followed(tmp_path):
+@pytest.mark.parametrize("target", ["real.json", "absent.json"])
+def test_link_is_not_followed(tmp_path, target):
     (tmp_path / "real.json").write_text("old")
-    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
-    with atomic_path(tmp_path / "link.json") as unfinished:
-        unfinished.write_text("new")
-    assert (tmp_path / "link.json").is_symlink()
-    assert (tmp_path / "real.json").read_text() == "new"
+    (tmp_path / "link.json").symlink_to(target)
+    with pytest.raises(OutputError) as caught:
+        enter(tmp_path / "link.json")
+    assert str(caught.value) == (f"Cannot write '{tmp_path}/link.json': it is a link to '{target}'. Name that itself.")
+    assert (tmp_path / "real.json").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "real.json"]
+
+
+def test_name_that_is_no_text(tmp_path):
+    with pytest.raises(OutputError, match="the name is not UTF-8"):
+        enter(tmp_path / "g\udcff.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path):
+    target = tmp_path / "graph.json"
+    code = (
+        "import os, signal; from hf_trace.logs.writing import atomic_path\n"
+        f"with atomic_path({str(target)!r}) as path:\n"
+        "    path.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    assert not target.exists()
+    enter(tmp_path / "other.json")
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic_path(target) as first, atomic_path(target) as second:
+        assert len(list(tmp_path.iterdir())) == 3  # the other file and both that are at work
+        first.write_text("first")
+        second.write_text("second")
+    assert target.read_text() == "first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["graph.json", "other.json"]
+
+
+def test_one_process_at_a_time(tmp_path):
+    told = f"Another process is writing '{tmp_path / 'a'}'. Wait until it has ended, or choose another name."
+    with reserved(tmp_path / "a"), reserved(tmp_path / "b"):
+        with pytest.raises(OutputError) as caught, reserved(tmp_path / "a"):
+            pass
+        assert str(caught.value) == told
+    with reserved(tmp_path / "a"):
+        pass
+    (tmp_path / ".a.lock").touch()  # as a killed process leaves it
+    with reserved(tmp_path / "a"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def enter(path):

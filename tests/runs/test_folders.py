@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config
 
-from hf_trace.errors import ModelLoadError, OutputError, SettingsError, VocabularyMismatchError
-from hf_trace.runs.folders import check_vocabulary, load_model, new_folder, read_json, save_run, write_json
+from hf_trace.errors import ModelLoadError, SettingsError, VocabularyMismatchError
+from hf_trace.runs.folders import check_vocabulary, load_model, read_json, save_run, write_json
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 
@@ -107,75 +107,6 @@ def test_vocabulary_that_does_not_fit(rows):
         f"The tokenizer has 6 tokens but the model predicts {rows}. They were not saved together: load both from one "
         "run folder."
     )
-
-
-def test_new_folder_appears_when_complete(tmp_path):
-    with new_folder(tmp_path / "deep" / "run") as folder:
-        (folder / "training.json").write_text("{}")
-        assert not (tmp_path / "deep" / "run").exists()
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run"]
-    assert (tmp_path / "deep" / "run").stat().st_mode & 0o777 == 0o755
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OutputError])
-def test_new_folder_leaves_nothing_after_a_failure(tmp_path, error):
-    def fail():
-        with new_folder(tmp_path / "run") as folder:
-            (folder / "half").write_text("")
-            raise error
-
-    with pytest.raises(error):
-        fail()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_new_folder_on_a_full_disk(tmp_path):
-    def write(_):
-        raise OSError(28, "No space left on device")
-
-    def fill():
-        with new_folder(tmp_path / "run") as folder:
-            write(folder)
-
-    assert refused(OutputError, fill) == (
-        f"Cannot write '{tmp_path / 'run'}': No space left on device. Free some space or choose another folder."
-    )
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_new_folder_where_writing_is_forbidden(tmp_path, monkeypatch):
-    def forbidden(**_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("tempfile.mkdtemp", forbidden)
-
-    def write():
-        with new_folder(tmp_path / "run"):
-            pass
-
-    assert refused(OutputError, write) == (
-        f"Cannot write '{tmp_path / 'run'}': Permission denied. Choose a folder you can write to."
-    )
-
-
-def test_empty_folders_and_runs_are_replaced_others_not(tmp_path):
-    for name, file in (("empty", None), ("run", "training.json"), ("other", "thesis.tex")):
-        (tmp_path / name).mkdir()
-        if file:
-            (tmp_path / name / file).write_text("old")
-    for name in ("empty", "run"):
-        with new_folder(tmp_path / name) as folder:
-            (folder / "new").write_text("")
-        assert [path.name for path in (tmp_path / name).iterdir()] == ["new"]
-
-    def replace():
-        with new_folder(tmp_path / "other"):
-            pass
-
-    assert refused(OutputError, replace) == (
-        f"'{tmp_path / 'other'}' exists and is not a run folder. Choose a new folder for `--out`, or move it away."
-    )
-    assert (tmp_path / "other" / "thesis.tex").read_text() == "old"
 
 
 def test_documents_are_written_beside_the_model(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hf_trace.cli.console import print_comparison, print_graphs, print_json, progress, say
-from hf_trace.cli.flags import Json, Seed
+from hf_trace.cli.flags import Json, Overwrite, Seed
 from hf_trace.cli.inputs import quiet_transformers
 from hf_trace.cli.outputs import check_folder, check_output
 from hf_trace.options import SEED
@@ -62,13 +62,14 @@ def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run, the graph and the figure.")] = Path("runs/demo"),
+    overwrite: Overwrite = False,
     seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
     """Real telecom alarms in, causal graph out, compared with the known one."""
     started = time.monotonic()
     quiet_transformers()
-    check_folder(out / "run")
+    check_folder(out / "run", overwrite=overwrite)
     for name in ("graph.json", "graph.png") if out.is_dir() else ():
         check_output(out / name, ())
     graph, comparison = run_demo(out, seed=seed)

@@ -75,6 +75,9 @@ Outcome = Annotated[
 ]
 Seed = Annotated[int, flag(options.SEED)]
 Unknown = Annotated[str | None, flag(options.UNKNOWN)]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what an earlier call of this command wrote to --out.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 MaxLag = Annotated[int, flag(options.MAX_LAG)]
 Threshold = Annotated[str, flag(options.THRESHOLD)]

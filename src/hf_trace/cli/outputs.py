@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_trace.cli.console import say
+from hf_trace.cli.launching import is_helping
 from hf_trace.documents import Document
 from hf_trace.errors import OutputError, SettingsError
-from hf_trace.logs.writing import atomic_path, write_json_lines
+from hf_trace.logs.writing import atomic_path, check_target, write_json_lines
 
 if TYPE_CHECKING:
     from hf_trace.discovery.results import Discovered
@@ -32,10 +33,12 @@ def check_output(path: Path | None, suffixes: tuple[str, ...]) -> None:
         suffixes: What its name may end in; none: anything.
 
     Raises:
-        OutputError: If the name ends otherwise, is that of a folder, or its folder is absent or may not be written.
+        OutputError: If the name ends otherwise, is that of a folder or a link, or its folder is absent or may not be
+            written.
     """
     if path is None:
         return
+    check_target(path)
     if suffixes and path.suffix.lower() not in suffixes:
         raise OutputError(f"Cannot write {str(path)!r}: expected a name that ends in {', '.join(suffixes)}.")
     if path.is_dir():
@@ -46,20 +49,29 @@ def check_output(path: Path | None, suffixes: tuple[str, ...]) -> None:
         raise OutputError(f"Cannot write {str(path)!r}: no permission in {str(path.parent)!r}.")
 
 
-def check_folder(out: Path) -> None:
-    """Refuse a folder that could not be written, before any work is done.
+def check_folder(out: Path, *, is_world: bool = False, overwrite: bool = True) -> None:
+    """Refuse a folder that could not be written, before any work is done, and clear away what kills left beside it.
+
+    Args:
+        out: Where to write.
+        is_world: Whether it is going to be a simulated world, else a run.
+        overwrite: Whether an older one may be replaced.
 
     Raises:
-        OutputError: If it is a file, holds something that is not a run, or may not be made or written.
+        OutputError: If it is a file or a link, holds something else or an older one that may not be replaced, another
+            process is writing it, or it may not be made or written.
     """
-    from hf_trace.runs.folders import check_replaceable
+    from hf_trace.runs.new_folders import RUN, WORLD, check_replaceable, recover
 
-    check_replaceable(out)
+    check_target(out)
     nearest = next(each for each in (out, *out.parents) if each.exists())
-    if not nearest.is_dir():
+    if nearest != out and not nearest.is_dir():
         raise OutputError(f"Cannot write {str(out)!r}: {str(nearest)!r} is a file. Choose a folder you can write to.")
     if not os.access(nearest, os.W_OK):
         raise OutputError(f"Cannot write {str(out)!r}: no permission in {str(nearest)!r}.")
+    if not is_helping():
+        recover(out)
+        check_replaceable(out, WORLD if is_world else RUN, overwrite=overwrite)
 
 
 def check_one_graph(graphs: int, out: Path | None, *pictures: Path | None) -> None:

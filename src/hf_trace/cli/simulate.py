@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hf_trace.cli.console import print_json, progress, say
-from hf_trace.cli.flags import Json, Seed, refuse_given
+from hf_trace.cli.flags import Json, Overwrite, Seed, refuse_given
 from hf_trace.cli.inputs import quiet_transformers
 from hf_trace.cli.outputs import check_folder
 from hf_trace.options import SEED
@@ -21,11 +21,12 @@ def simulate(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     sequences: Annotated[int, typer.Option(help="Number of sequences.")] = 1000,
     truth_samples: Annotated[int, typer.Option(help="Number of draws behind each true pair; the paper uses 10.")] = 200,
+    overwrite: Overwrite = False,
     seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
     """Write the event log of a world whose causes are known, with its truth and its exact model."""
-    check_folder(out)
+    check_folder(out, is_world=True, overwrite=overwrite)
     from hf_trace.worlds.world import load_spec
 
     spec = load_spec(world)
@@ -37,8 +38,9 @@ def simulate(
 
     with progress("simulating (%)", 100) as advance:
         written = simulate_folder(
-            spec, out, sequences=sequences, truth_samples=truth_samples, seed=seed, advance=advance
-        )
+            spec, out, sequences=sequences, truth_samples=truth_samples, seed=seed, overwrite=overwrite,
+            advance=advance,
+        )  # fmt: skip
     log, pairs, kind = written.log, len(written.truth.edges), written.truth.metadata["truth"]
     if json_output:
         print_json({

@@ -85,7 +85,10 @@ def train(
     folds: Annotated[
         int, typer.Option(help="With --dag: number of folds to cross-fit, for confidence intervals of effects.")
     ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted training of the same log with the same settings.")
+    ] = False,
+    overwrite: flags.Overwrite = False,
     processes: flags.Processes = 1,
     seed: flags.Seed = SEED.default,
     json_output: flags.Json = False,
@@ -122,7 +125,7 @@ def train(
 
 def _check(context: typer.Context, out: Path, *, merge: bool, lora: bool, is_table: bool, is_named: bool) -> None:
     """Refuse, before any work, what cannot be written and what does not belong to the question."""
-    check_folder(out)
+    check_folder(out, overwrite=context.params["overwrite"] or context.params["resume"])
     if merge and not lora:
         raise SettingsError("`--merge` folds in adapters, but none are trained. Add `--lora`, or leave it out.")
     refuse_whole(context, ("query", "context_column", "outcome_column", "ensemble", "lora"))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
@@ -21,12 +21,13 @@ from hf_trace.discovery.scoring import ScoredSequence, oracles_asked, scored
 from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.statistics import PairScores
 from hf_trace.documents import Document
-from hf_trace.errors import HfTraceError, ProcessError, SettingsError
+from hf_trace.errors import HfTraceError, ProcessError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import atomic_path
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.folders import read_json, write_json
 from hf_trace.runs.processes import Processes, shared_out
+from hf_trace.runs.resuming import log_digest, refuse_other
 
 # Enough to balance many processes, few enough to be files.
 MOST_SHARDS = 1024
@@ -295,46 +296,6 @@ class LongRun:
             "version of torch": torch.__version__,
             "kind of device": self.model.oracle.device.type,
         }
-
-
-def refuse_other(earlier: Mapping[str, Any], here: Mapping[str, Any], words: tuple[str, str, str]) -> None:
-    """Refuse to continue something that was made with other settings.
-
-    Args:
-        earlier: The settings it was made with.
-        here: The settings now.
-        words: For the message: its beginning, with ``{}`` for the difference; what was attempted; the way out.
-
-    Raises:
-        SettingsError: With the first difference.
-    """
-    began, wanted, way_out = words
-    for name in dict.fromkeys([*here, *earlier]):
-        was, now = earlier.get(name), here.get(name)
-        if was == now:
-            continue
-        is_long = name in ("log", "model", "knowledge")
-        found = f"another {name}" if is_long else f"{name} {was!r}, now it is {now!r}"
-        raise SettingsError(
-            f"{began.format(found)}, expected the same to {wanted}. Give the settings it had, or {way_out}."
-        )
-
-
-def log_digest(log: EventLog) -> str:
-    """A hash of a log.
-
-    Example:
-        >>> from hf_trace.logs.sequence import EventSequence
-        >>> log = EventLog.from_sequences([EventSequence(("a",))])
-        >>> log_digest(log) == log_digest(log.select([0]))
-        True
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (log.codes, log.offsets, *([] if log.timestamps is None else [log.timestamps])):
-        digest.update(np.ascontiguousarray(part).tobytes())
-    for names in (log.event_types, log.ids, [repr(context) for context in log.contexts]):
-        digest.update("\0".join(f"{len(name)}:{name}" for name in names).encode())
-    return digest.hexdigest()
 
 
 def model_digest(model: nn.Module) -> str:

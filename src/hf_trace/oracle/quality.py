@@ -1,7 +1,7 @@
 """How good an oracle is: its loss on held-out events, beside counting models of the same events."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,11 @@ class OracleQuality:
     def beats_bigram(self) -> bool:
         """Whether the model predicts better than from the preceding event only."""
         return self.loss < self.bigram
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "OracleQuality":
+        """What ``to_dict`` returned."""
+        return cls(**{each.name: document[each.name] for each in fields(cls)})
 
     def to_dict(self) -> Document:
         """All figures by name."""

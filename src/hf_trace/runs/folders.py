@@ -2,12 +2,8 @@
 
 import json
 import logging
-import os
 import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -22,7 +18,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from hf_trace.checks import one_of
 from hf_trace.documents import Document
-from hf_trace.errors import ModelLoadError, OutputError, VocabularyMismatchError, first_line
+from hf_trace.errors import ModelLoadError, VocabularyMismatchError, first_line
 from hf_trace.logs.writing import atomic_path
 from hf_trace.runs import adapters
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
@@ -218,51 +214,6 @@ def own_tokenizer(kind: type[Kept], model: PreTrainedModel, tokenizer: Any = Non
         tokenizer = kind.from_pretrained(tokenizer or run) if is_folder else kind(tokenizer)
     check_vocabulary(tokenizer, model)
     return tokenizer
-
-
-@contextmanager
-def new_folder(out: str | PathLike[str]) -> Iterator[Path]:
-    """A folder that appears under its name only when the block has succeeded.
-
-    An older run folder of that name is replaced; any other folder with something in it is refused.
-
-    Raises:
-        OutputError: If the folder cannot be written or holds something else.
-    """
-    target = Path(out)
-    check_replaceable(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write {str(target)!r}: {error.strerror}. Choose a folder you can write to."
-        ) from error
-    try:
-        yield temporary
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.chmod(0o755)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write {str(target)!r}: {error.strerror}. Free some space or choose another folder."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def check_replaceable(target: Path) -> None:
-    """Refuse to write a run over anything but a run or an empty folder.
-
-    Raises:
-        OutputError: If ``target`` holds something else.
-    """
-    is_run = (target / TRAINING_FILE).exists()
-    if target.exists() and not is_run and (not target.is_dir() or any(target.iterdir())):
-        raise OutputError(
-            f"{str(target)!r} exists and is not a run folder. Choose a new folder for `--out`, or move it away."
-        )
 
 
 def save_run(

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import torch
 
 from hf_trace.errors import ProcessError, first_line
-from hf_trace.runs.folders import new_folder
+from hf_trace.runs.new_folders import new_folder
 
 # A process may compute for long while others wait; one that has died breaks its connection at once.
 _LONGEST_WAIT = timedelta(days=30)
@@ -152,14 +152,21 @@ def _stopped(number: int, frame: FrameType | None) -> NoReturn:
 
 
 @contextmanager
-def output_folder(out: str | PathLike[str]) -> Iterator[Path]:
+def output_folder(
+    out: str | PathLike[str], *, overwrite: bool = True, leftovers: Sequence[Path] = ()
+) -> Iterator[Path]:
     """``new_folder`` for the main process; for others one that is thrown away, so that all do the same.
+
+    Args:
+        out: The run folder.
+        overwrite: Whether an older run may be replaced.
+        leftovers: Further folders to remove once the new one has its name.
 
     Raises:
         OutputError: If the folder cannot be written or holds something else.
     """
     if joined().is_main:
-        with new_folder(out) as folder:
+        with new_folder(out, overwrite=overwrite, leftovers=leftovers) as folder:
             yield folder
     else:
         with TemporaryDirectory(prefix="hf-trace-") as name:

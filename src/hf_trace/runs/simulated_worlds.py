@@ -15,7 +15,8 @@ from hf_trace.errors import SettingsError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
 from hf_trace.options import SEED
-from hf_trace.runs.folders import TRAINING_FILE, check_replaceable, new_folder, write_json
+from hf_trace.runs.folders import TRAINING_FILE, write_json
+from hf_trace.runs.new_folders import WORLD, check_replaceable, new_folder
 from hf_trace.runs.world_model import save_oracle
 from hf_trace.worlds.simulator import DELTA, Simulation, replacement_scores, simulate, type_names
 from hf_trace.worlds.world import World, WorldSpec
@@ -53,6 +54,7 @@ def simulate_folder(
     truth_sequences: int | None = None,
     truth_samples: int = 200,
     seed: int = SEED.default,
+    overwrite: bool = True,
     advance: Advance = lambda _: None,
 ) -> SimulatedWorld:
     """Write ``events.parquet``, ``truth.json``, ``true_pairs.parquet``, ``training.json``, a card and ``oracle/``.
@@ -68,6 +70,7 @@ def simulate_folder(
         truth_sequences: Of how many the truth is computed, from the first; by default 100 or all.
         truth_samples: Uniform draws behind the truth.
         seed: Seed of the events and of the truth's draws.
+        overwrite: Whether an older world in ``out`` is replaced.
         advance: Called with the share that is done, 0 to 100.
 
     Raises:
@@ -83,13 +86,13 @@ def simulate_folder(
         raise SettingsError(
             f"The world has {spec.types} types and no exact truth, expected at most {_MOST_LISTED_TYPES}."
         )
-    check_replaceable(Path(out))
+    check_replaceable(out, WORLD, overwrite=overwrite)
     world = World(spec)
     simulation = simulate(world, sequences, seed=seed, advance=lambda done: advance(50 * done / sequences))
     pairs = _true_pairs(world, simulation, min(sequences, truth_sequences), truth_samples, seed, advance)
     truth = _pair_graph(spec, pairs) if spec.is_exact else _structural_graph(world)
     truth.metadata.update(world=spec.to_dict(), entropy=simulation.entropy, delta=DELTA)
-    with new_folder(out) as folder:
+    with new_folder(out, WORLD, overwrite=overwrite) as folder:
         _events(simulation.log).to_parquet(folder / EVENTS_FILE, index=False)
         truth.save(folder / TRUTH_FILE)
         if spec.is_exact:

@@ -24,6 +24,7 @@ from hf_trace.logs.windows import cut_windows
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.quality import OracleQuality, measure
 from hf_trace.runs.members import MEMBERS, bootstrap_sample, member_seed
+from hf_trace.runs.resuming import log_digest
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 from hf_trace.training.loop import (
     IGNORED,
@@ -88,6 +89,7 @@ def train(
     settings: TrainingSettings | None = None,
     *,
     resume: bool = False,
+    overwrite: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainedRun[OracleQuality]:
     """Train an oracle on a log and write a run folder.
@@ -98,18 +100,25 @@ def train(
         log: The sequences; long ones are cut into windows.
         out: Folder to write; it appears only when training has succeeded.
         settings: See ``TrainingSettings``.
-        resume: Go on from the last checkpoint of an interrupted training with the same settings.
+        resume: Go on from the last checkpoint of an interrupted training of the same log with the same settings; a run
+            that is finished is left as it is.
+        overwrite: Whether an older run in ``out`` is replaced.
         callbacks: Called by the trainer, for progress.
 
     Raises:
         EmptyLogError: If there are not at least two sequences (or windows) of two events.
-        OutputError: If ``out`` holds something that is not a run, or cannot be written.
+        SettingsError: If ``resume`` finds what was made with other settings or another log.
+        OutputError: If ``out`` holds something that is not a run, or one that may not be replaced, or cannot be
+            written.
     """
     settings = settings or TrainingSettings()
-    with training_run(out, resume=resume, callbacks=callbacks) as loop:
+    with training_run(out, resume=resume, overwrite=overwrite, callbacks=callbacks) as loop:
         tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
         length = max(2, settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW))
         settings = replace(settings, window_length=length, context_columns=tuple(tokenizer.contexts))
+        loop.begin(settings, log=log_digest(log))
+        if loop.finished:
+            return TrainedRun(Path(out), OracleQuality.from_dict(loop.finished["validation"]), loop.finished)
         windows = cut_windows(log, length=length, gap=settings.window_gap)
         training, validation = split_windows(windows, settings.validation_share, settings.seed)
         quality, metrics = _train_one(loop, tokenizer, training, validation, settings)

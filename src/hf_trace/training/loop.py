@@ -29,15 +29,25 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer import TRAINER_STATE_NAME
 
 from hf_trace.checks import number, share, whole
 from hf_trace.documents import Document
 from hf_trace.options import SEED, VALIDATION_SHARE
 from hf_trace.runs.adapters import ADAPTER_FOLDER, folded
-from hf_trace.runs.folders import save_run
+from hf_trace.runs.folders import METRICS_FILE, save_run, write_json
 from hf_trace.runs.processes import joined, on_cpu, output_folder
 from hf_trace.training.architectures import LOG_TOO_LONG, Vocabulary, build_model
+from hf_trace.training.interrupted import (
+    MADE_WITH,
+    RECORD_FILE,
+    SumsCallback,
+    check_resumed,
+    checkpoints_beside,
+    clear_unfinished,
+    document_in,
+    surroundings,
+    usable_checkpoint,
+)
 
 IGNORED = -100
 Quality = TypeVar("Quality")
@@ -280,9 +290,39 @@ class TrainedRun(Generic[Quality]):
 class Loop:
     """Trains the models of a run, one after another, and writes its folder; see ``training_run``."""
 
-    def __init__(self, folder: Path, checkpoints: Path, resume: bool, callbacks: Sequence[TrainerCallback]) -> None:
-        self.folder, self.checkpoints, self.resume, self.callbacks = folder, checkpoints, resume, callbacks
+    def __init__(
+        self, out: Path, folder: Path, checkpoints: Path, callbacks: Sequence[TrainerCallback], *, resume: bool
+    ) -> None:
+        self.out, self.folder, self.checkpoints, self.callbacks = out, folder, checkpoints, callbacks
+        self.resume, self.has_begun = resume, False
+        self.finished: Document = {}
+        self._made_with: Document = {}
         self._since = time.monotonic()
+
+    def begin(self, settings: LoopSettings, **data: str) -> None:
+        """Note what the run is made with, or see that what is to be gone on with was made with the same.
+
+        Where the run is finished already, and was made with the same, ``finished`` is what its ``metrics.json`` holds.
+
+        Args:
+            settings: As the user chose them, or as they follow from the data.
+            **data: A digest of what is learned from, by what it is.
+
+        Raises:
+            SettingsError: If what was interrupted, or is finished, was made with others.
+            OutputError: If there are checkpoints that do not say what they were made with.
+        """
+        self._made_with = surroundings({**asdict(settings), **data})
+        going_on = self.resume and check_resumed(self.out, self.checkpoints, self._made_with)
+        joined().wait()
+        if self.resume and not going_on:
+            self.finished = document_in(self.out, METRICS_FILE)
+        if joined().is_main and not going_on and not self.finished:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            self.checkpoints.mkdir()
+            write_json(self.checkpoints / RECORD_FILE, self._made_with)
+        self.has_begun = True
+        joined().wait()
 
     @property
     def seconds(self) -> float:
@@ -317,9 +357,9 @@ class Loop:
         trainer.data = data
         # Without tqdm the trainer prints every log line on stdout; progress is the caller's business.
         trainer.remove_callback(PrinterCallback)
-        for callback in self.callbacks:
+        for callback in (SumsCallback(), *self.callbacks):
             trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=True if self._has_checkpoint(checkpoints) else None)
+        trainer.train(resume_from_checkpoint=self._checkpoint(checkpoints))
         data.finish(trainer.model)
         keeps_adapter = settings.lora and not settings.merge and joined().is_main
         adapter = checkpoints / ADAPTER_FOLDER if keeps_adapter else None
@@ -332,17 +372,11 @@ class Loop:
             adapter=adapter,
         )
 
-    def _has_checkpoint(self, checkpoints: Path) -> bool:
-        """Whether there is a whole checkpoint to go on from; all that are of no use are removed."""
-        found = False
-        for checkpoint in checkpoints.glob("checkpoint-*"):
-            # The trainer writes its state last: without it the checkpoint was cut short.
-            if self.resume and (checkpoint / TRAINER_STATE_NAME).exists():
-                found = True
-            elif joined().is_main:
-                shutil.rmtree(checkpoint)
-        joined().wait()
-        return found
+    def _checkpoint(self, checkpoints: Path) -> str | None:
+        """The checkpoint to go on from, in every process."""
+        found = usable_checkpoint(checkpoints) if joined().is_main else None
+        told: str | None = joined().told(None if found is None else str(found))
+        return told
 
     def save(
         self,
@@ -376,7 +410,12 @@ class Loop:
                 adapter=fitted.adapter,
                 base=settings.model,
                 metrics=metrics,
-                training={**data.origin, **asdict(settings), "context_length": data.context_length},
+                training={
+                    **data.origin,
+                    **asdict(settings),
+                    "context_length": data.context_length,
+                    **({} if name else {MADE_WITH: self._made_with}),
+                },
                 **documents,
             )
         self._since = time.monotonic()
@@ -385,7 +424,7 @@ class Loop:
 
 @contextmanager
 def training_run(
-    out: str | PathLike[str], *, resume: bool = False, callbacks: Sequence[TrainerCallback] = ()
+    out: str | PathLike[str], *, resume: bool = False, overwrite: bool = True, callbacks: Sequence[TrainerCallback] = ()
 ) -> Iterator[Loop]:
     """A loop whose run folder appears only when the block has succeeded.
 
@@ -394,18 +433,26 @@ def training_run(
     Args:
         out: The run folder.
         resume: Go on from the last checkpoint of an interrupted training with the same settings.
+        overwrite: Whether an older run in ``out`` is replaced.
         callbacks: Called by the trainer, for progress.
 
     Raises:
-        OutputError: If ``out`` holds something that is not a run, or cannot be written.
+        OutputError: If ``out`` holds something that is not a run, or one that may not be replaced, another process is
+            writing it, or it cannot be written.
     """
     joined()  # before the trainer looks for other processes
-    checkpoints = Path(out).parent / f".{Path(out).name}-checkpoints"
-    with output_folder(out) as folder:
-        yield Loop(folder, checkpoints, resume, callbacks)
-    joined().wait()
-    if joined().is_main:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    checkpoints = checkpoints_beside(out)
+    with output_folder(out, overwrite=overwrite or resume, leftovers=[checkpoints]) as folder:
+        loop = Loop(Path(out), folder, checkpoints, callbacks, resume=resume)
+        try:
+            yield loop
+            joined().wait()
+        except BaseException:
+            if joined().is_main and loop.has_begun:
+                clear_unfinished(checkpoints)
+            raise
+        if loop.finished:
+            shutil.rmtree(folder)
 
 
 def _arguments(data: TrainingData, settings: LoopSettings, checkpoints: Path) -> TrainingArguments:

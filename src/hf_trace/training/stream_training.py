@@ -3,6 +3,7 @@
 What is held out is a random part of the sequences, known by their ids, so that nothing of them is trained on.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.stream_samples import StreamSurvey, sequence_keys, survey_stream, windows_of
 from hf_trace.logs.streams import EventStream
 from hf_trace.oracle.quality import OracleQuality
+from hf_trace.runs.resuming import log_digest
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer, flat_tokens
 from hf_trace.tokenizers.event_tokens import log_spaced_edges
 from hf_trace.training.log_training import MOST_EVENTS_PER_WINDOW, TrainingSettings, measured
@@ -38,6 +40,7 @@ def train_stream(
     settings: TrainingSettings | None = None,
     *,
     resume: bool = False,
+    overwrite: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
     advance: Advance = lambda _: None,
 ) -> TrainedRun[OracleQuality]:
@@ -48,17 +51,21 @@ def train_stream(
         out: Folder to write; it appears only when training has succeeded.
         settings: As for ``train``; ``epochs`` is a whole number of passes, by default 1, windows have at most 128
             events unless said otherwise, and there is one oracle.
-        resume: Go on from the last checkpoint of an interrupted training with the same settings.
+        resume: Go on from the last checkpoint of an interrupted training of the same log with the same settings; a run
+            that is finished is left as it is.
+        overwrite: Whether an older run in ``out`` is replaced.
         callbacks: Called by the trainer, for progress.
         advance: Called with the number of events read while counting.
 
     Raises:
-        SettingsError: If a setting is only for logs that are read whole.
+        SettingsError: If a setting is only for logs that are read whole, or ``resume`` finds what was made with other
+            settings or another log.
         EmptyLogError: If there are fewer than two sequences of two events.
-        OutputError: If ``out`` holds something that is not a run, or cannot be written.
+        OutputError: If ``out`` holds something that is not a run, or one that may not be replaced, or cannot be
+            written.
     """
     settings = _checked(settings or TrainingSettings())
-    with training_run(out, resume=resume, callbacks=callbacks) as loop:
+    with training_run(out, resume=resume, overwrite=overwrite, callbacks=callbacks) as loop:
         survey = survey_stream(
             stream,
             sample=MOST_HELD_OUT + COUNTED_SEQUENCES,
@@ -67,6 +74,9 @@ def train_stream(
             seed=settings.seed,
             advance=advance,
         )
+        loop.begin(settings, log=survey_digest(survey))
+        if loop.finished:
+            return TrainedRun(Path(out), OracleQuality.from_dict(loop.finished["validation"]), loop.finished)
         windows = StreamWindows(stream, tokenizer_of(survey, settings), settings, held_out_bound(survey, settings))
         held, counted = windows.parted(survey.sample)
         counting = loop.seconds
@@ -82,6 +92,20 @@ def train_stream(
         }
         metrics = loop.save(fitted, data, settings, metrics)
     return TrainedRun(Path(out), quality, metrics)
+
+
+def survey_digest(survey: StreamSurvey) -> str:
+    """A hash of what was counted in a stream, of the names of its sequences, and of all events of a part of them."""
+    counted = (
+        survey.sequences,
+        survey.events,
+        survey.windows,
+        sorted(survey.counts.items()),
+        log_digest(survey.sample),
+    )
+    digest = hashlib.blake2b(f"{counted} {log_digest(survey.sample)}".encode(errors="surrogatepass"), digest_size=8)
+    digest.update(np.sort(survey.keys).tobytes())
+    return digest.hexdigest()
 
 
 def tokenizer_of(survey: StreamSurvey, settings: TrainingSettings) -> EventTokenizer:

@@ -1,9 +1,9 @@
 """How well a model predicts a table: losses among the values that a variable may take, beside those of frequencies."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from inspect import signature
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -138,6 +138,11 @@ class DagQuality:
     def beats_marginal(self) -> bool:
         """Whether anything was learned of how variables depend on each other."""
         return self.loss < self.marginal
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "DagQuality":
+        """What ``to_dict`` returned."""
+        return cls(**{each.name: document[each.name] for each in fields(cls)})
 
     def to_dict(self) -> Document:
         """What ``metrics.json`` holds."""

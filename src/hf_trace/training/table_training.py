@@ -17,13 +17,14 @@ from transformers import Trainer, TrainerCallback
 from hf_trace.checks import number, whole
 from hf_trace.documents import Document
 from hf_trace.errors import SettingsError, TableError, preview
-from hf_trace.runs.folders import read_json, write_json
+from hf_trace.runs.folders import write_json
 from hf_trace.runs.members import MEMBERS, Folds, member_seed
 from hf_trace.runs.processes import joined
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.architectures import has_weights
+from hf_trace.training.interrupted import document_in, table_digest
 from hf_trace.training.loop import Fitted, Loop, LoopSettings, Schedule, TrainedRun, TrainingData, training_run
 from hf_trace.training.table_losses import (
     DagQuality,
@@ -119,6 +120,7 @@ def train_dag(
     settings: DagTrainingSettings | None = None,
     *,
     resume: bool = False,
+    overwrite: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainedRun[DagQuality]:
     """Train a model on a table and write a run folder.
@@ -129,17 +131,21 @@ def train_dag(
         table: Rows and their graph.
         out: Folder to write; it appears only when training has succeeded.
         settings: See ``DagTrainingSettings``.
-        resume: Go on from the last checkpoint of an interrupted training with the same settings.
+        resume: Go on from the last checkpoint of an interrupted training of the same table with the same settings; a
+            run that is finished is left as it is.
+        overwrite: Whether an older run in ``out`` is replaced.
         callbacks: Called by the trainer, for progress.
 
     Raises:
         TableError: If there are fewer than two rows, or a value is too long.
-        SettingsError: If the settings do not fit the graph or each other.
+        SettingsError: If the settings do not fit the graph or each other, or ``resume`` finds what was made with other
+            settings or another table.
         ModelLoadError: If the pretrained model cannot be used.
-        OutputError: If ``out`` holds something that is not a run, or cannot be written.
+        OutputError: If ``out`` holds something that is not a run, or one that may not be replaced, or cannot be
+            written.
     """
     settings = settings or DagTrainingSettings()
-    with training_run(out, resume=resume, callbacks=callbacks) as loop:
+    with training_run(out, resume=resume, overwrite=overwrite, callbacks=callbacks) as loop:
         if len(table) < 2:
             raise TableError(
                 f"The table has {len(table)} rows, expected at least 2: one to learn from, one to check on."
@@ -149,6 +155,9 @@ def train_dag(
         tokenizer = DagTokenizer.from_schema(
             table.schema, history=settings.history, order=settings.order, base=_base(settings)
         )
+        loop.begin(settings, table=table_digest(table))
+        if loop.finished:
+            return TrainedRun(Path(out), DagQuality.from_dict(loop.finished["validation"]), loop.finished)
         job = _Job(loop, tokenizer, write_table(tokenizer, table), settings)
         quality, metrics = job.train_run(folds)
         if folds is not None:
@@ -192,7 +201,7 @@ class _Job:
         training, validation = self.table.select(~is_held), self.table.select(is_held)
         if settings.refits:
             # What an interrupted training found out need not be found out again.
-            choice = read_json(self.loop.checkpoints, _CHOICE_FILE) if self.loop.resume else {}
+            choice = document_in(self.loop.checkpoints, _CHOICE_FILE) if self.loop.resume else {}
             choice = choice or self._choose(training, validation)[-1]
             data, fitted = self._fit(self.table, None, "final", settings.seed, choice["share"])
         else:

@@ -18,12 +18,12 @@ from hf_trace.discovery.population.pool import PoolState, PopulationPool
 from hf_trace.discovery.population.sums import COLUMNS as TIES
 from hf_trace.discovery.population.sums import PAIR, SUMS
 from hf_trace.discovery.settings import DiscoveryRequest
-from hf_trace.discovery.shards import refuse_other
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.errors import GraphFormatError, SettingsError, first_line, preview
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import atomic_path
 from hf_trace.runs.event_model import EventModel
+from hf_trace.runs.resuming import refuse_other
 
 FORMAT = "hf_trace.population_pool"
 VERSION = 1
