@@ -11,14 +11,16 @@ from hf_trace.errors import HfTraceError, first_line
 Document: TypeAlias = dict[str, Any]
 # Longer whole numbers do not fit a float.
 _MOST_DIGITS = 300
+# Whoever walks a document by functions that call themselves needs a few calls for each level.
+_MOST_LEVELS = 100
 
 
 def parse_json(text: str) -> Any:
     r"""What a JSON text holds.
 
     Raises:
-        ValueError: If it is not JSON, is nested too deeply, or holds a number or a text that nothing can take on: a
-            whole number of more than 300 digits, half of a surrogate pair.
+        ValueError: If it is not JSON, is nested too deeply (100 levels), names a key of one mapping twice, or holds a
+            number or a text that nothing can take on: a whole number of more than 300 digits, half of a surrogate pair.
 
     Example:
         >>> parse_json('{"edges": [[1, 2]]}')
@@ -29,15 +31,36 @@ def parse_json(text: str) -> Any:
         ValueError: it holds half of a character (a lone surrogate)
     """
     try:
-        found = json.loads(text, parse_int=_whole_number)
+        found = json.loads(text, parse_int=_whole_number, object_pairs_hook=_mapping)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    _check_levels(found)
     if "\\ud" in text or "\\uD" in text:
         try:
             json.dumps(found, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError("it holds half of a character (a lone surrogate)") from None
     return found
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> Document:
+    found: Document = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"it has the key {name[:80]!r} twice in one place, of which one would be lost")
+        found[name] = value
+    return found
+
+
+def _check_levels(found: Any) -> None:
+    level = [found] if isinstance(found, dict | list) else []
+    for _ in range(_MOST_LEVELS):
+        if not level:
+            return
+        inner = (each for outer in level for each in (outer.values() if isinstance(outer, dict) else outer))
+        level = [each for each in inner if isinstance(each, dict | list)]
+    if level:
+        raise ValueError("it is nested too deeply")
 
 
 def _whole_number(text: str) -> int:

@@ -123,25 +123,28 @@ def test_failed_save_keeps_the_earlier_file(tmp_path, monkeypatch):
     [
         ("t.dot", "", "DOT files are written for drawing only. Save the graph as .json or .graphml."),
         ("t.json", "[", "as json: Expecting value: line 1 column 2 (char 1)."),
-        ("t.json", "{}", 'expected {"edges": [...]} or a list of [cause, effect] pairs.'),
-        ("t.json", '[["a"]]', "got the edge ['a']. Expected [cause, effect] or a mapping with these keys."),
-        ("t.json", '[["a", null]]', "got None as the name of an event. Expected text."),
+        (
+            "t.json", "{}",
+            'The document is empty, expected {"edges": [["a", "b"], …]} or a list of [cause, effect] pairs.',
+        ),
+        ("t.json", '[["a"]]', "Got the edge ['a'], expected [cause, effect]."),
+        ("t.json", '[["a", null]]', "An event is named None, expected a text."),
         (
             "t.csv", "x,y\n1,2\n",
-            "got the columns 'x', 'y'. Expected `cause` and `effect` "
-            "(or `source` and `target`, or `from` and `to`).",
+            "The columns are 'x', 'y', expected `cause` and `effect` "
+            "(or `source` and `target`, `from` and `to`, `parent` and `child`).",
         ),
-        ("t.csv", "cause,effect\na,b\na,\n", "data row 2 has no effect. Expected two names in every row."),
-        ("t.csv", "cause,effect\na\n", "data row 1 has no effect. Expected two names in every row."),
+        ("t.csv", "cause,effect\na,b\na,\n", "Line 3 is 'a,', expected a cause and an effect."),
+        ("t.csv", "cause,effect\na\n", "Line 2 is 'a', expected a cause and an effect."),
         (
             "t.csv", "cause,effect\na,b,c\n",
-            "a row has more cells than the header. Quote names that hold commas.",
+            "Line 2 has 3 cells, expected 2 as in the first line. Quote names that hold commas.",
         ),
-        ("t.csv", "", "as csv: No columns to parse from file."),
+        ("t.csv", "", "it is empty, expected edges."),
         ("t.graphml", "<graphml", "as graphml: unclosed token: line 1, column 0."),
         (
             "t.gml", "graph [ node [ id 0 ] ]",
-            "the graph is undirected. Expected directed edges, cause -> effect.",
+            "The graph is undirected, expected directed edges, cause → effect. Orient it or remove it.",
         ),
     ],
 )  # fmt: skip

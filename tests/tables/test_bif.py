@@ -133,3 +133,28 @@ def test_a_cycle_is_named():
     text = "".join(f"variable {name} {{ type discrete [ 1 ] {{ v }}; }}" for name in "ab")
     with pytest.raises(DagFormatError, match=r"cycle b → a → b|cycle a → b → a"):
         parse_bif(text + "probability ( a | b ) { (v) 1; } probability ( b | a ) { (v) 1; }").network()
+
+
+def test_quoted_marks_are_names_and_values():
+    text = """
+    network "x {" { property "a } b"; property "}" ; }
+    variable "(" { type discrete [ 4 ] { "{", "}", "|", "," }; property "}" ; }
+    variable "type" { type discrete [ 3 ] { ";", "table", "//" }; }
+    probability ( "(" ) { table 0.1, 0.2, 0.3, 0.4; }
+    probability ( "type" | "(" ) { ("{") 1, 0, 0; ("}") 0, 1, 0; ("|") 0, 0, 1; (",") 0.5, 0.5, 0; }
+    """
+    network = parse_bif(text).network()
+    assert network.schema["("].values == ("{", "}", "|", ",")
+    assert network.schema["type"].values == (";", "table", "//")
+    assert network.schema["type"].parents == ("(",)
+    assert network.tables["type"].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0]]
+
+
+def test_tables_that_no_memory_holds():
+    names = [f"x{number}" for number in range(80)]
+    text = "".join(f"variable {name} {{ type discrete [ 2 ] {{ a, b }}; }}\n" for name in names)
+    for count in (40, 79):
+        parents = " ".join(names[1 : count + 1])
+        document = parse_bif(text + f"probability ( x0 | {parents} ) {{ default 0.5 0.5; }}")
+        with pytest.raises(DagFormatError, match=f"^Line 81: 'x0' and its {count} parents have .* combinations"):
+            document.network()

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +15,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
-from hf_trace.documents import Document
-from hf_trace.errors import GraphFormatError, OutputError, preview
+from hf_trace.checks import refuse_unknown
+from hf_trace.documents import Document, parse_json
+from hf_trace.errors import GraphFormatError, OutputError
+from hf_trace.graphs.edge_documents import document_edges
+from hf_trace.graphs.edge_reader import EdgeReader, check_single, gml_network, numbered_rows
 from hf_trace.logs.writing import atomic_path
 
 FORMAT = "hf_trace.causal_graph"
 VERSION = 1
-_END_COLUMNS = (("cause", "effect"), ("source", "target"), ("from", "to"))
 _DIRECTION_COLOURS = {"excites": "#0072B2", "inhibits": "#D55E00"}
 # XML allows no control characters, turns some white space into blanks, and has no U+FFFE and U+FFFF. A
 # backslash is escaped only where an escape could be read, so that ordinary names stay as they are.
@@ -80,33 +82,33 @@ def _write_json(document: Mapping[str, Any], path: Path) -> None:
 
 
 def _read_json(path: Path) -> Document:
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = parse_json(path.read_text(encoding="utf-8-sig"))
     if isinstance(content, list):
-        return _document(_edge_record(edge) for edge in content)
-    if not isinstance(content, dict) or not isinstance(content.get("edges"), list):
-        raise GraphFormatError('expected {"edges": [...]} or a list of [cause, effect] pairs.')
+        return _document(map(_EDGES.edge, content))
+    if not isinstance(content, dict):
+        raise GraphFormatError(f"The document holds {str(content)[:40]}, {_EDGES.expected}.")
     if "level" in content:
+        refuse_unknown(content, _KEYS, what="key of the graph:", error=GraphFormatError)
         return content
-    events = content.get("events", content.get("nodes"))
-    return _document((_edge_record(edge) for edge in content["edges"]), events)
-
-
-def _edge_record(edge: Any) -> Document:
-    """Read a pair, or a mapping with any of the usual names for its two ends."""
-    if isinstance(edge, list) and len(edge) == 2:
-        return {"cause": _name(edge[0]), "effect": _name(edge[1])}
-    if isinstance(edge, dict):
-        for cause, effect in _END_COLUMNS:
-            if cause in edge and effect in edge:
-                rest = {key: value for key, value in edge.items() if key not in (cause, effect)}
-                return {"cause": _name(edge[cause]), "effect": _name(edge[effect]), **rest}
-    raise GraphFormatError(f"got the edge {edge!r}. Expected [cause, effect] or a mapping with these keys.")
+    found = document_edges(_EDGES, content)
+    return _document(found.edges, found.nodes)
 
 
 def _name(value: Any) -> str:
     if isinstance(value, str | int) and not isinstance(value, bool):
         return str(value)
-    raise GraphFormatError(f"got {value!r} as the name of an event. Expected text.")
+    raise GraphFormatError(f"An event is named {value!r}, expected a text.")
+
+
+_KEYS = ("format", "version", "level", "events", "edges", "metadata")
+_EDGES = EdgeReader(
+    GraphFormatError,
+    _name,
+    'expected {"edges": [["a", "b"], …]} or a list of [cause, effect] pairs',
+    "Orient it or remove it.",
+    guesses=False,
+    noun="event",
+)
 
 
 def _document(edges: Iterable[Document], events: Iterable[Any] | None = None) -> Document:
@@ -149,31 +151,11 @@ def _write_csv(document: Mapping[str, Any], path: Path) -> None:
 
 
 def _read_csv(path: Path) -> Document:
-    frame = _read_cells(path)
-    lower = {str(column).strip().lower(): column for column in frame.columns}
-    ends = next((pair for pair in _END_COLUMNS if set(pair) <= set(lower)), None)
-    if ends is None:
-        raise GraphFormatError(
-            f"got the columns {preview(frame.columns, limit=6)}. Expected `cause` and `effect` "
-            "(or `source` and `target`, or `from` and `to`)."
-        )
-    names = [lower[end] for end in ends]
-    frame = frame.rename(columns=dict(zip(names, ("cause", "effect"), strict=True)))
-    for end in ("cause", "effect"):
-        empty = np.flatnonzero(frame[end].to_numpy() == "")
-        if empty.size:
-            raise GraphFormatError(f"data row {empty[0] + 1} has no {end}. Expected two names in every row.")
-    return _document(_typed(record) for record in frame.to_dict("records"))
-
-
-def _read_cells(path: Path) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            cells = pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-        except pd.errors.ParserWarning:
-            raise GraphFormatError("a row has more cells than the header. Quote names that hold commas.") from None
-    return cells.fillna("")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = numbered_rows(file.read(), ",")
+    if not rows:
+        raise GraphFormatError("it is empty, expected edges.")
+    return _document(map(_typed, _EDGES.table(rows)))
 
 
 def _typed(record: Mapping[Any, str]) -> Document:
@@ -190,7 +172,7 @@ def _as_text(value: Any) -> Any:
 
 def _from_text(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 
@@ -221,6 +203,7 @@ def _graphml_value(value: Any) -> Any:
 
 
 def _read_graphml(path: Path) -> Document:
+    check_single(path.read_bytes())
     network = nx.read_graphml(path)
     if network.graph.get("format") != FORMAT:
         return _foreign(network)
@@ -233,25 +216,18 @@ def _read_graphml(path: Path) -> Document:
         }
         for cause, effect, values in network.edges(data=True)
     ]
-    metadata = json.loads(_unescape(network.graph["metadata"]))
+    metadata = parse_json(_unescape(network.graph["metadata"]))
     level = network.graph["level"]
     return {"level": level, "events": list(names.values()), "edges": edges, "metadata": metadata}
 
 
 def _read_gml(path: Path) -> Document:
-    try:
-        return _foreign(nx.read_gml(path))
-    except nx.NetworkXError as error:
-        if "label" not in str(error):
-            raise
-        return _foreign(nx.read_gml(path, label="id"))
+    return _foreign(gml_network(path.read_text(encoding="utf-8-sig")))
 
 
 def _foreign(network: Any) -> Document:
-    if not network.is_directed():
-        raise GraphFormatError("the graph is undirected. Expected directed edges, cause -> effect.")
-    edges = ({"cause": str(cause), "effect": str(effect)} for cause, effect in network.edges())
-    return _document(edges, network.nodes)
+    found = _EDGES.network(network)
+    return _document(({"cause": cause, "effect": effect} for cause, effect in found.pairs), found.nodes)
 
 
 def _escape(text: str) -> str:
@@ -291,13 +267,29 @@ def _quoted(text: str) -> str:
 
 
 def _read_npy(path: Path) -> Document:
-    adjacency = np.load(path, allow_pickle=False)
-    if not isinstance(adjacency, np.ndarray) or adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
-        raise GraphFormatError(
-            f"got an array of shape {getattr(adjacency, 'shape', None)}. Expected a square one, [cause, effect]."
-        )
+    with path.open("rb") as file:
+        adjacency = np.lib.format.read_array(file, allow_pickle=False)
+    if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
+        raise GraphFormatError(f"got an array of shape {adjacency.shape}. Expected a square one, [cause, effect].")
+    if adjacency.dtype.kind not in "biuf":
+        raise GraphFormatError(f"got an array of {adjacency.dtype}. Expected numbers, 0 where there is no edge.")
+    if np.isnan(adjacency).any():
+        raise GraphFormatError("got an array with NaN. Expected numbers, 0 where there is no edge.")
+    _refuse_marks(adjacency)
     edges = ({"cause": str(cause), "effect": str(effect)} for cause, effect in np.argwhere(adjacency))
     return _document(edges, range(len(adjacency)))
+
+
+def _refuse_marks(adjacency: NDArray[Any]) -> None:
+    """Refuse codes of the marks at both ends of each edge, as causal-learn writes them: -1 a tail, 1 an arrow head."""
+    filled = adjacency != 0
+    is_coded = np.isin(adjacency, (-1, 0, 1, 2)).all() and np.array_equal(filled, filled.T)
+    if is_coded and adjacency.dtype.kind != "b" and (adjacency == -1).any():
+        cause, effect = np.argwhere(adjacency == -1)[0]
+        raise GraphFormatError(
+            f"got -1 at [{cause}, {effect}] and {adjacency[effect, cause]:g} at [{effect}, {cause}]: marks at the "
+            "ends of an edge. Expected 1 for an edge at [cause, effect] only, and 0 for none."
+        )
 
 
 # Parquet
@@ -380,8 +372,8 @@ def _read_parquet(path: Path) -> Document:
         )
     edges = [_edge(row) for row in table.to_pylist()]
     if _GRAPH_KEY not in metadata:  # another program wrote the file
-        return _document(map(_edge_record, edges))
-    return {**json.loads(metadata[_GRAPH_KEY]), "edges": edges}
+        return _document(map(_EDGES.edge, edges))
+    return {**parse_json(metadata[_GRAPH_KEY].decode()), "edges": edges}
 
 
 def _row(sequence: str | None, edge: Mapping[str, Any]) -> Document:
@@ -393,7 +385,7 @@ def _row(sequence: str | None, edge: Mapping[str, Any]) -> Document:
 def _edge(row: Mapping[str, Any]) -> Document:
     other = row.get(_OTHER)
     return {name: value for name, value in row.items() if value is not None and name != _OTHER} | (
-        json.loads(other) if other else {}
+        parse_json(other) if other else {}
     )
 
 

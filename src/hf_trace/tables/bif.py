@@ -1,10 +1,12 @@
 """Bayesian networks in the BIF format: variables, their values and their probabilities."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,19 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _SEPARATORS = (",", "|")
+# Tables of more axes numpy cannot hold, and of more numbers no memory.
+_MOST_AXES, _MOST_NUMBERS = 60, 10**8
+
+
+class _Token(NamedTuple):
+    """A word or a mark; what was quoted is a name or a value, even if it looks like a mark."""
+
+    text: str
+    line: int
+    is_quoted: bool
+
+    def says(self, *words: str) -> bool:
+        return not self.is_quoted and self.text in words
 
 
 @dataclass
@@ -69,6 +84,11 @@ class BifDocument:
             raise DagFormatError(f"{name!r} has no probabilities. Add a block: probability ( {name} ) {{ … }}.")
         block = self.blocks[name]
         sizes = [len(self.values[each]) for each in (*block.parents, name)]
+        if len(sizes) > _MOST_AXES or math.prod(sizes) > _MOST_NUMBERS:
+            raise DagFormatError(
+                f"Line {block.line}: {name!r} and its {len(block.parents)} parents have {math.prod(sizes):,} "
+                f"combinations of values, expected {_MOST_NUMBERS:,} at most. Use fewer parents."
+            )
         if block.table is not None:
             return _shaped(name, block, sizes)
         filled = np.full(sizes, np.nan)
@@ -141,8 +161,8 @@ def read_bif(path: str | PathLike[str]) -> Network:
 def parse_bif(text: str) -> BifDocument:
     """Read the text of a BIF file.
 
-    Comments, properties and the network's name are ignored; names may be quoted, and commas and ``|`` are
-    read as blanks.
+    Comments, properties and the network's name are ignored; names and values may be quoted, and hold anything then;
+    commas and ``|`` without quotes are read as blanks.
 
     Raises:
         DagFormatError: With the line, if the text is not BIF.
@@ -178,9 +198,9 @@ class _Parser:
         }
         while self.place < len(self.tokens):
             word = self._next()
-            if word not in blocks:
+            if not word.says(*blocks):
                 raise self._wrong(word, "network, variable or probability")
-            blocks[word]()
+            blocks[word.text]()
         if not self.values:
             raise DagFormatError('The text has no variables, expected blocks such as "variable x { … }".')
         for name, block in self.blocks.items():
@@ -195,12 +215,12 @@ class _Parser:
                 )
 
     def _network(self) -> None:
-        while self._peek() not in ("{", None):
-            self._next()
-        self._take("{")
+        while not self._next().says("{"):
+            pass
         depth = 1
         while depth:
-            depth += {"{": 1, "}": -1}.get(self._next(), 0)
+            word = self._next()
+            depth += word.says("{") - word.says("}")
 
     def _variable(self) -> None:
         line, name = self._line(), self._name()
@@ -208,10 +228,10 @@ class _Parser:
             raise DagFormatError(f"Line {line}: the variable {name!r} is listed twice, expected each once.")
         self._take("{")
         values: tuple[str, ...] | None = None
-        while (word := self._next()) != "}":
-            if word == "type":
+        while not (word := self._next()).says("}"):
+            if word.says("type"):
                 values = self._type(name)
-            elif word == "property":
+            elif word.says("property"):
                 self._until(";")
             else:
                 raise self._wrong(word, "type or property")
@@ -221,14 +241,14 @@ class _Parser:
 
     def _type(self, name: str) -> tuple[str, ...]:
         line = self._line()
-        if (kind := self._next()) != "discrete":
-            raise DagFormatError(f"Line {line}: {name!r} is {kind}, expected discrete variables only.")
+        if not (kind := self._next()).says("discrete"):
+            raise DagFormatError(f"Line {line}: {name!r} is {kind.text}, expected discrete variables only.")
         self._take("[")
-        size = self._next()
+        size = self._next().text
         self._take("]")
         self._take("{")
         values = tuple(self._until("}"))
-        if self._peek() == ";":
+        if self.place < len(self.tokens) and self.tokens[self.place].says(";"):
             self._next()
         if str(len(values)) != size:
             raise DagFormatError(f"Line {line}: {name!r} lists {len(values)} values, but says it has {size}.")
@@ -246,15 +266,19 @@ class _Parser:
             raise DagFormatError(f"Line {line}: {names[0]!r} has probabilities twice, expected them once.")
         block = self.blocks[names[0]] = _Block(line, tuple(names[1:]))
         self._take("{")
-        while (word := self._next()) != "}":
-            if word == "table":
+        while not (word := self._next()).says("}"):
+            if word.says("table"):
                 block.table = self._numbers()
-            elif word == "default":
+            elif word.says("default"):
                 block.default = self._numbers()
-            elif word == "(":
+            elif word.says("("):
                 values = tuple(self._until(")"))
+                if values in block.rows:
+                    raise DagFormatError(
+                        f"Line {word.line}: {names[0]!r} has the row ({', '.join(values)}) twice, expected each once."
+                    )
                 block.rows[values] = self._numbers()
-            elif word == "property":
+            elif word.says("property"):
                 self._until(";")
             else:
                 raise self._wrong(word, "table, default or a row such as (yes)")
@@ -269,39 +293,35 @@ class _Parser:
 
     def _name(self) -> str:
         word = self._next()
-        if word in ("{", "}", ";", "(", ")", "[", "]"):
+        if word.says("{", "}", ";", "(", ")", "[", "]"):
             raise self._wrong(word, "a name")
-        return word
+        return word.text
 
     def _until(self, end: str) -> list[str]:
         words = []
-        while (word := self._next()) != end:
-            if word not in _SEPARATORS:
-                words.append(word)
+        while not (word := self._next()).says(end):
+            if not word.says(*_SEPARATORS):
+                words.append(word.text)
         return words
 
     def _take(self, expected: str) -> None:
-        if (word := self._next()) != expected:
+        if not (word := self._next()).says(expected):
             raise self._wrong(word, f"'{expected}'")
 
-    def _peek(self) -> str | None:
-        return self.tokens[self.place][0] if self.place < len(self.tokens) else None
-
-    def _next(self) -> str:
+    def _next(self) -> _Token:
         if self.place == len(self.tokens):
             raise DagFormatError(f"The text ends in line {self._line()} within a block. Copy the file again.")
         self.place += 1
-        return self.tokens[self.place - 1][0]
+        return self.tokens[self.place - 1]
 
     def _line(self) -> int:
-        return self.tokens[min(self.place, len(self.tokens) - 1)][1] if self.tokens else 1
+        return self.tokens[min(self.place, len(self.tokens) - 1)].line if self.tokens else 1
 
-    def _wrong(self, word: str, expected: str) -> DagFormatError:
-        line = self.tokens[self.place - 1][1]
-        return DagFormatError(f"Line {line} has {word!r}, expected {expected}. Is this a BIF file?")
+    def _wrong(self, word: _Token, expected: str) -> DagFormatError:
+        return DagFormatError(f"Line {word.line} has {word.text!r}, expected {expected}. Is this a BIF file?")
 
 
-def _tokens(text: str) -> Iterator[tuple[str, int]]:
+def _tokens(text: str) -> Iterator[_Token]:
     """Words and marks with their lines."""
     line, place = 1, 0
     while place < len(text):
@@ -309,7 +329,7 @@ def _tokens(text: str) -> Iterator[tuple[str, int]]:
         if found is None:
             raise DagFormatError(f"Line {line} has an unclosed quote, expected pairs of quotes.")
         if found.lastgroup != "skip":
-            word = found.group()
-            yield (word[1:-1] if found.lastgroup == "quoted" else word), line
+            is_quoted = found.lastgroup == "quoted"
+            yield _Token(found.group()[1:-1] if is_quoted else found.group(), line, is_quoted)
         line += found.group().count("\n")
         place = found.end()

@@ -1,6 +1,5 @@
 """Cells of a table: which are missing, which are numbers, how they are named, what items they hold."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_trace.checks import near
+from hf_trace.documents import parse_json
 from hf_trace.errors import TableError, preview
 from hf_trace.tables.variables import MISSING, plain_text
 
@@ -179,7 +179,7 @@ def json_items(text: str) -> list[Any] | None:
     if not text.lstrip().startswith("["):
         return None
     try:
-        listed = json.loads(text)
+        listed = parse_json(text)
     except ValueError:
         return None
     nested = any(isinstance(item, list | dict) for item in listed)

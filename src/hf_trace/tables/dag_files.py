@@ -1,9 +1,7 @@
 """Known graphs from wherever a user keeps them: files, JSON documents, edge lists, networkx graphs, schemas."""
 
 import csv
-import io
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -11,10 +9,12 @@ from typing import Any
 from xml.etree.ElementTree import ParseError
 
 import networkx as nx
-import numpy as np
 
 from hf_trace.checks import refuse_unknown
-from hf_trace.errors import DagFormatError, first_line, preview
+from hf_trace.documents import parse_json
+from hf_trace.errors import DagFormatError, first_line
+from hf_trace.graphs.edge_documents import document_edges
+from hf_trace.graphs.edge_reader import EdgeReader, Pair, check_single, gml_network, numbered_rows
 from hf_trace.logs.formats import data_suffix, likely_delimiter
 from hf_trace.tables.bif import parse_bif
 from hf_trace.tables.dag_source import DagSource, VariableHint, existing_file, read_text_file
@@ -22,37 +22,35 @@ from hf_trace.tables.network import Network
 from hf_trace.tables.schema import FORMAT, VERSION, DagSchema, parents_in
 from hf_trace.tables.variables import PARTS, variable_name, variable_parts
 
-# Names of the two ends of an edge, in columns and in JSON, cause first.
-ENDS = (("source", "target"), ("cause", "effect"), ("from", "to"), ("parent", "child"))
 _EXPECTED = (
     'expected {"variables": {"X": {"parents": ["A"]}, …}} or {"edges": [["A", "X"], …]}, with "latent": ["U"] '
     "where variables are never observed"
 )
+_EDGES = EdgeReader(
+    DagFormatError,
+    variable_name,
+    _EXPECTED,
+    "Orient it or remove it; where a hidden common cause is meant, make it a variable with two arrows and name it with "
+    "`--latent`.",
+)
 
 
 def _from_pairs(pairs: Iterable[Any], names: Iterable[str] = ()) -> DagSource:
-    edges = [_edge(pair) for pair in pairs]
-    ends = [end for edge in edges for end in edge]
-    return DagSource(tuple(dict.fromkeys([*names, *ends])), tuple(edges))
+    edges = [_EDGES.edge(pair) for pair in pairs]
+    return _source(names, [(edge["cause"], edge["effect"]) for edge in edges], {})
+
+
+def _source(names: Iterable[str], edges: Sequence[Pair], said: Mapping[str, Mapping[str, Any]]) -> DagSource:
+    """A graph of listed names, or of those that edges name where none are listed."""
+    listed = tuple(dict.fromkeys(names)) or tuple(dict.fromkeys(end for edge in edges for end in edge))
+    return DagSource(listed, tuple(edges), _hints(said))
 
 
 def _from_networkx(graph: Any) -> DagSource:
     """A graph from a `networkx.DiGraph`; nodes may carry what a ``VariableHint`` holds."""
-    if not graph.is_directed():
-        raise DagFormatError("The graph is undirected, expected directed edges, cause → effect.")
-    shown = _shown_names(graph)
-    hints = _hints({shown[node]: _without_empty(attributes) for node, attributes in graph.nodes(data=True)})
-    edges = tuple((shown[cause], shown[effect]) for cause, effect in graph.edges())
-    return DagSource(tuple(shown.values()), edges, hints)
-
-
-def _shown_names(graph: Any) -> dict[Any, str]:
-    """Nodes by name; programs that number their nodes write the name beside the number."""
-    for key in ("name", "label"):
-        named = [data.get(key) for _, data in graph.nodes(data=True)]
-        if named and all(isinstance(each, str) and each for each in named) and len(set(named)) == len(named):
-            return dict(zip(graph.nodes, named, strict=True))
-    return {node: variable_name(node) for node in graph.nodes}
+    found = _EDGES.network(graph)
+    said = {name: _without_empty(attributes) for name, attributes in (found.nodes or {}).items()}
+    return _source(said, found.pairs, said)
 
 
 def _without_empty(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -65,29 +63,25 @@ def _without_empty(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _from_json(content: Any) -> DagSource:
-    """A graph from variables with parents, from edges, or from node-link data."""
+    """A graph from variables with parents, from edges, or from what other programs write."""
     if isinstance(content, list):
         return _from_pairs(content)
     if not isinstance(content, Mapping):
         raise DagFormatError(f"The document holds {str(content)[:40]}, {_EXPECTED}.")
     _check_version(content)
-    if content.get("directed") is False:
-        raise DagFormatError("The graph is undirected, expected directed edges, cause → effect.")
-    listed = [key for key in ("variables", "edges", "links", "nodes", "events") if content.get(key) is not None]
-    if not listed:
-        raise DagFormatError(f"The document has the keys {preview(content)}, {_EXPECTED}.")
     variables = _variables(content.get("variables"))
-    nodes = _nodes(content.get("nodes", content.get("events")))
-    own = [_edge(pair) for pair in _listed(content, "links" if "links" in content else "edges")]
-    edges = [(parent, name) for name, each in variables.items() for parent in parents_in(name, each)] + own
-    names = dict.fromkeys([*variables, *nodes])
-    if not names:
-        names = dict.fromkeys(end for edge in own for end in edge)
-    latent = [variable_name(each) for each in _listed(content, "latent")]
+    stated = [(parent, name) for name, each in variables.items() for parent in parents_in(name, each)]
+    # Variables alone are a graph, too: one in which nothing causes anything.
+    has_names = any(content.get(key) is not None for key in ("variables", "nodes", "events"))
+    more_keys = ("variables", "latent")
+    found = document_edges(_EDGES, content, more_keys=more_keys, stated=stated if has_names else None)
+    nodes = found.nodes or {}
+    latent = [variable_name(each) for each in _EDGES.listed("latent", content.get("latent") or [])]
     # A list of nodes may leave out the latent ones, which edges name.
-    ends = {end for edge in edges for end in edge}
-    names |= dict.fromkeys(name for name in latent if name in ends)
-    return DagSource(tuple(names), tuple(edges), _hints({**nodes, **variables})).with_latent(latent)
+    ends = {end for edge in found.pairs for end in edge}
+    names = [*variables, *nodes]
+    names += [name for name in latent if name in ends and names]
+    return _source(names, found.pairs, {**nodes, **variables}).with_latent(latent)
 
 
 def _check_version(content: Mapping[str, Any]) -> None:
@@ -116,18 +110,6 @@ def _variables(listed: Any) -> dict[str, Mapping[str, Any]]:
     return _by_name(pairs)
 
 
-def _nodes(listed: Any) -> dict[str, Mapping[str, Any]]:
-    """Nodes by name: names, or mappings with other things beside them, as networkx and others write."""
-    if listed is None:
-        return {}
-    if not isinstance(listed, list):
-        raise DagFormatError(f'"nodes" is a {type(listed).__name__}, expected a list of names.')
-    return _by_name(
-        (_named(each, ("id", "name")), each) if isinstance(each, Mapping) else (variable_name(each), {})
-        for each in listed
-    )
-
-
 def _by_name(pairs: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for name, each in pairs:
@@ -143,26 +125,6 @@ def _named(document: Any, keys: tuple[str, ...]) -> str:
             if key in document:
                 return variable_name(document[key])
     raise DagFormatError(f'A variable is {str(document)[:60]}, expected a mapping with "{keys[0]}".')
-
-
-def _listed(content: Mapping[str, Any], key: str) -> list[Any]:
-    listed = content.get(key)
-    if listed is None:
-        return []
-    if not isinstance(listed, list | tuple):
-        raise DagFormatError(f'"{key}" is a {type(listed).__name__}, expected a list.')
-    return list(listed)
-
-
-def _edge(pair: Any) -> tuple[str, str]:
-    """Read a pair, or a mapping with any of the usual names for its two ends."""
-    if isinstance(pair, list | tuple | np.ndarray) and len(pair) == 2:
-        return variable_name(pair[0]), variable_name(pair[1])
-    if isinstance(pair, Mapping):
-        for cause, effect in ENDS:
-            if cause in pair and effect in pair:
-                return variable_name(pair[cause]), variable_name(pair[effect])
-    raise DagFormatError(f"Got the edge {pair!r}, expected [cause, effect].")
 
 
 def _hints(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, VariableHint]:
@@ -240,50 +202,21 @@ def _from_file(path: Path) -> DagSource:
         ) from None
 
 
-def _read_gml(text: str) -> DagSource:
-    lines = text.splitlines()
-    try:
-        return _from_networkx(nx.parse_gml(lines))
-    except nx.NetworkXError as error:
-        if "label" not in str(error):
-            raise
-        return _from_networkx(nx.parse_gml(lines, label="id"))
+def _read_graphml(text: str) -> DagSource:
+    check_single(text)
+    return _from_networkx(nx.parse_graphml(text))
 
 
 def _read_csv(text: str, delimiter: str | None = None) -> DagSource:
     delimiter = delimiter or likely_delimiter(next(line for line in text.splitlines() if line.strip()))
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
-    lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, 1) if any(row)]
-    header = lines[0][1]
-    cause, effect, has_header = _end_columns(header, [row for _, row in lines[1:]])
-    pairs = []
-    for number, row in lines[has_header:]:
-        if len(row) != len(header) or not row[cause] or not row[effect]:
-            raise DagFormatError(f"Line {number} is {','.join(row)!r}, expected a cause and an effect.")
-        pairs.append((row[cause], row[effect]))
-    return _from_pairs(pairs)
-
-
-def _end_columns(header: list[str], body: list[list[str]]) -> tuple[int, int, bool]:
-    """Columns of causes and effects, and whether the first line only names them."""
-    lower = [cell.lower() for cell in header]
-    for cause, effect in ENDS:
-        if cause in lower and effect in lower:
-            return lower.index(cause), lower.index(effect), True
-    if len(header) != 2:
-        raise DagFormatError(
-            f"The columns are {preview(header, limit=6)}, expected `cause` and `effect` (or "
-            f"{', '.join(f'`{cause}` and `{effect}`' for cause, effect in ENDS if cause != 'cause')})."
-        )
-    # Without known names, a first line whose names stand in another line is an edge itself.
-    cells = {cell for row in body for cell in row}
-    return 0, 1, bool(body) and not cells & set(header)
+    rows = [(number, [cell.strip() for cell in row]) for number, row in numbered_rows(text, delimiter)]
+    return _source((), [(edge["cause"], edge["effect"]) for edge in _EDGES.table(rows)], {})
 
 
 _READERS: dict[str, Callable[[str], DagSource]] = {
-    ".json": lambda text: _from_json(json.loads(text)),
-    ".gml": _read_gml,
-    ".graphml": lambda text: _from_networkx(nx.parse_graphml(text)),
+    ".json": lambda text: _from_json(parse_json(text)),
+    ".gml": lambda text: _from_networkx(gml_network(text)),
+    ".graphml": _read_graphml,
     ".csv": _read_csv,
     ".tsv": partial(_read_csv, delimiter="\t"),
     ".bif": lambda text: parse_bif(text).source,

@@ -1,6 +1,5 @@
 """One variable of a known graph: its values, how they are numbered, and the tokens it is written with."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_trace.checks import near, one_of, whole
+from hf_trace.documents import parse_json
 from hf_trace.errors import DagFormatError, QueryError, preview
 
 Kind = Literal["categorical", "ordinal", "numeric", "text", "sequence"]
@@ -143,7 +143,7 @@ class Variable:
             return self._codes[text]
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         if self.kind == "numeric":
             return int(np.searchsorted(self.edges, number, side="right")) if math.isfinite(number) else None
@@ -215,7 +215,7 @@ def listed(what: str, value: Any, expected: str = "a list such as [1, 2]") -> li
     found = value
     if isinstance(value, str) and value.strip().startswith("["):
         try:
-            found = json.loads(value)
+            found = parse_json(value)
         except ValueError:
             found = None
     elif isinstance(value, str):
@@ -240,7 +240,7 @@ def _numbers(what: str, value: Any) -> tuple[float, ...]:
     found = listed(what, value)
     try:
         return tuple(math.nan if each is None else float(each) for each in found)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DagFormatError(f"{what} are {preview(found)}, expected numbers.") from None
 
 
