@@ -31,7 +31,9 @@ def test_anything_else_is_refused(spec):
     )
 
 
-def test_weight_is_the_share_of_times_not_passed():
+def test_within_each_time():
     elapsed = torch.tensor([0.0, 60.0, 61.0, 4000.0])
-    assert parse_horizon("5,1m,1h").weight(elapsed).tolist() == [1.0, 1.0, 0.5, 0.0]
-    assert parse_horizon("5").weight(elapsed).tolist() == [1.0] * 4
+    minute, hour = parse_horizon("5,1m,1h").within(elapsed).T.tolist()
+    assert minute == [True, True, False, False]
+    assert hour == [True, True, True, False]
+    assert parse_horizon("5").within(elapsed).tolist() == [[True]] * 4

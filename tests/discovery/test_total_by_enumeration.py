@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_trace.discovery.total_effects import Horizon, total_effects
+from hf_trace.discovery.total_effects import Horizon, risk_of, total_effects
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.walks import Slots
 from hf_trace.runs.world_model import WorldModel
@@ -54,3 +54,39 @@ def test_gains_compare_with_the_other_causes(world, found):
             gain = risk[u, v] - np.mean([risk[w, v] for w in others])
             assert abs(found.gain[u, v] - gain) <= 5 * found.gain_error[u, v] + 1e-5
     assert found.gain[0, 1] > 0.2
+
+
+def test_few_contexts_leave_risks_within_bounds_nearly_unbiased_and_with_their_errors(world):
+    slots = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0))
+    oracle, count, seeds = Oracle(WorldModel.of(world)), 8, 120
+    contexts = [np.array([1, 4 + index % 3]) for index in range(count)]
+    found = [total_effects(oracle, contexts, slots, Horizon(2), seed=seed) for seed in range(seeds)]
+    risks, gains = np.array([each.risk for each in found]), np.array([each.gain for each in found])
+    truth, _ = within_two(world)
+    assert 0 <= risks.min() <= risks.max() <= 1
+    bias, noise = np.abs(risks.mean(0) - truth), risks.std(0) / np.sqrt(seeds)
+    assert (bias <= 0.25 / count + 4 * noise).all()
+    told = np.sqrt(np.mean([each.gain_error**2 for each in found], axis=0))
+    assert (np.abs(told / gains.std(0) - 1) < 0.35).all()
+
+
+def test_the_risk_errs_less_than_hazards_or_occurrences_alone(world):
+    # One type that is likely, one that is not: hazards are best where P is small, occurrences where it is large.
+    probability = torch.tensor([0.85, 0.02])
+    generator = np.random.default_rng(0)
+    sizes = {name: [] for name in ("risk", "hazard", "occurred")}
+    for _ in range(400):
+        alive, hazard, occurred = np.ones((50, 2)), np.zeros((50, 2)), np.zeros((50, 2))
+        for _ in range(3):
+            hazard += alive * probability.numpy()
+            happened = alive * (generator.random((50, 2)) < probability.numpy())
+            occurred += happened
+            alive -= happened
+        sizes["risk"].append(risk_of(hazard.sum(0), occurred.sum(0), 50))
+        sizes["hazard"].append(hazard.mean(0))
+        sizes["occurred"].append(occurred.mean(0))
+    spread = {name: np.std(values, axis=0) for name, values in sizes.items()}
+    assert max(np.max(values) for values in sizes["hazard"]) > 1 >= max(np.max(values) for values in sizes["risk"])
+    assert spread["risk"][0] < spread["hazard"][0] / 3
+    assert spread["risk"][1] < spread["occurred"][1] / 3
+    np.testing.assert_allclose(np.mean(sizes["risk"], axis=0), 1 - (1 - probability.numpy()) ** 3, atol=0.002)

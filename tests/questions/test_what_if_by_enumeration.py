@@ -1,5 +1,6 @@
 """What if, inside a sequence, against every possible future of a world of three types."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -100,3 +101,56 @@ def test_each_history_has_its_own_limit(world, oracle):
 
 def test_one_future_has_no_error():
     assert np.isnan(MeanEstimate.of(np.array([0.5])).standard_error)
+
+
+def random_question(number):
+    """A world of three to five types, a history, a target and a horizon of up to eight events."""
+    generator = np.random.default_rng([11, number])
+    types = int(generator.integers(3, 6))
+    edges = tuple(
+        (cause, effect, float(generator.normal(0, 3)))
+        for cause in range(types)
+        for effect in range(types)
+        if cause != effect and generator.random() < 0.6
+    )
+    world = World(WorldSpec(types=types, memory=2, edges=edges, decay=0.7, length=6))
+    history = generator.integers(0, types, 3).tolist()
+    return world, history, int(generator.integers(types)), int(generator.integers(1, 9))
+
+
+def summed(world, history, target, horizon):
+    """P(target among the next events | history), by a sum over the last two events, step by step."""
+    types = world.spec.types
+    pairs = torch.cartesian_prod(torch.arange(types), torch.arange(types))
+    after = world.log_probs(pairs).double().exp().numpy().reshape(types, types, types)  # by newest and next newest
+    without = np.zeros((types, types))
+    without[history[-1], history[-2]] = 1
+    for _ in range(horizon):
+        without = np.einsum("ab,abe->ea", without, after)
+        without[target] = 0
+    return 1 - without.sum()
+
+
+@pytest.mark.parametrize("questions", [30, pytest.param(200, marks=pytest.mark.slow)])
+def test_random_questions_are_answered_within_bounds_and_errors(questions):
+    errors, told, extremes, samples = [], [], [], 200
+    for number in range(questions):
+        world, history, target, horizon = random_question(number)
+        slots = replace(SLOTS, events=torch.arange(4, 4 + world.spec.types))
+        uniforms = np.random.default_rng(number).random((1, samples, horizon))
+        oracle = Oracle(WorldModel.of(world))
+        found, _ = chances(oracle, [given(history, horizon, samples)], target, slots, Horizon(horizon), uniforms)
+        estimate = MeanEstimate.of(found[0])
+        extremes += [found.min(), found.max()]
+        errors.append(estimate.value - summed(world, history, target, horizon))
+        told.append(estimate.standard_error)
+    assert 0 <= min(extremes) <= max(extremes) <= 1
+    sizes, told = np.abs(errors), np.array(told)
+    assert abs(sum(errors)) < 3 * np.sqrt(sum(told**2))  # no bias
+    assert np.mean(sizes <= 1.96 * told + 1e-5) > 0.85
+    # A branch that no future took has a probability below 3 in as many futures, at 95 %.
+    assert (sizes <= 4.5 * told + 3 / samples).all()
+
+
+def test_the_sum_over_pairs_is_the_enumeration(world):
+    assert summed(world, [2, 0], 2, 3) == pytest.approx(enumerated(world, [2, 0], 2, 3), abs=1e-6)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -36,11 +36,10 @@ class Horizon:
     events: int
     seconds: tuple[float, ...] = ()
 
-    def weight(self, elapsed: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
-        """Share of the horizons in time that are at least ``elapsed`` seconds."""
-        if not self.seconds:
-            return torch.ones_like(elapsed)
-        return (elapsed[:, None] <= torch.tensor(self.seconds)).float().mean(1)
+    def within(self, elapsed: Float[Tensor, " row"]) -> Bool[Tensor, "row time"]:
+        """Whether ``elapsed`` seconds are within each horizon in time; one column where there is none."""
+        limits = torch.tensor(self.seconds or (torch.inf,))
+        return elapsed[:, None] <= limits
 
 
 def parse_horizon(spec: str) -> Horizon:
@@ -81,7 +80,7 @@ class TotalEffects:
     Attributes:
         risk: ``risk[u, v]`` = P(v within the horizon | do(u)).
         baseline: The mean risk over the other types that could be forced, without v itself.
-        gain_error: Standard error of ``risk - baseline`` over contexts; NaN with one context.
+        gain_error: Standard error of ``risk - baseline`` over contexts, to first order; NaN with one context.
         contexts: Number of contexts.
     """
 
@@ -119,20 +118,47 @@ def total_effects(
         advance: Called with the number of contexts done.
     """
     types = len(slots.events)
-    risk, baseline, squares = (np.zeros((types, types)) for _ in range(3))
+    hazard, occurred, mean, squares = (np.zeros((types, types)) for _ in range(4))
     done = 0
     for some, uniforms in _groups(contexts, seed, horizon.events * slots.tokens_per_event, types):
-        found = _first_occurrences(oracle, some, slots, horizon, uniforms).numpy()
-        others = _mean_of_others(found)
-        risk += found.sum(0)
-        baseline += others.sum(0)
-        squares += ((found - others) ** 2).sum(0)
-        done += len(found)
+        hazards, occurrences = (each.numpy() for each in _first_occurrences(oracle, some, slots, horizon, uniforms))
+        hazard += hazards.sum(0)
+        occurred += occurrences.sum(0)
+        done += len(hazards)
+        # What each context moves the risk by, to first order, about the risk as it is known so far.
+        risk = risk_of(hazard, occurred, done)
+        moved = (1 - risk) * hazards + risk * occurrences
+        moved -= _mean_of_others(moved)
+        mean += moved.sum(0)
+        squares += (moved**2).sum(0)
         advance(float(done))
-    gain = (risk - baseline) / done
-    spread = np.maximum(squares / done - gain**2, 0)
-    error = np.sqrt(spread / (done - 1)) if done > 1 else np.full_like(gain, np.nan)
-    return TotalEffects(risk / done, baseline / done, error, done)
+    spread = np.maximum(squares / done - (mean / done) ** 2, 0)
+    error = np.sqrt(spread / (done - 1)) if done > 1 else np.full_like(spread, np.nan)
+    risk = risk_of(hazard, occurred, done)
+    return TotalEffects(risk, _mean_of_others(risk[None])[0], error, done)
+
+
+def risk_of(
+    hazard: Float[np.ndarray, "*pair"], occurred: Float[np.ndarray, "*pair"], count: int
+) -> Float[np.ndarray, "*pair"]:
+    """Probability that the effect occurs within the horizon, from sampled futures; never outside [0, 1].
+
+    Args:
+        hazard: Sum over futures of the probabilities of the effect at every step until it occurs.
+        occurred: In how many futures it occurs.
+        count: Number of futures.
+
+    Both sums have the mean count times that probability. Hazards err less where it is small, occurrences where it is
+    large, and hazard / (hazard + futures without) takes from each in that proportion. Its bias is that of a ratio, of
+    the order of 1 / count.
+
+    Example:
+        >>> risk_of(np.array([1.2]), np.array([1.0]), 2)
+        array([0.54545455])
+    """
+    missed = count - occurred
+    weight = hazard + missed
+    return np.divide(hazard, weight, out=np.ones_like(weight), where=weight > 0)
 
 
 def _mean_of_others(found: Float[np.ndarray, "context cause effect"]) -> Float[np.ndarray, "context cause effect"]:
@@ -168,18 +194,23 @@ def _first_occurrences(
     slots: Slots,
     horizon: Horizon,
     uniforms: Float[Tensor, "context slot"],
-) -> Float[Tensor, "context cause effect"]:
-    """P(v within the horizon) after each forced type, from one sampled future each."""
+) -> tuple[Float[Tensor, "context cause effect"], Float[Tensor, "context cause effect"]]:
+    """Of one sampled future after each forced type: hazards of v summed until it occurs, and whether it does.
+
+    Both count by the share of the horizons in time that they are within.
+    """
     count, types = len(context), len(slots.events)
     forced = slots.events.expand(count, -1)
     numbers = uniforms[:, None].expand(-1, types, -1)
-    total = torch.zeros((count * types, types), dtype=torch.float64)
-    not_yet = torch.ones_like(total)
+    hazard = torch.zeros((count * types, types), dtype=torch.float64)
+    occurred, not_yet = torch.zeros_like(hazard), torch.ones_like(hazard)
+    rows = torch.arange(len(hazard))
     for step in sample_futures(oracle, context, forced, slots, numbers):
-        weight = horizon.weight(step.seconds)[:, None]
-        total += step.probabilities * not_yet * weight
-        not_yet[torch.arange(len(total)), step.event] = 0
-    return total.view(count, types, types)
+        weight = horizon.within(step.seconds).double().mean(1)
+        hazard += step.probabilities * not_yet * weight[:, None]
+        occurred[rows, step.event] += not_yet[rows, step.event] * weight
+        not_yet[rows, step.event] = 0
+    return hazard.view(count, types, types), occurred.view(count, types, types)
 
 
 def averaged(found: Sequence[TotalEffects]) -> TotalEffects:

@@ -193,7 +193,7 @@ class Step:
     """One event slot of all rows.
 
     Attributes:
-        probabilities: Of every event type in this slot, given all before it in its row.
+        probabilities: Of every event type in this slot, a forbidden one included, given all before it in its row.
         event: Index of the sampled type.
         seconds: Time since the last given token of the row; 0 where no time is written.
         row: Which of the requested rows these are: all, unless some are finished.
@@ -214,6 +214,7 @@ def sample_futures(
     *,
     present: Bool[Tensor, "context pos"] | None = None,
     least_gap: Int[Tensor, " context"] | None = None,
+    forbidden: int | None = None,
     finished: Callable[[], Bool[Tensor, " row"]] | None = None,
 ) -> Iterator[Step]:
     """Continue every context after each of its last tokens, an event slot at a time.
@@ -227,6 +228,7 @@ def sample_futures(
             time is written, else of the event. Their number sets the length of the continuation.
         present: Which slots of a context hold a token, where contexts differ in length; the first ones do.
         least_gap: Shortest gap bin that may follow the last token of each context: nothing has happened for that long.
+        forbidden: Index of a type that is never sampled: the others are, as if it could not happen.
         finished: Asked after each step which of all rows need not go on; these may be left out from then on.
 
     Yields:
@@ -265,7 +267,10 @@ def sample_futures(
             tokens = slots.gaps[drawn].to(oracle.device)
         walk.read(tokens[:, None])
         probabilities = walk.log_probs(slots.events).exp()
-        event = invert(probabilities, numbers[rows, per_event * slot + per_event - 1, None])[:, 0]
+        allowed = probabilities
+        if forbidden is not None:
+            allowed = probabilities.index_fill(1, torch.tensor(forbidden), 0)
+        event = invert(allowed, numbers[rows, per_event * slot + per_event - 1, None])[:, 0]
         tokens = slots.events[event].to(oracle.device)
         yield Step(probabilities, event, seconds, rows)
         going = None if finished is None else ~finished()[rows]

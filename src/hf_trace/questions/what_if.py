@@ -23,6 +23,8 @@ from hf_trace.runs.event_model import EventModel
 from hf_trace.tokenizers.event_tokens import gap_bins
 
 _MOST_ROWS = 1024
+# Futures end where the target is as good as certain.
+_NEGLIGIBLE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,13 @@ def chances(
         horizon: How far ahead to look in time; ``given`` has the horizon in events.
         uniforms: Random numbers of every future.
 
+    Futures are drawn in which the target is forbidden, and the target escapes each step of one with 1 - q, q its
+    probability there. P(target within the horizon) = 1 - E[product of (1 - q)] holds exactly, because the product is
+    what the oracle gives a future relative to its forbidden draw.
+
     Returns:
-        For every future an estimate of the probability that the target follows within the horizon (possibly above 1;
-        their mean is unbiased), and 1 if it reached the end of the horizon or the target, else 0.
+        For every future an unbiased estimate in [0, 1] of the probability that the target follows within the horizon,
+        and one of the probability that the future reaches the end of the horizon or the target.
     """
     samples = len(given[0].last)
     at_once = max(1, _MOST_ROWS // samples)
@@ -95,8 +101,9 @@ def _chances(
     least_gap = torch.tensor([each.least_gap for each in given])
     ragged = None if bool(present.all()) else present
     length = int(events.max()) * slots.tokens_per_event
-    total = torch.zeros(len(events), dtype=torch.float64)
-    open_ = torch.ones_like(total)
+    # One column for each horizon in time.
+    missed = torch.ones((len(events), max(1, len(horizon.seconds))), dtype=torch.float64)
+    reached = torch.zeros_like(missed, dtype=torch.bool)
     steps = sample_futures(
         oracle,
         context,
@@ -105,15 +112,17 @@ def _chances(
         uniforms[..., :length],
         present=ragged,
         least_gap=least_gap,
-        finished=lambda: open_ == 0,
+        forbidden=target,
+        finished=lambda: (reached | (missed < _NEGLIGIBLE)).all(1),
     )
     for number, step in enumerate(steps):
         row = step.row
-        within = horizon.weight((step.seconds - waited[row]).clamp(min=0)) * (number < events[row])
-        total[row] += step.probabilities[:, target] * open_[row] * within
-        open_[row] *= (within > 0) & (step.event != target)
-    covered = torch.ones_like(open_) if not horizon.seconds else 1 - open_
-    return total.numpy(), covered.numpy()
+        within = horizon.within((step.seconds - waited[row]).clamp(min=0))
+        reached[row] |= ~within
+        counted = within & (number < events[row])[:, None]
+        missed[row] *= 1 - step.probabilities[:, target, None].clamp(max=1) * counted
+    covered = torch.ones_like(missed) if not horizon.seconds else 1 - missed * ~reached
+    return (1 - missed.mean(1)).numpy(), covered.mean(1).numpy()
 
 
 def padded(contexts: Sequence[NDArray[np.int64]]) -> tuple[Int[Tensor, "given pos"], Bool[Tensor, "given pos"]]:
