@@ -4,7 +4,11 @@ Messages have one shape: what was found, what was expected, what to do. Nothing 
 of the package.
 """
 
-from collections.abc import Iterable
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+
+_NOT_ASCII = re.compile("[^ -~]+")
 
 
 class HfTraceError(ValueError):
@@ -119,3 +123,38 @@ def preview(items: Iterable[object], *, limit: int = 3) -> str:
     quoted = [repr(item) for item in items]
     shown = ", ".join(quoted[:limit])
     return shown if len(quoted) <= limit else f"{shown} and {len(quoted) - limit} more"
+
+
+def as_python(character: str) -> str:
+    r"""The escape of a character in a string of Python.
+
+    Example:
+        >>> print(as_python("\x1b"), as_python("\u202e"))
+        \x1b \u202e
+    """
+    return character.encode("unicode_escape").decode()
+
+
+def visible(text: str, *, keep: str = "", write: Callable[[str], str] = as_python) -> str:
+    r"""Write what would act on a terminal, or hide there, by its escape; all else stays.
+
+    That is every control character, every mark that turns the direction of a text or has no width, and half a
+    character.
+
+    Args:
+        text: Anything, such as a name from a log.
+        keep: Characters that stay although they act, such as the ends of lines.
+        write: Gives the escape of a character.
+
+    Example:
+        >>> print(visible("disk\x1b[31m \u202efull, größer"))
+        disk\x1b[31m \u202efull, größer
+    """
+
+    def written(run: str) -> str:
+        return run if run.isprintable() else "".join(each if is_shown(each) else write(each) for each in run)
+
+    def is_shown(each: str) -> bool:
+        return each.isprintable() or each in keep or unicodedata.category(each) == "Zs"
+
+    return _NOT_ASCII.sub(lambda found: written(found[0]), text)

@@ -49,6 +49,15 @@ def test_the_summary_merges_positions_and_drops_self_loops():
     assert len(summary_graph(instance_graph(SEQUENCE, SCORED, MARGIN), self_loops=True).edges) == 3
 
 
+def test_the_summary_has_quantiles_of_its_delays_which_have_heavy_tails():
+    times = (0.0, 38.0, 100.0, 138.0, 200.0, 80_200.0)
+    pairs = scores((0, 1, 0.5, 0.3), (2, 3, 0.5, 0.3), (4, 5, 0.5, 0.3))
+    instance = instance_graph(EventSequence(("a", "b") * 3, times, "x"), pairs, MARGIN)
+    assert summary_graph(instance).edges[0]["lag_seconds_quantiles"] == {"0.1": 38.0, "0.5": 38.0, "0.9": 80_000.0}
+    untimed = instance_graph(EventSequence(("a", "b") * 3), pairs, MARGIN)
+    assert "lag_seconds_quantiles" not in summary_graph(untimed).edges[0]
+
+
 def pooled(*added: tuple[EventSequence, PairScores], self_loops: bool = False) -> PopulationPool:
     pool = PopulationPool(MARGIN, self_loops=self_loops)
     for sequence, pairs in added:

@@ -79,3 +79,19 @@ def test_command_line(place, hf_trace):
     assert ("A", "B") in {(edge["cause"], edge["effect"]) for edge in graph.edges}
     assert graph.metadata["settings"]["effect"] == "total"
     assert "cooccurrence" in graph.metadata["baselines"]
+
+
+def test_a_log_may_lack_types_of_the_model(place, hf_trace):
+    """Every type of the model is forced, those too that the log never has: counting gives these nothing."""
+    (place / "part.txt").write_text("C A B C A B\nC A B A B C\n")  # no D
+    options = ["--effect", "total", "--horizon", "2", "--num-contexts", 8]
+    code, out, err = hf_trace("discover", "run", "part.txt", *options, "--out", "total.json")
+    assert code == 0, err
+    assert " contexts" in out.splitlines()[1]
+    assert " sequences" not in out.splitlines()[1]
+    graph = CausalGraph.load(place / "total.json")
+    assert graph.events == ("A", "B", "C", "D")
+    counted = np.array(graph.metadata["baselines"]["cooccurrence"])
+    assert counted[0, 1] > 0
+    assert not counted[3].any()
+    assert not counted[:, 3].any()

@@ -13,6 +13,9 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import Pair
 from hf_trace.logs.sequence import EventSequence
 
+# Of the times from cause to effect, which have heavy tails: quantiles say what a mean does not.
+DELAY_LEVELS = (0.1, 0.5, 0.9)
+
 
 def strongest_scores(sequence: EventSequence, scores: PairScores, pairs: Iterable[Pair]) -> dict[Pair, float]:
     """Largest ``cmi`` over the tested positions of each pair of types; pairs never tested are left out."""
@@ -84,7 +87,8 @@ def summary_graph(instance: CausalGraph, *, self_loops: bool = False) -> CausalG
 
     Returns:
         A graph over the event types of the sequence. ``cmi`` and, where known, ``confidence`` are the largest over
-        the pairs of positions that carry the edge; ``lags`` (events) are theirs, ``support`` is their number.
+        the pairs of positions that carry the edge; ``lags`` (events) are theirs, ``support`` is their number. With
+        timestamps ``lag_seconds_quantiles`` are those of their delays, by level.
 
     Example:
         >>> edge = {"cause": "a", "effect": "b", "cause_position": 0, "effect_position": 1}
@@ -100,6 +104,7 @@ def summary_graph(instance: CausalGraph, *, self_loops: bool = False) -> CausalG
 
 def _merged(edges: list[Document]) -> Document:
     sure = [edge["confidence"] for edge in edges if "confidence" in edge]
+    delays = [edge["lag_seconds"] for edge in edges if edge.get("lag_seconds") is not None]
     return {
         "cause": edges[0]["cause"],
         "effect": edges[0]["effect"],
@@ -109,4 +114,10 @@ def _merged(edges: list[Document]) -> Document:
         "direction": direction(sum(edge["gain"] for edge in edges)),
         "lags": sorted({edge["lag"] for edge in edges}),
         "support": len(edges),
+        **({"lag_seconds_quantiles": _quantiles(delays)} if delays else {}),
     }
+
+
+def _quantiles(delays: list[float]) -> dict[str, float]:
+    found = np.quantile(delays, DELAY_LEVELS, method="inverted_cdf").tolist()
+    return {f"{level:g}": seconds for level, seconds in zip(DELAY_LEVELS, found, strict=True)}

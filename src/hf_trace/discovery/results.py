@@ -202,10 +202,13 @@ def _with_baselines(found: Discovered, log: EventLog, request: DiscoveryRequest)
     if len(log.event_types) > _MOST_COUNTED_TYPES:
         return found
     max_lag = request.settings.max_lag or int(log.sequence_lengths.max())
-    index = {name: code for code, name in enumerate(log.event_types)}
-    order = [index[name] for name in found.graph.events]
-    tables = {
-        name: score(log.codes, log.offsets, len(log.event_types), max_lag=max_lag)[np.ix_(order, order)]
-        for name, score in BASELINES.items()
-    }
+    # Total effects are of all types of the model, of which the log may lack some.
+    place = {name: number for number, name in enumerate(found.graph.events)}
+    known = np.array([place[name] for name in log.event_types if name in place], dtype=np.int64)
+    codes = np.array([code for code, name in enumerate(log.event_types) if name in place], dtype=np.int64)
+    tables = {}
+    for name, score in BASELINES.items():
+        counted = score(log.codes, log.offsets, len(log.event_types), max_lag=max_lag)
+        tables[name] = np.zeros((len(place), len(place)))
+        tables[name][np.ix_(known, known)] = counted[np.ix_(codes, codes)]
     return found.with_metadata(baselines={name: table.tolist() for name, table in tables.items()})

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_trace.discovery.pair_graphs import direction
+from hf_trace.discovery.pair_graphs import DELAY_LEVELS, direction
 from hf_trace.discovery.population.frequencies import FrequencyRule, parse_frequency, wilson_interval
 from hf_trace.discovery.population.group_comparison import GroupComparison, compare_groups
 from hf_trace.discovery.population.resampling import UnitSums, bootstrap, half_sample_stability, resampling_units
@@ -71,7 +71,6 @@ class PoolState:
 _PAIRS_HELD = 1_000_000
 # With more types, a table of all pairs would dwarf the graph.
 _MOST_SCORED_TYPES = 1_000
-_QUANTILES = (0.1, 0.5, 0.9)
 
 
 class PopulationPool:
@@ -382,7 +381,7 @@ class PopulationPool:
             timed = seconds.of(row["cause"], row["effect"])
             values, sizes = timed["seconds"].to_numpy(), timed["size"].to_numpy()
             edge["lag_seconds"] = row["edge_seconds"] / row["timed_edges"]
-            edge["lag_seconds_quantiles"] = {f"{level:g}": quantile(values, sizes, level) for level in _QUANTILES}
+            edge["lag_seconds_quantiles"] = {f"{level:g}": quantile(values, sizes, level) for level in DELAY_LEVELS}
         return edge | {name: row[name] for name in _RESAMPLED if name in row}
 
 
