@@ -56,6 +56,20 @@ def test_gains_compare_with_the_other_causes(world, found):
     assert found.gain[0, 1] > 0.2
 
 
+def test_what_ends_a_sequence_causes_nothing_and_nothing_follows_it(world):
+    slots = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0), ends=torch.tensor([1]))
+    contexts = [np.array([1, 4 + index % 3]) for index in range(CONTEXTS)]
+    found = total_effects(Oracle(WorldModel.of(world)), contexts, slots, Horizon(2), seed=1)
+    after = world.log_probs(torch.arange(3)[:, None]).double().exp().numpy()
+    for u in (0, 2):
+        for v in range(3):
+            risk = after[u, v] + sum(after[u, w] * after[w, v] for w in range(3) if w not in (v, 1))
+            assert found.risk[u, v] == pytest.approx(risk, abs=0.03)
+    assert not found.gain[1].any()
+    assert found.gain[0, 0] == pytest.approx(found.risk[0, 0] - found.risk[2, 0])
+    assert found.baseline[0, 2] == 0  # both others are out of the comparison: the end, and the effect itself
+
+
 def test_few_contexts_leave_risks_within_bounds_nearly_unbiased_and_with_their_errors(world):
     slots = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0))
     oracle, count, seeds = Oracle(WorldModel.of(world)), 8, 120

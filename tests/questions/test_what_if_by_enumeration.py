@@ -118,17 +118,30 @@ def random_question(number):
     return world, history, int(generator.integers(types)), int(generator.integers(1, 9))
 
 
-def summed(world, history, target, horizon):
-    """P(target among the next events | history), by a sum over the last two events, step by step."""
+def summed(world, history, target, horizon, end=None):
+    """P(target among the next events, before the end | history), by a sum over the last two events, step by step."""
     types = world.spec.types
     pairs = torch.cartesian_prod(torch.arange(types), torch.arange(types))
     after = world.log_probs(pairs).double().exp().numpy().reshape(types, types, types)  # by newest and next newest
-    without = np.zeros((types, types))
-    without[history[-1], history[-2]] = 1
+    going, found = np.zeros((types, types)), 0.0
+    going[history[-1], history[-2]] = 1
     for _ in range(horizon):
-        without = np.einsum("ab,abe->ea", without, after)
-        without[target] = 0
-    return 1 - without.sum()
+        going = np.einsum("ab,abe->ea", going, after)
+        found += going[target].sum()
+        going[target if end is None else [target, end]] = 0
+    return found
+
+
+def test_nothing_follows_the_end_of_a_sequence(world, oracle):
+    ended = replace(SLOTS, ends=torch.tensor([1]))
+    uniforms = np.random.default_rng(0).random((1, 4000, 4))
+    found, covered = chances(oracle, [given([2, 0], 4, 4000)], 2, ended, Horizon(4, (5.0,)), uniforms)
+    estimate = MeanEstimate.of(found[0])
+    assert abs(estimate.value - summed(world, [2, 0], 2, 4, end=1)) < 4.5 * estimate.standard_error
+    assert summed(world, [2, 0], 2, 4, end=1) < summed(world, [2, 0], 2, 4) - 0.1
+    # A sequence that has ended keeps nothing open; the clock of this world stands still.
+    over = summed(world, [2, 0], 1, 4, end=2) + summed(world, [2, 0], 2, 4, end=1)
+    assert covered.mean() == pytest.approx(over, abs=0.02)
 
 
 @pytest.mark.parametrize("questions", [30, pytest.param(200, marks=pytest.mark.slow)])

@@ -107,6 +107,8 @@ def total_effects(
 ) -> TotalEffects:
     """Force every event type after every context, and let the oracle continue.
 
+    Types that end a sequence cause nothing: their risk is the baseline, of which they are no part.
+
     All types of a context are continued with common random numbers, so that their differences have less variance.
 
     Args:
@@ -118,6 +120,7 @@ def total_effects(
         advance: Called with the number of contexts done.
     """
     types = len(slots.events)
+    causes = ~torch.isin(torch.arange(types), slots.ends).numpy()
     hazard, occurred, mean, squares = (np.zeros((types, types)) for _ in range(4))
     done = 0
     for some, uniforms in _groups(contexts, seed, horizon.events * slots.tokens_per_event, types):
@@ -128,14 +131,16 @@ def total_effects(
         # What each context moves the risk by, to first order, about the risk as it is known so far.
         risk = risk_of(hazard, occurred, done)
         moved = (1 - risk) * hazards + risk * occurrences
-        moved -= _mean_of_others(moved)
+        moved -= _mean_of_others(moved, causes)
         mean += moved.sum(0)
         squares += (moved**2).sum(0)
         advance(float(done))
     spread = np.maximum(squares / done - (mean / done) ** 2, 0)
     error = np.sqrt(spread / (done - 1)) if done > 1 else np.full_like(spread, np.nan)
     risk = risk_of(hazard, occurred, done)
-    return TotalEffects(risk, _mean_of_others(risk[None])[0], error, done)
+    baseline = _mean_of_others(risk[None], causes)[0]
+    risk[~causes] = baseline[~causes]
+    return TotalEffects(risk, baseline, error, done)
 
 
 def risk_of(
@@ -161,15 +166,18 @@ def risk_of(
     return np.divide(hazard, weight, out=np.ones_like(weight), where=weight > 0)
 
 
-def _mean_of_others(found: Float[np.ndarray, "context cause effect"]) -> Float[np.ndarray, "context cause effect"]:
-    """For each effect v, the mean over all forced types except the cause and v."""
-    types = found.shape[1]
-    own = found[:, np.arange(types), np.arange(types)][:, None, :]
-    counted = np.full((types, types), max(types - 2, 1))
-    counted[np.arange(types), np.arange(types)] = max(types - 1, 1)
-    rest = found.sum(1, keepdims=True) - found - own
-    rest[:, np.arange(types), np.arange(types)] += found[:, np.arange(types), np.arange(types)]
-    mean: Float[np.ndarray, "context cause effect"] = rest / counted
+def _mean_of_others(
+    found: Float[np.ndarray, "context cause effect"], causes: Bool[np.ndarray, " cause"]
+) -> Float[np.ndarray, "context cause effect"]:
+    """For each effect v, the mean over all causes except this one and v."""
+    types = np.arange(len(causes))
+    counted = found * causes[:, None]
+    own = counted[:, types, types][:, None, :]
+    rest = counted.sum(1, keepdims=True) - counted - own
+    rest[:, types, types] += own[:, 0]
+    others = causes.sum() - causes[:, None].astype(int) - causes
+    others[types, types] += causes
+    mean: Float[np.ndarray, "context cause effect"] = rest / np.maximum(others, 1)
     return mean
 
 
@@ -208,7 +216,8 @@ def _first_occurrences(
     for step in sample_futures(oracle, context, forced, slots, numbers):
         weight = horizon.within(step.seconds).double().mean(1)
         hazard += step.probabilities * not_yet * weight[:, None]
-        occurred[rows, step.event] += not_yet[rows, step.event] * weight
+        is_possible = step.probabilities[rows, step.event] > 0
+        occurred[rows, step.event] += not_yet[rows, step.event] * weight * is_possible
         not_yet[rows, step.event] = 0
     return hazard.view(count, types, types), occurred.view(count, types, types)
 

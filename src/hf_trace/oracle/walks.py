@@ -1,7 +1,7 @@
 """Rows of tokens that grow step by step, and sampled futures made of them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -176,11 +176,13 @@ class Slots:
         events: Tokens of event types.
         gaps: Tokens of gap bins; empty where no time is written.
         gap_seconds: Time that each gap token stands for.
+        ends: Indices of the types that end a sequence: labels of whole sequences.
     """
 
     events: Int[Tensor, " type"]
     gaps: Int[Tensor, " bin"]
     gap_seconds: Float[Tensor, " bin"]
+    ends: Int[Tensor, " end"] = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
 
     @property
     def tokens_per_event(self) -> int:
@@ -193,14 +195,17 @@ class Step:
     """One event slot of all rows.
 
     Attributes:
-        probabilities: Of every event type in this slot, a forbidden one included, given all before it in its row.
+        probabilities: Of every event type in this slot, a forbidden one included, given all before it in its row; 0 where
+            the sequence has ended before.
         event: Index of the sampled type.
+        ended: Whether the sequence has ended, with this event or before.
         seconds: Time since the last given token of the row; 0 where no time is written.
         row: Which of the requested rows these are: all, unless some are finished.
     """
 
     probabilities: Float[Tensor, "row type"]
     event: Int[Tensor, " row"]
+    ended: Bool[Tensor, " row"]
     seconds: Float[Tensor, " row"]
     row: Int[Tensor, " row"]
 
@@ -254,7 +259,7 @@ def sample_futures(
     #                          without      event 0, event 1, ...                  slot k: k
     # A row keeps its numbers when others are dropped, so nobody's future depends on who else goes on.
     per_event = slots.tokens_per_event
-    rows = torch.arange(len(tokens))
+    rows, ended = torch.arange(len(tokens)), torch.zeros(len(tokens), dtype=torch.bool)
     for slot in range(uniforms.shape[2] // per_event):
         if per_event == 2:
             walk.read(tokens[:, None])
@@ -272,10 +277,13 @@ def sample_futures(
             allowed = probabilities.index_fill(1, torch.tensor(forbidden), 0)
         event = invert(allowed, numbers[rows, per_event * slot + per_event - 1, None])[:, 0]
         tokens = slots.events[event].to(oracle.device)
-        yield Step(probabilities, event, seconds, rows)
+        possible = probabilities.masked_fill(ended[:, None], 0)
+        ended = ended | torch.isin(event, slots.ends)
+        yield Step(possible, event, ended, seconds, rows)
         going = None if finished is None else ~finished()[rows]
         if going is not None and float(going.float().mean()) < _MOST_GOING:
             if not bool(going.any()):
                 return
             walk.select(going.nonzero()[:, 0])
-            rows, seconds, tokens = rows[going], seconds[going], tokens[going.to(tokens.device)]
+            rows, seconds, ended = rows[going], seconds[going], ended[going]
+            tokens = tokens[going.to(tokens.device)]

@@ -118,9 +118,9 @@ def _chances(
     for number, step in enumerate(steps):
         row = step.row
         within = horizon.within((step.seconds - waited[row]).clamp(min=0))
-        reached[row] |= ~within
         counted = within & (number < events[row])[:, None]
         missed[row] *= 1 - step.probabilities[:, target, None].clamp(max=1) * counted
+        reached[row] |= ~within | step.ended[:, None]
     covered = torch.ones_like(missed) if not horizon.seconds else 1 - missed * ~reached
     return (1 - missed.mean(1)).numpy(), covered.mean(1).numpy()
 

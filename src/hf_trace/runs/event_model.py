@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_trace.documents import Document
@@ -17,6 +19,7 @@ from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.logs.windows import cut_windows
+from hf_trace.options import TRUST_REMOTE_CODE
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.walks import Slots
@@ -106,6 +109,7 @@ class EventModel:
         dtype: str = "float32",
         memory: str | float | None = None,
         device_map: str | None = None,
+        trust_remote_code: bool = TRUST_REMOTE_CODE.default,
     ) -> "EventModel":
         """The model of a run folder or Hub id.
 
@@ -114,12 +118,14 @@ class EventModel:
             dtype: See ``load_model``.
             memory: See the class.
             device_map: How to spread a model over several accelerators, see ``load_model``.
+            trust_remote_code: See ``load_model``; the same for members.
 
         Raises:
-            ModelLoadError: If there is no model or tokenizer.
+            ModelLoadError: If there is no model or tokenizer, or one that ``load_model`` refuses.
             VocabularyMismatchError: If they do not match.
         """
-        return cls.of(load_model(run, dtype=dtype, device_map=device_map), memory=memory)
+        model = load_model(run, dtype=dtype, device_map=device_map, trust_remote_code=trust_remote_code)
+        return cls.of(model, memory=memory)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -141,9 +147,14 @@ class EventModel:
         return tuple(name for name in self.tokenizer.event_types if name.startswith(begins))
 
     @cached_property
+    def outcome_events(self) -> Bool[Tensor, " type"]:
+        """Which event types are labels of whole sequences."""
+        return torch.tensor([name in self.outcome_labels for name in self.tokenizer.event_types], dtype=torch.bool)
+
+    @cached_property
     def alphabet(self) -> Alphabet:
         """Event types that are tested and drawn: all but labels of whole sequences."""
-        acts = torch.tensor([name not in self.outcome_labels for name in self.tokenizer.event_types])
+        acts = ~self.outcome_events
         ids, shares = (torch.from_numpy(each) for each in (self.tokenizer.event_ids, self.tokenizer.frequencies))
         return Alphabet(ids[acts], shares[acts])
 
@@ -154,6 +165,7 @@ class EventModel:
             events=torch.from_numpy(self.tokenizer.event_ids),
             gaps=torch.from_numpy(self.tokenizer.gap_ids),
             gap_seconds=torch.tensor(self.tokenizer.gap_seconds, dtype=torch.float32),
+            ends=self.outcome_events.nonzero()[:, 0],
         )
 
     @property
