@@ -1,7 +1,9 @@
 """What users pass, checked in one line that says what was found and what was expected; and the only "did you mean"."""
 
+import datetime
 import difflib
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from numbers import Integral, Real
@@ -115,6 +117,23 @@ def share(name: str, value: Any) -> float:
     return float(value)
 
 
+def byte_count(name: str, value: Any) -> int:
+    """A number of bytes, also as text: 500MB, 20 GB.
+
+    Example:
+        >>> byte_count("max_unpacked", "1.5GB")
+        1500000000
+        >>> byte_count("max_unpacked", "much")
+        Traceback (most recent call last):
+            ...
+        hf_trace.errors.SettingsError: max_unpacked is 'much', expected a number of bytes such as 500MB or 20GB.
+    """
+    found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([kMGT]?)i?B?\s*", str(value), re.IGNORECASE)
+    if found is None or isinstance(value, bool):
+        raise SettingsError(f"{name} is {value!r}, expected a number of bytes such as 500MB or 20GB.")
+    return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))
+
+
 def refuse_unknown(
     given: Iterable[str], known: Iterable[str], *, what: str = "parameter", error: type[HfTraceError] = SettingsError
 ) -> None:
@@ -146,3 +165,28 @@ def updated(request: Given, **parameters: Any) -> Given:
     """
     refuse_unknown(parameters, [each.name for each in fields(request)])  # type: ignore[arg-type]
     return replace(request, **parameters)  # type: ignore[type-var]
+
+
+def strptime_format(
+    name: str, value: Any, *, words: Sequence[str] = (), error: type[HfTraceError] = SettingsError
+) -> str:
+    """A format of dates that ``strptime`` knows, or one of some words.
+
+    Example:
+        >>> strptime_format("time_format", "%d/%m/%Y")
+        '%d/%m/%Y'
+        >>> strptime_format("time_format", "dd/mm/yyyy")
+        Traceback (most recent call last):
+            ...
+        hf_trace.errors.SettingsError: time_format is 'dd/mm/yyyy', expected a format such as '%d/%m/%Y %H:%M:%S'.
+    """
+    good = isinstance(value, str) and ("%" in value or value in words)
+    if good and value not in words:
+        try:
+            datetime.datetime.strptime("", value)
+        except (ValueError, IndexError, re.error) as reason:
+            good = "does not match format" in str(reason)
+    if not good:
+        others = "".join(f", or {word}" for word in words)
+        raise error(f"{name} is {value!r}, expected a format such as '%d/%m/%Y %H:%M:%S'{others}.")
+    return str(value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from hf_trace.checks import number, one_of, share, whole
+from hf_trace.checks import byte_count, number, one_of, share, strptime_format, whole
 
 Value = TypeVar("Value")
 
@@ -47,6 +47,9 @@ LEVELS = ("instance", "summary", "population")
 EFFECTS = ("direct", "total")
 UNKNOWNS = ("error", "map")
 
+TRUST_REMOTE_CODE = Option(
+    "trust_remote_code", False, "Let code that a model brings along run on this machine; it is refused otherwise."
+)
 SEED = Option("seed", 0, "Random seed.", _COUNT)
 UNKNOWN: Option[str | None] = Option(
     "unknown",
@@ -92,4 +95,15 @@ BATCH_SIZE = Option("batch_size", 32, "Number of sequences scored at a time.", w
 BOUND = Option("bound", 0.05, "Minimum cmi of an event that carries an outcome, in nats.", partial(number, least=0))
 FUTURES = NUM_SAMPLES.but(default=2000, help="Number of sampled futures, or of draws where enumeration takes too long.")
 WITHIN = Option("within", "16", "How soon the target must follow: 20 (events), 300s, or 20,300s.")
+EXCEL = "excel"
+TIME_FORMAT: Option[str | None] = Option(
+    "time_format",
+    None,
+    f"Format of the times, as strptime reads them: '%d/%m/%Y %H:%M' (the date alone says the order of day and month), "
+    f"or {EXCEL} for days as spreadsheets count them.",
+    partial(strptime_format, words=(EXCEL,)),
+)
 VALIDATION_SHARE = Option("validation_share", 0.1, "Share of the sequences or rows held out for validation.", share)
+MAX_UNPACKED: Option[int | str] = Option(
+    "max_unpacked", "256MB", "Most bytes that a compressed file may unpack to, such as 20GB.", byte_count
+)

@@ -9,7 +9,7 @@ import typer
 
 from hf_trace.cli import app
 
-LOGS = "--case-column c|--event-column e|--time-column t|--query 'e > 1'|--time-unit ms"
+LOGS = "--case-column c|--event-column e|--time-column t|--query 'e > 1'|--time-unit ms|--time-format %Y"
 WHOLE = "is for logs that are read whole, and `--stream` reads this one in parts. Leave out either."
 DRAWS = "is about draws, and `--proposal {}` tries every event type once. Leave out either."
 POPULATIONS = "--min-frequency 0.1|--bootstrap 10|--update pool.zip|--groups groups.csv|--context-column site"
@@ -133,12 +133,12 @@ REFUSED = [
 ]
 CASES = [(line, option, reason) for line, options, reason in REFUSED for option in options.split("|")]
 # What belongs to everything that a command is asked.
-LOG = {"case_column", "event_column", "time_column", "query", "time_unit"}
+LOG = {"case_column", "event_column", "time_column", "query", "time_unit", "time_format"}
 ALWAYS = {
     "train": {"log", "out", "model", "epochs", "bf16", "dag", "resume", "overwrite", "processes"},
     "discover": {
         *("run_folder", "log", "level", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
-        *("case_column", "event_column", "time_column", "time_unit", "window_gap", "max_lag", "threshold"),
+        *("case_column", "event_column", "time_column", "time_unit", "time_format", "window_gap", "max_lag", "threshold"),
         *("prefix_length", "ties", "unknown", "self_loops", "statistic", "effect", "slide", "dtype", "device_map"),
         *("memory", "processes"),
     },

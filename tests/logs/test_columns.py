@@ -1,8 +1,5 @@
-"""Recognising columns and reading times."""
+"""Recognising columns."""
 
-import datetime
-
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,7 +9,6 @@ from hf_trace.logs.columns import (
     LogColumns,
     event_names,
     find_columns,
-    parse_seconds,
     recognise_case,
     text_values,
     time_texts,
@@ -117,82 +113,9 @@ def test_nested_values_are_refused():
         text_values(pd.Series([["a"]], name="event"))
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("1970-01-01", 0.0),
-        ("1970-01-01 00:00:01.25", 1.25),
-        ("1970-01-01T01:00:00+01:00", 0.0),
-        ("1970-01-02T00:00:00.000001Z", 86400.000001),
-        ("1970-01-01-00.00.02.500000", 2.5),
-        ("700101 000003", 3.0),
-        ("01/02/1970 00:00:00", 86400.0),
-        ("01:00:30", 3630.0),
-        ("00:02", 120.0),
-        ("12", 12.0),
-        ("1.5e3", 1500.0),
-    ],
-)
-def test_time_spellings(text, seconds):
-    assert parse_seconds(pd.Series([text])).tolist() == [seconds]
-
-
-def test_mixed_time_zones_and_missing():
-    values = pd.Series(["2020-01-01T01:00:00+01:00", "2020-01-01T00:00:00", "", None, "NaT"])
-    found = parse_seconds(values)
-    assert found[0] == found[1] == 1577836800.0
-    assert np.isnan(found[2:]).all()
-    assert parse_seconds(values[::-1])[-1] == 1577836800.0
-
-
-def test_day_first_is_noticed():
-    found = parse_seconds(pd.Series(["01/02/1970", "13/02/1970"]))
-    assert found.tolist() == [31 * 86400.0, 43 * 86400.0]
-
-
-def test_typed_times():
-    moments = pd.Series(pd.to_datetime(["1970-01-01T00:00:01.5", None]))
-    assert parse_seconds(moments).tolist()[0] == 1.5
-    assert np.isnan(parse_seconds(moments)[1])
-    assert parse_seconds(moments.dt.tz_localize("Asia/Tokyo"))[0] == 1.5 - 9 * 3600
-    assert parse_seconds(pd.Series(pd.to_timedelta(["2h"]))).tolist() == [7200.0]
-    aware = datetime.datetime(1970, 1, 1, 0, 1, tzinfo=datetime.timezone.utc)
-    assert parse_seconds(pd.Series([aware], dtype=object)).tolist() == [60.0]
-    assert parse_seconds(pd.Series([datetime.date(1970, 1, 2)], dtype=object)).tolist() == [86400.0]
-    assert parse_seconds(pd.Series([3, 4])).tolist() == [3.0, 4.0]
-
-
-def test_microseconds_of_today_survive():
-    found = parse_seconds(pd.Series(["2024-05-01T12:00:00.123456Z", "2024-05-01T12:00:00.123457Z"]))
-    assert np.diff(found)[0] == pytest.approx(1e-6, abs=3e-7)
-    assert found[0] % 1 == pytest.approx(0.123456, abs=3e-7)
-
-
-@pytest.mark.parametrize(("unit", "factor"), [("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)])
-def test_units(unit, factor):
-    assert parse_seconds(pd.Series(["2000"]), unit=unit)[0] == pytest.approx(2000 * factor)
-
-
-def test_unreadable_times():
-    dates = pd.Series(["2020-01-01", "soon", "later"], index=[1, 2, 3], name="when")
-    with pytest.raises(TimestampError) as caught:
-        parse_seconds(dates)
-    assert str(caught.value) == (
-        "Column 'when' has 2 of 3 times that cannot be read, the first is 'soon' in row 2; expected seconds "
-        "or a date such as 2024-05-01T12:00:00Z. Correct them, or name another column with `--time-column` "
-        "(in Python `time_column=`)."
-    )
-    with pytest.raises(TimestampError, match=r"1 of 3 times .* '1x' in row 2; expected seconds\."):
-        parse_seconds(pd.Series(["0", "2", "1x"]))
-    with pytest.raises(TimestampError, match=r"the first is inf in row 1; expected seconds"):
-        parse_seconds(pd.Series([0.0, np.inf, 1.0]))
-    with pytest.raises(TimestampError, match="'Monday' in row 0"):
-        parse_seconds(pd.Series(["Monday"]))
-
-
 def test_two_time_columns_are_one_text():
     frame = pd.DataFrame({"d": ["2020-01-01", ""], "t": ["00:00:01", "00:00:02"]})
     joined = time_texts(frame, ["d", "t"])
     assert joined.name == "d + t"
-    assert parse_seconds(joined)[0] == 1577836801.0
-    assert np.isnan(parse_seconds(joined)[1])
+    assert joined[0] == "2020-01-01 00:00:01"
+    assert joined.isna().tolist() == [False, True]

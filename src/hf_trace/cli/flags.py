@@ -61,6 +61,7 @@ Event = Annotated[str | None, typer.Option(help="Column with the event, or sever
 Time = Annotated[str | None, typer.Option(help="Column with the timestamp.")]
 Query = Annotated[str | None, typer.Option(help="Rows to keep, e.g. \"level != 'INFO'\".")]
 TimeUnit = Annotated[str, typer.Option(help="Unit of numeric times: s, ms, us, ns.")]
+TimeFormat = Annotated[str | None, flag(options.TIME_FORMAT)]
 Length = Annotated[int | None, typer.Option(help="Maximum window length, in events; longer sequences are cut.")]
 Gap = Annotated[float | None, typer.Option(help="Also cut after a silence of this many seconds.")]
 Contexts = Annotated[

@@ -29,6 +29,7 @@ class LogSource:
         unit: Unit of numeric times.
         outcome: Column with a label of the whole sequence.
         contexts: Columns with what is known of the whole sequence.
+        time_format: Format of the times; None: recognized.
     """
 
     log: str
@@ -39,6 +40,7 @@ class LogSource:
     unit: str
     outcome: str | None = None
     contexts: Sequence[str] = ()
+    time_format: str | None = None
 
     def with_contexts_of(self, run: str) -> "LogSource":
         """The same, read with the context columns that a run was trained with, and those asked for."""
@@ -55,6 +57,7 @@ class LogSource:
             time_column=self.time,
             query=self.query,
             time_unit=self.unit,
+            time_format=self.time_format,
             outcome_column=self.outcome,
             context_columns=self.contexts,
         )
@@ -74,7 +77,9 @@ class LogSource:
         from hf_trace.logs.columns import ColumnChoice
         from hf_trace.logs.streams import open_stream
 
-        choice = ColumnChoice(self.case, self._events, self.time, "=", self.unit, self.time is not None)
+        choice = ColumnChoice(
+            self.case, self._events, self.time, "=", self.unit, self.time is not None, time_format=self.time_format
+        )
         return open_stream(self.log, choice)
 
     def sampled(self, share: int | float | None, first: int | None, seed: int) -> "EventLog":

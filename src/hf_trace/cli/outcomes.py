@@ -42,6 +42,7 @@ def outcomes(
     outcome_column: flags.Outcome = None,
     query: flags.Query = None,
     time_unit: flags.TimeUnit = "s",
+    time_format: flags.TimeFormat = None,
     num_samples: flags.Samples = NUM_SAMPLES.default,
     proposal: flags.Proposal = PROPOSAL.default,
     bound: Annotated[float, flag(BOUND)] = BOUND.default,
@@ -67,7 +68,9 @@ def outcomes(
         level=level, proposal=proposal, num_samples=num_samples, bound=bound, min_frequency=min_frequency,
         unknown=unknown, seed=seed,
     )  # fmt: skip
-    source = LogSource(log, case_column, event_column, time_column, query, time_unit, outcome_column)
+    source = LogSource(
+        log, case_column, event_column, time_column, query, time_unit, outcome_column, time_format=time_format
+    )
     table = _read(run_folder, source.with_contexts_of(run_folder))
     table = sampled_sequences(sequences_of(table, only) if only else table, sample, seed)
     model = EventModel.load(run_folder)

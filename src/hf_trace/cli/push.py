@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hf_trace.cli.console import print_json, print_table, say
-from hf_trace.cli.flags import Case, Contexts, Event, Json, Query, Time, TimeUnit, refuse_given
+from hf_trace.cli.flags import Case, Contexts, Event, Json, Query, Time, TimeFormat, TimeUnit, refuse_given
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 
 if TYPE_CHECKING:
     from hf_trace.publishing.publication import Publication
 
 _TRUTH = "truth.json"
-_OF_LOGS = ("case_column", "event_column", "time_column", "context_column", "query", "time_unit")
+_OF_LOGS = ("case_column", "event_column", "time_column", "context_column", "query", "time_unit", "time_format")
 
 
 def push(
@@ -39,6 +39,7 @@ def push(
     context_column: Contexts = None,
     query: Query = None,
     time_unit: TimeUnit = "s",
+    time_format: TimeFormat = None,
     json_output: Json = False,
 ) -> None:
     """Publish a run on the Hub as a model, or a simulated world or event log as a data set, with its card."""
@@ -54,7 +55,7 @@ def push(
         publication = world_publication(run, repo_id, license=license)
     elif dataset:
         columns = (case_column, event_column, time_column, query, time_unit)
-        log = LogSource(run, *columns, contexts=context_column or ()).read()
+        log = LogSource(run, *columns, contexts=context_column or (), time_format=time_format).read()
         truth = graph or (Path(run) / _TRUTH if (Path(run) / _TRUTH).exists() else None)
         publication = log_publication(log, repo_id, truth=truth, license=license, data=data)
     else:

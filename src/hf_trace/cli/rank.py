@@ -9,7 +9,21 @@ import typer
 
 from hf_trace.checks import near
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.flags import Case, Event, Json, Log, Only, Query, RunFolder, Seed, Time, TimeUnit, Unknown, flag
+from hf_trace.cli.flags import (
+    Case,
+    Event,
+    Json,
+    Log,
+    Only,
+    Query,
+    RunFolder,
+    Seed,
+    Time,
+    TimeFormat,
+    TimeUnit,
+    Unknown,
+    flag,
+)
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.documents import Document
@@ -50,6 +64,7 @@ def rank(
     time_column: Time = None,
     query: Query = None,
     time_unit: TimeUnit = "s",
+    time_format: TimeFormat = None,
     unknown: Unknown = UNKNOWN.default,
     seed: Seed = SEED.default,
     json_output: Json = False,
@@ -65,7 +80,7 @@ def rank(
         within=within, by=by, proposal=proposal, num_samples=num_samples, exclude=tuple(exclude or ()), top=top,
         unknown=unknown, seed=seed,
     )  # fmt: skip
-    source = LogSource(log, case_column, event_column, time_column, query, time_unit)
+    source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
     incidents = _incidents(source.with_contexts_of(run_folder).read(), outcome, only)
     model = EventModel.load(run_folder)
     normal = None if reference is None else EventModel.load(reference)

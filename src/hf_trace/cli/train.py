@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # What is said of a log, and what of a table, alone; typed beside the other, it is refused.
 _OF_LOGS = (
-    *("case_column", "event_column", "time_column", "query", "time_unit", "outcome_column", "stream"),
+    *("case_column", "event_column", "time_column", "query", "time_unit", "time_format", "outcome_column", "stream"),
     *("context_column", "min_count", "gaps", "gradient_accumulation", "window_length", "window_gap", "ensemble"),
 )
 _OF_TABLES = ("latent", "history", "order", "learn", "bins", "weight_column", "folds")
@@ -37,6 +37,7 @@ def train(
     time_column: flags.Time = None,
     query: flags.Query = None,
     time_unit: flags.TimeUnit = "s",
+    time_format: flags.TimeFormat = None,
     outcome_column: flags.Outcome = None,
     stream: flags.Stream = False,
     context_column: flags.Contexts = None,
@@ -108,8 +109,9 @@ def train(
         trained: Any = _train_table(table, out, table_settings, history, order, resume=resume)
     else:
         source = LogSource(
-            log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or ()
-        )
+            log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or (),
+            time_format,
+        )  # fmt: skip
         quiet_transformers()
         from hf_trace.training.log_training import TrainingSettings
 

@@ -1,8 +1,7 @@
-"""Which columns of a table hold the case, the event and the time, and how times become seconds."""
+"""Which columns of a table hold the case, the event and the time."""
 
 import re
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 
 from hf_trace.checks import near, one_of
 from hf_trace.errors import ColumnError, TimestampError, preview
+from hf_trace.logs.times import SECONDS_PER_UNIT, TimeReader
+from hf_trace.options import TIME_FORMAT
 
 # In order of preference; compared in lower case, without spaces, dots, hyphens and underscores.
 CASE_SPELLINGS = (
@@ -33,21 +34,9 @@ TIME_SPELLINGS = (
     *("completion_timestamp", "completion_time", "completed_at", "end_timestamp", "end_time"),
     *("end_date", "finish_timestamp", "finish_time", "finished_at", "timestamp (utc)", "occurred_at", "created_at"),
 )
-SECONDS_PER_UNIT = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_MISSING_TIMES = ("", "nan", "nat", "null", "none", "na", "n/a")
-_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
-_ZONE = re.compile(r":\d.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)\s*$")
+_DATE = re.compile(r"\s*(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4})(?![\d.])")
 # From here on not every whole number is a float of that size.
 _EXACT_BELOW = {"float16": 2.0**11, "float32": 2.0**24, "float64": 2.0**53}
-_TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-# Tried in order until one reads every value: exact formats, among them two of machine logs, before guesses.
-_DATE_FORMATS: tuple[Mapping[str, Any], ...] = (
-    {"format": "ISO8601"},
-    {"format": "%Y-%m-%d-%H.%M.%S.%f"},
-    {"format": "%y%m%d %H%M%S"},
-    {},
-    {"dayfirst": True},
-)
 
 
 @dataclass(frozen=True)
@@ -63,6 +52,7 @@ class ColumnChoice:
         time_required: Whether a log without times is an error.
         outcome: Column with a label of the whole sequence, written as one more event at its end.
         contexts: Columns with what is known of the whole sequence, such as a site.
+        time_format: Format of the times, as ``strptime`` reads them; None: recognise it.
     """
 
     case: str | None = None
@@ -73,9 +63,19 @@ class ColumnChoice:
     time_required: bool = False
     outcome: str | None = None
     contexts: tuple[str, ...] = ()
+    time_format: str | None = None
 
     def __post_init__(self) -> None:
         one_of("time_unit", self.time_unit, SECONDS_PER_UNIT)
+        TIME_FORMAT.checked(self.time_format)
+
+    def times(self, *, in_parts: bool = False) -> TimeReader:
+        """A reader for the times of a log.
+
+        Args:
+            in_parts: Whether parts that were read cannot be read again.
+        """
+        return TimeReader(self.time_unit, self.time_format, in_parts=in_parts)
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,26 @@ def _recognised_time(names: Sequence[str]) -> tuple[str, ...]:
     return halves if len(halves) == 2 and found == halves[1:] else found
 
 
+def unread_times(frame: pd.DataFrame, columns: LogColumns, choice: ColumnChoice) -> list[str]:
+    """Columns that may be times, by their type or by how their first texts are written, where none is read as such.
+
+    Example:
+        >>> frame = pd.DataFrame({"event": ["fan"], "version": ["1.2.3"], "datum": ["01.05.2024 07:00"]})
+        >>> unread_times(frame, LogColumns(None, ("event",), ()), ColumnChoice())
+        ['datum']
+    """
+    read = {columns.case, choice.outcome, *columns.event, *choice.contexts}
+    free = [] if columns.time else [name for name in frame.columns if name not in read]
+    return [name for name in free if _is_like_times(frame[name])]
+
+
+def _is_like_times(column: pd.Series) -> bool:
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return True
+    texts = [value for value in column[:100] if isinstance(value, str) and value]
+    return bool(texts) and all(map(_DATE.match, texts))
+
+
 def _columns_text(names: Sequence[str]) -> str:
     noun = "column" if len(names) == 1 else "columns"
     return f"{len(names)} {noun} {preview(names, limit=6)}"
@@ -272,7 +292,9 @@ def exact_names(column: pd.Series) -> NDArray[np.object_]:
         ColumnError: Column 'None' holds 9007199254740992.0, a number that may be rounded ...
     """
     exact_below = _EXACT_BELOW.get(str(column.dtype).lower(), _EXACT_BELOW["float64"])
-    for value in column if column.dtype.kind in "fO" else ():
+    values = column.astype(object)
+    is_exact = pd.api.types.infer_dtype(values, skipna=True) in ("string", "integer", "empty")
+    for value in () if is_exact else values:
         if isinstance(value, float | np.floating) and exact_below <= abs(value) < np.inf:
             raise ColumnError(
                 f"Column {str(column.name)!r} holds {value!r}, a number that may be rounded: different ids can have "
@@ -286,124 +308,3 @@ def time_texts(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
     if len(columns) == 1:
         return frame[columns[0]]
     return pd.Series(event_names(frame, columns, join=" "), index=frame.index, name=" + ".join(columns))
-
-
-def parse_seconds(values: pd.Series, *, unit: str = "s", noun: str = "row") -> NDArray[np.float64]:
-    """Turn times into seconds.
-
-    Args:
-        values: Numbers, dates or their texts; the index says the row number shown in errors.
-        unit: Unit of numbers. Dates count from 1970-01-01 UTC; a date without a time zone is read as UTC,
-            a clock time without a date counts from midnight.
-        noun: What the index counts, for errors.
-
-    Returns:
-        Seconds, exact to the microsecond for dates of our time; NaN where the time is missing.
-
-    Raises:
-        TimestampError: If a value is neither a finite number nor a date.
-
-    Example:
-        >>> parse_seconds(pd.Series(["1970-01-01T00:00:01.500Z", ""])).tolist()
-        [1.5, nan]
-    """
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return _epoch_seconds(values)
-    if pd.api.types.is_timedelta64_dtype(values.dtype):
-        return np.asarray(values.dt.total_seconds(), dtype=np.float64)
-
-    seconds = np.full(len(values), np.nan)
-    known = ~_missing_times(values)
-    if known.any():
-        seconds[known] = _parse_known(values[known], SECONDS_PER_UNIT[unit], noun)
-    return seconds
-
-
-def _missing_times(values: pd.Series) -> NDArray[np.bool_]:
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return np.asarray(values.isna(), dtype=bool)
-    texts = values.astype(object).map(lambda value: value.strip().lower() if isinstance(value, str) else value)
-    return np.asarray(values.isna() | texts.isin(_MISSING_TIMES), dtype=bool)
-
-
-def _parse_known(values: pd.Series, seconds_per_unit: float, noun: str) -> NDArray[np.float64]:
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
-    numeric = np.isfinite(numbers)
-    if numeric.all():
-        # Python's float is correctly rounded; `pd.to_numeric` is not, on long decimals.
-        return np.array(list(map(float, values)), dtype=np.float64) * seconds_per_unit
-    if numeric.mean() > 0.5:
-        raise TimestampError(_unreadable(values, ~numeric, noun, "seconds"))
-    if all(_CLOCK.fullmatch(str(value).strip()) for value in values):
-        return _clock_seconds(values)
-    return _parse_dates(values, noun)
-
-
-def _clock_seconds(values: pd.Series) -> NDArray[np.float64]:
-    texts = values.astype(str).str.strip().str.replace(",", ".", regex=False)
-    full = texts.where(texts.str.count(":") == 2, texts + ":00")
-    return np.asarray(pd.to_timedelta(full).dt.total_seconds(), dtype=np.float64)
-
-
-def _parse_dates(values: pd.Series, noun: str) -> NDArray[np.float64]:
-    # Apart, because pandas 2 gives a date without a zone the zone of the date before it.
-    zoned = values.astype(str).str.contains(_ZONE).to_numpy(dtype=bool)
-    seconds = np.empty(len(values))
-    for same in (zoned, ~zoned):
-        if same.any():
-            seconds[same] = _parse_same_kind(values[same], noun)
-    return seconds
-
-
-def _parse_same_kind(values: pd.Series, noun: str) -> NDArray[np.float64]:
-    fewest: pd.Series | None = None
-    for settings in _DATE_FORMATS:
-        dates = _try_dates(values, settings)
-        if not dates.isna().any():
-            return _epoch_seconds(dates)
-        if fewest is None or dates.isna().sum() < fewest.isna().sum():
-            fewest = dates
-    failed = np.ones(len(values), dtype=bool) if fewest is None else fewest.isna().to_numpy(dtype=bool)
-    raise TimestampError(_unreadable(values, failed, noun, "seconds or a date such as 2024-05-01T12:00:00Z"))
-
-
-def _try_dates(values: pd.Series, settings: Mapping[str, Any]) -> pd.Series:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        # Without a common format pandas would read value by value, and complete parts from today's date.
-        warnings.filterwarnings("error", "Could not infer format")
-        try:
-            dates: pd.Series = pd.to_datetime(values, utc=True, errors="coerce", **settings)
-        except UserWarning:
-            return pd.Series(pd.NaT, index=values.index, dtype="datetime64[ns, UTC]")
-    return dates
-
-
-def _epoch_seconds(dates: pd.Series) -> NDArray[np.float64]:
-    naive = dates.dt.tz_convert(None) if dates.dt.tz is not None else dates
-    moments = naive.to_numpy()
-    seconds = seconds_of_ticks(moments.astype(np.int64), np.datetime_data(moments.dtype)[0])
-    return np.where(np.isnat(moments), np.nan, seconds)
-
-
-def seconds_of_ticks(ticks: NDArray[np.int64], unit: str) -> NDArray[np.float64]:
-    """Seconds since 1970 from a count of ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
-
-    Example:
-        >>> seconds_of_ticks(np.array([1500]), "ms").tolist()
-        [1.5]
-    """
-    per_second = _TICKS_PER_SECOND[unit]
-    # Whole seconds and the rest apart: nanoseconds since 1970 do not fit a float64.
-    return ticks // per_second + (ticks % per_second) / per_second
-
-
-def _unreadable(values: pd.Series, failed: NDArray[np.bool_], noun: str, expected: str) -> str:
-    first = int(np.argmax(failed))
-    value = values.iloc[first]
-    found = f"{value if isinstance(value, float) else repr(value)} in {noun} {values.index[first]}"
-    return (
-        f"Column {str(values.name)!r} has {int(failed.sum()):,} of {len(values):,} times that cannot be "
-        f"read, the first is {found}; expected {expected}. Correct them, or name another column with "
-        "`--time-column` (in Python `time_column=`)."
-    )

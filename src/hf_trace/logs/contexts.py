@@ -14,6 +14,7 @@ from hf_trace.logs.sequence import Context
 # Value of a sequence for which a column says nothing.
 UNKNOWN = ""
 _CALENDAR = {"@year": "%Y", "@month": "%Y-%m", "@week": "%G-W%V", "@day": "%Y-%m-%d"}
+_CALENDAR_SECONDS = (-62_135_596_800.0, 253_402_300_800.0)  # years 1 to 9999
 _PARTS = re.compile(r"@parts:(\d+)")
 
 
@@ -83,7 +84,7 @@ def derived_values(name: str, starts: NDArray[np.float64] | None, count: int) ->
         count: Number of sequences.
 
     Raises:
-        TimestampError: If a calendar is asked of a log without times.
+        TimestampError: If a calendar is asked of a log without times, or of times beyond it.
 
     Example:
         >>> derived_values("@month", np.array([0.0, 40 * 86_400.0]), 2), derived_values("@parts:3", None, 6)
@@ -100,8 +101,15 @@ def derived_values(name: str, starts: NDArray[np.float64] | None, count: int) ->
             f"`--context-column {name}` is read off times, and the log has none. Name its time column, or take "
             "@parts:4, which needs none."
         )
-    dates = pd.to_datetime(pd.Series(starts), unit="s")
-    return dates.dt.strftime(_CALENDAR[name]).fillna(UNKNOWN).tolist()
+    known = np.isfinite(starts)
+    if np.any((starts[known] < _CALENDAR_SECONDS[0]) | (starts[known] >= _CALENDAR_SECONDS[1])):
+        wrong = starts[known][np.argmax(np.abs(starts[known]))]
+        raise TimestampError(
+            f"`--context-column {name}` is read off times, and a sequence begins {wrong:g} seconds after 1970, beyond "
+            "the years 1 to 9999. If its times are not seconds, say their unit with `--time-unit`."
+        )
+    dates = pd.Series(np.where(known, np.floor(starts), 0.0).astype("datetime64[s]"))
+    return dates.dt.strftime(_CALENDAR[name]).where(pd.Series(known), UNKNOWN).tolist()
 
 
 PREFIX = "outcome:"

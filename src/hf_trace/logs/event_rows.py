@@ -15,14 +15,15 @@ from hf_trace.logs.columns import (
     event_names,
     exact_names,
     find_columns,
-    parse_seconds,
     recognise_case,
     text_values,
     time_texts,
+    unread_times,
 )
 from hf_trace.logs.contexts import outcomes_of, read_contexts
 from hf_trace.logs.frames import dataset_frames
 from hf_trace.logs.sequence import Context
+from hf_trace.logs.times import TimeReader
 
 EVENTS_COLUMN = "events"
 _TIMES_COLUMN = "timestamps"
@@ -58,13 +59,16 @@ class _RecordColumns(NamedTuple):
     case: str | None
 
 
-def table_rows(table: pd.DataFrame, choice: ColumnChoice, *, sequence_id: str = "0") -> EventRows:
+def table_rows(
+    table: pd.DataFrame, choice: ColumnChoice, *, sequence_id: str = "0", reader: TimeReader | None = None
+) -> EventRows:
     """Read a table of either shape; its index says the row numbers shown in errors.
 
     Args:
         table: One row per event, or one row per sequence with a list in column ``events``.
         choice: Which columns to read.
         sequence_id: Name of the only sequence when there is no case column.
+        reader: Reads the times, where the table is one part of a log; whoever passes it lets it ``tell``.
 
     Raises:
         ColumnError: If a column is absent or no event column is recognised.
@@ -77,16 +81,17 @@ def table_rows(table: pd.DataFrame, choice: ColumnChoice, *, sequence_id: str = 
         ['b', 'a']
     """
     frame = table.set_axis(list(map(str, table.columns)), axis="columns")
-    if frame.columns.has_duplicates:
-        twice = frame.columns[frame.columns.duplicated()].unique()
-        raise ColumnError(f"Columns {preview(twice)} appear twice, expected different names. Rename one of each.")
+    refuse_repeated(list(frame.columns))
     if not len(frame):
         raise EmptyLogError("There are 0 rows, expected at least one event. Check the file and its filters.")
+    times = reader or choice.times()
     if holds_records(frame, choice):
-        rows = _from_records(frame, choice)
+        rows = _from_records(frame, choice, times)
         lengths = frame[_record_columns(frame, choice).events].map(len).to_numpy(dtype=np.int64)
     else:
-        rows, lengths = _from_rows(frame, choice, sequence_id), np.ones(len(frame), dtype=np.int64)
+        rows, lengths = _from_rows(frame, choice, sequence_id, times), np.ones(len(frame), dtype=np.int64)
+    if reader is None:
+        times.tell()
     if choice.contexts:
         values = [np.repeat(frame[name].to_numpy(dtype=object), lengths) for name in choice.contexts]
         columns = [pd.Series(each, name=name, dtype=object) for name, each in zip(choice.contexts, values, strict=True)]
@@ -95,6 +100,18 @@ def table_rows(table: pd.DataFrame, choice: ColumnChoice, *, sequence_id: str = 
         return rows
     labels = np.repeat(frame[choice.outcome].to_numpy(dtype=object), lengths)
     return _with_outcomes(rows, pd.Series(labels, name=choice.outcome, dtype=object))
+
+
+def refuse_repeated(names: Sequence[str]) -> None:
+    """Refuse columns of the same name.
+
+    Raises:
+        ColumnError: If there are any.
+    """
+    columns = pd.Index(names, dtype=object)
+    if columns.has_duplicates:
+        twice = columns[columns.duplicated()].unique()
+        raise ColumnError(f"Columns {preview(twice)} appear twice, expected different names. Rename one of each.")
 
 
 def _with_outcomes(rows: EventRows, labels: pd.Series) -> EventRows:
@@ -122,7 +139,7 @@ def holds_records(frame: pd.DataFrame, choice: ColumnChoice) -> bool:
 
 
 def needed_columns(frame: pd.DataFrame, choice: ColumnChoice) -> list[str]:
-    """List the columns that will be read, so that the others need not be kept in memory.
+    """List the columns that will be read or spoken of, so that the others need not be kept in memory.
 
     Example:
         >>> needed_columns(pd.DataFrame({"event": ["a"], "comment": ["long"]}), ColumnChoice())
@@ -134,7 +151,7 @@ def needed_columns(frame: pd.DataFrame, choice: ColumnChoice) -> list[str]:
         return [name for name in names if name is not None]
     columns = find_columns(list(frame.columns), choice)
     others = [name for name in (columns.case, choice.outcome, *choice.contexts) if name is not None]
-    return list(dict.fromkeys([*others, *columns.event, *columns.time]))
+    return list(dict.fromkeys([*others, *columns.event, *columns.time, *unread_times(frame, columns, choice)]))
 
 
 def frame_of_mappings(rows: Iterable[Mapping[str, Any]], choice: ColumnChoice) -> pd.DataFrame:
@@ -158,14 +175,15 @@ def _has_list(column: pd.Series) -> bool:
     return any(isinstance(value, list | tuple | np.ndarray) for value in column)
 
 
-def _from_rows(frame: pd.DataFrame, choice: ColumnChoice, sequence_id: str) -> EventRows:
+def _from_rows(frame: pd.DataFrame, choice: ColumnChoice, sequence_id: str, reader: TimeReader) -> EventRows:
     columns = find_columns(list(frame.columns), choice)
     events = event_names(frame, columns.event, join=choice.join)
     _require_some(~pd.isna(events), "event", columns.event)
     seconds = None
     if columns.time:
-        seconds = parse_seconds(time_texts(frame, columns.time), unit=choice.time_unit)
+        seconds = reader.read(time_texts(frame, columns.time))
         _require_some(~np.isnan(seconds), "time", columns.time)
+    reader.leave_out(unread_times(frame, columns, choice))
     names = np.full(len(frame), sequence_id, dtype=object)
     if columns.case is not None:
         names = exact_names(frame[columns.case])
@@ -183,14 +201,14 @@ def _require_some(known: NDArray[np.bool_], role: str, columns: Sequence[str]) -
         )
 
 
-def _from_records(frame: pd.DataFrame, choice: ColumnChoice) -> EventRows:
+def _from_records(frame: pd.DataFrame, choice: ColumnChoice, reader: TimeReader) -> EventRows:
     columns = _record_columns(frame, choice)
     names: list[str | None] = [None] * len(frame)
     if columns.case is not None:
         names = exact_names(frame[columns.case]).tolist()
     ids = [str(label) if name is None else name for label, name in zip(frame.index, names, strict=True)]
     times = None if columns.times is None else frame[columns.times]
-    return flatten_records(frame[columns.events], times, ids, unit=choice.time_unit)
+    return flatten_records(frame[columns.events], times, ids, reader)
 
 
 def _record_columns(frame: pd.DataFrame, choice: ColumnChoice) -> _RecordColumns:
@@ -210,14 +228,16 @@ def _record_columns(frame: pd.DataFrame, choice: ColumnChoice) -> _RecordColumns
     return _RecordColumns(events, times, choice.case or names or recognise_case(list(frame.columns)))
 
 
-def flatten_records(events: pd.Series, times: pd.Series | None, ids: Sequence[str], *, unit: str = "s") -> EventRows:
+def flatten_records(
+    events: pd.Series, times: pd.Series | None, ids: Sequence[str], reader: TimeReader | None = None
+) -> EventRows:
     """Put lists of events end to end.
 
     Args:
         events: One list of names per sequence; the index says the record numbers shown in errors.
         times: One list of times per sequence, or None.
         ids: Name of every sequence.
-        unit: Unit of numeric times.
+        reader: Reads the times; as seconds or usual dates when left out.
 
     Raises:
         LogFormatError: If a value is not a list of texts.
@@ -236,7 +256,7 @@ def flatten_records(events: pd.Series, times: pd.Series | None, ids: Sequence[st
     _require_texts(names, events.index.take(cases))
     missing = pd.isna(names) | (names == "")
     names[missing] = None
-    seconds = None if times is None else _flat_seconds(times, lengths, unit)
+    seconds = None if times is None else _flat_seconds(times, lengths, reader or TimeReader())
     return EventRows(cases, ids, names, seconds)
 
 
@@ -266,7 +286,7 @@ def _shown(value: object) -> str:
     return f"{text if len(text) <= 40 else text[:40] + '…'} ({type(value).__name__})"
 
 
-def _flat_seconds(times: pd.Series, lengths: NDArray[np.int64], unit: str) -> NDArray[np.float64]:
+def _flat_seconds(times: pd.Series, lengths: NDArray[np.int64], reader: TimeReader) -> NDArray[np.float64]:
     for (label, value), events in zip(times.items(), lengths, strict=True):
         found = len(value) if isinstance(value, list | tuple | np.ndarray) else None
         if found != events and (found is not None or events):
@@ -276,7 +296,7 @@ def _flat_seconds(times: pd.Series, lengths: NDArray[np.int64], unit: str) -> ND
             )
     labels = times.index.repeat(lengths)
     values = list(chain.from_iterable(value for value, events in zip(times, lengths, strict=True) if events))
-    return parse_seconds(pd.Series(values, index=labels, name=times.name, dtype=object), unit=unit, noun="record")
+    return reader.read(pd.Series(values, index=labels, name=times.name, dtype=object), noun="record")
 
 
 def encode_names(names: NDArray[np.object_]) -> tuple[NDArray[np.int64], list[str]]:

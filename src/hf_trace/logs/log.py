@@ -122,6 +122,7 @@ class EventLog:
         time: str | Sequence[str] | None = None,
         join: str = "=",
         time_unit: str = "s",
+        time_format: str | None = None,
         time_required: bool = False,
     ) -> "EventLog":
         """Read a table with one row per event, or one row per sequence with a list in column ``events``.
@@ -134,6 +135,7 @@ class EventLog:
             time: Column with the time, or several (date and clock).
             join: Text between the values of several event columns.
             time_unit: Unit of numeric times: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
+            time_format: Format of the times, as in `read_log`.
             time_required: Whether a table without times is an error.
 
         Raises:
@@ -146,11 +148,11 @@ class EventLog:
             >>> EventLog.from_frame(frame)[0]
             EventSequence(events=('a', 'b'), timestamps=(1.0, 5.0), id='7')
         """
-        choice = ColumnChoice(case, event, time, join, time_unit, time_required)
+        choice = ColumnChoice(case, event, time, join, time_unit, time_required, time_format=time_format)
         return cls.from_table(frame_to_read(frame, choice), choice)
 
     @classmethod
-    def from_dataset(
+    def from_dataset(  # noqa: PLR0913 - a log needs as many words
         cls,
         dataset: Iterable[Mapping[str, Any]],
         *,
@@ -159,6 +161,7 @@ class EventLog:
         time: str | Sequence[str] | None = None,
         join: str = "=",
         time_unit: str = "s",
+        time_format: str | None = None,
         time_required: bool = False,
         outcome: str | None = None,
     ) -> "EventLog":
@@ -176,7 +179,7 @@ class EventLog:
             >>> EventLog.from_dataset(iter([{"id": "x", "events": ["a", "b"]}])).to_records()
             [{'id': 'x', 'events': ['a', 'b']}]
         """
-        choice = ColumnChoice(case, event, time, join, time_unit, time_required, outcome)
+        choice = ColumnChoice(case, event, time, join, time_unit, time_required, outcome, time_format=time_format)
         return cls.from_table(frame_of_mappings(dataset, choice), choice)
 
     @classmethod
