@@ -8,6 +8,7 @@ from typing import Any
 from hf_trace.documents import Document
 from hf_trace.effects.conditionals import Conditionals
 from hf_trace.effects.question_records import QuestionReader
+from hf_trace.options import TRUST_REMOTE_CODE
 from hf_trace.oracle.engine import Oracle
 from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, own_tokenizer, read_json, run_of
 from hf_trace.runs.members import Folds, load_members
@@ -48,14 +49,25 @@ class TableModel:
         return cls(Oracle(model, memory=memory), vocabulary, run_of(model), memory)
 
     @classmethod
-    def load(cls, run: str | PathLike[str], *, memory: str | float | None = None) -> "TableModel":
+    def load(
+        cls,
+        run: str | PathLike[str],
+        *,
+        memory: str | float | None = None,
+        trust_remote_code: bool = TRUST_REMOTE_CODE.default,
+    ) -> "TableModel":
         """The model of a run folder or Hub id.
 
         Raises:
+        Args:
+            run: The folder or id.
+            memory: See the class.
+            trust_remote_code: Whether code that the model brings along may run here; it is refused otherwise.
+
             ModelLoadError: If there is no model, no tokenizer, or one without a graph.
             VocabularyMismatchError: If they do not belong together.
         """
-        return cls.of(load_model(run), memory=memory)
+        return cls.of(load_model(run, trust_remote_code=trust_remote_code), memory=memory)
 
     @property
     def schema(self) -> DagSchema:

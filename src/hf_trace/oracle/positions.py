@@ -12,17 +12,17 @@ def context_length(model: PreTrainedModel) -> int | None:
     """Tokens the model can read at once, or None if nothing bounds them.
 
     Raises:
-        ModelLoadError: If the model says of itself that it can read none.
+        ModelLoadError: If the model says of itself that it cannot read two, and so predict the second.
     """
     config = model.config
     for name in _NAMES:
         most = getattr(config, name, None)
         if most is None:
             continue
-        if isinstance(most, bool) or not isinstance(most, int) or most - position_offset(model) < 1:
+        if isinstance(most, bool) or not isinstance(most, int) or most - position_offset(model) < 2:
             raise ModelLoadError(
                 f"`{name}` of the model's config is {most!r}, expected the number of tokens it reads, at least "
-                f"{1 + position_offset(model)}. Take the config.json that was saved with the weights."
+                f"{2 + position_offset(model)}. Take the config.json that was saved with the weights."
             )
         return most - position_offset(model)
     return None

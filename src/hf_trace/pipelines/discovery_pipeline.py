@@ -13,14 +13,16 @@ from hf_trace.discovery.scoring import ScoredSequence, scored
 from hf_trace.discovery.settings import DiscoveryRequest, DiscoverySettings
 from hf_trace.documents import Document
 from hf_trace.logs.sequence import EventSequence
+from hf_trace.options import TRUST_REMOTE_CODE
 from hf_trace.oracle.engine import Oracle
 from hf_trace.pipelines.records import is_single, one, sequences
 from hf_trace.pipelines.saving import Publishable
 from hf_trace.questions.outcome_causes import OutcomeSettings, outcomes
 from hf_trace.questions.ranking import RankSettings, rank
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
+from hf_trace.runs.doors import AutoModelForCausalLM, admitted
 from hf_trace.runs.event_model import EventModel
-from hf_trace.runs.folders import AutoModelForCausalLM, load_model, own_tokenizer
+from hf_trace.runs.folders import load_model, own_tokenizer
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 TASK = "causal-discovery"
@@ -47,6 +49,7 @@ class CausalDiscoveryPipeline(Publishable):
     def __init__(
         self, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None, **kwargs: Any
     ) -> None:
+        model = admitted(model)
         vocabulary = own_tokenizer(EventTokenizer, model, tokenizer)
         super().__init__(model=model, tokenizer=vocabulary.tokenizer, **kwargs)
         # The base class may have moved the model to another device.
@@ -201,10 +204,16 @@ class CausalDiscoveryPipeline(Publishable):
 
 
 def load_pipeline(
-    run: str | PathLike[str], *, dtype: str = "float32", memory: str | None = None, device_map: str | None = None
+    run: str | PathLike[str],
+    *,
+    dtype: str = "float32",
+    memory: str | None = None,
+    device_map: str | None = None,
+    trust_remote_code: bool = TRUST_REMOTE_CODE.default,
 ) -> CausalDiscoveryPipeline:
     """The discovery pipeline of a run folder or Hub id; arguments and errors as for ``EventModel.load``."""
-    return CausalDiscoveryPipeline(model=load_model(run, dtype=dtype, device_map=device_map), memory=memory)
+    model = load_model(run, dtype=dtype, device_map=device_map, trust_remote_code=trust_remote_code)
+    return CausalDiscoveryPipeline(model=model, memory=memory)
 
 
 def _register() -> None:

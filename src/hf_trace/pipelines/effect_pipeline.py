@@ -15,8 +15,9 @@ from hf_trace.errors import PipelineInputError, preview
 from hf_trace.pipelines.records import as_sequence
 from hf_trace.pipelines.saving import Publishable
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
+from hf_trace.runs.doors import AutoModelForCausalLM, admitted
 from hf_trace.runs.event_model import EventModel
-from hf_trace.runs.folders import AutoModelForCausalLM, RunTokenizer, run_kind, run_of
+from hf_trace.runs.folders import RunTokenizer, run_kind, run_of
 
 TASK = "causal-effect"
 _ASKED = ("do", "target", "within")
@@ -87,6 +88,7 @@ class CausalEffectPipeline(Publishable):
     def __init__(
         self, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None, **kwargs: Any
     ) -> None:
+        model = admitted(model)
         run = run_of(model)
         self._kind = _KINDS.get(run_kind(run), _TABLE) if run else _TABLE
         self.request = self._kind.request

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
-import transformers
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel
 
 from hf_trace.checks import one_of
 from hf_trace.documents import Document
-from hf_trace.errors import ModelLoadError, VocabularyMismatchError, first_line
+from hf_trace.errors import ModelLoadError, VocabularyMismatchError
 from hf_trace.logs.writing import atomic_path
+from hf_trace.options import TRUST_REMOTE_CODE
 from hf_trace.runs import adapters
+from hf_trace.runs.doors import AutoModelForCausalLM
+from hf_trace.runs.run_documents import read_run_document
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
@@ -71,14 +71,9 @@ def run_of(model: PreTrainedModel, *, members: bool = False) -> str:
 CUSTOM_PIPELINES = "custom_pipelines"
 logger = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# What Transformers raises on a folder without a model, with half of one, or with sizes that do not fit together.
-MISFITS = (
-    *(OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError),
-    *(SafetensorError, StrictDataclassError),
-)
-DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 METRICS_FILE, DAG_FILE = "metrics.json", "dag.json"
 TRAINING_FILE = "training.json"
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 _SHIM = """# Some model types make AutoTokenizer ignore `tokenizer_class`; this names the class once more.
 from transformers import TokenizersBackend
 
@@ -106,34 +101,15 @@ class RunTokenizer(Protocol):
         ...
 
 
-class AutoModelForCausalLM(transformers.AutoModelForCausalLM):
-    """Loads what its parent loads and remembers which commit of the Hub it is from.
-
-    Models of Transformers do not know it, and what else a run holds is to be read from the very same commit. It has
-    the name of its parent, by which repositories name their own code.
-    """
-
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: Any, *model_args: Any, **kwargs: Any
-    ) -> transformers.PreTrainedModel:
-        """Load a model; its ``config._commit_hash`` is the commit or the revision that was asked for."""
-        model = super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
-        asked = kwargs.get("revision")
-        found = getattr(asked, "resolved", asked) or getattr(model.config, "_commit_hash", None)
-        if found is not None:
-            model.config._commit_hash = str(found)
-        return model
-
-
 def load_model(
     name_or_path: str | PathLike[str],
     *,
     dtype: str = "float32",
     device: str | torch.device | None = None,
     device_map: str | dict[str, Any] | None = None,
+    trust_remote_code: bool = TRUST_REMOTE_CODE.default,
 ) -> PreTrainedModel:
-    """Load any causal language model, in float32 unless asked otherwise.
+    """Load any causal language model with all its weights, in float32 unless asked otherwise.
 
     Args:
         name_or_path: A run folder, any checkpoint folder, or a Hub id.
@@ -141,10 +117,12 @@ def load_model(
         device: Where to put it; the first accelerator, else the CPU.
         device_map: Instead, how to spread it over several accelerators, and over memory and disk where these are full:
             ``"auto"``, or what else Transformers knows.
+        trust_remote_code: Whether code that the model brings along may run here; it is refused otherwise.
 
     Raises:
         SettingsError: If ``dtype`` is neither, or there is no such map.
-        ModelLoadError: If there is no model, or only one in another format than safetensors.
+        ModelLoadError: If there is no model, or only one in another format than safetensors, or one with missing or
+            broken weights, or with code that is not trusted.
     """
     one_of("dtype", dtype, DTYPES)
     if isinstance(device_map, str):
@@ -156,25 +134,14 @@ def load_model(
             f"The folder {str(path)!r} holds no config.json. Expected a run folder written by `hf-trace train`, or "
             "any folder of a causal language model."
         )
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(name_or_path), dtype=DTYPES[dtype], use_safetensors=True, device_map=device_map
-        )
-    except MISFITS as error:
-        raise not_loaded(name_or_path, error) from error
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        str(name_or_path), dtype=DTYPES[dtype], device_map=device_map, trust_remote_code=trust_remote_code
+    )
     if device_map is not None:  # it has been put where it belongs
         return model
     if device is None and torch.accelerator.is_available():
         device = torch.accelerator.current_accelerator()
     return model.to(device or "cpu")
-
-
-def not_loaded(name_or_path: str | PathLike[str], error: BaseException) -> ModelLoadError:
-    """The error of a name that is neither a folder with a model nor one on the Hub."""
-    where = "" if Path(name_or_path).exists() else ", which is no folder here"
-    return ModelLoadError(
-        f"No causal language model could be loaded from {str(name_or_path)!r}{where}: {first_line(error)}."
-    )
 
 
 def check_vocabulary(tokenizer: RunTokenizer | DagTokenizer, model: PreTrainedModel) -> None:
@@ -271,7 +238,7 @@ def ensure_auto_tokenizer(folder: Path, tokenizer: RunTokenizer) -> None:
 def _auto_tokenizer_agrees(folder: Path, tokenizer: RunTokenizer) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return tokenizer.agrees_with(AutoTokenizer.from_pretrained(str(folder)))
+        return tokenizer.agrees_with(AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False))
 
 
 def write_json(path: Path, document: Document) -> None:
@@ -281,9 +248,13 @@ def write_json(path: Path, document: Document) -> None:
 
 
 def read_json(name_or_path: str | PathLike[str], file: str) -> Document:
-    """Read a JSON file of a run folder; empty where there is none."""
+    """Read a JSON file of a run folder; empty where there is none.
+
+    Raises:
+        ModelLoadError: If it is not JSON, or holds something else where something is read from it.
+    """
     path = Path(name_or_path) / file
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_run_document(path) if path.exists() else {}
 
 
 def recipe_of(run: str | PathLike[str]) -> Document:
@@ -291,6 +262,9 @@ def recipe_of(run: str | PathLike[str]) -> Document:
 
     Args:
         run: A run folder or a Hub id.
+
+    Raises:
+        ModelLoadError: If it is not said in the way that ``hf-trace train`` does.
     """
     return read_json(local_run(run), TRAINING_FILE)
 
@@ -299,6 +273,9 @@ def run_kind(folder: str | PathLike[str]) -> str:
     """What a run was trained on: ``"log"``, ``"table"``, ``"world"`` (simulated), or ``"model"`` for any other model.
 
     Runs say it in ``training.json``. Those written before they did are known by what only their kind has.
+
+    Raises:
+        ModelLoadError: If ``training.json`` is damaged.
     """
     recipe = read_json(folder, TRAINING_FILE)
     if "kind" in recipe:

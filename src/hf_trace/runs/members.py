@@ -10,9 +10,10 @@ from transformers import PreTrainedModel
 
 from hf_trace.checks import whole
 from hf_trace.documents import Document
-from hf_trace.errors import SettingsError, TableError
+from hf_trace.errors import ModelLoadError, SettingsError, TableError, preview
 from hf_trace.logs.log import EventLog
 from hf_trace.oracle.engine import Oracle
+from hf_trace.runs.doors import trusts
 from hf_trace.runs.folders import load_model, read_json, run_of
 from hf_trace.runs.world_model import WorldModel
 
@@ -53,8 +54,9 @@ def member_folders(run: str | PathLike[str]) -> list[Path]:
 
 def load_members(model: PreTrainedModel, *, memory: str | float | None = None) -> list[Oracle]:
     """The further oracles of the run a model was loaded from, in its precision and on its device."""
-    run = run_of(model, members=True)
-    loaded = [load_model(folder, device=model.device) for folder in (member_folders(run) if run else [])]
+    run, trust = run_of(model, members=True), trusts(model)
+    folders = member_folders(run) if run else []
+    loaded = [load_model(folder, device=model.device, trust_remote_code=trust) for folder in folders]
     return [Oracle(member.to(model.dtype), memory=memory) for member in loaded]
 
 
@@ -116,6 +118,14 @@ class Folds:
 
     @classmethod
     def of_run(cls, run: str | PathLike[str]) -> "Folds | None":
-        """The folds of a run; None where it has none."""
+        """The folds of a run; None where it has none.
+
+        Raises:
+            ModelLoadError: If its ``folds.json`` is damaged.
+        """
         document = read_json(run, FOLDS_FILE)
+        if document and set(document) != {"folds", "seed", "rows"}:
+            raise ModelLoadError(
+                f"{FOLDS_FILE} of the run '{run}' holds {preview(document)}, expected folds, seed, rows."
+            )
         return cls(**document) if document else None

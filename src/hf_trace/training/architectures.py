@@ -12,9 +12,12 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, Pretr
 
 from hf_trace.checks import one_of
 from hf_trace.errors import ModelLoadError, SettingsError, VocabularyMismatchError, first_line
+from hf_trace.options import TRUST_REMOTE_CODE
 from hf_trace.oracle.positions import context_length as readable_length
 from hf_trace.runs.adapters import old_names
-from hf_trace.runs.folders import MISFITS, RunTokenizer, not_loaded
+from hf_trace.runs.doors import open_config, open_model
+from hf_trace.runs.folders import RunTokenizer
+from hf_trace.runs.model_sizes import SizeBound, check_size
 
 
 @runtime_checkable
@@ -55,6 +58,7 @@ def build_model(
     model: str | None = None,
     lora: bool = False,
     too_long: tuple[str, str] = LOG_TOO_LONG,
+    trust_remote_code: bool = TRUST_REMOTE_CODE.default,
 ) -> nn.Module:
     """A model that reads and predicts the tokenizer's vocabulary.
 
@@ -67,10 +71,12 @@ def build_model(
             the tokens that the vocabulary has from it.
         lora: Train low-rank adapters in the body of a pretrained ``model`` instead of all its weights.
         too_long: What to say of data that a pretrained ``model`` cannot read, and what to do then.
+        trust_remote_code: Whether code that ``model`` brings along may run here; it is refused otherwise.
 
     Raises:
         SettingsError: If the preset is unknown, or LoRA is asked for without pretrained weights.
-        ModelLoadError: If ``model`` cannot be found or is too short for the context.
+        ModelLoadError: If ``model`` cannot be found, lacks weights of its body, has code that is not trusted, is too
+            large for this machine, or is too short for the context.
         VocabularyMismatchError: If the vocabulary extends another one than the model's.
     """
     if model is None:
@@ -81,12 +87,12 @@ def build_model(
         config.max_position_embeddings = context_length
         return AutoModelForCausalLM.from_config(_fitting(config, tokenizer))
     if has_weights(model):
-        built, anew = _pretrained(model, tokenizer)
+        built, anew = _pretrained(model, tokenizer, trust_remote_code)
         _check_context(built, context_length, model, too_long)
         return _with_lora(built, tokenizer, anew) if lora else built
     if lora:
         raise SettingsError(f"--lora adapts pretrained weights, but {model!r} is only a config. Leave out --lora.")
-    return _from_config(model, tokenizer, context_length)
+    return _from_config(model, tokenizer, context_length, trust_remote_code)
 
 
 def _special_ids(tokenizer: Vocabulary) -> dict[str, int | None]:
@@ -102,18 +108,21 @@ def has_weights(model: str) -> bool:
     return any(name.endswith((".safetensors", ".safetensors.index.json")) for name in names)
 
 
-def _from_config(model: str, tokenizer: Vocabulary, context_length: int) -> PreTrainedModel:
+def _from_config(model: str, tokenizer: Vocabulary, context_length: int, trust: bool) -> PreTrainedModel:
     """A model from scratch: a bare type takes the tiny preset's shape, a config file its own."""
     try:
-        config = AutoConfig.from_pretrained(model) if Path(model).exists() else _shaped(model, PRESETS["tiny"])
+        is_given = Path(model).exists()
+        config = open_config(model, trust_remote_code=trust) if is_given else _shaped(model, PRESETS["tiny"])
         config = _fitting(config, tokenizer)
         if hasattr(config, "max_position_embeddings") and config.max_position_embeddings < context_length:
             config.max_position_embeddings = context_length
         if hasattr(config, "is_decoder"):
             config.is_decoder = True
-        built = AutoModelForCausalLM.from_config(config)
+        if not trust:  # code of its own may not build without memory
+            check_size(config, SizeBound.of_machine())
+        built = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
         built(input_ids=torch.full((1, 2), config.bos_token_id))
-    except MISFITS as error:
+    except Exception as error:  # a config whose parts do not fit together ends in any of them
         raise ModelLoadError(
             f"{model!r} cannot be made a causal language model: {first_line(error.__cause__ or error)}. Expected a "
             "type such as gpt2, or a folder with a config.json whose sizes fit together."
@@ -150,17 +159,12 @@ def _shaped(model_type: str, preset: Preset) -> PretrainedConfig:
     return AutoConfig.for_model(model_type, **taken)
 
 
-def _pretrained(model: str, tokenizer: Vocabulary) -> tuple[PreTrainedModel, list[str]]:
+def _pretrained(model: str, tokenizer: Vocabulary, trust: bool) -> tuple[PreTrainedModel, list[str]]:
     """The model, and its parts that the checkpoint lacks: an encoder's has no head, which starts at random."""
-    try:
-        config = AutoConfig.from_pretrained(model)
-        if hasattr(config, "is_decoder"):
-            config.is_decoder = True
-        built, loading = AutoModelForCausalLM.from_pretrained(
-            model, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
-    except MISFITS as error:
-        raise not_loaded(model, error) from error
+    config = open_config(model, trust_remote_code=trust)
+    if hasattr(config, "is_decoder"):
+        config.is_decoder = True
+    built, new = open_model(model, new_head=True, config=config, dtype=torch.float32, trust_remote_code=trust)
     known = built.get_input_embeddings().weight.shape[0]
     if tokenizer.kept_tokens > known:
         raise VocabularyMismatchError(
@@ -173,7 +177,7 @@ def _pretrained(model: str, tokenizer: Vocabulary) -> tuple[PreTrainedModel, lis
     for name, value in _special_ids(tokenizer).items():
         setattr(built.config, name, value)
     built.generation_config.update(**_special_ids(tokenizer))
-    return built, _parts(built, loading["missing_keys"])
+    return built, _parts(built, new)
 
 
 def _parts(model: PreTrainedModel, weights: Collection[str]) -> list[str]:
