@@ -12,11 +12,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from hf_trace.checks import one_of
 from hf_trace.documents import Document
 from hf_trace.errors import ModelLoadError, QueryError, SettingsError, TableError, first_line, preview
+from hf_trace.options import TRUST_REMOTE_CODE
 from hf_trace.tables.cells import items_of
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Content, Variable, VariableTokens
-from hf_trace.tokenizers.event_tokenizer import PAD, StoredTokenizer, loaded_tokenizer, word_tokenizer
+from hf_trace.tokenizers.event_tokenizer import PAD, StoredTokenizer, word_tokenizer
 from tokenizers import AddedToken, Tokenizer
 
 
@@ -65,18 +66,21 @@ class DagTokenizer(StoredTokenizer):
     """
 
     def __init__(self, tokenizer: Any) -> None:
+        super().__init__(tokenizer)
         settings = tokenizer.init_kwargs
         if not isinstance(settings.get("dag"), Mapping):
             raise ModelLoadError(
                 "The tokenizer holds no graph of variables. Expected a run trained on a table, by `hf-trace train "
                 "TABLE --dag DAG`."
             )
-        self.tokenizer = tokenizer
         self.schema = DagSchema.from_dict(settings["dag"])
-        self.history: History = settings.get("history", "parents")
-        self.order: Order = settings.get("order", "fixed")
+        self.history: History = one_of(
+            "history of the tokenizer", settings.get("history", "parents"), get_args(History), error=ModelLoadError
+        )
+        self.order: Order = one_of(
+            "order of the tokenizer", settings.get("order", "fixed"), get_args(Order), error=ModelLoadError
+        )
         self.kept_tokens = int(settings.get("kept_tokens") or 0)
-        self.vocabulary: dict[str, int] = dict(tokenizer.get_vocab())
         self.bos_id: int | None = tokenizer.bos_token_id
         self.pad_id: int = tokenizer.pad_token_id
         observed = [variable for variable in self.schema.variables if not variable.latent]
@@ -98,7 +102,13 @@ class DagTokenizer(StoredTokenizer):
 
     @classmethod
     def from_schema(
-        cls, schema: DagSchema, *, history: str = "parents", order: str = "fixed", base: Any = None
+        cls,
+        schema: DagSchema,
+        *,
+        history: str = "parents",
+        order: str = "fixed",
+        base: Any = None,
+        trust_remote_code: bool = TRUST_REMOTE_CODE.default,
     ) -> "DagTokenizer":
         """Build the vocabulary of a graph.
 
@@ -108,6 +118,7 @@ class DagTokenizer(StoredTokenizer):
             order: See the class.
             base: A pretrained tokenizer, or its folder or Hub id, that gets new tokens and keeps its ids; without
                 one the vocabulary has nothing but the variables.
+            trust_remote_code: Whether code that ``base`` brings along may run here; it is refused otherwise.
 
         Raises:
             SettingsError: If ``history`` or ``order`` is unknown or does not fit the graph, if there is text but no
@@ -117,7 +128,7 @@ class DagTokenizer(StoredTokenizer):
         _check_settings(schema, history, order)
         settings: Document = {"dag": schema.to_dict(), "history": history, "order": order}
         if base is not None:
-            return cls(_extended(_loaded(base), _words_of(schema, bracketed=True), settings))
+            return cls(_extended(_loaded(base, trust_remote_code), _words_of(schema, bracketed=True), settings))
         if texts := [each.name for each in schema.variables if each.kind == "text" and not each.latent]:
             raise SettingsError(
                 f"{preview(texts)} holds text, which is read in pieces of a pretrained tokenizer. Pass one with "
@@ -130,9 +141,9 @@ class DagTokenizer(StoredTokenizer):
         """Load what ``save_pretrained`` wrote, from a folder or the Hub.
 
         Raises:
-            ModelLoadError: If there is no tokenizer, or one without a graph.
+            ModelLoadError: If there is no tokenizer, a damaged one, or one without a graph.
         """
-        return cls(loaded_tokenizer(name_or_path, "hf-trace train TABLE --dag DAG", **kwargs))
+        return cls.read(name_or_path, "hf-trace train TABLE --dag DAG", **kwargs)
 
     def agrees_with(self, other: Any) -> bool:
         """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""
@@ -328,15 +339,16 @@ def _words_of(schema: DagSchema, *, bracketed: bool = False) -> list[str]:
     return words
 
 
-def _loaded(base: Any) -> Any:
+def _loaded(base: Any, trust: bool) -> Any:
     """A pretrained tokenizer that can be extended, itself or by its folder or Hub id."""
     if isinstance(base, (str, PathLike)):
         try:
-            base = AutoTokenizer.from_pretrained(str(base))
+            base = AutoTokenizer.from_pretrained(str(base), trust_remote_code=trust)
         except Exception as error:  # the parser of tokenizer.json raises bare exceptions
             raise ModelLoadError(
                 f"No tokenizer could be loaded from {str(base)!r}: {first_line(error)}. Expected a pretrained model "
-                "with its tokenizer."
+                "with its tokenizer; where that has code of its own, read it, and pass `--trust-remote-code` if you "
+                "trust it."
             ) from error
     if not hasattr(base, "backend_tokenizer"):
         raise ModelLoadError(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from hf_trace.errors import (
     ColumnError,
     EmptyLogError,
     EventNameError,
+    HfTraceError,
     ModelLoadError,
     TimestampError,
     UnknownEventError,
@@ -38,6 +39,7 @@ from tokenizers import AddedToken, Tokenizer
 PAD, BOS, EOS, UNK = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
 SPECIAL_TOKENS = (PAD, BOS, EOS, UNK)
 TOKENIZER_FILE = "tokenizer.json"
+Stored = TypeVar("Stored", bound="StoredTokenizer")
 
 
 def word_tokenizer(words: Iterable[str], *, template: str | None = None, **settings: Any) -> PreTrainedTokenizerFast:
@@ -92,6 +94,31 @@ class StoredTokenizer:
     """What is kept in a tokenizer of transformers and its ``tokenizer_config.json``."""
 
     tokenizer: Any
+    vocabulary: dict[str, int]
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.vocabulary = dict(tokenizer.get_vocab())
+        if len(set(self.vocabulary.values())) < len(self.vocabulary):
+            raise ModelLoadError("Several tokens of the tokenizer have the same id, expected one each. Train again.")
+
+    @classmethod
+    def read(cls: type[Stored], name_or_path: str | PathLike[str], command: str, **kwargs: Any) -> Stored:
+        """What ``save_pretrained`` wrote, from a folder or the Hub; arguments as for ``loaded_tokenizer``.
+
+        Raises:
+            ModelLoadError: If there is no tokenizer, or a damaged one.
+        """
+        tokenizer = loaded_tokenizer(name_or_path, command, **kwargs)
+        try:
+            return cls(tokenizer)
+        except HfTraceError:
+            raise
+        except Exception as error:  # settings of another kind than expected end in any of them
+            raise ModelLoadError(
+                f"The tokenizer in {str(name_or_path)!r} is damaged ({type(error).__name__}: {first_line(error)}). "
+                "Take the files that were saved with the model."
+            ) from error
 
     def __len__(self) -> int:
         return len(self.tokenizer)
@@ -131,16 +158,15 @@ class EventTokenizer(StoredTokenizer):
     kept_tokens: int = 0
 
     def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+        super().__init__(tokenizer)
         settings = tokenizer.init_kwargs
-        self.gap_edges: tuple[float, ...] = tuple(settings.get("gap_edges") or ())
-        self.contexts: dict[str, list[str]] = dict(settings.get("contexts") or {})
+        self.gap_edges = _edges(settings.get("gap_edges"))
+        self.contexts = _values_of_contexts(settings.get("contexts"))
         reserved = {
             *tokenizer.all_special_tokens,
             *map(gap_token, range(self._gap_tokens)),
             *context_tokens(self.contexts),
         }
-        self.vocabulary: dict[str, int] = dict(tokenizer.get_vocab())
         events = sorted((index, name) for name, index in self.vocabulary.items() if name not in reserved)
         self.event_types = tuple(name for _, name in events)
         self.event_ids: NDArray[np.int64] = np.array([index for index, _ in events], dtype=np.int64)
@@ -240,9 +266,9 @@ class EventTokenizer(StoredTokenizer):
         """Load what ``save_pretrained`` or ``AutoTokenizer`` wrote, from a folder or the Hub.
 
         Raises:
-            ModelLoadError: If there is no tokenizer.
+            ModelLoadError: If there is no tokenizer, or a damaged one.
         """
-        return cls(loaded_tokenizer(name_or_path, "hf-trace train", **kwargs))
+        return cls.read(name_or_path, "hf-trace train", **kwargs)
 
     def agrees_with(self, other: Any) -> bool:
         """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""
@@ -339,9 +365,33 @@ class EventTokenizer(StoredTokenizer):
         return body
 
 
+def _damaged(name: str, found: Any, expected: str) -> ModelLoadError:
+    return ModelLoadError(
+        f"`{name}` of the tokenizer is {str(found)[:80]}, expected {expected}. Take the tokenizer_config.json that was "
+        "saved with the model."
+    )
+
+
+def _edges(found: Any) -> tuple[float, ...]:
+    edges = found or ()
+    is_list = isinstance(edges, (list, tuple)) and all(isinstance(edge, (int, float)) for edge in edges)
+    if not is_list or not np.isfinite(edges).all() or list(edges) != sorted(edges):
+        raise _damaged("gap_edges", found, "a list of seconds, the shortest first")
+    return tuple(edges)
+
+
+def _values_of_contexts(found: Any) -> dict[str, list[str]]:
+    contexts = found or {}
+    if not isinstance(contexts, Mapping) or not all(isinstance(values, list) for values in contexts.values()):
+        raise _damaged("contexts", found, "a list of values for each name")
+    return dict(contexts)
+
+
 def _relative(counts: Sequence[int] | None, size: int) -> NDArray[np.float64]:
     if not counts or len(counts) != size:
         return np.full(size, 1 / max(1, size))
+    if not all(isinstance(count, int) and count >= 0 for count in counts) or not any(counts):
+        raise _damaged("event_counts", counts, "how often each event type was seen")
     return np.asarray(counts, dtype=np.float64) / sum(counts)
 
 

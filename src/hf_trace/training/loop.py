@@ -32,7 +32,7 @@ from transformers import (
 
 from hf_trace.checks import number, share, whole
 from hf_trace.documents import Document
-from hf_trace.options import SEED, VALIDATION_SHARE
+from hf_trace.options import SEED, TRUST_REMOTE_CODE, VALIDATION_SHARE
 from hf_trace.runs.adapters import ADAPTER_FOLDER, folded
 from hf_trace.runs.folders import METRICS_FILE, save_run, write_json
 from hf_trace.runs.processes import joined, on_cpu, output_folder
@@ -62,6 +62,7 @@ class LoopSettings:
         model: Instead of a preset, a model type, config or checkpoint; see ``architectures.build_model``.
         lora: Train adapters of a pretrained ``model``; the run folder then holds the adapters only.
         merge: Write all weights instead, with the adapters folded in.
+        trust_remote_code: Whether code that ``model`` brings along may run here; it is refused otherwise.
         epochs: Most passes over the data; by default as many as fit ``max_tokens``.
         max_tokens: Most tokens read in training when ``epochs`` is not given.
         learning_rate: Peak of a cosine schedule.
@@ -79,6 +80,7 @@ class LoopSettings:
     model: str | None = None
     lora: bool = False
     merge: bool = False
+    trust_remote_code: bool = TRUST_REMOTE_CODE.default
     epochs: float | None = None
     max_tokens: int = 4_000_000
     learning_rate: float | None = None
@@ -347,6 +349,7 @@ class Loop:
                 model=settings.model,
                 lora=settings.lora,
                 too_long=data.too_long,
+                trust_remote_code=settings.trust_remote_code,
             ),
             args=_arguments(data, settings, checkpoints),
             train_dataset=data.training,

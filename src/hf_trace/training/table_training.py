@@ -153,7 +153,11 @@ def train_dag(
         _check_learned(settings, table.schema)
         folds = Folds(settings.folds, settings.seed, len(table)) if settings.folds else None
         tokenizer = DagTokenizer.from_schema(
-            table.schema, history=settings.history, order=settings.order, base=_base(settings)
+            table.schema,
+            history=settings.history,
+            order=settings.order,
+            base=_base(settings),
+            trust_remote_code=settings.trust_remote_code,
         )
         loop.begin(settings, table=table_digest(table))
         if loop.finished:
