@@ -120,6 +120,7 @@ def discover(
     memory: Annotated[str | None, typer.Option(help="Memory that scoring may use, e.g. 2GB.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run with the same settings and --out.")
+    trust_remote_code: flags.Trust = options.TRUST_REMOTE_CODE.default,
     ] = False,
     processes: flags.Processes = 1,
     seed: flags.Seed = options.SEED.default,
@@ -148,7 +149,9 @@ def discover(
     from hf_trace.logs.windows import first_sequences, sampled_sequences, sequences_of
     from hf_trace.runs.event_model import EventModel
 
-    model = EventModel.load(run_folder, dtype=dtype, memory=memory, device_map=device_map)
+    model = EventModel.load(
+        run_folder, dtype=dtype, memory=memory, device_map=device_map, trust_remote_code=trust_remote_code
+    )
     windows = model.windows(table, length=window_length, gap=window_gap, slide=slide)
     if windows.was_cut:
         say(f"Cut into {len(windows.log):,} windows of at most {windows.length} events.")

@@ -75,6 +75,7 @@ Outcome = Annotated[
     str | None, typer.Option(help="Column with a label for the whole sequence; it becomes its last event.")
 ]
 Seed = Annotated[int, flag(options.SEED)]
+Trust = Annotated[bool, flag(options.TRUST_REMOTE_CODE)]
 Unknown = Annotated[str | None, flag(options.UNKNOWN)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what an earlier call of this command wrote to --out.")

@@ -1,6 +1,5 @@
 """What commands do before any work: read the log, whole or in parts, and keep Transformers quiet."""
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_trace.cli.console import progress, say
-from hf_trace.errors import SettingsError, preview
+from hf_trace.errors import ModelLoadError, SettingsError, preview
 
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
@@ -109,10 +108,11 @@ def _known_contexts(run: str) -> list[str]:
         from hf_trace.runs.folders import local_run
 
         folder = local_run(run)
+    from hf_trace.runs.run_documents import read_run_document
+
     try:
-        trained = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-        return list(trained.get("context_columns", ()))
-    except (OSError, ValueError):  # loading the run says what is wrong with it
+        return list(read_run_document(folder / "training.json").get("context_columns") or ())
+    except ModelLoadError:  # loading the run says what is wrong with it
         return []
 
 

@@ -21,6 +21,7 @@ from hf_trace.cli.flags import (
     Time,
     TimeFormat,
     TimeUnit,
+    Trust,
     Unknown,
     flag,
 )
@@ -28,7 +29,7 @@ from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.documents import Document
 from hf_trace.errors import QueryError
-from hf_trace.options import NUM_SAMPLES, SEED, UNKNOWN
+from hf_trace.options import NUM_SAMPLES, SEED, TRUST_REMOTE_CODE, UNKNOWN
 
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
@@ -66,6 +67,7 @@ def rank(
     time_unit: TimeUnit = "s",
     time_format: TimeFormat = None,
     unknown: Unknown = UNKNOWN.default,
+    trust_remote_code: Trust = TRUST_REMOTE_CODE.default,
     seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
@@ -82,8 +84,8 @@ def rank(
     )  # fmt: skip
     source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
     incidents = _incidents(source.with_contexts_of(run_folder).read(), outcome, only)
-    model = EventModel.load(run_folder)
-    normal = None if reference is None else EventModel.load(reference)
+    model = EventModel.load(run_folder, trust_remote_code=trust_remote_code)
+    normal = None if reference is None else EventModel.load(reference, trust_remote_code=trust_remote_code)
     found = []
     with progress("ranking", len(incidents)) as advance:
         for number, incident in enumerate(incidents):

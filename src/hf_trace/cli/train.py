@@ -13,7 +13,7 @@ from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import work_alone
 from hf_trace.cli.outputs import check_folder
 from hf_trace.errors import SettingsError
-from hf_trace.options import SEED
+from hf_trace.options import SEED, TRUST_REMOTE_CODE
 
 if TYPE_CHECKING:
     from hf_trace.training.log_training import TrainingSettings
@@ -86,6 +86,7 @@ def train(
     folds: Annotated[
         int, typer.Option(help="With --dag: number of folds to cross-fit, for confidence intervals of effects.")
     ] = 0,
+    trust_remote_code: flags.Trust = TRUST_REMOTE_CODE.default,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted training of the same log with the same settings.")
     ] = False,
@@ -103,7 +104,7 @@ def train(
 
         table_settings = DagTrainingSettings(
             preset=preset or DagTrainingSettings.preset, model=model, lora=lora, merge=merge, epochs=epochs, bf16=bf16,
-            folds=folds, learn=tuple(learn) if learn else None, seed=seed,
+            folds=folds, learn=tuple(learn) if learn else None, seed=seed, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         table = TableSource(log, dag, tuple(latent or ()), bins, weight_column)
         trained: Any = _train_table(table, out, table_settings, history, order, resume=resume)
@@ -119,6 +120,7 @@ def train(
             preset=preset or TrainingSettings.preset, model=model, lora=lora, merge=merge, epochs=epochs,
             min_count=min_count, gaps=gaps, bf16=bf16, window_length=window_length, window_gap=window_gap,
             ensemble=ensemble, seed=seed, gradient_accumulation=gradient_accumulation, outcome_column=outcome_column,
+            trust_remote_code=trust_remote_code,
         )  # fmt: skip
         trained = _train_log(source, out, settings, stream=stream, resume=resume)
     if json_output:
