@@ -1,6 +1,5 @@
 """What is published of an event log: its events in splits of whole sequences, its truth, its card."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from hf_trace.errors import PublishError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
 from hf_trace.options import SEED
-from hf_trace.publishing.model_card import CARD_FILE, NO_LICENSE, also_licence
+from hf_trace.publishing.model_card import CARD_FILE, NO_LICENSE, also_licence, as_code, as_markdown, as_prose, as_span
 from hf_trace.publishing.publication import DATA_SET, Publication, json_bytes, publish
 from hf_trace.runs.folders import TRAINING_FILE, read_json
 from hf_trace.runs.simulated_worlds import EVENTS_FILE, PAIRS_FILE, SPLITS, TRUTH_FILE
@@ -37,7 +36,7 @@ def world_publication(folder: str | Path, repo_id: str, *, license: str | None =
     truth, recipe = CausalGraph.load(folder / TRUTH_FILE), read_json(folder, TRAINING_FILE)
     about = (
         "Written by `hf-trace simulate` from Eq. 21 of TRACE ([arXiv 2602.01135](https://arxiv.org/abs/2602.01135)). "
-        f"The world, from which it can be made again:\n\n```json\n{json.dumps(recipe['world'])}\n```"
+        f"The world, from which it can be made again:\n\n```json\n{as_code(recipe['world'])}\n```"
     )
     facts = {
         "entropy of the next event": f"{recipe['entropy']:.3f} nats",
@@ -77,7 +76,7 @@ def log_publication(
     if graph is not None:
         beside[TRUTH_FILE] = json_bytes(graph.to_dict())
         facts["known edges"] = f"{len(graph):,}"
-    about = data or "Not described by the author."
+    about = as_prose(data or "Not described by the author.")
     files = _DataSet(repo_id, events_table(log, seed=SEED.default), beside, about, facts, license).files()
     return Publication(DATA_SET, repo_id, files)
 
@@ -163,21 +162,23 @@ class _DataSet:
     def card(self, parts: Mapping[str, pd.DataFrame]) -> str:
         title = self.repo_id.rpartition("/")[2]
         columns = [name for name in self.events.columns if name != "split"]
-        meanings = [f"`{name}` ({_COLUMNS.get(name, 'what is known of the whole sequence')})" for name in columns]
+        meanings = [
+            f"{as_span(name)} ({_COLUMNS.get(name, 'what is known of the whole sequence')})" for name in columns
+        ]
         rows = [f"| {name} | {part['id'].nunique():,} | {len(part):,} |" for name, part in parts.items()]
         facts = [f"{self.events['event'].nunique():,} event types"]
         facts += [f"{name}: {value}" for name, value in self.facts.items()]
         sections = [
-            f"# {title}",
+            f"# {as_markdown(title)}",
             self.about,
             f"One row per event, in order: {', '.join(meanings)}. A sequence is in one split.",
             "| split | sequences | events |\n|---|---|---|\n" + "\n".join(rows),
-            "\n".join(f"* {fact}" for fact in facts),
+            "\n".join(f"* {as_markdown(fact)}" for fact in facts),
             "## How to use\n\n```python\nimport hf_trace\nfrom datasets import load_dataset\n\n"
-            f'data = load_dataset("{self.repo_id}", split="train")\n'
+            f'data = load_dataset({as_code(self.repo_id)}, split="train")\n'
             f"log = hf_trace.read_log(data, {_named(columns)})\n```",
             *([self.truth()] if TRUTH_FILE in self.beside else []),
-            f"## License\n\n{self.license or NO_LICENSE}",
+            f"## License\n\n{as_markdown(self.license or NO_LICENSE)}",
         ]
         return f"---\n{self.header(title, parts)}\n---\n" + "\n\n".join(sections) + "\n"
 
@@ -212,4 +213,4 @@ def _named(columns: list[str]) -> str:
     """Arguments of ``read_log``, as code."""
     given = [f'{_ARGUMENTS[name]}="{name}"' for name in columns if name in _ARGUMENTS]
     contexts = [name for name in columns if name not in _ARGUMENTS]
-    return ", ".join([*given, *([f"context_columns={contexts}"] if contexts else [])])
+    return ", ".join([*given, *([f"context_columns={as_code(contexts)}"] if contexts else [])])

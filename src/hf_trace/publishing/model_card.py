@@ -4,6 +4,7 @@ Every figure comes from the files of the run; what these do not say, the card do
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -14,6 +15,7 @@ from typing import Any, TypeVar, cast
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_trace.documents import Document
+from hf_trace.errors import visible
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.report.page_texts import assumptions
 from hf_trace.runs.adapters import AdapterConfig
@@ -32,6 +34,12 @@ _TABLE_MUST_HOLD = (
     ("The data show it", "What hardly occurs in the rows cannot be answered; every answer says how much backs it."),
     ("The model predicts well", "Compare its loss with that of the marginal frequencies, above, for each variable."),
 )
+# What Markdown, HTML or a template would read as more than a character. Within words an underscore is none.
+_MARKUP = re.compile(r"[\\`*<>&|{}\[\]~$@!#^=]|(?<![^\W_])_|_(?![^\W_])|:(?=//|[\w+-]+:)|(?<=www)\.")
+_TEMPLATE = re.compile(r"<|\{(?=[{%#])|(?<=\{)\{|\}(?=\})|(?<=[}%#])\}")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_IN_CODE = re.compile("[`<>&{}]")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _PREDICTS = {"log": "the next event of a sequence", "table": "the variables of a table"}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -104,7 +112,60 @@ class RunFiles:
     def base(self) -> str | None:
         """The pretrained model on the Hub that it comes from, where it comes from one."""
         named = str(self.config.get("base") or self.training.get("model") or "")
-        return named if named.count("/") == 1 and not is_folder(named) else None
+        return named if _HUB_ID.fullmatch(named) and not is_folder(named) else None
+
+
+def as_markdown(text: Any) -> str:
+    r"""Text from data, such as a name, that a page shows as it is: no markup, no template, one line.
+
+    Example:
+        >>> as_markdown("<b>disk|full</b> {{x}} row_id")
+        '&#60;b&#62;disk&#124;full&#60;/b&#62; &#123;&#123;x&#125;&#125; row_id'
+        >>> print(as_markdown("a\x1b\nb"))
+        a&#92;x1b&#92;nb
+    """
+    return _MARKUP.sub(_entity, visible(str(text)))
+
+
+def as_prose(text: str) -> str:
+    """What a person wrote for a page: their Markdown stays, but for HTML, templates and what acts on a terminal.
+
+    Example:
+        >>> as_prose("By `us`, [here](https://example.org). <script> {{x}}")
+        'By `us`, [here](https://example.org). &#60;script> &#123;&#123;x&#125;&#125;'
+    """
+    return _TEMPLATE.sub(_entity, visible(text, keep="\n\t"))
+
+
+def as_code(value: Any) -> str:
+    r"""What JSON can hold as it stands in a block of Python: whatever text is in it ends neither string nor block.
+
+    Example:
+        >>> print(as_code({"target": "`{{x}}` <b>", "n": 1}))
+        {"target": "\u0060\u007b\u007bx\u007d\u007d\u0060 \u003cb\u003e", "n": 1}
+    """
+    text = visible(json.dumps(value, ensure_ascii=False))
+    return _STRING.sub(lambda found: _IN_CODE.sub(lambda each: f"\\u{ord(each[0]):04x}", found[0]), text)
+
+
+def as_span(name: str) -> str:
+    """A name within a text, set as code.
+
+    Example:
+        >>> as_span("site"), as_span("a`b")
+        ('`site`', '<code>a&#96;b</code>')
+    """
+    shown = as_markdown(name)
+    return f"`{name}`" if shown == name else f"<code>{shown}</code>"
+
+
+def _label(text: str) -> str:
+    """A name for the header, of which nothing is needed but to tell it from others."""
+    return re.sub(r"[^\w .+-]+", "-", text)
+
+
+def _entity(found: "re.Match[str]") -> str:
+    return f"&#{ord(found[0])};"
 
 
 def is_folder(name: str) -> bool:
@@ -154,21 +215,21 @@ def model_card(
     header = ModelCardData(
         library_name="transformers",
         pipeline_tag="other",
-        license=license,
+        license=license and _label(license),
         tags=[run.task, "event-sequences" if run.kind == "log" else "causal-inference", "hf_trace"],
-        model_name=title,
+        model_name=_label(title),
         base_model=run.base,
         eval_results=_results(run) or None,
     )
     parts = [
-        f"# {title}\n\n{_intro(run)}",
+        f"# {as_markdown(title)}\n\n{_intro(run)}",
         f"## How to use\n\n{_use(run, name, remote)}",
         _section("Measured on held-out data", _measured(run)),
         _section("Discovered graph", _graph(run)),
-        f"## Data\n\n{data or 'Not described by the author.'} {_sizes(run)}".rstrip(),
+        f"## Data\n\n{as_prose(data or 'Not described by the author.')} {_sizes(run)}".rstrip(),
         _section("How it was trained", _training(run)),
         f"## What must hold\n\n{_must_hold(run)}",
-        f"## License\n\n{license or NO_LICENSE}",
+        f"## License\n\n{as_markdown(license or NO_LICENSE)}",
     ]
     return f"---\n{header.to_yaml()}\n---\n" + "\n\n".join(part for part in parts if part) + "\n"
 
@@ -179,10 +240,10 @@ def _section(title: str, text: str) -> str:
 
 def _intro(run: RunFiles) -> str:
     predicted, size = _PREDICTS.get(run.kind, "the next token"), run.metrics.get("parameters")
-    about = f"A language model ({run.config.get('model_type', 'unknown')}) that predicts {predicted}"
+    about = f"A language model ({as_markdown(run.config.get('model_type', 'unknown'))}) that predicts {predicted}"
     about += f", {size:,} parameters." if size else "."
     if run.is_adapter:
-        about = f"Adapters of `{run.config.get('base')}` that make it predict {predicted}."
+        about = f"Adapters of {as_span(str(run.config.get('base')))} that make it predict {predicted}."
     paper = "[arXiv 2409.18581](https://arxiv.org/abs/2409.18581)"
     answers = "answers what would happen if some of them were set: `hf_trace`, after"
     if run.kind != "table":
@@ -195,12 +256,13 @@ def _use(run: RunFiles, name: str, remote: str | None) -> str:
     call = _question(run) if run.kind == "table" else _record(run)
     text = (
         "Needs the Python package `hf-trace`.\n\n```python\nimport hf_trace\nfrom transformers import pipeline\n\n"
-        f'pipe = pipeline("{run.task}", model="{name}")\n{call}\n```'
+        f'pipe = pipeline("{run.task}", model={as_code(name)})\n{call}\n```'
     )
     if remote:
+        call = f'pipeline("{remote}", model={as_code(name)}, trust_remote_code=True)'
         text += (
-            f'\n\nWithout the import: `pipeline("{remote}", model="{name}", trust_remote_code=True)`. It runs the one '
-            "line of `hf_trace_pipeline.py`, and needs the package installed."
+            f"\n\nWithout the import: `{call}`. It runs the one line of `hf_trace_pipeline.py`, and needs "
+            "the package installed."
         )
     return text
 
@@ -211,7 +273,7 @@ def _record(run: RunFiles) -> str:
         record["timestamps"] = [0.0, 30.0, 95.0]
     if known := run.tokenizer.get("contexts"):
         record["context"] = {column: values[0] for column, values in known.items()}
-    return f"out = pipe({json.dumps(record, ensure_ascii=False)}, max_lag=8)"
+    return f"out = pipe({as_code(record)}, max_lag=8)"
 
 
 def _question(run: RunFiles) -> str:
@@ -223,15 +285,15 @@ def _question(run: RunFiles) -> str:
     single = [name for name in causes if variables[name].get("kind", "categorical") != "sequence"] or causes
     value = variables[single[-1]]["values"][0]
     question = {"target": target, "do": {single[-1]: value}}
-    return f"out = pipe({json.dumps(question, ensure_ascii=False)})"
+    return f"out = pipe({as_code(question)})"
 
 
 def _measured(run: RunFiles) -> str:
     found = run.metrics.get("validation") or {}
     if run.kind == "table" and "variables" in found:
-        rows = [(name, each["loss"], each["marginal"]) for name, each in found["variables"].items()]
+        rows = [(as_markdown(name), each["loss"], each["marginal"]) for name, each in found["variables"].items()]
         rows.append(("**all, on average**", found["loss"], found["marginal"]))
-        lines = "\n".join(f"| {_cell(name)} | {loss:.4f} | {shares:.4f} |" for name, loss, shares in rows)
+        lines = "\n".join(f"| {name} | {loss:.4f} | {shares:.4f} |" for name, loss, shares in rows)
         head = "| variable | loss (nats) | marginal frequencies |\n|---|---|---|"
         return f"{head}\n{lines}\n\n{found['rows']:,.0f} rows held out."
     if "loss" not in found:
@@ -268,14 +330,12 @@ def _graph(run: RunFiles) -> str:
         return ""
     strengths = [(float(edge.get("cmi") or 0.0), edge) for edge in graph.edges]
     strongest = sorted(strengths, key=lambda each: -each[0])[:_SHOWN_EDGES]
-    lines = "\n".join(f"| {_cell(edge['cause'])} | {_cell(edge['effect'])} | {cmi:.3f} |" for cmi, edge in strongest)
+    lines = "\n".join(
+        f"| {as_markdown(edge['cause'])} | {as_markdown(edge['effect'])} | {cmi:.3f} |" for cmi, edge in strongest
+    )
     more = f"; the {_SHOWN_EDGES} strongest" if len(graph) > _SHOWN_EDGES else ""
     head = f"`{GRAPH_FILE}`: {graph.level} graph, {len(graph.events)} event types, {len(graph)} edges{more}."
     return f"{head}\n\n| cause | effect | cmi (nats) |\n|---|---|---|\n{lines}"
-
-
-def _cell(text: Any) -> str:
-    return " ".join(str(text).replace("|", "\\|").split())
 
 
 def _sizes(run: RunFiles) -> str:
@@ -293,7 +353,7 @@ def _training(run: RunFiles) -> str:
     told.pop("kind", None)
     if not told:
         return ""
-    lines = "\n".join(f"| {name} | {_cell(_plain(value))} |" for name, value in told.items())
+    lines = "\n".join(f"| {as_markdown(name)} | {as_markdown(_plain(value))} |" for name, value in told.items())
     has_members = run.training.get("ensemble", 1) > 1 or run.training.get("folds", 0) > 0
     members = " The folder `members` holds further models, which say how sure it is." if has_members else ""
     return f"`hf-trace train`; all settings are in `{TRAINING_FILE}`.{members}\n\n| | |\n|---|---|\n{lines}"
@@ -310,4 +370,4 @@ def _must_hold(run: RunFiles) -> str:
     said = assumptions(graph, graph.metadata.get("settings", {}))
     if run.graph is None:
         del said[1]  # where the line between edges is drawn
-    return "\n".join(f"* **{each['title']}.** {each['text']}" for each in said)
+    return "\n".join(f"* **{as_markdown(each['title'])}.** {as_markdown(each['text'])}" for each in said)

@@ -1,0 +1,127 @@
+"""Cards hold names from data: whatever these are, a page, a template and a terminal show them and do nothing else."""
+
+import ast
+import io
+import json
+import unicodedata
+
+import jinja2
+import pandas as pd
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.publishing.data_sets import log_publication
+from hf_trace.publishing.model_card import CARD_FILE, model_card
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+
+# What does something in HTML, a template or a terminal; and in Markdown.
+ACTIVE = (
+    "<script>alert(1)</script>", "<!-- hidden", "{{ 7 * 7 }}", "{% raw %}", "{# no #}", "\x1b]0;title\x07\x9b2J",
+    "&lt;b&gt; &amp;", "\u202eright",
+)  # fmt: skip
+HOSTILE = (
+    *ACTIVE, "a|b\\|c", "`code` ```", "two\nlines\n\n# heading\n---\n", "[link](javascript:alert(1))",
+    "![image](https://example.org/x.png)", "*bold* __bold__ ~~gone~~ $x$", ":fire:", "https://example.org",
+    "row_id 'x' \"y\"",
+)  # fmt: skip
+
+
+@pytest.fixture
+def page():
+    """The page of a card and its front matter, as the Hub makes them; nothing in the card acts before."""
+
+    def made(card):
+        acting = [char for char in card if char != "\n" and unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")]
+        assert acting == []
+        assert jinja2.Template(card).render() == card.removesuffix("\n")
+        _, header, text = card.split("---\n", 2)
+        return yaml.safe_load(header), MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
+
+    return made
+
+
+def is_harmless(html):
+    tags = (
+        "<script",
+        "<!--",
+        "<img",
+        "<iframe",
+        "<b>",
+        "<strong>bold",
+        "<em>bold",
+        "<s>",
+        'href="javascript',
+        "<h1>heading",
+    )
+    return [tag for tag in tags if tag in html] == []
+
+
+def as_html(name):
+    """A name as a page shows it, control characters spelled."""
+    shown = name.replace("\n", r"\n").encode("unicode_escape").decode().replace("\\\\n", r"\n").replace("\\\\", "\\")
+    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+def write(folder, **documents):
+    folder.mkdir()
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+def test_a_run_of_events(tmp_path, page, name):
+    folder = write(
+        tmp_path / "run {{x}} <b>\n---\n\x1b[31m",
+        config={"model_type": "llama"},
+        metrics={"parameters": 7, "validation": {"loss": 1.0, "bigram": 2.0, "events": 3}},
+        training={"case_column": name, name: 1, "context_columns": [name], "model": "a/b"},
+    )
+    EventTokenizer.from_event_types([name, "ok"]).save_pretrained(folder)
+    edge = {"cause": name, "effect": "ok", "cmi": 0.5}
+    graph = CausalGraph("summary", (name, "ok"), (edge,), {"settings": {"threshold": f"margin:{name}"}})
+    data = f"Ours, `made` {name if name in ACTIVE else ''}"
+    header, html = page(model_card(folder, graph=graph, data=data, license="mit"))
+    assert is_harmless(html)
+    assert f"<td>{as_html(name)}</td>" in html
+    assert header["license"] == "mit"
+    assert "<code>made</code>" in html
+    code = html.partition('<code class="language-python">')[2].partition("</code>")[0].replace("&quot;", '"')
+    record = ast.literal_eval(code.partition("out = pipe(")[2].partition(", max_lag")[0])
+    assert set(record["events"]) == {"ok", name}  # as it is
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+def test_a_run_of_a_table(tmp_path, page, name):
+    variables = [{"name": name, "values": [name, "b"]}, {"name": "y", "values": ["0", "1"], "parents": [name]}]
+    losses = {"loss": 1.0, "marginal": 2.0}
+    folder = write(
+        tmp_path / "run",
+        dag={"variables": variables},
+        metrics={"validation": {"rows": 3, **losses, "variables": {name: losses}}},
+        config={"model_type": name},
+        training={"data": name},
+    )
+    _, html = page(model_card(folder))
+    assert is_harmless(html)
+    assert f"<td>{as_html(name)}</td>" in html
+    assert f"({as_html(name)}) that predicts the variables" in html
+    code = html.partition("out = pipe(")[2].partition(")\n</code>")[0].replace("&quot;", '"')
+    assert ast.literal_eval(code) == {"target": "y", "do": {name: name}}
+
+
+def test_a_log(page):
+    for name in HOSTILE:
+        context = ((name, "x"),)
+        log = EventLog.from_sequences([EventSequence(("a", "b"), id=str(n), context=context) for n in range(10)])
+        files = log_publication(log, "org/log", data=name if name in ACTIVE else None).files
+        _, html = page(files[CARD_FILE].decode())
+        assert is_harmless(html)
+        assert f"<code>{as_html(name)}</code>" in html
+        code = html.partition("context_columns=")[2].partition(")\n</code>")[0].replace("&quot;", '"')
+        assert ast.literal_eval(code) == [name]
+        assert name in pd.read_parquet(io.BytesIO(files["events/train.parquet"])).columns
