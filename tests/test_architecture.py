@@ -16,6 +16,7 @@ ROOT = Path(hf_trace.__file__).parent
 MODULES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))}
 # Rooms from the ground up; a room may import those before it, and the ones it stands beside where that is said.
 FLOORS = (
+    ("starting",),
     ("errors",),
     ("documents",),
     ("checks",),

@@ -8,6 +8,9 @@ until it is used.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hf_trace import starting  # noqa: F401 - before all that takes long enough to be interrupted
+
+# isort: split
 from wrapt import register_post_import_hook
 
 if TYPE_CHECKING:

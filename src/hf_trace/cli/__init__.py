@@ -1,6 +1,7 @@
 """The command line: reads options, calls the library, prints. What is heavy is imported inside the commands."""
 
 import sys
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
@@ -12,10 +13,12 @@ from hf_trace.cli.effect import effect
 from hf_trace.cli.evaluate import evaluate
 from hf_trace.cli.launching import forget_launch, is_helping, let_main_speak, processes_not_started, start_processes
 from hf_trace.cli.outcomes import outcomes
+from hf_trace.cli.outputs import check_places
 from hf_trace.cli.push import push
 from hf_trace.cli.rank import rank
 from hf_trace.cli.simulate import simulate
 from hf_trace.cli.train import train
+from hf_trace.starting import end_loading, was_interrupted
 
 app = typer.Typer(
     name="hf-trace",
@@ -39,13 +42,25 @@ _COMMANDS = (
 
 
 class _Command(TyperCommand):
-    """A command whose context is of the class that commands ask for, which Typer only promises."""
+    """A command whose context is of the class that commands ask for, which Typer only promises.
+
+    Nothing that it reads is written over, whichever command it is.
+    """
 
     context_class = typer.Context
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        check_places(ctx)
+        return super().invoke(ctx)
 
 
 for _command, _example in _COMMANDS:
     app.command(cls=_Command, epilog=f"Example: `{_example}`")(_command)
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 # What several processes work on together; of everything else the main one does all.
@@ -58,6 +73,7 @@ def main() -> None:
     # Typer brings its own copy of click; its base of all usage errors is reached through a public name.
     usage_error = typer.BadParameter.__mro__[2]
     arguments = sys.argv[1:] or ["--help"]
+    end_loading()
     if is_helping():
         hush()
     if arguments[0] not in _SHARED:
@@ -66,7 +82,12 @@ def main() -> None:
         forget_launch()
     elif (count := processes_not_started()) > 1:
         sys.exit(run(lambda: start_processes(count), usage_error))
-    code = run(lambda: command.main(arguments, standalone_mode=False, prog_name="hf-trace"), usage_error)
+    try:
+        code = run(lambda: command.main(arguments, standalone_mode=False, prog_name="hf-trace"), usage_error)
+    except Exception:
+        if not was_interrupted():
+            raise
+        code = run(_interrupted, usage_error)
     if code:
         let_main_speak()
     sys.exit(code)

@@ -16,10 +16,11 @@ from hf_trace import options
 from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say, warn
 from hf_trace.cli.flags import flag, refuse_draws, refuse_given, refuse_whole
 from hf_trace.cli.inputs import LogSource, quiet_transformers
+from hf_trace.cli.launching import is_helping
 from hf_trace.cli.outputs import check_one_graph, check_output, write_graphs, write_report
 from hf_trace.documents import Document
 from hf_trace.errors import SettingsError
-from hf_trace.logs.writing import atomic_path
+from hf_trace.logs.writing import atomic_path, reserved
 
 if TYPE_CHECKING:
     from hf_trace.discovery.population.pool_files import StoredPool
@@ -130,6 +131,9 @@ def discover(
     outputs = GraphOutputs(out, plot, html, groups, update, json_output)
     compare = list(context_column or ())
     _check(context, outputs, compare)
+    for path in (out, update) if not is_helping() else ():
+        if path is not None:
+            context.with_resource(reserved(path))
     share = parse_sample(sample)
     from hf_trace.discovery.settings import DiscoveryRequest
 
@@ -197,6 +201,8 @@ def _discover(
             draw_graph(found[0].graph, outputs.plot)
         if outputs.html is not None:
             write_report(outputs.html, found[0], evidence, table, sequences)
+        if stored is not None:  # last: a run that is killed before is resumed with the sequences it began with
+            stored.save()
     if outputs.json:
         documents = [result.to_dict() for result in found]
         print_json(documents[0] if len(documents) == 1 else documents)
@@ -386,10 +392,7 @@ def _results(
     if items is None:
         with progress("forcing events", request.settings.num_contexts) as advance:
             return [log_result(model, sequences, request, advance=advance)]
-    result = log_result(model, sequences, request, items=items, pool=pool, observe=observe)
-    if stored is not None:
-        stored.save()
-    return [result]
+    return [log_result(model, sequences, request, items=items, pool=pool, observe=observe)]
 
 
 def _say_notes(result: "Discovered", groups: Path | None) -> None:

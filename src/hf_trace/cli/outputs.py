@@ -1,21 +1,25 @@
 """Files that results are written to: refused before any work where they cannot be written."""
 
 import csv
+import glob
 import json
 import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import chain
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from itertools import chain, combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from hf_trace.cli.console import say
 from hf_trace.cli.launching import is_helping
 from hf_trace.documents import Document
 from hf_trace.errors import OutputError, SettingsError
-from hf_trace.logs.writing import atomic_path, check_target, write_json_lines
+from hf_trace.logs.writing import atomic_path, check_target, hidden_beside, write_json_lines
 
 if TYPE_CHECKING:
     from hf_trace.discovery.results import Discovered
@@ -23,6 +27,119 @@ if TYPE_CHECKING:
     from hf_trace.report.evidence import EvidenceCollector
 
 _OF_MANY = (".jsonl", ".parquet")
+# Parameters that name what is written, and what is read, in all commands; and which commands write folders.
+OUTPUTS = ("out", "plot", "html", "groups", "update")
+INPUTS = (
+    *("log", "run", "run_folder", "model", "dag", "truth", "knowledge", "queries", "data", "reference", "graph"),
+    "world",
+)
+_WRITE_FOLDERS = ("train", "simulate")
+
+
+def check_places(context: typer.Context) -> None:
+    """Refuse, before any work, outputs of a command that are what it reads, what a model is made of, or one another.
+
+    Args:
+        context: Of any command: what it reads and writes is known by the names of its parameters.
+
+    Raises:
+        OutputError: With the first of them.
+    """
+    parameters = {each.name: each for each in context.command.params}
+    outputs = [
+        (parameters[name].opts[0], _Output(Path(value), is_folder=context.command.name in _WRITE_FOLDERS))
+        for name in OUTPUTS
+        if isinstance(value := context.params.get(name), Path)
+    ]
+    inputs = [
+        _Input(_spelled(parameters[name]), Path(value).expanduser(), is_log=name == "log")
+        for name in INPUTS
+        if outputs and (value := context.params.get(name))
+    ]
+    for option, output in outputs:
+        if source := next(filter(output.harms, inputs), None):
+            raise OutputError(
+                f"`{option}` is {str(output.path)!r}, which is, holds or would join what {source.parameter} reads "
+                f"({str(source.path)!r}). Choose another name."
+            )
+        if not output.is_folder and (folder := output.owner()) is not None:
+            raise OutputError(
+                f"`{option}` is {str(output.path)!r}, a file of the model in {str(folder)!r}. Choose another name."
+            )
+    for (option, one), (other, another) in combinations(outputs, 2):
+        if _is_same(one.path, another.path):
+            raise OutputError(f"`{option}` and `{other}` are one file, {str(one.path)!r}. Choose another name.")
+
+
+def _spelled(parameter: Any) -> str:
+    """A parameter as a user knows it."""
+    option = parameter.opts[0]
+    return f"`{option}`" if option.startswith("-") else str(parameter.metavar or parameter.name.upper())
+
+
+@dataclass(frozen=True)
+class _Input:
+    """What a command reads: a file, a folder, a pattern, or what is on the Hub."""
+
+    parameter: str
+    path: Path
+    is_log: bool
+
+    def files(self) -> list[Path]:
+        """What it stands for: itself, or the matches of a pattern; of a folder of logs those too."""
+        if self.path.is_dir():
+            return [self.path, *(filter(_may_be_log, self.path.iterdir()) if self.is_log else ())]
+        return [self.path] if self.path.exists() else [Path(name) for name in glob.glob(str(self.path), recursive=True)]
+
+    def would_hold(self, path: Path) -> bool:
+        """Whether a file that is not there yet would be among those that a folder or a pattern stands for."""
+        there, pattern = os.path.realpath(path), os.path.abspath(self.path)
+        if self.path.is_dir():
+            return self.is_log and _may_be_log(path) and _is_same(Path(there).parent, self.path)
+        is_as_deep = "**" in pattern or pattern.count(os.sep) == there.count(os.sep)
+        return glob.has_magic(pattern) and is_as_deep and fnmatchcase(there, pattern)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where a command is going to write: a file, or a folder; and what lies hidden beside it meanwhile."""
+
+    path: Path
+    is_folder: bool
+
+    def harms(self, source: _Input) -> bool:
+        """Whether something that is read would be replaced, or be more the next time."""
+        hidden = [hidden_beside(self.path, what) for what in ("-checkpoints", "-unfinished", "-replaced", "-shards")]
+        folders = [*hidden, *([self.path] if self.is_folder else [])]
+        files = source.files()
+        if any(_is_within(file, folder) for file in files for folder in folders):
+            return True
+        return not self.is_folder and (any(_is_same(self.path, file) for file in files) or source.would_hold(self.path))
+
+    def owner(self) -> Path | None:
+        """The model that the file is a part of."""
+        from hf_trace.runs.new_folders import owner_of
+
+        return owner_of(os.path.realpath(self.path))
+
+
+def _may_be_log(path: Path) -> bool:
+    from hf_trace.logs.formats import LOG_SUFFIXES, data_suffix
+
+    return not path.name.startswith(".") and data_suffix(path) in (*LOG_SUFFIXES, "", ".txt", ".log")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two names stand for one file, links of both kinds included, or will."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder, or in it."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def check_output(path: Path | None, suffixes: tuple[str, ...]) -> None:

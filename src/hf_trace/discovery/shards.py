@@ -192,7 +192,8 @@ class LongRun:
         here = self._settings()
         if self.processes.is_main:
             earlier = read_json(self.folder, MANIFEST)
-            if resume and earlier:
+            # No sequences are left where the pool that they were for was written before the run was killed.
+            if resume and earlier and len(self.log):
                 refuse_other(
                     earlier["settings"],
                     here,
@@ -253,11 +254,9 @@ class LongRun:
         done, total = 0, max(1, sum(self.costs))
         for number, shard in enumerate(self.shards):
             before = done
-            found = (
-                read_scores(self._file(number))
-                if self._is_done(number)
-                else self._score(number, lambda extra, before=before: advance((before + extra) / total))  # type: ignore[misc]
-            )
+            found = self._stored(number)
+            if found is None:
+                found = self._score(number, lambda extra, before=before: advance((before + extra) / total))  # type: ignore[misc]
             done += self.costs[number]
             advance(done / total)
             yield from zip((self.log[index] for index in shard), found, strict=True)
@@ -268,6 +267,16 @@ class LongRun:
 
     def _is_done(self, number: int) -> bool:
         return self.folder is not None and is_whole(self._file(number))
+
+    def _stored(self, number: int) -> list[PairScores] | None:
+        """The scores of a shard that are on disk; None where there are none, or they are damaged."""
+        if not self._is_done(number):
+            return None
+        try:
+            found = read_scores(self._file(number))
+        except (OSError, pa.ArrowException, LookupError, TypeError, ValueError):
+            return None
+        return found if len(found) == len(self.shards[number]) else None
 
     def _score(self, number: int, show: Advance) -> list[PairScores]:
         shard = self.shards[number]

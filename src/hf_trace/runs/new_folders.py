@@ -19,8 +19,9 @@ from pathlib import Path
 from hf_trace.documents import parse_json
 from hf_trace.errors import HfTraceError, OutputError, preview
 from hf_trace.logs.writing import LOCK, check_target, hidden_beside, reserved
-from hf_trace.runs.folders import DAG_FILE, METRICS_FILE, TRAINING_FILE
 
+# In every folder, with what it was made from.
+_ABOUT = "training.json"
 _MODEL_FILES = (
     *("config.json", "generation_config.json", "model.safetensors", "model-*-of-*.safetensors"),
     *("model.safetensors.index.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "spiece.model"),
@@ -28,7 +29,7 @@ _MODEL_FILES = (
     *("merges.txt", "chat_template.jinja", "event_tokenizer_backend.py"),
 )
 _RUN_FILES = (
-    *(*_MODEL_FILES, TRAINING_FILE, METRICS_FILE, DAG_FILE, "folds.json", "members", "members/#"),
+    *(*_MODEL_FILES, _ABOUT, "metrics.json", "dag.json", "folds.json", "members", "members/#"),
     *("adapter", "adapter/adapter_config.json", "adapter/adapter_model*.safetensors*"),
 )
 _ADVICE = "Choose a new folder for `--out`, or move"
@@ -61,7 +62,7 @@ class FolderKind:
         if not all((folder / name).is_file() for name in self.always):
             return False
         try:
-            about = parse_json((folder / TRAINING_FILE).read_text(encoding="utf-8"))
+            about = parse_json((folder / _ABOUT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
         return isinstance(about, dict) and about.get("kind") in self.kinds
@@ -86,17 +87,34 @@ class FolderKind:
 
 
 RUN = FolderKind(
-    "run", ("log", "table", None), ("config.json", "tokenizer_config.json", TRAINING_FILE, METRICS_FILE), _RUN_FILES
+    "run", ("log", "table", None), ("config.json", "tokenizer_config.json", _ABOUT, "metrics.json"), _RUN_FILES
 )
 WORLD = FolderKind(
     "simulated world",
     ("world", None),
-    ("events.parquet", "truth.json", TRAINING_FILE),
+    ("events.parquet", "truth.json", _ABOUT),
     (
-        *("events.parquet", "truth.json", "true_pairs.parquet", TRAINING_FILE, "README.md", "oracle"),
+        *("events.parquet", "truth.json", "true_pairs.parquet", _ABOUT, "README.md", "oracle"),
         *(f"oracle/{name}" for name in _MODEL_FILES),
     ),
 )
+
+
+def owner_of(path: str | PathLike[str]) -> Path | None:
+    """The run, simulated world or other model that a file is a part of, or would be; None for a file of no such folder.
+
+    Args:
+        path: A file, which need not exist.
+    """
+    file = Path(os.path.abspath(path))
+    for folder in file.parents:
+        name = file.relative_to(folder).as_posix()
+        is_model = (folder / "config.json").is_file() and any(
+            (folder / each).exists() for each in ("tokenizer_config.json", "model.safetensors", _ABOUT)
+        )
+        if (is_model and RUN.may_hold(name)) or (WORLD.may_hold(name) and WORLD.is_in(folder)):
+            return folder
+    return None
 
 
 def check_replaceable(target: str | PathLike[str], kind: FolderKind = RUN, *, overwrite: bool = True) -> None:
