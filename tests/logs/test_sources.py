@@ -382,4 +382,49 @@ def test_things_that_are_not_logs():
 
 
 def test_half_a_surrogate_pair_in_json(write):
-    assert "half of a surrogate pair" in refused(write("log.jsonl", '{"events": ["\\ud800"]}'), ValueError)
+    message = refused(write("log.jsonl", '{"events": ["a"]}\n{"events": ["\\ud800"]}'), LogFormatError)
+    assert message.startswith(
+        "Line 2 of 'log.jsonl' is not JSON (it holds half of a character (a lone surrogate)), exp"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [("9" * 5000, "a whole number of 5,000 digits"), ("[" * 10**5, "nested too deeply")]
+)
+def test_json_that_nothing_can_hold(write, value, reason):
+    assert reason in refused(write("log.jsonl", f'{{"case": {value}, "event": "a"}}'), LogFormatError)
+    assert reason in refused(write("log.json", f'[{{"case": {value}, "event": "a"}}]'), LogFormatError)
+
+
+def test_a_column_that_stands_twice_in_the_header(write):
+    message = refused(write("log.csv", "case,event,event\nx,a,b\n"), ColumnError)
+    assert message == "Columns 'event' appear twice, expected different names. Rename one of each."
+    assert read_log(write("log.csv", "case,event,note,note,,\nx,a,b,c,,\n"))[0].events == ("a",)
+
+
+def test_usual_names_of_exports(write):
+    for header in (
+        "Case ID,Activity,Complete Timestamp",  # Disco
+        "_CASE_KEY,ACTIVITY_EN,EVENTTIME",  # Celonis
+        "case,event,completeTime",  # ProM
+        "case concept:name,event concept:name,event time:timestamp",  # XES, flattened
+        "case_concept_name,concept_name,time_timestamp",
+        "Case ID,Activity,End Timestamp",
+        "case_id,task,completed_at",
+        "CaseID,Activity,Timestamp (UTC)",
+    ):
+        log = read_log(write("log.csv", f"{header}\nx,b,2024-01-02\nx,a,2024-01-01\n"))
+        assert (log.ids, log[0].events) == (("x",), ("a", "b")), header
+        assert log.timestamps is not None
+
+
+def test_times_that_are_not_read_are_spoken_of(write, caplog):
+    read_log(write("log.csv", "case,event,datum\n2024-01-01,b,2024-01-02\n2024-01-01,a,2024-01-01\n"))
+    assert caplog.messages == [
+        "No column is read as time, but 'datum' may be one; the order of the rows counts. If it is, name it with "
+        "`--time-column` (in Python `time_column=`)."
+    ]
+    caplog.clear()
+    read_log(write("log.csv", "case,event,time,datum,version\nx,b,1,2024-01-02,1.2.34\n"))
+    read_log(write("log.csv", "case,event,version\nx,b,1.2.34\n"))
+    assert caplog.messages == []

@@ -1,5 +1,6 @@
 """Logs read in parts are the logs that are read whole, whatever the format and wherever a part ends."""
 
+import gzip
 import json
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_trace.errors import ColumnError, EmptyLogError, LogFormatError, SettingsError
-from hf_trace.logs import streams
+from hf_trace.errors import ColumnError, EmptyLogError, HfTraceError, LogFormatError, SettingsError, TimestampError
+from hf_trace.logs import blocks
 from hf_trace.logs.columns import ColumnChoice
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sources import read_log
@@ -89,9 +90,8 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "tsv", "parquet", "jsonl"])
 def test_files(folder, suffix, monkeypatch):
-    monkeypatch.setattr(streams, "ROWS_AT_ONCE", 4)
-    monkeypatch.setattr(streams, "_RECORDS_AT_ONCE", 4)
-    monkeypatch.setattr(streams, "_BLOCK_BYTES", 256)
+    monkeypatch.setattr(blocks, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(blocks, "_RECORDS_AT_ONCE", 4)
     stream = open_stream(f"{folder}/*.{suffix}", ColumnChoice())
     expected = read_log(f"{folder}/*.{suffix}").to_records()
     assert records(stream.parts()) == expected
@@ -226,3 +226,113 @@ def test_memory_follows_the_part(tmp_path):
         events += len(part.codes)
     assert events == 400_000
     assert peak < 20e6
+
+
+def outcome_of(read):
+    try:
+        return read()
+    except HfTraceError as error:
+        return type(error), str(error)
+
+
+DAMAGED = {
+    "latin.csv": "case,event\nx,a\ny,é\n".encode("latin-1"),
+    "wide.csv": "case,event\nx,a\n".encode("utf-16"),
+    "zero.csv": b"case,event\nx,a\0b\n",
+    "short.csv": b"case,event,time\nx,a,1\nx,b\ny,c,2\n",
+    "long.csv": b"case,event\nx,a\nx,a,b\n",
+    "quote.csv": b'case,event\nx,"a\n',
+    "header.csv": b"case,event\n",
+    "blank.csv": b"\n\n",
+    "twice.csv": b"case,event,event\nx,a,b\n",
+    "other.csv": b"case,event,n,n,,\nx,a,b,c,,\n",
+    "no event.csv": b"case,what\nx,a\n",
+    "no names.csv": b"case,event\nx,\n",
+    "no cases.csv": b"case,event\n,a\n",
+    "first.csv": b"case,event,time\nx,a,\nx,b,\ny,c,3\n",
+    "soon.csv": b"case,event,time\nx,a,1\nx,b,soon\nx,c,3\n",
+    "cut.csv.gz": gzip.compress("".join(["case,event\n", *(f"{i},{i * 7919}\n" for i in range(9999))]).encode())[:-100],
+    "none.csv.gz": b"case,event\nx,a\n",
+    "UPPER.CSV.GZ": gzip.compress(b"case,event\nx,a\n"),
+    "kinds.jsonl": b'{"case": 1, "event": "a", "time": 1}\n{"case": "x", "event": 7, "time": "2"}\n{"case": "x"}',
+    "whole.jsonl": b'{"case": %d, "event": "a"}\n{"case": %d, "event": "b"}' % (2**70, 2**70 + 1),
+    "rounded.jsonl": b'{"case": 9007199254740993.0, "event": "a"}',
+    "nested.jsonl": b'{"case": "x", "event": {"a": 1}}\n{"case": "x", "event": "b"}',
+    "nested case.jsonl": b'{"case": [1], "event": "a"}\n{"case": "x", "event": "b"}',
+    "nested note.jsonl": b'{"case": "x", "event": "b", "n": 1}\n{"case": "x", "event": "b", "n": {"a": 2}}',
+    "half.jsonl": b'{"case": "x", "event": "\\ud800"}',
+    "deep.jsonl": b'{"case": "x", "event": ' + b"[" * 10**5 + b"}",
+    "digits.jsonl": b'{"case": ' + b"9" * 5000 + b', "event": "a"}',
+    "lists.jsonl": b'{"id": "x", "events": ["a", 1]}\n{"id": "y", "events": "b"}',
+    "no ids.jsonl": b'{"events": ["a"]}\n{"events": ["b"]}\n{"events": ["c"]}',
+    "later.jsonl": b'{"case": "x", "event": "a", "time": 1}\n{"case": "y", "event": "b"}\n{"case": "y", "event": "b"}',
+    "blank.jsonl": b"\n\n",
+    "empty.jsonl": b"{}\n{}",
+    "empty.parquet": b"",
+    "none.parquet": b"PAR1 and nothing PAR1",
+}
+TABLES = {
+    "twice": pa.Table.from_arrays([pa.array(["x"]), pa.array(["a"]), pa.array(["b"])], ["case", "event", "event"]),
+    "mapping": pa.table({"case": ["x"], "event": [{"a": 1}]}),
+    "mapping of cases": pa.table({"case": [{"a": 1}], "event": ["a"]}),
+    "no rows": pa.table({"case": pa.array([], pa.string()), "event": pa.array([], pa.string())}),
+    "decimal": pa.table({"case": pa.array([1, None], pa.decimal128(20)), "event": ["a", "b"]}),
+    "dotted": pa.table({"case.id": ["x"], "event": ["a"]}),
+}
+
+
+@pytest.mark.parametrize("name", [*DAMAGED, *TABLES])
+def test_damaged_files_are_refused_as_when_read_whole(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(blocks, "_RECORDS_AT_ONCE", 2)
+    path = tmp_path / (name if name in DAMAGED else f"{name}.parquet")
+    if name in DAMAGED:
+        path.write_bytes(DAMAGED[name])
+    else:
+        pq.write_table(TABLES[name], path)
+    whole = outcome_of(lambda: read_log(path).to_records())
+    assert outcome_of(lambda: records(open_stream(str(path), ColumnChoice()).parts())) == whole
+    assert isinstance(whole, list) or "\n" not in whole[1]
+
+
+def test_a_bad_time_is_blamed_on_its_row_and_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "ROWS_AT_ONCE", 3)
+    days = [f"2024-01-{day:02d}" for day in range(1, 10)]
+    for name, times in (("a", days), ("b", [*days[:7], "soon", days[8]])):
+        rows = "".join(f"{name}{row // 2},e,{time}\n" for row, time in enumerate(times))
+        (tmp_path / f"{name}.csv").write_text("case,event,time\n" + rows)
+    with pytest.raises(TimestampError, match=r"^b\.csv: Column 'time' has 1 of \d times .* 'soon' in row 8"):
+        list(open_stream(str(tmp_path), ColumnChoice()).parts())
+
+
+def test_files_whose_columns_have_other_types_and_names(tmp_path):
+    pq.write_table(pa.table({"case": [1, 1], "event": ["a", "b"], "time": [1, 2]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"case_id": ["1", "y"], "event": [7, 8], "time": ["3", "4"]}), tmp_path / "2.parquet")
+    pq.write_table(pa.table({"case": ["y"], "event": ["c"], "time": [5.5]}), tmp_path / "3.parquet")
+    whole = read_log(tmp_path).to_records()
+    assert records(open_stream(str(tmp_path), ColumnChoice()).parts()) == whole
+    assert whole[0] == {"id": "1", "events": ["a", "b", "7"], "timestamps": [1.0, 2.0, 3.0]}
+
+
+def test_times_in_some_parts_only(tmp_path):
+    (tmp_path / "1.csv").write_text("case,event,time\nx,a,1\n")
+    (tmp_path / "2.csv").write_text("case,event\ny,b\n")
+    with pytest.raises(TimestampError, match=r"^2\.csv: Some parts of the log have times and others not, expected all"):
+        list(open_stream(str(tmp_path), ColumnChoice()).parts())
+
+
+def test_a_file_without_rows_among_others(tmp_path):
+    (tmp_path / "1.csv").write_text("case,event\n")
+    (tmp_path / "2.csv").write_text("case,event\nx,a\n")
+    assert records(open_stream(str(tmp_path), ColumnChoice()).parts()) == [{"id": "x", "events": ["a"]}]
+
+
+def test_a_data_set_that_breaks_off(monkeypatch):
+    import datasets
+
+    def rows():
+        yield {"case": "x", "event": "a"}
+        raise OSError("connection lost")
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: datasets.IterableDataset.from_generator(rows))
+    with pytest.raises(LogFormatError, match="data set 'org/x' could be opened but not read to its end"):
+        list(open_stream("org/x", ColumnChoice()).parts())

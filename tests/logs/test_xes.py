@@ -6,8 +6,8 @@ import io
 import pytest
 
 from hf_trace.errors import EmptyLogError, LogFormatError
-from hf_trace.logs.formats import read_xes
 from hf_trace.logs.sources import read_log
+from hf_trace.logs.xes import read_xes
 
 XES = """<?xml version="1.0" encoding="UTF-8"?>
 <log xes.version="1.0" xmlns="http://www.xes-standard.org/">
@@ -88,4 +88,36 @@ def test_broken_gzip(tmp_path):
     path = tmp_path / "log.xes.gz"
     path.write_bytes(gzip.compress(XES.encode())[:-20])
     with pytest.raises(LogFormatError, match=r"'log.xes.gz' is not a complete gzip file"):
+        read_log(path)
+
+
+def trace(name, event):
+    shown = "" if name is None else f'<string key="concept:name" value="{name}"/>'
+    return f'<trace>{shown}<event><string key="concept:name" value="{event}"/></event></trace>'
+
+
+def test_traces_of_equal_or_no_name_stay_apart(tmp_path, caplog):
+    path = tmp_path / "log.xes"
+    path.write_text(f"<log>{trace('o', 'a')}{trace('o', 'b')}{trace('4', 'c')}{trace(None, 'd')}{trace('', 'e')}</log>")
+    log = read_log(path)
+    assert [(sequence.id, *sequence.events) for sequence in log] == [
+        *(("o", "a"), ("o (2)", "b"), ("4", "c"), ("4 (2)", "d"), ("5", "e"))
+    ]
+    assert caplog.messages == [
+        "'log.xes': 2 of 5 traces have no name and are named by their number.",
+        "'log.xes': 2 of 5 traces have a name that another had before; they stay apart, the second 'o' as 'o (2)'. If "
+        "they belong together, name another `--case-column`.",
+    ]
+    caplog.clear()
+    path.write_text(f"<log>{trace('o', 'a')}{trace('o (2)', 'b')}{trace('o', 'c')}</log>")
+    assert read_log(path).ids == ("o", "o (2)", "o (3)")
+
+
+@pytest.mark.parametrize("encoding", ["foo", "shift_jis"])
+def test_encodings_that_are_not_known(tmp_path, encoding):
+    path = tmp_path / "log.xes"
+    path.write_text(f'<?xml version="1.0" encoding="{encoding}"?><log>{trace("o", "a")}</log>')
+    with pytest.raises(
+        LogFormatError, match=r"^'log\.xes' is not well-formed XML \(.*encoding.*\), expected an XES log"
+    ):
         read_log(path)

@@ -44,6 +44,15 @@ def test_streams(inputs):
     assert list(sequences(inputs)) == EXPECTED
 
 
+def test_labels_of_data_sets_are_named():
+    names = datasets.ClassLabel(names=["a", "b", "north"])
+    features = {"id": datasets.Value("string"), "events": datasets.List(names), "context": {"site": names}}
+    rows = [{"id": "x", "events": [0, 1], "context": {"site": 2}}]
+    dataset = datasets.Dataset.from_list(rows, datasets.Features(features))
+    expected = [EventSequence(("a", "b"), None, "x", (("site", "north"),))]
+    assert list(sequences(dataset)) == list(sequences(dataset.to_iterable_dataset())) == expected
+
+
 @pytest.mark.parametrize(
     "record",
     [

@@ -3,94 +3,33 @@
 import csv
 import gzip
 import io
-import json
+import os
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BufferedIOBase
+from contextvars import ContextVar
+from functools import lru_cache
 from itertools import chain
+from json import JSONDecodeError
 from pathlib import Path
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from hf_trace.documents import Document
-from hf_trace.errors import EmptyLogError, HfTraceError, LogFormatError, first_line
+from hf_trace.checks import byte_count
+from hf_trace.documents import Document, parse_json
+from hf_trace.errors import ColumnError, EmptyLogError, HfTraceError, LogFormatError, first_line, preview
 from hf_trace.logs.event_rows import EventRows
 from hf_trace.logs.frames import frame_of_arrow
+from hf_trace.logs.xes import read_xes
+from hf_trace.options import MAX_UNPACKED
 
-_VALUE_TAGS = frozenset({"string", "date", "int", "float", "boolean", "id"})
-_TRACE_NAME = "case:concept:name"
-
-
-def read_xes(stream: BufferedIOBase, *, name: str = "file") -> pd.DataFrame:
-    """Read an XES document, whatever its namespace, one trace in memory at a time.
-
-    Args:
-        stream: The uncompressed document.
-        name: What to call the document in errors.
-
-    Returns:
-        One row per event, all values as the texts in the file. Event attributes keep their key, attributes
-        of the trace are prefixed with ``case:``. A trace without a name is named by its number, from 1.
-
-    Raises:
-        LogFormatError: If the document is not XML, or holds no trace.
-
-    Example:
-        >>> import io
-        >>> trace = '<trace><event><string key="concept:name" value="start"/></event></trace>'
-        >>> read_xes(io.BytesIO(f"<log>{trace}</log>".encode())).to_dict("records")
-        [{'case:concept:name': '1', 'concept:name': 'start'}]
-    """
-    rows: list[dict[str, str]] = []
-    traces = 0
-    try:
-        for trace in _traces(stream):
-            traces += 1
-            rows.extend(_trace_rows(trace, traces))
-    except ElementTree.ParseError as error:
-        raise LogFormatError(
-            f"'{name}' is not well-formed XML ({error}), expected an XES log. Export it again, or rename it "
-            "if it is another format."
-        ) from None
-    if traces == 0:
-        raise LogFormatError(f"'{name}' is XML without a <trace> element, expected an XES log. Export the log as XES.")
-    return pd.DataFrame(rows, dtype=object)
-
-
-def _traces(stream: BufferedIOBase) -> Iterator[Element]:
-    root: Element | None = None
-    for moment, element in ElementTree.iterparse(stream, events=("start", "end")):
-        if root is None:
-            root = element
-        elif moment == "end" and _tag(element) == "trace":
-            yield element
-            root.clear()  # what was read is forgotten, or memory grows with the file
-
-
-def _trace_rows(trace: Element, number: int) -> Iterator[dict[str, str]]:
-    shared = {_TRACE_NAME: str(number)}
-    shared |= {f"case:{key}": value for key, value in _attributes(trace).items()}
-    for child in trace:
-        if _tag(child) == "event":
-            yield shared | _attributes(child)
-
-
-def _attributes(element: Element) -> dict[str, str]:
-    values = (child for child in element if _tag(child) in _VALUE_TAGS)
-    return {child.get("key", ""): child.get("value", "") for child in values}
-
-
-def _tag(element: Element) -> str:
-    return element.tag.rsplit("}", 1)[-1]
-
-
+UNPACKED_VARIABLE = f"HF_TRACE_{MAX_UNPACKED.name.upper()}"
+_USUAL_RATIO = 100  # texts pack to a tenth; a thousandth is the least that gzip can make of anything
+_LEAST_BYTES_PER_VALUE = 4
 LOG_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".xes"})
 _OTHER_SUFFIXES = frozenset(
     {".xlsx", ".xls", ".pkl", ".pickle", ".npy", ".npz", ".zip", ".tar", ".bz2", ".xz", ".zst", ".arrow", ".xml"}
@@ -145,6 +84,7 @@ def read_file(path: Path, delimiter: str | None = None) -> pd.DataFrame:
     refuse_empty(path)
     suffix = data_suffix(path)
     with explained(path):
+        refuse_bomb(path)
         if suffix == ".parquet":
             with pq.ParquetFile(path) as file:
                 frame = frame_of_arrow(file.read())
@@ -152,15 +92,19 @@ def read_file(path: Path, delimiter: str | None = None) -> pd.DataFrame:
             with _open_bytes(path) as stream:
                 frame = read_xes(stream, name=path.name)
         elif suffix in (".csv", ".tsv"):
-            frame = _read_csv(path, "\t" if suffix == ".tsv" and delimiter is None else delimiter)
+            frame = next(csv_frames(path, delimiter))
         else:
             frame = _read_json(path)
     if not len(frame):
-        raise EmptyLogError(
-            f"'{path.name}' has {len(frame.columns)} columns and 0 rows, expected at least one event. Check "
-            "how it was exported."
-        )
+        raise no_rows(path, list(frame.columns))
     return frame if suffix in (".jsonl", ".ndjson") else frame.set_axis(pd.RangeIndex(1, len(frame) + 1))
+
+
+def no_rows(path: Path, columns: Sequence[str]) -> EmptyLogError:
+    """The mistake of a file that holds no row."""
+    return EmptyLogError(
+        f"'{path.name}' has {len(columns)} columns and 0 rows, expected at least one event. Check how it was exported."
+    )
 
 
 def read_text(path: Path, delimiter: str | None = None) -> EventRows:
@@ -188,8 +132,10 @@ def read_text(path: Path, delimiter: str | None = None) -> EventRows:
             "or plain text. Convert it, to CSV for example."
         )
     refuse_empty(path)
-    with explained(path), open_text(path) as stream:
-        lines = [_names_of_line(line, delimiter) for line in stream]
+    with explained(path):
+        refuse_bomb(path)
+        with open_text(path) as stream:
+            lines = [_names_of_line(line, delimiter) for line in stream]
     lengths = [len(line) for line in lines]
     names = np.array([*chain.from_iterable(lines), None], dtype=object)[:-1]
     names[names == ""] = None
@@ -211,6 +157,93 @@ def refuse_empty(path: Path) -> None:
     """
     if path.stat().st_size == 0:
         raise EmptyLogError(f"'{path.name}' is empty (0 bytes), expected an event log. Check how it was exported.")
+
+
+def refuse_bomb(path: Path, most: int | str | None = None) -> None:
+    """Refuse a compressed file, ``.gz`` or Parquet, that holds far more than its size lets expect.
+
+    Args:
+        path: The file.
+        most: Bytes that it may unpack to, such as ``"20GB"``; see ``allowed_bytes`` when left out.
+
+    Raises:
+        LogFormatError: If it unpacks to more.
+    """
+    packed = path.stat().st_size
+    allowed = allowed_bytes(packed, most)
+    if path.suffix.lower() == ".gz":
+        unpacked = _unpacked_bytes(path, (packed, path.stat().st_mtime_ns), allowed)
+    elif data_suffix(path) == ".parquet" and packed:
+        unpacked = parquet_bytes(pq.read_metadata(path))
+    else:
+        return
+    refuse_unpacked(path.name, unpacked, packed, most)
+
+
+def parquet_bytes(held: pq.FileMetaData) -> int:
+    """Least number of bytes that a Parquet file takes in memory, as it says itself."""
+    stated = sum(held.row_group(number).total_byte_size for number in range(held.num_row_groups))
+    return int(max(stated, held.num_rows * held.num_columns * _LEAST_BYTES_PER_VALUE))
+
+
+_MOST: ContextVar[int | str | None] = ContextVar("_MOST", default=None)
+
+
+@contextmanager
+def unpacking(most: int | str | None) -> Iterator[None]:
+    """Read files that may unpack to so many bytes; None leaves it as it is."""
+    token = _MOST.set(_MOST.get() if most is None else most)
+    try:
+        yield
+    finally:
+        _MOST.reset(token)
+
+
+def allowed_bytes(packed: int, most: int | str | None = None) -> int:
+    """How much a file of some bytes may unpack to.
+
+    Args:
+        packed: Size of the file.
+        most: What the user allows; when left out what ``unpacking`` says, then the variable
+            ``HF_TRACE_MAX_UNPACKED`` of the environment, else 256 MB or 100 times the size, whichever is more.
+
+    Raises:
+        SettingsError: If it is no number of bytes.
+
+    Example:
+        >>> allowed_bytes(10, "2GB")
+        2000000000
+    """
+    asked = _MOST.get() if most is None else most
+    if asked is not None:
+        return byte_count(MAX_UNPACKED.name, asked)
+    if asked := os.environ.get(UNPACKED_VARIABLE):
+        return byte_count(UNPACKED_VARIABLE, asked)
+    return max(byte_count(MAX_UNPACKED.name, MAX_UNPACKED.default), _USUAL_RATIO * packed)
+
+
+def refuse_unpacked(name: str, unpacked: int, packed: int, most: int | str | None = None) -> None:
+    """Refuse what unpacks to more than ``allowed_bytes``.
+
+    Raises:
+        LogFormatError: If it does.
+    """
+    allowed = allowed_bytes(packed, most)
+    if unpacked > allowed:
+        raise LogFormatError(
+            f"'{name}' has {packed / 1e6:,.1f} MB and unpacks to more than {allowed / 1e6:,.0f} MB, expected a file of "
+            f"events. If it is one, allow more with the variable {UNPACKED_VARIABLE}=20GB (in Python `max_unpacked=`)."
+        )
+
+
+@lru_cache(maxsize=4096)
+def _unpacked_bytes(path: Path, state: tuple[int, int], allowed: int) -> int:
+    """Bytes that a gzip file holds, or the first number found above those allowed; once for each state of the file."""
+    buffer, count = bytearray(2**20), 0
+    with gzip.open(path) as stream:
+        while count <= allowed and (read := stream.readinto(buffer)):
+            count += read
+    return count
 
 
 def _open_bytes(path: Path) -> io.BufferedIOBase:
@@ -252,7 +285,7 @@ def explained(path: Path, error: type[HfTraceError] = LogFormatError) -> Iterato
         raise error(str(wrong)) from None
     except (gzip.BadGzipFile, zlib.error, EOFError) as wrong:
         raise error(
-            f"'{path.name}' is not a complete gzip file ({wrong}). Copy it again, or drop '.gz' from its "
+            f"'{path.name}' is not a complete gzip file ({first_line(wrong)}). Copy it again, or drop '.gz' from its "
             "name if it is not compressed."
         ) from None
     except UnicodeDecodeError as wrong:
@@ -267,12 +300,29 @@ def explained(path: Path, error: type[HfTraceError] = LogFormatError) -> Iterato
         ) from None
 
 
-def _read_csv(path: Path, delimiter: str | None) -> pd.DataFrame:
+def csv_frames(path: Path, delimiter: str | None = None, *, rows: int | None = None) -> Iterator[pd.DataFrame]:
+    """The rows of a CSV or TSV file, all cells as written; the index counts rows from 1.
+
+    Args:
+        path: The file.
+        delimiter: Text between columns; recognised from the header, a tabulator for TSV, when left out.
+        rows: How many rows to give at a time; all when left out.
+
+    Raises:
+        EmptyLogError: If it has no header.
+        LogFormatError: If a row has more cells than the header, or a quote is not closed.
+    """
+    done = 0
     try:
         with open_text(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header
-            mark = delimiter or likely_delimiter(first_line_of(path))
-            return pd.read_csv(stream, sep=mark, dtype=object, keep_default_na=False, index_col=False)
+            mark = delimiter or _delimiter_of(path)
+            reader = pd.read_csv(
+                stream, sep=mark, dtype=object, keep_default_na=False, index_col=False, iterator=True, chunksize=rows
+            )
+            for frame in reader if rows else [reader.read()]:
+                yield frame.set_axis(pd.RangeIndex(done + 1, done + 1 + len(frame)))
+                done += len(frame)
     except pd.errors.EmptyDataError:
         raise EmptyLogError(
             f"'{path.name}' holds no header and no rows, expected a table. Check how it was exported."
@@ -283,6 +333,22 @@ def _read_csv(path: Path, delimiter: str | None) -> pd.DataFrame:
             f"'{path.name}' is not a regular table ({reason}), expected as many cells in every row as in the "
             "header. Quote cells that hold the delimiter, or pass `delimiter`."
         ) from None
+
+
+def _delimiter_of(path: Path) -> str:
+    return "\t" if data_suffix(path) == ".tsv" else likely_delimiter(first_line_of(path))
+
+
+def refuse_repeated_header(path: Path, columns: Sequence[str], delimiter: str | None = None) -> None:
+    """Refuse a CSV or TSV file in whose header one of some columns stands twice: pandas numbers the second in silence.
+
+    Raises:
+        ColumnError: If one does.
+    """
+    header = next(csv.reader([first_line_of(path)], delimiter=delimiter or _delimiter_of(path)), [])
+    twice = [name for name in dict.fromkeys(header) if name in columns and header.count(name) > 1]
+    if twice:
+        raise ColumnError(f"Columns {preview(twice)} appear twice, expected different names. Rename one of each.")
 
 
 def first_line_of(path: Path) -> str:
@@ -303,18 +369,17 @@ def likely_delimiter(header: str) -> str:
 
 
 def _read_json(path: Path) -> pd.DataFrame:
-    with open_text(path) as stream:
-        if data_suffix(path) == ".json":
+    if data_suffix(path) == ".json":
+        with open_text(path) as stream:
             return pd.DataFrame(_json_document(path, stream.read()), dtype=object)
-        numbered = [(number, line) for number, line in enumerate(stream, 1) if line.strip()]
-    records = [json_record(path, number, line) for number, line in numbered]
-    return pd.DataFrame(records, index=[number for number, _ in numbered], dtype=object)
+    numbered = list(json_records(path))
+    return pd.DataFrame([each for _, each in numbered], index=[number for number, _ in numbered], dtype=object)
 
 
 def _json_document(path: Path, text: str) -> list[Document]:
     try:
-        records = json.loads(text)
-    except json.JSONDecodeError as error:
+        records = parse_json(text)
+    except ValueError as error:
         raise LogFormatError(
             f"'{path.name}' is not a JSON document ({error}). Correct it, or call it .jsonl if it has one "
             "record a line."
@@ -327,18 +392,25 @@ def _json_document(path: Path, text: str) -> list[Document]:
     return records
 
 
-def json_record(path: Path, number: int, line: str) -> Document:
-    """The record in one line of a JSON Lines file.
+def json_records(path: Path) -> Iterator[tuple[int, Document]]:
+    """The records of a JSON Lines file, with the numbers of their lines.
 
     Raises:
-        LogFormatError: If it is not JSON, or no record.
+        LogFormatError: If a line is not JSON, or no record.
     """
+    with open_text(path) as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield number, _json_record(path, number, line)
+
+
+def _json_record(path: Path, number: int, line: str) -> Document:
     try:
-        record: Document = json.loads(line)
-    except json.JSONDecodeError as error:
+        record: Document = parse_json(line)
+    except ValueError as error:
+        reason = f"{error.msg} at column {error.colno}" if isinstance(error, JSONDecodeError) else str(error)
         raise LogFormatError(
-            f"Line {number} of '{path.name}' is not JSON ({error.msg} at column {error.colno}), expected one "
-            "record a line. Correct the line."
+            f"Line {number} of '{path.name}' is not JSON ({reason}), expected one record a line. Correct the line."
         ) from None
     if not isinstance(record, dict):
         raise LogFormatError(

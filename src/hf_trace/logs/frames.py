@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def readable_table(table: pa.Table, features: Any = None, first: int = 0) -> pa.
         >>> readable_table(pa.table({"event": [b"fan"]}))["event"].to_pylist()
         ['fan']
     """
-    kinds = _kinds(features) or _metadata(table, b"huggingface").get("info", {}).get("features", {})
+    kinds = feature_kinds(features) or _metadata(table, b"huggingface").get("info", {}).get("features", {})
     for position, name in enumerate(table.column_names):
         column = _decoded(table.column(position))
         if isinstance(kinds, Mapping) and name in kinds:
@@ -59,7 +60,7 @@ def readable_table(table: pa.Table, features: Any = None, first: int = 0) -> pa.
         if isinstance(name, str) and name not in table.column_names:
             numbers = level["start"] + level["step"] * np.arange(first, first + len(table), dtype=np.int64)
             table = table.append_column(name, pa.array(numbers))
-    return table
+    return table.replace_schema_metadata(None)  # read once: pandas fails on damaged notes even where it ignores them
 
 
 def _metadata(table: pa.Table, key: bytes) -> Document:
@@ -71,8 +72,33 @@ def _metadata(table: pa.Table, key: bytes) -> Document:
     return found if isinstance(found, dict) else {}
 
 
-def _kinds(features: Any) -> Any:
-    return features.to_dict() if hasattr(features, "to_dict") else features
+def feature_kinds(features: Any) -> Any:
+    """What `datasets` says of its columns, as a mapping of plain values; empty where it says nothing."""
+    return features.to_dict() if hasattr(features, "to_dict") else features or {}
+
+
+def label_names(value: Any, kind: Any) -> Any:
+    """A value with the names of labels in the place of their numbers, also within lists and mappings.
+
+    Args:
+        value: As `datasets` hands it out.
+        kind: What it says of it, see ``feature_kinds``.
+
+    Example:
+        >>> label_names([1, -1], {"feature": {"_type": "ClassLabel", "names": ["fan", "heat"]}, "_type": "List"})
+        ['heat', None]
+    """
+    if isinstance(kind, list):  # an older spelling of lists
+        kind = {"feature": kind[0] if kind else None}
+    if not isinstance(kind, Mapping):
+        return value
+    if kind.get("_type") == "ClassLabel" and isinstance(value, Integral):
+        return kind["names"][int(value)] if 0 <= value < len(kind["names"]) else None
+    if isinstance(value, Mapping):
+        return {name: label_names(each, kind.get(name)) for name, each in value.items()}
+    if "feature" in kind and isinstance(value, Iterable) and not isinstance(value, str):
+        return [label_names(each, kind["feature"]) for each in value]
+    return value
 
 
 def _each_chunk(column: pa.ChunkedArray, change: Any) -> pa.ChunkedArray:
@@ -107,7 +133,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts in the place of bytes, where they are UTF-8; a UUID as it is usually written."""
+    """Texts in the place of bytes, where they are UTF-8, bytes where they are not; a UUID as it is usually written."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         if kind.extension_name == "arrow.uuid":
@@ -118,9 +144,17 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         if _is_binary(inner):
             return column.cast(pa.list_(pa.string()) if is_list else pa.string())
+        if _is_text(inner):  # Parquet files may lie
+            column.validate(full=True)
     except pa.ArrowException:  # no text: only who asks for the column needs to know
-        pass
+        if _is_text(inner):
+            plain = column.cast(inner) if pa.types.is_dictionary(kind) else column
+            return plain.cast(pa.list_(pa.binary()) if is_list else pa.binary())
     return column
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _is_binary(kind: pa.DataType) -> bool:

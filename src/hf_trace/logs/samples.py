@@ -1,8 +1,8 @@
 """Real logs inside the package, with the causal graph their source gives. Nothing simulated lives here."""
 
-import json
 from importlib import resources
 
+from hf_trace.documents import parse_json
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sources import read_log
 
@@ -28,4 +28,4 @@ def alarms_truth() -> list[tuple[str, str]]:
         69
     """
     text = (resources.files(__package__) / "files" / "alarms_truth.json").read_text(encoding="utf-8")
-    return [(edge["cause"], edge["effect"]) for edge in json.loads(text)["edges"]]
+    return [(edge["cause"], edge["effect"]) for edge in parse_json(text)["edges"]]

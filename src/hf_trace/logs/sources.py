@@ -16,10 +16,19 @@ from hf_trace.checks import near
 from hf_trace.errors import ColumnError, EmptyLogError, HfTraceError, LogFormatError, SettingsError, TimestampError
 from hf_trace.logs.columns import ColumnChoice
 from hf_trace.logs.contexts import PREFIX, derived_values, is_derived
-from hf_trace.logs.event_rows import EventRows, frame_of_mappings, table_rows
-from hf_trace.logs.formats import LOG_SUFFIXES, data_suffix, file_stem, read_file, read_text
+from hf_trace.logs.event_rows import EventRows, frame_of_mappings, needed_columns, table_rows
+from hf_trace.logs.formats import (
+    LOG_SUFFIXES,
+    data_suffix,
+    file_stem,
+    read_file,
+    read_text,
+    refuse_repeated_header,
+    unpacking,
+)
 from hf_trace.logs.frames import dataset_frames, frame_of_records, frame_to_read
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.times import TimeReader
 
 _QUERY_ERRORS = (
     *(ValueError, TypeError, KeyError, AttributeError, NameError, SyntaxError, NotImplementedError),
@@ -42,9 +51,11 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
     join: str = "=",
     query: str | None = None,
     time_unit: str = "s",
+    time_format: str | None = None,
     delimiter: str | None = None,
     outcome_column: str | None = None,
     context_columns: Sequence[str] = (),
+    max_unpacked: int | str | None = None,
 ) -> EventLog:
     """Read an event log from wherever it is.
 
@@ -63,12 +74,16 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
         join: Text between the values of several event columns.
         query: Rows to keep, as a `pandas.DataFrame.query` expression; columns of numbers compare as numbers.
         time_unit: Unit of numeric times: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
+        time_format: Format of the times, as ``strptime`` reads them; a date alone, such as ``"%d/%m/%Y"``, says the
+            order of day and month; ``"excel"`` for days as spreadsheets count them. Recognised when left out.
         delimiter: Text between the columns of a CSV file, or between the events of a line of plain text.
         outcome_column: Column with a label of the whole sequence, such as ``normal`` or ``anomalous``; it becomes
             the last event of the sequence, ``outcome:COLUMN=LABEL``.
         context_columns: Columns with what is known of the whole sequence, such as a site or a firmware; or what
             is computed: ``@year``, ``@month``, ``@week``, ``@day`` of its first event, ``@parts:4`` for the quarter
             of the log that it is in.
+        max_unpacked: Most bytes that a compressed file may unpack to, such as ``"20GB"``; 256 MB or 100 times its
+            size, whichever is more, when left out here and in the variable ``HF_TRACE_MAX_UNPACKED``.
 
     Returns:
         The log, sorted by time within every sequence; `EventLog.summary` says what was found.
@@ -78,7 +93,7 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
         ColumnError: If a column is absent or no event column is recognised.
         TimestampError: If times cannot be read, or were asked for and are absent.
         EmptyLogError: If there are no events.
-        SettingsError: If `query` or `time_unit` is not understood.
+        SettingsError: If `query`, `time_unit` or `time_format` is not understood.
 
     Example:
         >>> frame = pd.DataFrame({"device": ["x", "x"], "alarm": ["fan", "heat"], "level": ["1", "10"]})
@@ -87,9 +102,18 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
     """
     read = tuple(name for name in context_columns if not is_derived(name))
     choice = ColumnChoice(
-        case_column, event_column, time_column, join, time_unit, time_column is not None, outcome_column, read
+        case_column,
+        event_column,
+        time_column,
+        join,
+        time_unit,
+        time_column is not None,
+        outcome_column,
+        read,
+        time_format,
     )
-    log = _read(source, choice, query, delimiter)
+    with unpacking(max_unpacked):
+        log = _read(source, choice, query, delimiter)
     return with_derived(log, context_columns) if context_columns else log
 
 
@@ -209,22 +233,34 @@ def _no_file(path: Path) -> str:
 
 
 def _from_files(paths: Sequence[Path], choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventLog:
-    parts = []
-    emptied = 0
-    for path in paths:
-        try:
-            parts.append(_file_rows(path, choice, query, delimiter))
-        except _NothingKeptError:
-            emptied += 1  # the query may well concern only some of the files
-        except HfTraceError as error:
-            raise type(error)(f"{path.name}: {error}") from None
+    times = choice.times()
+    parts = _parts(paths, choice, query, delimiter, times)
+    if times.revised:  # the dates of a later file say how those before it are read
+        times.again()
+        parts = _parts(paths, choice, query, delimiter, times)
+    times.tell()
     if not parts:
-        raise EmptyLogError(f"`query={query!r}` keeps no row of the {emptied} files. Loosen it.")
+        raise EmptyLogError(f"`query={query!r}` keeps no row of the {len(paths)} files. Loosen it.")
     joined = all(part.has_cases for part in parts)
     log = EventLog.concat([EventLog.from_rows(part) for part in parts], join_ids=joined)
     if choice.outcome is not None and joined:
         _refuse_two_outcomes(log)
     return log.without_empty_sequences()
+
+
+def _parts(
+    paths: Sequence[Path], choice: ColumnChoice, query: str | None, delimiter: str | None, times: TimeReader
+) -> list[EventRows]:
+    parts = []
+    for path in paths:
+        times.part = repr(path.name)
+        try:
+            parts.append(_file_rows(path, choice, query, delimiter, times))
+        except _NothingKeptError:
+            continue  # the query may well concern only some of the files
+        except HfTraceError as error:
+            raise type(error)(f"{path.name}: {error}") from None
+    return parts
 
 
 def _refuse_two_outcomes(log: EventLog) -> None:
@@ -238,9 +274,14 @@ def _refuse_two_outcomes(log: EventLog) -> None:
         )
 
 
-def _file_rows(path: Path, choice: ColumnChoice, query: str | None, delimiter: str | None) -> EventRows:
+def _file_rows(
+    path: Path, choice: ColumnChoice, query: str | None, delimiter: str | None, times: TimeReader | None = None
+) -> EventRows:
     if data_suffix(path) in LOG_SUFFIXES or data_suffix(path) == ".json":
-        return table_rows(_kept(read_file(path, delimiter), query), choice, sequence_id=file_stem(path))
+        frame = read_file(path, delimiter)
+        if data_suffix(path) in (".csv", ".tsv"):
+            refuse_repeated_header(path, needed_columns(frame, choice), delimiter)
+        return table_rows(_kept(frame, query), choice, sequence_id=file_stem(path), reader=times)
     _refuse_columns(path, choice, query)
     return read_text(path, delimiter)
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from hf_trace.errors import EmptyLogError, PipelineInputError, TimestampError, preview
+from hf_trace.logs.frames import feature_kinds, label_names
 from hf_trace.logs.sequence import EventSequence
 
 _EXPECTED = 'Pass {"events": [...]}, optionally with "timestamps" and "id", or a list, generator or Dataset of those.'
@@ -31,7 +32,15 @@ def sequences(inputs: Any) -> Iterator[EventSequence]:
         _check_list(inputs)
     if not isinstance(inputs, Iterable):
         raise PipelineInputError(f"Got a {type(inputs).__name__}, expected a record. {_EXPECTED}")
-    return (as_sequence(record, index) for index, record in enumerate(inputs))
+    return (as_sequence(record, index) for index, record in enumerate(_named(inputs)))
+
+
+def _named(inputs: Iterable[Any]) -> Iterable[Any]:
+    """The rows of a dataset with the names of labels in the place of their numbers; any other input as it is."""
+    kinds = feature_kinds(getattr(inputs, "features", None)) if hasattr(inputs, "with_format") else {}
+    if not any("ClassLabel" in repr(kind) for kind in kinds.values()):
+        return inputs
+    return (label_names(record, kinds) for record in inputs)
 
 
 def one(record: Any) -> EventSequence:

@@ -9,7 +9,7 @@ import networkx as nx
 
 from hf_trace.checks import near
 from hf_trace.errors import DagFormatError, HfTraceError, LogFormatError
-from hf_trace.logs.formats import explained, open_text
+from hf_trace.logs.formats import explained, open_text, refuse_bomb
 from hf_trace.logs.sources import find_files
 from hf_trace.tables.schema import DagSchema, check_acyclic
 from hf_trace.tables.variables import PARTS, Kind, Variable
@@ -47,8 +47,10 @@ def read_text_file(path: Path) -> str:
         DagFormatError: If it is missing or holds something else.
     """
     path = existing_file(path)
-    with explained(path, DagFormatError), open_text(path) as stream:
-        return stream.read()
+    with explained(path, DagFormatError):
+        refuse_bomb(path)
+        with open_text(path) as stream:
+            return stream.read()
 
 
 @dataclass(frozen=True)
