@@ -131,7 +131,7 @@ def _rows(found: list[Document]) -> Iterator[Document]:
 def _show(ranking: Document) -> None:
     causes = ranking["causes"]
     rows = [[float("nan") if cause[key] is None else cause[key] for key in _COLUMNS] for cause in causes]
-    title = f"causes of {ranking['outcome']} at position {ranking['position']} of {ranking['id']}"
+    title = f"causes of {ranking['outcome']} at position {ranking['position']} of sequence {ranking['id']}"
     print_table(title, list(_COLUMNS.values()), rows)
     if path := causes[0]["path"]:
         say(f"Strongest path from the first: positions {' → '.join(map(str, path))}.")
