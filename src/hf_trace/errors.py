@@ -113,14 +113,17 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
+_LONGEST = 100
+
+
 def preview(items: Iterable[object], *, limit: int = 3) -> str:
-    """Quote the first few items of a list for an error message.
+    """Quote the first few items of a list for an error message, each cut where it is long.
 
     Example:
         >>> preview(["a", "b", "c", "d"])
         "'a', 'b', 'c' and 1 more"
     """
-    quoted = [repr(item) for item in items]
+    quoted = [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in map(repr, items)]
     shown = ", ".join(quoted[:limit])
     return shown if len(quoted) <= limit else f"{shown} and {len(quoted) - limit} more"
 

@@ -161,7 +161,7 @@ NO_ARROWS = [
     {"relation": "confounded"},
     {"directed": False},
     {"directed": "no"},
-    {"undirected": True},
+    {"bidirected": True},
     {"dir": "none"},
     {"dir": "both"},
     {"dir": "back"},
@@ -307,3 +307,17 @@ def test_refused_adjacencies(tmp_path, array, message):
 def test_weights_of_either_sign_are_edges(tmp_path):
     np.save(tmp_path / "g.npy", np.array([[0.0, -0.5, 0.0], [0.0, 0.0, 2.0], [0.0, -0.0, 0.0]]))
     assert graph_of(tmp_path / "g.npy")[1] == {("0", "1"), ("1", "2")}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".graphml", ".parquet"])
+def test_edges_within_ties_stay_undirected_in_own_files_and_are_no_arrows_of_variables(tmp_path, suffix):
+    edge = {"cause": "A", "effect": "D", "frequency": 0.5, "undirected": True}
+    graph = CausalGraph("population", ("A", "D"), (edge,))
+    graph.save(tmp_path / f"g{suffix}")
+    assert CausalGraph.load(tmp_path / f"g{suffix}") == graph
+    if suffix in (".json", ".csv", ".graphml"):
+        with pytest.raises(HfTraceError, match="The edge of 'A' and 'D' has undirected "):
+            read_dag(tmp_path / f"g{suffix}")
+    nx.write_graphml(graph.to_networkx(), tmp_path / "other.graphml")
+    with pytest.raises(HfTraceError, match="The edge of 'A' and 'D' has undirected True"):
+        CausalGraph.load(tmp_path / "other.graphml")

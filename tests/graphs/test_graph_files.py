@@ -4,7 +4,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from hf_trace.errors import GraphFormatError, OutputError, UnknownEventError
+from hf_trace.errors import EventNameError, GraphFormatError, OutputError, UnknownEventError
 from hf_trace.graphs.graph import CausalGraph
 
 TRUTH = CausalGraph.from_edges([("a", "b"), ("b", "c")])
@@ -188,3 +188,29 @@ def test_missing_file_and_unknown_suffix(tmp_path):
         f"Cannot write a graph to '{tmp_path}/g.xlsx'. "
         "Expected a name that ends in .json, .graphml, .dot, .gv, .csv, .parquet."
     )
+
+
+@pytest.mark.parametrize("suffix", [".json", ".graphml", ".csv", ".parquet", ".npy"])
+def test_damaged_files_are_one_line(tmp_path, graph, suffix):
+    path = tmp_path / f"g{suffix}"
+    np.save(path, np.eye(3)) if suffix == ".npy" else graph.save(path)
+    content, found = path.read_bytes(), []
+    for place in range(0, len(content), max(1, len(content) // 20)):
+        for damaged in (
+            content[:place],
+            content[:place] + b"\xff\0[" + content[place + 3 :],
+            content[:place] + b"9" * 5000 + content[place:],
+        ):
+            path.write_bytes(damaged)
+            try:
+                CausalGraph.load(path)
+            except (GraphFormatError, UnknownEventError, EventNameError) as error:
+                found.append(str(error))
+    assert len(found) > 20
+    assert not any("\n" in message for message in found)
+
+
+def test_a_cell_that_is_too_long(tmp_path):
+    (tmp_path / "g.csv").write_text(f"cause,effect\na,{'b' * 200_000}\n")
+    with pytest.raises(GraphFormatError, match=r"as csv: field larger than field limit"):
+        CausalGraph.load(tmp_path / "g.csv")

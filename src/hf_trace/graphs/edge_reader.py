@@ -2,8 +2,10 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from tokenize import TokenError
 from typing import Any
 from xml.etree import ElementTree
 
@@ -27,6 +29,11 @@ ENDS = (
 _EDGES_OF_NODES = (
     *("parent", "child", "causes", "caused_by", "effects", "neighbors", "neighbours", "adjacency", "adjacencies"),
     *("adjacent", "links", "arcs", "successors", "predecessors", "targets", "depends_on", "dependencies"),
+)
+# What the readers of other libraries raise where a file is damaged; KeyError is that of networkx for undeclared keys.
+BROKEN = (
+    *(nx.NetworkXException, ElementTree.ParseError, csv.Error, TokenError, EOFError, SyntaxError),
+    *(AttributeError, LookupError, MemoryError, OverflowError, RecursionError, TypeError, ValueError),
 )
 Pair = tuple[str, str]
 
@@ -61,6 +68,7 @@ class EdgeReader:
         guesses: Whether two columns without known names hold an edge in the first line, too; if not, this is so only
             where a name of the first line comes again.
         noun: What a node is called.
+        own: Keys of edges that mean what they say here, and are kept.
 
     Example:
         >>> from hf_trace.errors import GraphFormatError
@@ -79,6 +87,7 @@ class EdgeReader:
     advice: str
     guesses: bool = True
     noun: str = "variable"
+    own: tuple[str, ...] = ()
 
     def edge(self, item: Any) -> Document:
         """One edge: a pair, a pair with a mark or with more said, or a mapping with the usual names of its ends.
@@ -87,7 +96,7 @@ class EdgeReader:
             HfTraceError: If it is none of these, or no arrow.
         """
         record = self._record(item)
-        if wrong := unlike_an_arrow({key: each for key, each in record.items() if key not in ENDS[0]}):
+        if wrong := unlike_an_arrow({key: each for key, each in record.items() if key not in (*ENDS[0], *self.own)}):
             ends = f"{record['cause']!r} and {record['effect']!r}"
             raise self.error(f"The edge of {ends} has {wrong}, expected an arrow from cause to effect. {self.advice}")
         return record
@@ -143,8 +152,9 @@ class EdgeReader:
             raise self.undirected()
         shown = self.shown(list(graph.nodes(data=True)), numbers_only=False)
         nodes = {shown[node]: dict(said) for node, said in graph.nodes(data=True)}
+        plain = replace(self, own=())  # who reads a network has only the ends of its edges
         edges = [
-            self.edge({**said, "cause": shown[cause], "effect": shown[effect]})
+            plain.edge({**said, "cause": shown[cause], "effect": shown[effect]})
             for cause, effect, said in graph.edges(data=True)
         ]
         return NamedEdges(nodes, self.joined(edges, self.said_by(nodes)))
@@ -246,6 +256,9 @@ class EdgeReader:
 def numbered_rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     r"""Cells of a table with the numbers of their lines; empty lines are left out.
 
+    Raises:
+        csv.Error: If a cell has more than 131,072 characters.
+
     Example:
         >>> numbered_rows("a,b\n\nc,d\n", ",")
         [(1, ['a', 'b']), (3, ['c', 'd'])]
@@ -269,13 +282,17 @@ def gml_network(text: str) -> Any:
         return nx.parse_gml(lines, label="id")
 
 
-def check_single(graphml: str | bytes) -> None:
-    """Refuse GraphML that holds more than one graph, of which networkx would read the first.
+def graphml_network(content: str | bytes) -> Any:
+    """The network of a GraphML file.
 
     Raises:
-        ValueError: If there are several.
+        ValueError: If it holds more than one graph, of which networkx would read the first.
+        networkx.NetworkXError: If it is no GraphML.
     """
-    elements = ElementTree.fromstring(graphml).iter()
+    elements = ElementTree.fromstring(content).iter()
     count = sum(isinstance(each.tag, str) and each.tag.rpartition("}")[2] == "graph" for each in elements)
     if count > 1:
         raise ValueError(f"it holds {count} graphs, beside or within each other, expected one")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # values of undeclared types are read as texts
+        return nx.parse_graphml(content) if isinstance(content, str) else nx.read_graphml(io.BytesIO(content))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import networkx as nx
 import numpy as np
@@ -19,13 +18,14 @@ from numpy.typing import NDArray
 
 from hf_trace.checks import refuse_unknown
 from hf_trace.documents import Document, parse_json
-from hf_trace.errors import GraphFormatError, OutputError
+from hf_trace.errors import GraphFormatError, OutputError, first_line
 from hf_trace.graphs.edge_documents import document_edges
-from hf_trace.graphs.edge_reader import EdgeReader, check_single, gml_network, numbered_rows
+from hf_trace.graphs.edge_reader import BROKEN, EdgeReader, gml_network, graphml_network, numbered_rows
 from hf_trace.logs.writing import atomic_path
 
 FORMAT = "hf_trace.causal_graph"
 VERSION = 1
+_LONGEST_REASON = 200
 _DIRECTION_COLOURS = {"excites": "#0072B2", "inhibits": "#D55E00"}
 # XML allows no control characters, turns some white space into blanks, and has no U+FFFE and U+FFFF. A
 # backslash is escaped only where an escape could be read, so that ordinary names stay as they are.
@@ -67,10 +67,10 @@ def read_graph(path: str | os.PathLike[str]) -> Document:
     except GraphFormatError as error:
         raise GraphFormatError(f"Cannot read '{path}': {error}") from error
     except OSError as error:
-        raise GraphFormatError(f"Cannot read '{path}': {(error.strerror or str(error)).lower()}.") from error
-    except (ValueError, KeyError, TypeError, nx.NetworkXException, ParseError, EOFError, RecursionError) as error:
-        # KeyError is what networkx raises for GraphML with undeclared keys.
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = (error.strerror or first_line(error)).lower()[:_LONGEST_REASON]
+        raise GraphFormatError(f"Cannot read '{path}': {reason}.") from error
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON].rstrip(".") or type(error).__name__
         raise GraphFormatError(f"Cannot read '{path}' as {suffix[1:]}: {reason}.") from error
 
 
@@ -108,6 +108,7 @@ _EDGES = EdgeReader(
     "Orient it or remove it.",
     guesses=False,
     noun="event",
+    own=("undirected",),
 )
 
 
@@ -203,8 +204,7 @@ def _graphml_value(value: Any) -> Any:
 
 
 def _read_graphml(path: Path) -> Document:
-    check_single(path.read_bytes())
-    network = nx.read_graphml(path)
+    network = graphml_network(path.read_bytes())
     if network.graph.get("format") != FORMAT:
         return _foreign(network)
     names = {node: _unescape(values.get("event", "")) for node, values in network.nodes(data=True)}
@@ -364,7 +364,7 @@ def _read_parquet(path: Path) -> Document:
     try:
         table = pq.read_table(path)
     except pa.ArrowException as error:
-        raise GraphFormatError(f"it is not a Parquet file ({str(error).splitlines()[0][:80]}).") from None
+        raise GraphFormatError(f"it is not a Parquet file ({first_line(error)[:80]}).") from None
     metadata = table.schema.metadata or {}
     if _MANY_KEY in metadata:
         raise GraphFormatError(

@@ -1,12 +1,10 @@
 """Known graphs from wherever a user keeps them: files, JSON documents, edge lists, networkx graphs, schemas."""
 
-import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import networkx as nx
 
@@ -14,7 +12,7 @@ from hf_trace.checks import refuse_unknown
 from hf_trace.documents import parse_json
 from hf_trace.errors import DagFormatError, first_line
 from hf_trace.graphs.edge_documents import document_edges
-from hf_trace.graphs.edge_reader import EdgeReader, Pair, check_single, gml_network, numbered_rows
+from hf_trace.graphs.edge_reader import BROKEN, EdgeReader, Pair, gml_network, graphml_network, numbered_rows
 from hf_trace.logs.formats import data_suffix, likely_delimiter
 from hf_trace.tables.bif import parse_bif
 from hf_trace.tables.dag_source import DagSource, VariableHint, existing_file, read_text_file
@@ -133,9 +131,6 @@ def _hints(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, VariableHint
     return {name: hint for name, hint in hints.items() if hint != VariableHint()}
 
 
-_BROKEN = (ValueError, KeyError, TypeError, IndexError, AttributeError, nx.NetworkXException, ParseError, csv.Error)
-
-
 def read_dag(source: Any) -> DagSource:
     r"""Read a directed acyclic graph of variables.
 
@@ -195,16 +190,11 @@ def _from_file(path: Path) -> DagSource:
         return _READERS[data_suffix(path)](text)
     except DagFormatError as error:
         raise DagFormatError(f"'{path.name}': {error}") from None
-    except (*_BROKEN, RecursionError) as error:
+    except BROKEN as error:
         raise DagFormatError(
-            f"'{path.name}' cannot be read as {data_suffix(path)[1:]} ({first_line(error)}). Check how it was "
+            f"'{path.name}' cannot be read as {data_suffix(path)[1:]} ({first_line(error)[:200]}). Check how it was "
             "written, or give it the suffix of its format."
         ) from None
-
-
-def _read_graphml(text: str) -> DagSource:
-    check_single(text)
-    return _from_networkx(nx.parse_graphml(text))
 
 
 def _read_csv(text: str, delimiter: str | None = None) -> DagSource:
@@ -216,7 +206,7 @@ def _read_csv(text: str, delimiter: str | None = None) -> DagSource:
 _READERS: dict[str, Callable[[str], DagSource]] = {
     ".json": lambda text: _from_json(parse_json(text)),
     ".gml": lambda text: _from_networkx(gml_network(text)),
-    ".graphml": _read_graphml,
+    ".graphml": lambda text: _from_networkx(graphml_network(text)),
     ".csv": _read_csv,
     ".tsv": partial(_read_csv, delimiter="\t"),
     ".bif": lambda text: parse_bif(text).source,
