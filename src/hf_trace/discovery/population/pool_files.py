@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 import os
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from hf_trace.discovery.population.sums import COLUMNS as TIES
 from hf_trace.discovery.population.sums import PAIR, SUMS
 from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.thresholds import parse_threshold
+from hf_trace.documents import parse_json
 from hf_trace.errors import GraphFormatError, SettingsError, first_line, preview
+from hf_trace.logs.formats import parquet_bytes, refuse_unpacked
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import atomic_path
 from hf_trace.runs.event_model import EventModel
@@ -34,6 +38,12 @@ _COLUMNS = {
     "seconds": [*PAIR, "seconds", "size"],
     "ties": TIES,
 }
+_TYPES = (*PAIR, "first", "second")
+# What the readers of archives, tables and documents raise where something within is damaged.
+_BROKEN = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, pa.ArrowException),
+    *(AttributeError, LookupError, MemoryError, OverflowError, RuntimeError, TypeError, ValueError),
+)
 
 
 def save_pool(state: PoolState, made_by: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -72,7 +82,9 @@ def load_pool(path: str | os.PathLike[str]) -> tuple[PoolState, dict[str, Any]]:
     """
     try:
         with zipfile.ZipFile(Path(path)) as archive:
-            document = json.loads(archive.read("pool.json"))
+            packed = Path(path).stat().st_size
+            refuse_unpacked(Path(path).name, sum(each.file_size for each in archive.infolist()), packed)
+            document = parse_json(archive.read("pool.json").decode())
             version = document["version"] if document["format"] == FORMAT else None
             if version != VERSION:
                 raise GraphFormatError(
@@ -85,13 +97,14 @@ def load_pool(path: str | os.PathLike[str]) -> tuple[PoolState, dict[str, Any]]:
                 tuple(document["event_types"]),
                 tuple(sequences["id"]),
                 tuple(np.asarray(codes, dtype=np.int32) for codes in sequences["events"]),
-                tuple(tuple(map(tuple, json.loads(text))) for text in sequences["context"]),
+                tuple(tuple(map(tuple, parse_json(text))) for text in sequences["context"]),
                 *(tables[name] for name in ("sums", "lags", "seconds", "ties")),
             )
-            return state, document["made_by"]
+            _check_state(state)
+            return state, dict(document["made_by"])
     except GraphFormatError:
         raise
-    except (OSError, zipfile.BadZipFile, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except _BROKEN as error:
         raise GraphFormatError(
             f"{str(path)!r} cannot be read as a population pool ({first_line(error)}), expected a file that "
             "`hf-trace discover --update` wrote. Name another file to start a new pool."
@@ -99,8 +112,38 @@ def load_pool(path: str | os.PathLike[str]) -> tuple[PoolState, dict[str, Any]]:
 
 
 def _table(archive: zipfile.ZipFile, name: str) -> pd.DataFrame:
-    table: pd.DataFrame = pq.read_table(io.BytesIO(archive.read(f"{name}.parquet"))).to_pandas()
+    content = archive.read(f"{name}.parquet")
+    with pq.ParquetFile(io.BytesIO(content)) as file:
+        refuse_unpacked(f"{name}.parquet", parquet_bytes(file.metadata), len(content))
+        table: pd.DataFrame = file.read().to_pandas(ignore_metadata=True)
     return table[_COLUMNS[name]]
+
+
+def _check_state(state: PoolState) -> None:
+    """Refuse numbers that stand for no event type or no sequence, which a damaged file may hold.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    types, ids = len(state.event_types), len(state.ids)
+    for what, names in (("event types", state.event_types), ("sequences", state.ids)):
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise ValueError(f"its names of {what} are no texts, or not all different")
+    if any(len(codes) and not 0 <= codes.min() <= codes.max() < types for codes in state.events):
+        raise ValueError("its sequences hold numbers of no event type")
+    if not all(_is_context(context) for context in state.contexts):
+        raise ValueError("its contexts are no names and values")
+    for table in (state.by_sequence, state.lags, state.seconds, state.ties):
+        for name in table.columns if len(table) else ():
+            column, most = table[name].to_numpy(), {"sequence": ids, **dict.fromkeys(_TYPES, types)}.get(name)
+            if column.dtype.kind not in ("iuf" if most is None else "iu"):
+                raise ValueError(f"its column {name!r} holds something else than numbers")
+            if most is not None and not 0 <= column.min() <= column.max() < most:
+                raise ValueError(f"its column {name!r} holds numbers of nothing")
+
+
+def _is_context(context: Any) -> bool:
+    return all(len(pair) == 2 and all(isinstance(each, str) for each in pair) for pair in context)
 
 
 @dataclass(frozen=True)
