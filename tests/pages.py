@@ -38,6 +38,7 @@ def population(names, pairs, rng):
             "direction": "excites" if sign else "inhibits", "confidence": float(rng.random()),
             "frequency": 0.5, "frequency_low": 0.4, "frequency_high": 0.6, "support": int(rng.integers(2, 90)),
             "lags": [1, 3], "lag_counts": {"1": 30, "3": 4, "12": 1}, "lag_seconds": float(rng.random() * 9_000),
+            "lag_seconds_quantiles": {"0.1": 2.0, "0.5": 38.0, "0.9": 79_200.0},
         }
         for (cause, effect), cmi, sign in zip(pairs, strengths, excites, strict=True)
     )  # fmt: skip

@@ -1,4 +1,5 @@
 import re
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import networkx as nx
@@ -54,6 +55,13 @@ def test_formats_hold_odd_names_and_are_deterministic(tmp_path, suffix, magic):
     one, two = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two"))
     assert one.startswith(magic)
     assert one == two
+
+
+def test_no_text_breaks_a_picture(tmp_path):
+    edge = {"cause": "a", "effect": "b\x1b--></svg>", "cmi": 0.1, "lags": ["\x00", "</svg>"]}
+    graph = CausalGraph("summary", ("a", "b\x1b--></svg>"), (edge,))
+    draw_graph(graph, tmp_path / "g.svg", title="\x1b[31m \x00 $x^ <b>--> \u202e\nsecond line")
+    assert ElementTree.parse(tmp_path / "g.svg").getroot().tag.endswith("svg")
 
 
 def test_shows_names_lags_title_and_legend(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -66,6 +68,33 @@ def test_hostile_names_stay_inside_the_data():
     assert "\u2028" not in text
     assert embedded(text)["names"] == list(HOSTILE)
     assert embedded(text)["title"] == HOSTILE[0]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js: apt-get install nodejs")
+@pytest.mark.parametrize(
+    ("times", "heading", "cell", "fact"),
+    [
+        (
+            {"lag_seconds": 80_280.0, "lag_seconds_quantiles": {"0.1": 2.0, "0.5": 38.0, "0.9": 79_200.0}},
+            "after (median)",
+            "38 seconds",
+            ["Median time between", "38 seconds (80 % from 2 seconds to 22.0 hours)"],
+        ),
+        ({"lag_seconds": 80_280.0}, "after (mean)", "22.3 hours", ["Mean time between", "22.3 hours"]),  # of old files
+    ],
+)
+def test_delays_are_medians(times, heading, cell, fact):
+    edges = ({"cause": "a", "effect": "b", "cmi": 0.5, **times}, {"cause": "b", "effect": "a", "cmi": 0.1})
+    made = page_document(CausalGraph("population", ("a", "b"), edges))
+    text = json.dumps(json.dumps(made))
+    script = (
+        f"globalThis.document = {{getElementById: () => ({{textContent: {text}}})}}; const fact = (...all) => [all];"
+    )
+    script += "".join(documents._file(f"{name}.js") for name in ("model", "evidence", "table"))
+    script += "const [key, label] = COLUMNS.at(-1), seen = shownValue(key, value(key, 0));"
+    script += "console.log(JSON.stringify([label, seen, facts(0).at(-1), shownValue(key, value(key, 1))]))"
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [heading, cell, fact, ""]
 
 
 def test_half_a_surrogate_pair_in_an_id_can_be_written(tmp_path):

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import withStroke
 
+from hf_trace.errors import visible
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.report.layout import LabelPlacer, Place, place_nodes
 
@@ -83,7 +84,8 @@ def _drawn(
     is_true = truth is None or _identity(edge, graph, truth) in _identities(truth, graph)
     color = COLORS.get(edge.get("direction", ""), NEUTRAL)
     line = "-" if is_true else _FALSE_LINE
-    return DrawnEdge(graph.ends(edge), width, color, line, _lag_text(edge, crowded=len(graph) > _CROWDED))
+    label = visible(_lag_text(edge, crowded=len(graph) > _CROWDED))
+    return DrawnEdge(graph.ends(edge), width, color, line, label)
 
 
 def _missed(graph: CausalGraph, truth: CausalGraph | None) -> list[DrawnEdge]:

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hf_trace.checks import whole
-from hf_trace.errors import OutputError
+from hf_trace.errors import OutputError, visible
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.writing import atomic_path
 from hf_trace.report.drawing import (
@@ -120,7 +120,16 @@ def _note(every: CausalGraph, graph: CausalGraph, nodes: int) -> str:
 
 def _draw_margins(axes: Any, size: tuple[float, float], title: str | None, note: str, legend: list[Any]) -> None:
     if title:
-        axes.text(0.25, size[1] - 0.2, title, fontsize=14, weight="bold", color=INK, va="top", parse_math=False)
+        axes.text(
+            0.25,
+            size[1] - 0.2,
+            visible(title, keep="\n"),
+            fontsize=14,
+            weight="bold",
+            color=INK,
+            va="top",
+            parse_math=False,
+        )
     if note:
         axes.text(size[0] - 0.2, size[1] - 0.2, note, fontsize=9.5, color=INK, ha="right", va="top")
     if legend:

@@ -10,12 +10,16 @@ const PLAIN = {
   baseline_risk: ["after other events", (v) => chance(v)],
   gain: ["Difference", (v) => number(v)],
   gain_error: ["its standard error", (v) => number(v)],
-  lag_seconds: ["Mean time between", (v) => duration(v)],
+  [DELAY[0]]: [DELAY[0] === "delay" ? "Median time between" : "Mean time between", (v, edge) => duration(v) + delayRange(edge)],
 };
 
 function resampledRange(edge) {
   const low = value("cmi_low", edge), high = value("cmi_high", edge);
   return typeof low === "number" && typeof high === "number" ? ` (resampled: ${number(low)} to ${number(high)})` : "";
+}
+function delayRange(edge) {
+  const low = delay(edge, "0.1"), high = delay(edge, "0.9");
+  return low === null || high === null ? "" : ` (80 % from ${duration(low)} to ${duration(high)})`;
 }
 
 function renderEvidence() {

@@ -24,7 +24,13 @@ const listeners = [];
 const onChange = (listener) => listeners.push(listener);
 const changed = (what) => listeners.forEach((listener) => listener(what));
 
-const value = (key, number) => (edges[key] ? edges[key][number] : null);
+// Times from cause to effect have heavy tails, of which a mean says little. Earlier graphs have no more than the mean.
+const DELAY = edges.lag_seconds_quantiles ? ["delay", "after (median)"] : ["lag_seconds", "after (mean)"];
+function delay(number, level) {
+  const found = (edges.lag_seconds_quantiles || [])[number];
+  return found && typeof found[level] === "number" ? found[level] : null;
+}
+const value = (key, number) => (key === "delay" ? delay(number, "0.5") : edges[key] ? edges[key][number] ?? null : null);
 const strength = (key, number) => {
   const found = value(key, number);
   return typeof found === "number" ? Math.abs(found) : -Infinity;

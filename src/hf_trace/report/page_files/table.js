@@ -4,15 +4,15 @@ const ROWS = 100;
 const COLUMNS = [
   ["cause", "cause"], ["effect", "effect"], ["direction", "acts"], ["cmi", "cmi (nats)"], ["edge_cmi", "where found"], ["frequency", "frequency"],
   ["confidence", "confidence"], ["resampled_share", "resamples"],
-  ["risk", "probability"], ["baseline_risk", "after others"], ["support", "support"], ["lags", "lags"], ["lag_seconds", "after"],
-].filter(([key]) => (edges[key] || []).some((found) => found !== null));
+  ["risk", "probability"], ["baseline_risk", "after others"], ["support", "support"], ["lags", "lags"], DELAY,
+].filter(([key]) => edges.cause.some((_, edge) => value(key, edge) !== null));
 const TEXTS = ["cause", "effect", "direction", "lags"];
 const order = { key: view.measure || "cause", isDown: view.measure !== null };
 let rows = ROWS;
 
 function shownValue(key, found) {
   if (found === null || found === undefined) return "";
-  if (key === "lag_seconds") return duration(found);
+  if (key === DELAY[0]) return duration(found);
   if (Array.isArray(found)) return found.join(", ");
   if (["frequency", "confidence", "resampled_share"].includes(key)) return percent(found);
   if (["risk", "baseline_risk"].includes(key)) return chance(found);
