@@ -82,9 +82,9 @@ class QuestionReader:
             reads = tuple(getattr(value, "reads", self.conditionals.parents(variable.name)))
             return Follow(reads, self._by_row(variable, reads, value))
         rules = [value] if isinstance(value, Mapping) else list(value)
-        if not all(isinstance(rule, Mapping) for rule in rules):
+        if not rules or not all(map(_is_rule, rules)):
             raise QueryError(
-                f"do[{variable.name!r}] is {value!r}, expected one value, probabilities by value, or rules "
+                f"do[{variable.name!r}] is {str(value)[:80]!r}, expected one value, probabilities by value, or rules "
                 '[{"when": {variable: value}, "then": {value: probability}}, …].'
             )
         rules = [rule if "then" in rule else {"when": {}, "then": rule} for rule in rules]
@@ -128,6 +128,10 @@ class QuestionReader:
         if self.schema[name].is_finite:
             return self.schema[name].values[code]
         return self.tokenizer.text(name, self.conditionals.contents[name][code])
+
+
+def _is_rule(rule: Any) -> bool:
+    return isinstance(rule, Mapping) and isinstance(rule.get("when") or {}, Mapping)
 
 
 def _distribution(variable: Variable, given: Any) -> Floats:
