@@ -20,7 +20,7 @@ from hf_trace.pipelines.saving import Publishable
 from hf_trace.questions.outcome_causes import OutcomeSettings, outcomes
 from hf_trace.questions.ranking import RankSettings, rank
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
-from hf_trace.runs.doors import AutoModelForCausalLM, admitted
+from hf_trace.runs.doors import AutoModelForCausalLM, RefusedModel, admitted
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.folders import load_model, own_tokenizer
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
@@ -47,7 +47,12 @@ class CausalDiscoveryPipeline(Publishable):
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None, **kwargs: Any
+        self,
+        model: PreTrainedModel | RefusedModel,
+        tokenizer: Any = None,
+        *,
+        memory: str | float | None = None,
+        **kwargs: Any,
     ) -> None:
         model = admitted(model)
         vocabulary = own_tokenizer(EventTokenizer, model, tokenizer)

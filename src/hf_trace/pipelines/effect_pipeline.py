@@ -15,7 +15,7 @@ from hf_trace.errors import PipelineInputError, preview
 from hf_trace.pipelines.records import as_sequence
 from hf_trace.pipelines.saving import Publishable
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
-from hf_trace.runs.doors import AutoModelForCausalLM, admitted
+from hf_trace.runs.doors import AutoModelForCausalLM, RefusedModel, admitted
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.folders import RunTokenizer, run_kind, run_of
 
@@ -86,7 +86,12 @@ class CausalEffectPipeline(Publishable):
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None, **kwargs: Any
+        self,
+        model: PreTrainedModel | RefusedModel,
+        tokenizer: Any = None,
+        *,
+        memory: str | float | None = None,
+        **kwargs: Any,
     ) -> None:
         model = admitted(model)
         run = run_of(model)
