@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +52,44 @@ def test_its_background_knowledge_is_understood():
     assert not known.allows("ticket", "alarm")
     assert known.allows("a", "c")
     assert not known.allows("a", "d")
+
+
+def test_what_it_says_of_its_table_stands_in_the_table():
+    table = blocks("text")[0]
+    names = re.search(r"^graph +(.*)$", table, flags=re.MULTILINE)[1].split()
+    lines = re.findall(r"^(predicted|bigram|cooccurrence|lift|every edge) +([\d. ]+)$", table, flags=re.MULTILINE)
+    rows = {name: dict(zip(names, map(float, values.split()), strict=True)) for name, values in lines}
+    assert len(rows) == 5
+    graph, lift, counted = rows["predicted"], rows["lift"], [rows[name] for name in ("bigram", "cooccurrence", "lift")]
+    said = re.search(r"\(F1 (\.\d+), lift (\.\d+)\),\s+but lift[^(]*\(AUROC (\.\d+) against (\.\d+)\)", README).groups()
+    assert list(map(float, said)) == [graph["f1"], lift["f1"], lift["auroc"], graph["auroc"]]
+    assert graph["f1"] > max(row["f1"] for row in counted)
+    assert lift["auroc"] > graph["auroc"]
+    measured = json.loads((ROOT / "recipes/demo/expected.json").read_text())["metrics"]
+    assert {name: graph[name] for name in ("f1", "auroc", "auprc")} == {
+        name: measured[name]["value"] for name in ("f1", "auroc", "auprc")
+    }
+
+
+@pytest.mark.parametrize(
+    ("carried", "edges"), [([True], 0), ([True, False], 1), ([True, True], 1), ([False, False], 0)]
+)
+def test_what_a_population_edge_needs(carried, edges):
+    """Two sequences in which it was tested, of which one may carry it."""
+    from hf_trace.discovery.population.pool import PopulationPool
+    from hf_trace.discovery.statistics import PairScores
+    from hf_trace.discovery.thresholds import parse_threshold
+    from hf_trace.logs.sequence import EventSequence
+
+    assert "edge needs two sequences in which its pair was tested, of which one may be all that carries it" in (
+        " ".join(README.split())
+    )
+    pool = PopulationPool(parse_threshold("margin:0.05"))
+    for number, is_carried in enumerate(carried):
+        cmi = np.array([0.5 if is_carried else 0.0])
+        pair = PairScores(np.array([0]), np.array([1]), cmi, cmi, np.zeros(1))
+        pool.add(EventSequence(("a", "b"), id=str(number)), pair)
+    assert len(pool.graph().edges) == edges
 
 
 @pytest.mark.slow
