@@ -74,6 +74,33 @@ def test_the_cause_is_found(explain, log):
     assert found["oracle"]["oracles"] == 2
 
 
+def test_counts_stand_beside(explain, log):
+    bad, good = explain.outcomes(log, num_samples=4)["outcomes"]
+    (c,) = bad["causes"]
+    assert (c["share"], c["share_elsewhere"]) == (1.0, 0.0)
+    assert c["p_value"] == pytest.approx(2 / 184_756)  # both tables with all ten on one side, of 20 over 10
+    assert all(each["share"] < 1 for each in good["tested"] if each["event"] == "C")
+
+
+def test_total_effects_find_the_cause_too(explain, log):
+    few = log.select(np.arange(6))
+    found = explain.outcomes(few, effect="total", outcome="bad", num_samples=8, within="9")
+    (bad,) = found["outcomes"]
+    # Any other event in its place leaves the sequence good, and C might have come in place of A or B.
+    (first,) = [each for each in bad["causes"] if each["direction"] == "excites"]
+    assert first["event"] == "C"
+    assert first["gain_low"] > 0.2
+    assert found["prediction"]["labels"]["outcome:label=bad"]["auroc"] == 1
+
+
+def test_total_effects_of_one_sequence_are_of_first_events(explain, log):
+    asked = {"effect": "total", "level": "instance", "num_samples": 4, "proposal": "removed", "within": "4"}
+    (bad, _) = explain.outcomes(log[1], **asked)["outcomes"]
+    assert {cause["event"] for cause in bad["causes"]} <= {"A", "B", "C"}
+    places = [cause["position"] for cause in bad["causes"]]
+    assert all(log[1].events[place] not in log[1].events[1:place] for place in places)
+
+
 def test_single_sequences(explain, log):
     record = log[1]
     found = explain.outcomes(record, level="instance", outcome="bad", proposal="exhaustive")
@@ -126,6 +153,9 @@ def test_an_event_as_outcome(discover, records):
         ({"outcome": ["bad", "A"]}, QueryError, "expected one kind"),
         ({"level": "all"}, SettingsError, "level is 'all', expected one of: population, instance"),
         ({"proposal": "none"}, SettingsError, "proposal is 'none'"),
+        ({"effect": "indirect"}, SettingsError, "effect is 'indirect', expected one of: direct, total"),
+        ({"within": "5"}, SettingsError, "only total effects look ahead"),
+        ({"effect": "total", "proposal": "exhaustive"}, SettingsError, "proposal is 'exhaustive', expected one of"),
         ({"num_samples": 0}, SettingsError, "num_samples is 0"),
         ({"draws": 1}, SettingsError, "Unknown parameter 'draws'"),
     ],
@@ -189,7 +219,7 @@ def test_command_line(folder, capsys, monkeypatch):
     assert {row["event"]: row["is_cause"] for row in rows}["C"] == "True"
     code, out, err = command(capsys, monkeypatch, *ask, "--level", "instance", "--id", "s1", "--out", "one.csv")
     assert code == 0, err
-    assert "of s1: probability" in out
+    assert "in sequence s1: probability" in out
     code, out, err = command(capsys, monkeypatch, "outcomes", "run", "bare.jsonl", "--num-samples", 2)
     assert code == 0, err
     assert "outcomes are predicted, not known" in err

@@ -1,5 +1,6 @@
 """``hf-trace outcomes``: which events bring outcomes about."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,16 +14,19 @@ from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.documents import Document
 from hf_trace.errors import ColumnError
-from hf_trace.options import BOUND, MIN_FREQUENCY, NUM_SAMPLES, PROPOSAL, SEED, UNKNOWN
+from hf_trace.options import BOUND, EFFECT, MIN_FREQUENCY, NUM_SAMPLES, PROPOSAL, SEED, TRUST_REMOTE_CODE, UNKNOWN
 
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
 
 _POPULATION = {"event": "cause", "direction": "acts", "frequency": "frequency", "cmi": "cmi (nats)",
-               "gain": "gain", "gain_low": "from", "gain_high": "to", "support": "sequences"}  # fmt: skip
+               "gain": "gain", "gain_low": "95 % from", "gain_high": "to", "support": "sequences",
+               "share": "share with it", "share_elsewhere": "share without"}  # fmt: skip
 _INSTANCE = {"event": "cause", "position": "position", "direction": "acts", "cmi": "cmi (nats)", "gain": "gain",
-             "gain_low": "from", "gain_high": "to"}  # fmt: skip
+             "gain_low": "95 % from", "gain_high": "to"}  # fmt: skip
 _SHOWN = 10
+# Of Fisher's exact test, for saying that counting disagrees.
+_SIGNIFICANT = 0.001
 
 
 def outcomes(
@@ -43,6 +47,12 @@ def outcomes(
     query: flags.Query = None,
     time_unit: flags.TimeUnit = "s",
     time_format: flags.TimeFormat = None,
+    effect: Annotated[
+        str, flag(EFFECT.but(help="direct: all other events stay as observed; total: what follows may change too."))
+    ] = EFFECT.default,
+    within: Annotated[
+        str | None, typer.Option(help="Horizon of total effects: 20 (events), 300s; by default half of what is read.")
+    ] = None,
     num_samples: flags.Samples = NUM_SAMPLES.default,
     proposal: flags.Proposal = PROPOSAL.default,
     bound: Annotated[float, flag(BOUND)] = BOUND.default,
@@ -50,6 +60,7 @@ def outcomes(
         float, flag(MIN_FREQUENCY.but(help="Minimum share of sequences in which a cause carries the outcome."))
     ] = float(MIN_FREQUENCY.default),
     unknown: flags.Unknown = UNKNOWN.default,
+    trust_remote_code: flags.Trust = TRUST_REMOTE_CODE.default,
     seed: flags.Seed = SEED.default,
     json_output: flags.Json = False,
 ) -> None:
@@ -65,15 +76,15 @@ def outcomes(
     from hf_trace.runs.event_model import EventModel
 
     settings = OutcomeSettings(
-        level=level, proposal=proposal, num_samples=num_samples, bound=bound, min_frequency=min_frequency,
-        unknown=unknown, seed=seed,
+        level=level, effect=effect, within=within, proposal=proposal, num_samples=num_samples, bound=bound,
+        min_frequency=min_frequency, unknown=unknown, seed=seed,
     )  # fmt: skip
     source = LogSource(
         log, case_column, event_column, time_column, query, time_unit, outcome_column, time_format=time_format
     )
     table = _read(run_folder, source.with_contexts_of(run_folder))
     table = sampled_sequences(sequences_of(table, only) if only else table, sample, seed)
-    model = EventModel.load(run_folder)
+    model = EventModel.load(run_folder, trust_remote_code=trust_remote_code)
     with progress("scoring", len(table)) as advance:
         found = causes_of_outcomes(model, table, settings, outcome=outcome, advance=advance)
     if out is not None:
@@ -121,7 +132,12 @@ def _show_population(found: Document) -> None:
     for named in found["outcomes"][:5]:
         causes = named["causes"]
         title = f"causes of {named['outcome']} in {named['sequences']:,} sequences: {len(causes)}"
-        print_table(title, list(_POPULATION.values()), [[row[key] for key in _POPULATION] for row in causes[:_SHOWN]])
+        counted = [key for key in _POPULATION if any(row[key] is not None for row in causes)]
+        print_table(
+            title, [_POPULATION[key] for key in counted], [[row[key] for key in counted] for row in causes[:_SHOWN]]
+        )
+        for line in _where_counting_disagrees(named, found["settings"]["effect"]):
+            say(line)
     prediction = found["prediction"]
     if prediction is None:
         return
@@ -138,10 +154,31 @@ def _show_population(found: Document) -> None:
         warn("The model predicts the labels worse than their base rates: do not trust these causes. Train longer.")
 
 
+def _where_counting_disagrees(named: Document, effect: str) -> Iterator[str]:
+    """Types that are found with the outcome and are no causes, and causes that are found without it."""
+    counted = [row for row in named["tested"] if row["p_value"] is not None and row["p_value"] < _SIGNIFICANT]
+    causes, outcome = [row["event"] for row in named["causes"]], named["outcome"]
+    more = [row for row in counted if row["share"] > row["share_elsewhere"] and row["event"] not in causes]
+    if more:
+        advice = (
+            " Others may tell the same: `--effect total` asks what each brings about." if effect == "direct" else ""
+        )
+        yield f"More frequent with {outcome}, yet no causes: {_shares(more)}.{advice}"
+    less = [row for row in counted if row["share"] < row["share_elsewhere"] and row["event"] in causes]
+    if less := [row for row in less if row["direction"] == "excites"]:
+        yield f"Causes of {outcome} that are less frequent with it: {_shares(less)}."
+
+
+def _shares(rows: list[Document]) -> str:
+    shown = ", ".join(f"{row['event']} ({row['share']:.0%} against {row['share_elsewhere']:.0%})" for row in rows[:3])
+    return shown if len(rows) <= 3 else f"{shown} and {len(rows) - 3} more"
+
+
 def _show_instances(found: list[Document]) -> None:
     for each in found[:3]:
         for named in each["outcomes"]:
-            title = f"{named['outcome']} of {each['id']}: probability {named['probability']:.3f}, {each['observed']}"
+            likely = f"probability {named['probability']:.3f}, {each['observed']}"
+            title = f"{named['outcome']} in sequence {each['id']}: {likely}"
             rows = [[row[key] for key in _INSTANCE] for row in named["causes"][:_SHOWN]]
             print_table(title, list(_INSTANCE.values()), rows)
     if len(found) > 3:

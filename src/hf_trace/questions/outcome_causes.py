@@ -14,23 +14,30 @@ from hf_trace.discovery.blocks import Drawing
 from hf_trace.discovery.pair_graphs import direction
 from hf_trace.discovery.settings import ALL_PROPOSALS
 from hf_trace.documents import Document
-from hf_trace.errors import EmptyLogError, QueryError, preview
+from hf_trace.errors import EmptyLogError, QueryError, SettingsError, preview
 from hf_trace.logs.contexts import PREFIX, outcome_value
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
-from hf_trace.options import BOUND, MIN_FREQUENCY, MIN_SUPPORT, NUM_SAMPLES, PROPOSAL, SEED, UNKNOWN
+from hf_trace.options import BOUND, EFFECT, MIN_FREQUENCY, MIN_SUPPORT, NUM_SAMPLES, PROPOSAL, SEED, UNKNOWN
+from hf_trace.oracle.engine import Oracle
+from hf_trace.oracle.proposals import PROPOSALS
 from hf_trace.questions.outcome_scores import (
     OutcomePool,
     OutcomeScores,
     averaged_outcomes,
+    outcome_probabilities,
     prediction_quality,
     score_outcomes,
 )
-from hf_trace.questions.what_if import check_known
+from hf_trace.questions.outcome_totals import Forced, score_total_outcomes
+from hf_trace.questions.root_causes import Redraws
+from hf_trace.questions.what_if import REMOVED, check_known, horizon_within
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import member_seed
 
 LEVELS = ("population", "instance")
 _AT_ONCE = 16
+# Events ahead, of models without a longest input, are half of these.
+_UNBOUNDED = 128
 Advance = Callable[[float], None]
 
 
@@ -40,8 +47,13 @@ class OutcomeSettings:
 
     Attributes:
         level: ``population``: one result for all sequences; ``instance``: one per sequence.
-        proposal: Distribution of the replacements, as for discovery.
-        num_samples: Draws per event.
+        effect: ``direct``: what one event changes while all others stay as observed, so that of several that tell the
+            same none changes much; ``total``: what the first event of each type changes together with all that it
+            brings about, by forward simulation.
+        within: How far ahead of an event its outcome may come, for total effects: events (``16``), a time, or both;
+            by default half of what the model reads.
+        proposal: Distribution of the replacements, as for discovery; for total effects also ``removed``.
+        num_samples: Draws per event; of total effects, futures.
         bound: Smallest ``cmi`` of an event that carries an outcome, in nats.
         min_frequency: See ``OutcomePool.causes``.
         min_support: See ``OutcomePool.causes``.
@@ -53,6 +65,8 @@ class OutcomeSettings:
     """
 
     level: str = LEVELS[0]
+    effect: str = EFFECT.default
+    within: str | None = None
     proposal: str = PROPOSAL.default
     num_samples: int = NUM_SAMPLES.default
     bound: float = BOUND.default
@@ -63,7 +77,12 @@ class OutcomeSettings:
 
     def __post_init__(self) -> None:
         one_of("level", self.level, LEVELS)
-        one_of("proposal", self.proposal, ALL_PROPOSALS)
+        EFFECT.checked(self.effect)
+        one_of("proposal", self.proposal, (*PROPOSALS, REMOVED) if self.effect == "total" else ALL_PROPOSALS)
+        if self.within is not None and self.effect != "total":
+            raise SettingsError(
+                f"within is {self.within!r} and effect {self.effect!r}: only total effects look ahead. Leave out one."
+            )
         for option in (NUM_SAMPLES, MIN_SUPPORT, UNKNOWN, SEED):
             option.checked(getattr(self, option.name))
 
@@ -87,8 +106,17 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Item:
-    """A history to score and the outcome that followed; ``outcome`` is None if unknown."""
+    """A history to score and the outcome that followed; ``outcome`` is None if unknown.
 
+    Attributes:
+        whole: All events before the outcome.
+        sequence: Those of them that the model reads.
+        encoded: Their tokens.
+        start: Position of the first of them.
+        outcome: The outcome.
+    """
+
+    whole: EventSequence
     sequence: EventSequence
     encoded: EncodedSequence
     start: int
@@ -131,9 +159,10 @@ def outcomes(
     pool, observed, predicted = OutcomePool(asked.names, bound=settings.bound), [], []
     for item, scores in found:
         had = [item.outcome] if item.outcome is not None else asked.names
-        kept = _kept(scores, asked)
+        kept = replace(scores, probability=scores.probability[asked.columns])
         pool.add(item.sequence.events, kept, [asked.names.index(each) for each in had if each in asked.names])
         if asked.of_sequence and item.outcome is not None:
+            pool.count(item.whole.events, item.outcome)
             observed.append(item.outcome)
             predicted.append(scores.probability)
     if not any(pool.sequences):
@@ -183,22 +212,48 @@ def _asked(model: EventModel, outcome: str | Sequence[str] | None) -> _Asked:
 def _scored(
     model: EventModel, sequences: Iterable[EventSequence], asked: _Asked, settings: OutcomeSettings, advance: Advance
 ) -> Iterator[tuple[_Item, OutcomeScores]]:
+    """Every history with the scores of the outcomes of interest, averaged over oracles."""
     items = _items(model, sequences, asked, settings.unknown or "", advance)
-    rivals = torch.from_numpy(asked.rivals)
+    score = _total_scores if settings.effect == "total" else _direct_scores
     while block := list(islice(items, _AT_ONCE)):
-        encoded = [item.encoded for item in block]
         by_oracle = [
-            score_outcomes(
-                oracle,
-                encoded,
-                model.alphabet,
-                rivals,
-                Drawing(settings.proposal, settings.num_samples, member_seed(settings.seed, number)),
-            )
+            score(model, oracle, block, asked, settings, member_seed(settings.seed, number))
             for number, oracle in enumerate([model.oracle, *model.members])
         ]
         for item, *scores in zip(block, *by_oracle, strict=True):
             yield item, averaged_outcomes(scores)
+
+
+def _direct_scores(
+    model: EventModel, oracle: Oracle, block: list[_Item], asked: _Asked, settings: OutcomeSettings, seed: int
+) -> list[OutcomeScores]:
+    encoded, rivals = [item.encoded for item in block], torch.from_numpy(asked.rivals)
+    drawing = Drawing(settings.proposal, settings.num_samples, seed)
+    return [_kept(scores, asked) for scores in score_outcomes(oracle, encoded, model.alphabet, rivals, drawing)]
+
+
+def _total_scores(
+    model: EventModel, oracle: Oracle, block: list[_Item], asked: _Asked, settings: OutcomeSettings, seed: int
+) -> list[OutcomeScores]:
+    types = {name: index for index, name in enumerate(model.tokenizer.event_types)}
+    forced = Forced(
+        targets=[types[name] for name in asked.names],
+        horizon=horizon_within(model, settings.within or str(max(1, (model.most_events or _UNBOUNDED) // 2))),
+        redraws=Redraws(settings.proposal, model.tokenizer.frequencies, settings.num_samples, seed),
+        unknown=settings.unknown or "",
+    )
+    rivals = torch.from_numpy(asked.rivals)
+    return [
+        score_total_outcomes(
+            model,
+            oracle,
+            item.whole,
+            forced,
+            start=item.start,
+            probability=outcome_probabilities(oracle, item.encoded, rivals),
+        )
+        for item in block
+    ]
 
 
 def _items(
@@ -228,45 +283,43 @@ def _item(model: EventModel, body: EventSequence, stop: int, outcome: str | None
     found = model.history(whole, stop, ahead=0, unknown=unknown)
     before = EncodedSequence(found.context, found.encoded.event_positions[:-1])
     part = EventSequence(body.events[found.start : stop], None, body.id, body.context)
-    return _Item(part, before, found.start, outcome)
+    return _Item(body.part(0, stop), part, before, found.start, outcome)
 
 
 def _kept(scores: OutcomeScores, asked: _Asked) -> OutcomeScores:
-    """The columns of the outcomes of interest."""
+    """The columns of the outcomes of interest; the probabilities of all stay."""
     names = ("cmi", "gain", "standard_error", "low", "high", "cmi_error")
-    tables = {name: getattr(scores, name)[:, asked.columns] for name in names}
-    return OutcomeScores(scores.position, scores.probability[asked.columns], **tables)
+    return replace(scores, **{name: getattr(scores, name)[:, asked.columns] for name in names})
 
 
 def _instance(item: _Item, scores: OutcomeScores, asked: _Asked, settings: OutcomeSettings) -> Document:
-    kept = _kept(scores, asked)
     return {
         "id": item.sequence.id,
         "observed": item.outcome,
         "outcomes": [
             {
                 "outcome": name,
-                "probability": float(kept.probability[number]),
-                "causes": _causes(item, kept, number, settings.bound),
+                "probability": float(scores.probability[asked.columns[number]]),
+                "causes": _causes(item, scores, number, settings.bound),
             }
             for number, name in enumerate(asked.names)
         ],
     }
 
 
-def _causes(item: _Item, kept: OutcomeScores, outcome: int, bound: float) -> list[Document]:
-    order = np.argsort(-kept.cmi[:, outcome], kind="stable")
+def _causes(item: _Item, scores: OutcomeScores, outcome: int, bound: float) -> list[Document]:
+    order = np.argsort(-scores.cmi[:, outcome], kind="stable")
     return [
         {
-            "event": item.sequence.events[int(kept.position[row])],
-            "position": int(kept.position[row]) + item.start,
-            "cmi": float(kept.cmi[row, outcome]),
-            "cmi_error": float(kept.cmi_error[row, outcome]),
-            "gain": float(kept.gain[row, outcome]),
-            "gain_low": float(kept.low[row, outcome]),
-            "gain_high": float(kept.high[row, outcome]),
-            "direction": direction(float(kept.gain[row, outcome])),
-            "carries": bool(kept.cmi[row, outcome] > bound),
+            "event": item.sequence.events[int(scores.position[row])],
+            "position": int(scores.position[row]) + item.start,
+            "cmi": float(scores.cmi[row, outcome]),
+            "cmi_error": float(scores.cmi_error[row, outcome]),
+            "gain": float(scores.gain[row, outcome]),
+            "gain_low": float(scores.low[row, outcome]),
+            "gain_high": float(scores.high[row, outcome]),
+            "direction": direction(float(scores.gain[row, outcome])),
+            "carries": bool(scores.cmi[row, outcome] > bound),
         }
         for row in order.tolist()
     ]

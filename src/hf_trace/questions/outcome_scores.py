@@ -1,6 +1,6 @@
 """Scores of outcomes: how the probability of an outcome changes when one event is replaced (after OSCAR)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import fisher_exact, norm
 from scipy.stats import t as student
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from torch import Tensor
@@ -24,7 +24,8 @@ from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.rows import atomic
 
-_LEVEL = 0.975
+# Upper end of two-sided 95 % intervals.
+LEVEL = 0.975
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class OutcomeScores:
 
     Attributes:
         position: Index of each tested event.
-        probability: Probability of every outcome given the observed sequence; sums to 1.
+        probability: Probability of every possible outcome given the observed sequence; sums to 1.
         cmi: Divergence ``kl_to_mixture``, in nats.
         gain: Difference of probabilities; positive where the event made the outcome more likely.
         standard_error: Standard error of ``gain``, from the draws and the spread of several oracles.
@@ -43,13 +44,25 @@ class OutcomeScores:
     """
 
     position: Int[np.ndarray, " cause"]
-    probability: Float[np.ndarray, " outcome"]
+    probability: Float[np.ndarray, " rival"]
     cmi: Float[np.ndarray, "cause outcome"]
     gain: Float[np.ndarray, "cause outcome"]
     standard_error: Float[np.ndarray, "cause outcome"]
     low: Float[np.ndarray, "cause outcome"]
     high: Float[np.ndarray, "cause outcome"]
     cmi_error: Float[np.ndarray, "cause outcome"]
+
+
+def outcome_probabilities(
+    oracle: Oracle, sequence: EncodedSequence, outcomes: Int[Tensor, " outcome"]
+) -> Float[np.ndarray, " outcome"]:
+    """Probability of every outcome after a sequence, where nothing else may follow."""
+    ids = torch.from_numpy(sequence.input_ids)[None]
+    last = torch.tensor([ids.shape[1]])
+    found: Float[np.ndarray, " outcome"] = (
+        oracle.next_candidates(oracle.read(ids), torch.tensor([0]), last, outcomes)[0].exp().numpy()
+    )
+    return found
 
 
 def score_outcomes(
@@ -119,7 +132,7 @@ def _scores(
     tables: Float[np.ndarray, "column cause outcome"],
 ) -> OutcomeScores:
     cmi, gain, error, cmi_error = tables
-    reach = float(norm.ppf(_LEVEL)) * error
+    reach = float(norm.ppf(LEVEL)) * error
     return OutcomeScores(position, probability, cmi, gain, error, gain - reach, gain + reach, cmi_error)
 
 
@@ -137,7 +150,7 @@ def averaged_outcomes(by_oracle: Sequence[OutcomeScores]) -> OutcomeScores:
     count = len(by_oracle)
     error = np.sqrt(gains.var(0, ddof=1) + (errors**2).mean(0) / count)
     gain = gains.mean(0)
-    reach = float(student.ppf(_LEVEL, count - 1)) * error
+    reach = float(student.ppf(LEVEL, count - 1)) * error
     return OutcomeScores(
         position=by_oracle[0].position,
         probability=np.mean([each.probability for each in by_oracle], axis=0),
@@ -173,6 +186,9 @@ class OutcomePool:
         self.sequences = [0] * len(self.outcomes)
         self._probability = [0.0] * len(self.outcomes)
         self._found: list[dict[str, list[_InSequence]]] = [defaultdict(list) for _ in self.outcomes]
+        # Of sequences whose outcome is known: how many there are, and how many hold each event type, by outcome.
+        self._known: Counter[str] = Counter()
+        self._holding: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, events: Sequence[str], scores: OutcomeScores, outcomes: Sequence[int]) -> None:
         """Add one sequence.
@@ -193,6 +209,12 @@ class OutcomePool:
                 carries = bool((cmi > self.bound).any())
                 self._found[outcome][event].append((carries, float(cmi.mean()), float(gain.mean())))
 
+    def count(self, events: Sequence[str], outcome: str) -> None:
+        """Count the event types of a sequence whose outcome is known, for comparison with plain counting."""
+        self._known[outcome] += 1
+        for event in set(events):
+            self._holding[event][outcome] += 1
+
     def causes(self, *, min_frequency: float, min_support: int, seed: int) -> list[Document]:
         """Every outcome with its causes, strongest first.
 
@@ -204,13 +226,18 @@ class OutcomePool:
         Returns:
             For each outcome the number of ``sequences``, the mean ``probability`` and the ``causes``, with ``support``
             (sequences with the type), ``frequency`` (share in which it carries the outcome) with interval, mean ``cmi``
-            and mean ``gain`` over sequences with bootstrap intervals, and ``direction``. ``tested`` has the same for
-            all types.
+            and mean ``gain`` over sequences with bootstrap intervals, and ``direction``. Where outcomes were counted,
+            ``share`` and ``share_elsewhere`` are the shares of sequences with this outcome, and with others, that
+            hold the type, and ``p_value`` Fisher's exact test of their difference. ``tested`` has the same for all
+            types.
         """
         documents = []
         for number, name in enumerate(self.outcomes):
             generator = np.random.default_rng([seed, number])
-            tested = [_type(event, found, generator) for event, found in sorted(self._found[number].items())]
+            tested = [
+                _type(event, found, generator) | self._counted(event, name)
+                for event, found in sorted(self._found[number].items())
+            ]
             tested.sort(key=lambda each: -each["cmi"])
             pooled = self.sequences[number]
             documents.append(
@@ -227,6 +254,20 @@ class OutcomePool:
                 }
             )
         return documents
+
+    def _counted(self, event: str, outcome: str) -> Document:
+        """What plain counting says: how often sequences with the outcome, and all others, hold the event."""
+        own, total = self._known[outcome], self._known.total()
+        if not 0 < own < total:
+            return {"share": None, "share_elsewhere": None, "p_value": None}
+        with_it = self._holding[event][outcome]
+        elsewhere = self._holding[event].total() - with_it
+        table = [[with_it, own - with_it], [elsewhere, total - own - elsewhere]]
+        return {
+            "share": with_it / own,
+            "share_elsewhere": elsewhere / (total - own),
+            "p_value": float(fisher_exact(table).pvalue),
+        }
 
 
 def _type(event: str, found: list[_InSequence], generator: np.random.Generator) -> Document:
@@ -257,7 +298,7 @@ def _mean_interval(
     if count < 2:
         return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
     if count > _MOST_RESAMPLED:
-        reach = norm.ppf(_LEVEL) * values.std(0, ddof=1) / np.sqrt(count)
+        reach = norm.ppf(LEVEL) * values.std(0, ddof=1) / np.sqrt(count)
         return values.mean(0) - reach, values.mean(0) + reach
     drawn = generator.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count
     low, high = np.percentile(drawn @ values, [2.5, 97.5], axis=0)

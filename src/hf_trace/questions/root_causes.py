@@ -153,6 +153,7 @@ def _drawn(
 ) -> NDArray[np.int64]:
     alphabet = Alphabet(torch.arange(expected.shape[1]), torch.from_numpy(redraws.frequencies))
     probabilities = PROPOSALS[redraws.proposal](alphabet, lambda: torch.from_numpy(expected).log())
+    probabilities = probabilities.index_fill(1, slots.ends, 0)  # an event is never replaced by the end of its sequence
     drawn = invert(probabilities, torch.from_numpy(uniforms))
     tokens: NDArray[np.int64] = slots.events[drawn].numpy()
     return tokens
