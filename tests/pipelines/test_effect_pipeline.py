@@ -9,7 +9,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, pipeline
 
 from hf_trace.cli import main
-from hf_trace.effects.doubly_robust import Rows, aipw_ate
+from hf_trace.effects.answers import AnswerSettings
+from hf_trace.effects.contrasts import Contrast, row_columns
+from hf_trace.effects.doubly_robust import aipw_ate
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
 from hf_trace.errors import HfTraceError
@@ -164,7 +166,7 @@ def rows(count, seed=0):
     return pd.DataFrame({"severity": severity, "drug": drug, "days": days, "visits": visits, "well": well})
 
 
-def test_doubly_robust_estimates_use_the_rows(effect):
+def test_doubly_robust_estimates_use_the_rows(run, effect):
     data = rows(200)
     out = effect({"target": "days", "do": {"drug": "yes"}, "contrast": "ate"}, estimator="aipw", data=data)
     assert out["low"] < out["value"] < out["high"]
@@ -179,9 +181,17 @@ def test_doubly_robust_estimates_use_the_rows(effect):
         np.array([[arms[severity, drug][part] for drug in ("yes", "no")] for severity in data["severity"]])
         for part in (0, 1)
     )
-    outcome = np.array([1.5, 5.0, 14.0])[np.searchsorted([3.0, 9.0], data["days"], side="right")]
+    model = TableModel.load(run)
+    contrast = Contrast("ate", model.reader.query({"target": "days", "do": {"drug": "yes"}}), {"drug": 0})
+    found = row_columns(model, contrast, model.schema["days"].numbers, data, AnswerSettings())
     treated = (data["drug"] == "yes").to_numpy()
-    expected = aipw_ate(Rows(treated, ~treated, outcome, share, mean))
+    assert (found.treated == treated).all()
+    assert found.propensity == pytest.approx(share, abs=1e-6)
+    # The days themselves, not the means 1.5, 5 and 14 of their bins; the model's means are moved to where the rows lie.
+    assert found.outcome.tolist() == data["days"].tolist()
+    left = [np.abs((found.outcome - each[:, 0])[treated].mean()) for each in (found.mean, mean)]
+    assert left[0] < left[1] / 3
+    expected = aipw_ate(found)
     assert out["value"] == pytest.approx(expected.value, abs=1e-6)
     assert out["standard_error"] == pytest.approx(expected.standard_error, abs=1e-6)
 
@@ -301,12 +311,71 @@ def test_command_line(run, tmp_path, monkeypatch, capsys):
     code, out, _ = call([*arguments, "--estimator", "aipw", "--data", data], monkeypatch, capsys)
     assert code == 0
     assert "95 % interval" in out
+    assert "Monte Carlo error" not in out  # the error is that of the rows
     asked = tmp_path / "questions.jsonl"
     asked.write_text("".join(json.dumps({"target": "days", "do": {"drug": drug}}) + "\n" for drug in ("no", "yes")))
     answered = tmp_path / "answers.jsonl"
     code, _, _ = call(["effect", run, "--queries", asked, "--out", answered], monkeypatch, capsys)
     assert code == 0
     assert len(answered.read_text().splitlines()) == 2
+
+
+def test_a_monte_carlo_error_is_called_one_and_never_stands_for_all(run, monkeypatch, capsys):
+    """Enumerated or drawn with little spread: no bare 0.000 that reads as certainty."""
+    code, out, err = call(["effect", run, *ASK], monkeypatch, capsys)
+    assert code == 0
+    assert ("Monte Carlo error" in out, "standard error" in out, "0.000" in out) == (True, False, False)
+    assert "enumerated, no Monte Carlo error; how far the fitted model is off is not known here" in err
+    assert "± 0" not in err
+    assert "How far the mean of 'days' is off because it is read in 3 bins is not known of this run" in " ".join(
+        err.split()
+    )
+    code, out, err = call(["effect", run, *ASK, "--contrast", "ate"], monkeypatch, capsys)
+    assert code == 0
+    assert ("Monte Carlo error  none, enumerated" in out, "standard error" in out) == (True, False)
+    assert "How far the fitted model is off is not known: train with `--folds 5`" in err
+    # 'well' follows sequences, which are drawn.
+    code, out, err = call(
+        ["effect", run, "--target", "well", "--do", "drug=yes", "--contrast", "ate"], monkeypatch, capsys
+    )
+    assert code == 0
+    assert "Monte Carlo error" in out
+    assert "standard error" not in out
+    code, out, err = call(["effect", run, "--target", "well", "--do", "drug=yes"], monkeypatch, capsys)
+    assert "how far the fitted model is off is not known here" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "holds no question, expected a JSON document in every line"),
+        (b"\n \r\n", "holds no question"),
+        ('{"target": "days"}'.encode("utf-16"), "is not UTF-8 (byte 1)"),
+        (b'{"target": "d\xe9"}', "is not UTF-8 (byte 14)"),
+        (b'{"target": "days"}\n{"target": ', "Line 2 of"),
+        (b"[" * 100_000, "Line 1 of"),
+        (b'{"target": ' + b"1" * 5_000 + b"}", "whole number of 5,000 digits"),
+        (b'{"target": "\\ud800"}', "half of a character"),
+        (b"3", "expected a question such as"),
+        (b"null", "expected a question such as"),
+        (b'{"target": NaN}', "The question has no target"),
+    ],
+)  # fmt: skip
+def test_damaged_questions_are_one_line(run, text, message, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "questions.jsonl"
+    path.write_bytes(text)
+    code, out, err = call(["effect", run, "--queries", path], monkeypatch, capsys)
+    assert (code, out) == (1, "")
+    assert message in " ".join(err.split())
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_questions_may_hold_other_ends_of_lines(run, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "questions.jsonl"
+    path.write_text('\ufeff{"target": "days", "do": {"drug": "a\u2028b"}}\r\n{"target": "days"}\n', encoding="utf-8")
+    code, out, _ = call(["effect", run, "--queries", path, "--json"], monkeypatch, capsys)
+    assert code == 0
+    assert ["error" in each for each in json.loads(out)] == [True, False]
 
 
 ASK = ["--target", "days", "--do", "drug=yes"]

@@ -1,21 +1,35 @@
 """``hf-trace effect``: what would happen if, from a run trained on a table with a known graph or on an event log."""
 
-import json
 import re
 from contextlib import suppress
 from dataclasses import replace
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.flags import Case, Event, Json, Processes, Query, Seed, Time, TimeUnit, flag, refuse_given
+from hf_trace.cli.flags import (
+    Case,
+    Event,
+    Json,
+    Processes,
+    Query,
+    Seed,
+    Time,
+    TimeFormat,
+    TimeUnit,
+    Trust,
+    flag,
+    refuse_given,
+)
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping, work_alone
 from hf_trace.cli.outputs import check_output
+from hf_trace.documents import parse_json
 from hf_trace.errors import QueryError, SettingsError, preview
-from hf_trace.options import FUTURES, SEED, WITHIN
+from hf_trace.options import FUTURES, SEED, TRUST_REMOTE_CODE, WITHIN
 
 if TYPE_CHECKING:
     from hf_trace.documents import Document
@@ -24,10 +38,11 @@ if TYPE_CHECKING:
     from hf_trace.logs.sequence import EventSequence
     from hf_trace.questions.what_if import WhatIfRequest
 
+_MONTE_CARLO = "Monte Carlo error"
 _OF_CONTRASTS = ("versus", "estimator", "data", "target_value")
 _OF_TABLES = ("given", "contrast", "queries", *_OF_CONTRASTS)
 _OF_ONE = ("target", "do", "given", "contrast", "versus")
-_OF_LOGS = ("only", "within", "case_column", "event_column", "time_column", "query", "time_unit")
+_OF_LOGS = ("only", "within", "case_column", "event_column", "time_column", "query", "time_unit", "time_format")
 
 
 def _check_kind(run: str, log: str | None) -> None:
@@ -44,18 +59,22 @@ def _check_kind(run: str, log: str | None) -> None:
         raise QueryError(f"The run {run!r} is of a table, which is asked about without a log. Leave {log!r} out.")
 
 
-def _answer_in_log(run: str, source: LogSource, name: str | None, request: "WhatIfRequest") -> "Document":
+def _answer_in_log(
+    run: str, source: LogSource, name: str | None, request: "WhatIfRequest", *, trust: bool
+) -> "Document":
     """The answer to one question about one sequence of a log: that of a name, or the only one."""
     from hf_trace.questions.what_if import answer_what_if
     from hf_trace.runs.event_model import EventModel
 
     sequence = _chosen_sequence(source.with_contexts_of(run).read(), name)
-    model = EventModel.load(run)
+    model = EventModel.load(run, trust_remote_code=trust)
     with progress("simulating", None):
         return answer_what_if(model, sequence, request)
 
 
-def _answers_of_table(run: str, records: "list[Document]", request: "EffectRequest") -> "list[Document]":
+def _answers_of_table(
+    run: str, records: "list[Document]", request: "EffectRequest", *, trust: bool
+) -> "list[Document]":
     """The answers to all questions about a table, in every process."""
     from hf_trace.effects.question_records import answered
     from hf_trace.effects.table_model import TableModel
@@ -63,7 +82,7 @@ def _answers_of_table(run: str, records: "list[Document]", request: "EffectReque
     from hf_trace.runs.processes import joined
 
     request.check_rows()
-    model = TableModel.load(run)
+    model = TableModel.load(run, trust_remote_code=trust)
     if request.data is not None and request.estimator == "plug-in" and not model.only_read:
         raise SettingsError("`--data` is not read by the plug-in estimator. Add `--estimator aipw`, or leave it out.")
     with progress("answering", None):
@@ -100,10 +119,10 @@ def _named(target: str | None) -> str:
 def _show_what_if(answer: "Document") -> None:
     """A table of the two probabilities and their difference."""
     cases = {f"{answer['observed']} (as observed)": "factual", answer["do"]: "intervened", "difference": "difference"}
-    rows = [[name, answer[key]["value"], answer[key]["standard_error"]] for name, key in cases.items()]
+    rows = [[name, answer[key]["value"], _error(answer[key]["standard_error"])] for name, key in cases.items()]
     title = f"p({answer['target']} within {answer['within']} after position {answer['position']})"
-    print_table(title, ["event there", "probability", "standard error"], rows)
-    say(f"{answer['num_samples']:,} futures each.")
+    print_table(title, ["event there", "probability", _MONTE_CARLO], rows)
+    say(f"{answer['num_samples']:,} futures each; the error is that of these draws, not that of the fitted model.")
     if answer["covered"] < 0.99:
         warn(
             f"Only {answer['covered']:.0%} of the futures reach the end of the horizon: the probabilities are lower "
@@ -149,6 +168,8 @@ def effect(
     time_column: Time = None,
     query: Query = None,
     time_unit: TimeUnit = "s",
+    time_format: TimeFormat = None,
+    trust_remote_code: Trust = TRUST_REMOTE_CODE.default,
     processes: Processes = 1,
     seed: Seed = SEED.default,
     json_output: Json = False,
@@ -164,8 +185,8 @@ def effect(
         from hf_trace.questions.what_if import WhatIfRequest
 
         what_if = WhatIfRequest(_intervention(do), _named(target), within, num_samples, seed=seed)
-        source = LogSource(log, case_column, event_column, time_column, query, time_unit)
-        answers = [_answer_in_log(run, source, only, what_if)]
+        source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
+        answers = [_answer_in_log(run, source, only, what_if, trust=trust_remote_code)]
     else:
         refuse_given(context, _OF_LOGS, "is for a sequence of a log, but no LOG is named. Leave out either.")
         if queries is not None:
@@ -177,7 +198,8 @@ def effect(
 
         records = _read_records(queries) if queries else _records(target, do, given, contrast, versus)
         request = EffectRequest(num_samples, seed=seed, estimator=estimator, data=data, target_value=target_value)
-        answers = _answers_of_table(run, records, replace(request, on_refusal="report" if queries else "raise"))
+        request = replace(request, on_refusal="report" if queries else "raise")
+        answers = _answers_of_table(run, records, request, trust=trust_remote_code)
     if is_helping():
         return
     if out is not None:
@@ -208,13 +230,28 @@ def _records(
 
 def _read_records(queries: Path) -> "list[Document]":
     """The questions of a file."""
+    try:
+        text = queries.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        raise QueryError(
+            f"{str(queries)!r} is not UTF-8 (byte {wrong.start + 1:,}), expected a JSON document in every line. Save "
+            "it as UTF-8."
+        ) from wrong
     found = []
-    for number, line in enumerate(queries.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # other ends of lines may stand within a text
         if line.strip():
             try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise QueryError(f"Line {number} of {str(queries)!r} is no JSON: {error.msg}.") from error
+                found.append(parse_json(line))
+            except ValueError as wrong:
+                reason = wrong.msg if isinstance(wrong, JSONDecodeError) else str(wrong)
+                raise QueryError(f"Line {number} of {str(queries)!r} is no JSON: {reason}.") from wrong
+            if not isinstance(found[-1], dict):
+                raise QueryError(
+                    f"Line {number} of {str(queries)!r} is {preview([line])}, expected a question such as "
+                    '{"target": "Y", "do": {"A": "a"}}.'
+                )
+    if not found:
+        raise QueryError(f"{str(queries)!r} holds no question, expected a JSON document in every line.")
     return found
 
 
@@ -232,9 +269,9 @@ def _pairs(option: str, listed: list[str] | None) -> "Document":
 
 
 def _value(text: str) -> Any:
-    with suppress(json.JSONDecodeError):  # bins of numbers begin so too
+    with suppress(ValueError):  # bins of numbers begin so too
         if text.startswith(("{", "[")):
-            return json.loads(text)
+            return parse_json(text)
     return text
 
 
@@ -245,14 +282,7 @@ def _show(answer: "Document", record: "Document") -> None:
     if "contrast" in answer:
         _show_contrast(answer)
     else:
-        errors = answer["standard_error"]
-        rows = [[value, share, errors[value]] for value, share in answer["distribution"].items()]
-        print_table(_spelled(answer["target"], record), ["value", "probability", "standard error"], rows)
-        if "expectation" in answer:
-            mean = answer["expectation"]
-            say(f"mean {mean['mean']:.4g} ± {mean['standard_error']:.2g}")
-        draws = f"{answer['num_samples']:,} draws, worth {answer['effective_sample_size']:,.0f}"
-        say("enumerated, no Monte Carlo error" if answer["method"] == "enumeration" else draws)
+        _show_distribution(answer, record)
         say(answer["identification"])
         for name, overlap in answer["overlap"].items():
             say(f"overlap of {name}: mean {overlap['mean']:.3g}, smallest {overlap['smallest']:.3g}")
@@ -260,17 +290,71 @@ def _show(answer: "Document", record: "Document") -> None:
         warn(warning)
 
 
+def _show_distribution(answer: "Document", record: "Document") -> None:
+    """Probabilities of all values; an error stands beside them only where one was made that is known."""
+    errors, is_sampled = answer["standard_error"], answer["method"] == "sampling"
+    rows = [
+        [value, share, _error(errors[value]) if is_sampled else "none"]
+        for value, share in answer["distribution"].items()
+    ]
+    print_table(_spelled(answer["target"], record), ["value", "probability", _MONTE_CARLO], rows)
+    if "expectation" in answer:
+        mean = answer["expectation"]
+        drawn = f" ± {mean['standard_error']:.2g} (of the draws)" if is_sampled else ""
+        off = mean.get("binning_error")
+        read = (
+            f"; reading numbers in bins makes it some {abs(off):.2g} too {'high' if off > 0 else 'low'}" if off else ""
+        )
+        say(f"mean {mean['mean']:.4g}{drawn}{read}")
+    draws = f"{answer['num_samples']:,} draws, worth {answer['effective_sample_size']:,.0f}"
+    how = draws if is_sampled else "enumerated, no Monte Carlo error"
+    say(f"{how}; how far the fitted model is off is not known here")
+
+
 def _show_contrast(answer: "Document") -> None:
     sure = answer if "low" in answer else answer.get("interval", {})
-    rows = [["effect", answer["value"]], ["standard error", answer["standard_error"]]]
+    rows = [["effect", answer["value"]]]
     if "low" in sure:
-        rows.append(["95 % interval", f"{sure['low']:.4g} to {sure['high']:.4g}"])
+        rows += [["standard error", sure["standard_error"]]]
+        rows += [["95 % interval", f"{sure['low']:.4g} to {sure['high']:.4g}"]]
+    if "low" not in answer:
+        is_sampled = answer["treated"]["method"] == "sampling"
+        rows.append([_MONTE_CARLO, _error(answer["standard_error"]) if is_sampled else "none, enumerated"])
+    if answer.get("binning_error") is not None:
+        rows.append(["error of binning", f"{answer['binning_error']:+.3f}"])
     rows += [[name, mean] for name, mean in answer["means"].items()]
     print_table(f"{answer['contrast']} on {answer['of']} ({answer['estimator']})", ["", "value"], rows)
+    for note in _notes_on_errors(answer, sure):
+        say(note)
+
+
+def _notes_on_errors(answer: "Document", sure: "Document") -> list[str]:
+    """Which errors the numbers are of, and which they leave out."""
+    notes = []
     if "low" in answer and answer["estimator"] == "plug-in":
-        say("The interval counts which rows were sampled, not the error of the model; `--estimator aipw` does both.")
+        notes.append(
+            "The interval counts which rows were sampled, not the error of the model; `--estimator aipw` does both."
+        )
     if "low" not in sure:
-        say("The error is only that of the draws; for one of the estimate train with `--folds 5`.")
+        notes.append(
+            "How far the fitted model is off is not known: train with `--folds 5` for an interval, or use `--estimator "
+            "aipw` with `--data`."
+        )
+    if answer.get("binning_error"):
+        counted = "the interval reaches that far" if "low" in sure else "the effect is not corrected for it"
+        notes.append(
+            f"Reading numbers in bins makes the effect some {abs(answer['binning_error']):.3g} too "
+            f"{'high' if answer['binning_error'] > 0 else 'low'}: {counted}; `--estimator aipw` with `--data` uses the "
+            "numbers themselves."
+        )
+    if answer["estimator"] == "aipw":
+        notes.append("The means are those of the model; the effect is corrected with the rows.")
+    return notes
+
+
+def _error(value: float) -> float | str:
+    """A Monte Carlo error; one too small to be shown is not shown as none."""
+    return "< 0.001" if 0 <= value < 0.0005 else value
 
 
 def _spelled(target: str, record: "Document") -> str:

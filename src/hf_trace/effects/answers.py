@@ -9,7 +9,7 @@ import numpy as np
 from hf_trace.checks import number, whole
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.identification import Identification
-from hf_trace.effects.particles import Particles
+from hf_trace.effects.particles import Met, Particles
 from hf_trace.effects.queries import (
     Continue,
     Follow,
@@ -84,6 +84,8 @@ class Answer:
         evidence_probability: Of what was given, under what was done.
         draws: Draws behind the answer; 0 where completions were enumerated.
         warnings: What a user must know before believing it.
+        binning_error: How far the mean of a numeric target, ``[1]``, or the probabilities of another, ``[value]``, are
+            off because the model reads numbers in bins; None where that is not known.
         influence: Deviation of every draw, ``[draw, value]``: the error of a difference follows from theirs.
     """
 
@@ -97,6 +99,7 @@ class Answer:
     evidence_probability: float
     draws: int
     warnings: tuple[str, ...] = ()
+    binning_error: Floats | None = None
     influence: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
 
     def expectation(self, numbers: Floats) -> tuple[float, float]:
@@ -209,6 +212,8 @@ def _walk(
             particles.observe(name, np.array([query.given[name] for query in queries]))
         else:
             policy = intervention if isinstance(intervention, Follow) else None
+            if name == first.target:
+                particles.meet_target(name)
             if exact or name == first.target:
                 particles.expand(name, policy)
             elif conditionals.schema[name].is_finite:
@@ -252,18 +257,26 @@ def _answer(query: Query, number: int, parts: list[Particles], plan: QueryPlan, 
         effective_sample_size=math.inf if exact else float(total**2 / (per_draw**2).sum()),
         order=plan.order,
         identification=plan.identification,
-        overlap={name: _overlap(name, parts, number) for name in parts[0].met},
+        overlap={name: _overlap([part.met[name] for part in parts], number) for name in parts[0].met},
         evidence_probability=float(np.exp(scale) * total / len(mass)),
         draws=0 if exact else len(mass),
+        binning_error=_binning_error(parts, number),
         influence=influence,
     )
     return replace(answer, warnings=_checked(answer, settings))
 
 
-def _overlap(name: str, parts: list[Particles], number: int) -> Overlap:
-    met = [part.met[name] for part in parts]
-    mean = np.average([each.mean[number] for each in met], weights=[each.weight[number] for each in met])
-    return Overlap(float(mean), float(min(each.smallest[number] for each in met)))
+def _overlap(met: list[Met], number: int) -> Overlap:
+    return Overlap(_mean(met, number), float(min(each.smallest[number] for each in met)))
+
+
+def _mean(met: list[Met], number: int) -> float:
+    return float(np.average([each.mean[number] for each in met], weights=[each.weight[number] for each in met]))
+
+
+def _binning_error(parts: list[Particles], number: int) -> Floats | None:
+    met = [part.binned for part in parts if part.binned is not None]
+    return np.array([_mean(list(each), number) for each in zip(*met, strict=True)]) if met else None
 
 
 def error_of_mean(influence: Floats) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 from hf_trace.errors import QueryError
 from hf_trace.oracle.engine import Oracle, token_bytes
 from hf_trace.oracle.walks import Walk
+from hf_trace.tables.binning import Binning
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Content, VariableTokens
 
@@ -119,6 +120,7 @@ class Conditionals:
         parents_only: Whether the model was taught to read only the parents of a variable.
         fixed_order: Whether it was taught only one order of the variables, ``schema.topological_order``.
         only_read: Variables that the model was not taught to predict.
+        binning: How far means of numbers are from those of their bins, as far as the run knows.
         contents: Values of variables that are not finite, by code: those met so far.
     """
 
@@ -129,6 +131,7 @@ class Conditionals:
     parents_only: bool
     fixed_order: bool = False
     only_read: frozenset[str] = frozenset()
+    binning: Binning = field(default_factory=lambda: Binning({}))
     contents: dict[str, list[Content]] = field(default_factory=dict)
     _numbers: dict[str, dict[Content, int]] = field(default_factory=dict, repr=False)
     _answers: dict[str, dict[bytes, Floats]] = field(default_factory=dict, repr=False)

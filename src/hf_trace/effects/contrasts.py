@@ -16,10 +16,14 @@ from hf_trace.effects.doubly_robust import Estimate, Rows, jackknife
 from hf_trace.effects.queries import Force, Query, query_plan
 from hf_trace.effects.table_model import TableModel
 from hf_trace.errors import QueryError, TableError
+from hf_trace.tables.binning import AdditiveFit, within_bins
 from hf_trace.tables.encoding import DagTable, encode_table, read_table
+from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
 KINDS = ("ate", "att", "cate")
+# Parts of the rows that corrections are learned without, where the run has no folds.
+_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,26 @@ class Difference:
         standard_error: Its Monte Carlo error; what training got wrong is not in it.
         means: Under treatment and under control.
         answers: The two answers.
+        binning_error: How far the value is off because the model reads numbers in bins; None where that is not known.
     """
 
     value: float
     standard_error: float
     means: tuple[float, float]
     answers: tuple[Answer, Answer]
+    binning_error: float | None = None
+
+
+def counts_numbers(variable: Variable, scores: Floats) -> bool:
+    """Whether scores stand for numbers that were read in bins: every bin counts as the mean of its numbers.
+
+    Example:
+        >>> age = Variable("age", "numeric", edges=(40.0,), means=(31.0, 62.0), values=("< 40", "≥ 40"))
+        >>> counts_numbers(age, np.array([31.0, 62.0])), counts_numbers(age, np.array([0.0, 1.0]))
+        (True, False)
+    """
+    means = variable.numbers
+    return variable.kind == "numeric" and means is not None and np.array_equal(means, scores, equal_nan=True)
 
 
 def differences(
@@ -95,7 +113,23 @@ def differences(
     queries = [query for contrast in contrasts for query in contrast.pair]
     found = answers(conditionals, queries, settings)
     pairs = zip(found[::2], found[1::2], scores, strict=True)
-    return [_difference(treated, control, score) for treated, control, score in pairs]
+    return [
+        replace(
+            _difference(treated, control, score),
+            binning_error=_binning_error(conditionals.schema[treated.query.target], treated, control, score),
+        )
+        for treated, control, score in pairs
+    ]
+
+
+def _binning_error(variable: Variable, treated: Answer, control: Answer, scores: Floats) -> float | None:
+    if treated.binning_error is None or control.binning_error is None:
+        return None
+    off = treated.binning_error - control.binning_error
+    if variable.kind == "numeric":
+        return float(off[0]) if counts_numbers(variable, scores) else None
+    known = ~np.isnan(scores)
+    return float(off[known] @ scores[known])
 
 
 def _difference(treated: Answer, control: Answer, scores: Floats) -> Difference:
@@ -147,13 +181,14 @@ def _adjusted_for(conditionals: Conditionals, contrast: Contrast) -> tuple[str, 
 
 
 def with_jackknife(
-    members: Sequence[Conditionals], contrast: Contrast, scores: Floats, whole: float, settings: AnswerSettings
+    members: Sequence[Conditionals], contrast: Contrast, scores: Floats, whole: Difference, settings: AnswerSettings
 ) -> Estimate | None:
-    """The plug-in estimate with an interval; None where the run has fewer than two members."""
+    """The plug-in estimate with an interval, what bins cost included; None where the run has fewer than two members."""
     if len(members) < 2:
         return None
     left_out = [differences(member, [contrast], [scores], settings)[0].value for member in members]
-    return jackknife(np.array(left_out), whole, rows=settings.training_rows or 0, method="plug-in")
+    found = jackknife(np.array(left_out), whole.value, rows=settings.training_rows or 0, method="plug-in")
+    return found.with_binning(whole.binning_error)
 
 
 def row_columns(
@@ -164,6 +199,9 @@ def row_columns(
     settings: AnswerSettings,
 ) -> Rows:
     """What a model says of the rows of a table: with folds, the member that has not seen them (cross-fitting).
+
+    Numbers that the model reads in bins count as they stand in the table: as outcomes themselves, and what is adjusted
+    for by a regression, within each arm, of what the model's outcome means leave unexplained.
 
     Args:
         model: Of the rows.
@@ -183,6 +221,7 @@ def row_columns(
     table, fold = table.select(kept), fold[kept]
     (treatment,) = contrast.query.do
     propensity, mean = np.empty((len(table), 2)), np.empty((len(table), 2))
+    names: tuple[str, ...] = ()
     for number, member in enumerate(members):
         mine = fold == number
         if mine.any():
@@ -191,14 +230,48 @@ def row_columns(
             propensity[mine], mean[mine] = _row_predictions(member, columns, contrast, scores, settings)
     received = np.asarray(table.columns[treatment])
     arm = contrast.query.do[treatment]
-    return Rows(
+    rows = Rows(
         treated=received == (arm.code if isinstance(arm, Force) else -1),
         control=received == contrast.control[treatment],
-        outcome=scores[np.asarray(table.columns[contrast.query.target])],
+        outcome=_outcomes(table, contrast.query.target, scores),
         propensity=propensity,
         mean=mean,
         weights=table.weights,
     )
+    is_binned = counts_numbers(model.schema[contrast.query.target], scores)
+    binned = [name for name in names if model.schema[name].kind == "numeric"]
+    return _corrected(rows, table, names, fold if model.folds else None) if is_binned or binned else rows
+
+
+def _outcomes(table: DagTable, target: str, scores: Floats) -> Floats:
+    """Y of every row: where bins count as the mean of their numbers, the number itself."""
+    outcome = np.asarray(scores[np.asarray(table.columns[target])])
+    if not counts_numbers(table.schema[target], scores) or target not in table.numbers:
+        return outcome
+    return np.asarray(np.where(np.isnan(table.numbers[target]), outcome, table.numbers[target]))
+
+
+def _corrected(rows: Rows, table: DagTable, names: Sequence[str], fold: Codes | None) -> Rows:
+    """Outcome means moved by what the numbers say within their bins, learned from other rows than those moved."""
+    part = np.random.default_rng(0).permutation(len(table)) % _PARTS if fold is None else fold
+    schema = table.schema
+    codes = {
+        name: (np.asarray(table.columns[name]), len(schema[name].values)) for name in names if schema[name].is_finite
+    }
+    within = [within_bins(table, schema[name]) for name in names]
+    numbers = np.column_stack(
+        [np.zeros((len(table), 0)), *(np.nan_to_num(each) for each in within if each is not None)]
+    )
+    mean = rows.mean.copy()
+    for arm, received in enumerate((rows.treated, rows.control)):
+        for number in np.unique(part):
+            mine, others = part == number, (part != number) & received & (rows.weights > 0)
+            if others.sum() > 1:
+                seen = {name: (code[others], size) for name, (code, size) in codes.items()}
+                unexplained = rows.outcome[others] - rows.mean[others, arm]
+                fit = AdditiveFit.of(seen, unexplained, rows.weights[others], numbers[others])
+                mean[mine, arm] += fit.predicted({name: code[mine] for name, (code, _) in codes.items()}, numbers[mine])
+    return replace(rows, mean=mean)
 
 
 def _coded(tokenizer: DagTokenizer, conditionals: Conditionals, table: DagTable, name: str) -> Codes:

@@ -42,6 +42,8 @@ class Estimate:
         method: How it was computed, for example ``"aipw"``.
         effective_rows: How many rows of equal weight they are worth: (sum w)² / sum w².
         overlap: Propensities met; None if the method uses none.
+        binning_error: How far the value is off because the model reads numbers in bins, as far as that is known; the
+            interval reaches as far as it would without.
     """
 
     value: float
@@ -52,6 +54,22 @@ class Estimate:
     method: str
     effective_rows: float
     overlap: PropensityOverlap | None = None
+    binning_error: float | None = None
+
+    def with_binning(self, error: float | None) -> "Estimate":
+        """The same value, with an interval that also holds where it would be without an error of binning.
+
+        Args:
+            error: The value minus what it would be; None where that is not known.
+
+        Example:
+            >>> wider = Estimate(1.5, 0.1, 1.3, 1.7, 100, "plug-in", 100.0).with_binning(-0.5)
+            >>> wider.value, wider.low, wider.high
+            (1.5, 1.3, 2.2)
+        """
+        moved = error or 0.0
+        low, high = min(self.low, self.low - moved), max(self.high, self.high - moved)
+        return replace(self, low=low, high=high, binning_error=error)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from hf_trace.effects.queries import Continue, Follow
 
 @dataclass(frozen=True)
 class Met:
-    """How probable a forced value was where it was forced, per question.
+    """A quantity that particles differ in, such as how probable a forced value was where it was forced, per question.
 
     Attributes:
         mean: Averaged with the weights of the particles, ``[query]``.
@@ -37,7 +37,8 @@ class Particles:
         draw: The draw each particle belongs to, counted through all questions.
         log_weight: In nats.
         codes: Values by variable, of those not forgotten.
-        met: By forced variable.
+        met: By forced variable how probable the value was.
+        binned: How far the target is off because numbers are read in bins, by part; None where that is not known.
     """
 
     def __init__(self, conditionals: Conditionals, queries: int, draws: int | None) -> None:
@@ -48,6 +49,8 @@ class Particles:
         self.log_weight: Floats = np.zeros(queries * self.draws)
         self.codes: dict[str, Codes] = {}
         self.met: dict[str, Met] = {}
+        self.binned: list[Met] | None = None
+        self._forced: dict[str, Codes | None] = {}
         self._history = conditionals.history(queries * self.draws)
         self._differ = False
 
@@ -68,19 +71,27 @@ class Particles:
             self.log_weight = self.log_weight + table[every, natural[self.query]]
             self._history.append(name, forced)
         self.codes[name] = forced
-        self._meet(name, log_probs)
+        self._forced[name] = natural
+        self.met[name] = self._average(np.exp(log_probs))
 
-    def _meet(self, name: str, log_probs: Floats) -> None:
+    def _average(self, values: Floats) -> Met:
         largest = np.full(self.queries, -np.inf)
         np.maximum.at(largest, self.query, self.log_weight)
         weight = np.exp(self.log_weight - np.where(np.isfinite(largest), largest, 0.0)[self.query])
         total = self._sums(weight)
-        mean = self._sums(weight * np.exp(log_probs))
+        mean = self._sums(weight * values)
         mean = np.divide(mean, total, out=np.zeros_like(mean), where=total > 0)
         smallest = np.full(self.queries, np.inf)
         alive = weight > 0
-        np.minimum.at(smallest, self.query[alive], log_probs[alive])
-        self.met[name] = Met(mean, np.exp(smallest), total)
+        np.minimum.at(smallest, self.query[alive], values[alive])
+        return Met(mean, smallest, total)
+
+    def meet_target(self, name: str) -> None:
+        """Note how far the target, which comes next, is off because numbers are read in bins."""
+        forced = {parent: None if each is None else each[self.query] for parent, each in self._forced.items()}
+        off = self.conditionals.binning.error(name, self.codes, forced)
+        if off is not None:
+            self.binned = [self._average(part) for part in np.broadcast_to(off, (len(self.draw), off.shape[1])).T]
 
     def _sums(self, values: Floats) -> Floats:
         return np.asarray(np.bincount(self.query, values, minlength=self.queries), dtype=np.float64)
@@ -126,7 +137,7 @@ class Particles:
         known = [self.codes[read] for read in policy.reads]
         read = np.stack(known, axis=1) if known else np.zeros((len(self.draw), 0), dtype=np.int64)
         chosen = policy.probabilities(read)
-        self._meet(name, np.where(chosen > 0, natural, np.inf).min(axis=1))
+        self.met[name] = self._average(np.exp(np.where(chosen > 0, natural, np.inf).min(axis=1)))
         with np.errstate(divide="ignore"):
             return np.log(chosen)
 

@@ -12,6 +12,7 @@ from hf_trace.options import TRUST_REMOTE_CODE
 from hf_trace.oracle.engine import Oracle
 from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, own_tokenizer, read_json, run_of
 from hf_trace.runs.members import Folds, load_members
+from hf_trace.tables.binning import BINNING, Binning
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
@@ -58,12 +59,12 @@ class TableModel:
     ) -> "TableModel":
         """The model of a run folder or Hub id.
 
-        Raises:
         Args:
             run: The folder or id.
             memory: See the class.
             trust_remote_code: Whether code that the model brings along may run here; it is refused otherwise.
 
+        Raises:
             ModelLoadError: If there is no model, no tokenizer, or one without a graph.
             VocabularyMismatchError: If they do not belong together.
         """
@@ -113,6 +114,11 @@ class TableModel:
     def _read(self, file: str) -> Document:
         return read_json(self.run, file) if self.run else {}
 
+    @cached_property
+    def binning(self) -> Binning:
+        """How far means of numbers are from those of their bins, as far as the run knows."""
+        return Binning.from_dict(self.schema, self.metrics.get(BINNING))
+
     def _conditionals(self, oracle: Oracle) -> Conditionals:
         return Conditionals(
             oracle=oracle,
@@ -122,4 +128,5 @@ class TableModel:
             parents_only=self.tokenizer.history == "parents",
             fixed_order=self.tokenizer.order == "fixed",
             only_read=self.only_read,
+            binning=self.binning,
         )

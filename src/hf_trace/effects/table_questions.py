@@ -10,7 +10,7 @@ from hf_trace.checks import one_of
 from hf_trace.documents import Document
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or_refusals
 from hf_trace.effects.conditionals import Floats
-from hf_trace.effects.contrasts import Contrast, differences, row_columns, with_jackknife
+from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns, with_jackknife
 from hf_trace.effects.doubly_robust import Estimate, Rows, aipw_ate, aipw_att, plug_in_ate
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.table_model import TableModel
@@ -31,7 +31,7 @@ class EffectRequest:
         seed: See there.
         least_effective: See there.
         estimator: ``"plug-in"``, or ``"aipw"``: doubly robust on the rows of ``data``, with the model's propensities
-            and outcome means, cross-fitted where the run was trained with folds.
+            and outcome means, cross-fitted where the run was trained with folds; numbers count as they stand there.
         data: A DataFrame or table file with the rows of the training table.
         target_value: The value whose probability a contrast compares; by default the mean of a target with numbers,
             or the last value of one without.
@@ -111,7 +111,9 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
         if isinstance(result, Query):
             result = attempt(_contrasted, model, result, record, request) if record.get("contrast") else next(found)
         if isinstance(result, Answer):
-            result = {**_shown_answer(model.schema[result.query.target], result), "settings": _known(settings)}
+            shown = _shown_answer(model.schema[result.query.target], result)
+            shown["warnings"] += _binning_notes(model, [result], is_mean=True)
+            result = {**shown, "settings": _known(settings)}
         documents.append(
             {"target": record.get("target"), "error": str(result)} if isinstance(result, QueryError) else result
         )
@@ -138,6 +140,9 @@ def _shown_answer(variable: Variable, answer: Answer) -> Document:
     if variable.numbers is not None:
         mean, error = answer.expectation(variable.numbers)
         document["expectation"] = {"mean": mean, "standard_error": error}
+        if variable.kind == "numeric":
+            off = answer.binning_error
+            document["expectation"]["binning_error"] = None if off is None else float(off[0])
     if policies := [name for name, each in answer.query.do.items() if isinstance(each, Follow)]:
         document["policy"] = policies
     return document
@@ -171,16 +176,60 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
     document |= {
         "value": found.value,
         "standard_error": found.standard_error,
+        "standard_error_of": "draws",
         "means": {"treated": found.means[0], "control": found.means[1]},
         "treated": _shown_answer(variable, found.answers[0]),
         "control": _shown_answer(variable, found.answers[1]),
+        "warnings": list(dict.fromkeys(warning for answer in found.answers for warning in answer.warnings)),
     }
     if request.estimator == "aipw":
         rows = row_columns(model, contrast, scores, request.data, settings)
-        document |= {**_estimates(model, contrast, rows, request), "plug_in": found.value}
-    elif interval := with_jackknife(model.members, contrast, scores, found.value, settings):
+        return {
+            **document,
+            **_estimates(model, contrast, rows, request),
+            "plug_in": found.value,
+            "settings": _known(settings),
+        }
+    is_mean = counts_numbers(variable, scores)
+    if is_mean or found.binning_error is not None:
+        document["binning_error"] = found.binning_error
+    document["warnings"] += _binning_notes(model, found.answers, is_mean=is_mean)
+    if interval := with_jackknife(model.members, contrast, scores, found, settings):
         document["interval"] = _known(interval)
     return {**document, "settings": _known(settings)}
+
+
+def _binning_notes(model: TableModel, found: Sequence[Answer], *, is_mean: bool) -> list[str]:
+    """What nobody can read off the numbers of plug-in answers to one question: errors of bins that are not in them."""
+    target = model.schema[found[0].query.target]
+    notes = []
+    if is_mean and target.kind == "numeric" and target.means and target.name not in model.binning.within:
+        notes.append(
+            f"How far the mean of {target.name!r} is off because it is read in {_bins(target)} bins is not known of "
+            "this run, and in no error. Train it anew, or use `--estimator aipw` with `--data`."
+        )
+    for name in _unseen_causes(model, found[0]):
+        notes.append(
+            f"{name!r} is adjusted for in {_bins(model.schema[name])} bins: what its values do within a bin is in no "
+            "error. `--estimator aipw` with `--data` reads the values themselves; or train with more `--bins`."
+        )
+    return notes
+
+
+def _unseen_causes(model: TableModel, answer: Answer) -> list[str]:
+    """Numbers that are adjusted for in bins, where it is not known what that costs."""
+    query, schema = answer.query, model.schema
+    return [
+        name
+        for name in dict.fromkeys(name for names in answer.identification.adjustment.values() for name in names)
+        if schema[name].kind == "numeric"
+        and _bins(schema[name]) > 1
+        and not model.binning.knows(query.target, name, query.do)
+    ]
+
+
+def _bins(variable: Variable) -> int:
+    return len(variable.values) - variable.has_missing
 
 
 def _contrast(model: TableModel, query: Query, record: Mapping[str, Any]) -> Contrast:
@@ -218,4 +267,9 @@ def _estimates(model: TableModel, contrast: Contrast, rows: Rows, request: Effec
     chosen = plug_in = plug_in_ate(rows.only_treated() if of_treated else rows)
     if request.estimator == "aipw":
         chosen = (aipw_att if of_treated else aipw_ate)(rows)
-    return {**_known(chosen), "plug_in": plug_in.value, "cross_fitted": model.folds is not None}
+    return {
+        **_known(chosen),
+        "standard_error_of": "rows",
+        "plug_in": plug_in.value,
+        "cross_fitted": model.folds is not None,
+    }

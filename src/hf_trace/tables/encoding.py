@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,13 @@ class DagTable:
         columns: For every observed variable: codes of finite ones (``int64``), else one text (kind ``"text"``) or one
             tuple of item codes (kind ``"sequence"``) per row.
         weights: How many rows of the population each row stands for.
+        numbers: For numeric variables the numbers themselves; NaN where a cell is missing or names a bin.
     """
 
     schema: DagSchema
     columns: Mapping[str, NDArray[np.int64] | Sequence[Any]]
     weights: NDArray[np.float64]
+    numbers: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -45,7 +47,8 @@ class DagTable:
             name: column[rows] if isinstance(column, np.ndarray) else [column[int(row)] for row in rows]
             for name, column in self.columns.items()
         }
-        return DagTable(self.schema, columns, self.weights[rows])
+        numbers = {name: column[rows] for name, column in self.numbers.items()}
+        return DagTable(self.schema, columns, self.weights[rows], numbers)
 
 
 def table_notes(table: DagTable) -> list[str]:
@@ -163,7 +166,8 @@ def encode_table(schema: DagSchema, frame: pd.DataFrame, *, weight_column: str |
     observed = [variable for variable in schema.variables if not variable.latent]
     table = checked_frame(frame, [variable.name for variable in observed])
     columns = {variable.name: _encoded(variable, table[variable.name]) for variable in observed}
-    return DagTable(schema, columns, _weights(frame, weight_column))
+    numbers = {variable.name: as_numbers(table[variable.name]) for variable in observed if variable.kind == "numeric"}
+    return DagTable(schema, columns, _weights(frame, weight_column), numbers)
 
 
 def _encoded(variable: Variable, column: pd.Series) -> NDArray[np.int64] | list[Any]:

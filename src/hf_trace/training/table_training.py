@@ -20,6 +20,7 @@ from hf_trace.errors import SettingsError, TableError, preview
 from hf_trace.runs.folders import write_json
 from hf_trace.runs.members import MEMBERS, Folds, member_seed
 from hf_trace.runs.processes import joined
+from hf_trace.tables.binning import BINNING, Binning
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
@@ -162,7 +163,7 @@ def train_dag(
         loop.begin(settings, table=table_digest(table))
         if loop.finished:
             return TrainedRun(Path(out), DagQuality.from_dict(loop.finished["validation"]), loop.finished)
-        job = _Job(loop, tokenizer, write_table(tokenizer, table), settings)
+        job = _Job(loop, tokenizer, write_table(tokenizer, table), settings, Binning.of(table))
         quality, metrics = job.train_run(folds)
         if folds is not None:
             job.train_members(folds, metrics["schedule_share"])
@@ -197,6 +198,7 @@ class _Job:
     tokenizer: DagTokenizer
     table: WrittenTable
     settings: DagTrainingSettings
+    binning: Binning
 
     def train_run(self, folds: Folds | None) -> tuple[DagQuality, Document]:
         """The model of the run: chosen by rows held out, and perhaps trained once more on all."""
@@ -221,6 +223,7 @@ class _Job:
             "refitted": settings.refits,
             "schedule_share": choice["share"],
             "steps": fitted.best_step,
+            BINNING: self.binning.to_dict(),
         }
         documents = {"dag": self.tokenizer.schema.to_dict()}
         if folds is not None:

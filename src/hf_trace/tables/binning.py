@@ -1,0 +1,332 @@
+"""What is lost where numbers are read in bins, as far as the numbers themselves tell.
+
+The mean of a bin is that of all rows in it. Rows whose causes push them up lie higher within their bin than others do,
+so that a mean computed from bins moves too little. And rows of one bin of a cause still differ in it: what else that
+goes with is not adjusted for.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags, hstack
+
+from hf_trace.documents import Document
+from hf_trace.tables.encoding import DagTable
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import Variable
+
+Numbers = Float[np.ndarray, " row"]
+Codes = Int[np.ndarray, " row"]
+# What ``metrics.json`` calls it.
+BINNING = "binning"
+# Rows of no effect that are added for every effect: what was seen once or twice counts for little.
+_PENALTY = 1.0
+# Combinations of values have effects of their own where they are as few as this, and rows enough for each.
+_MOST_CELLS, _ROWS_PER_CELL = 512, 10
+
+
+@dataclass(frozen=True)
+class AdditiveFit:
+    """Least squares of a number on values of variables and on further numbers.
+
+    Attributes:
+        constant: What is added always.
+        effects: By variable the effect of each of its values.
+        cells: What a combination of values adds to that, one axis per variable; empty where they are too many.
+        slopes: Of the further numbers.
+
+    Example:
+        >>> low = np.array([0, 0, 1, 1] * 250)
+        >>> fit = AdditiveFit.of({"low": (low, 2)}, np.where(low == 1, 3.0, 1.0))
+        >>> fit.predicted({"low": np.array([0, 1])}).round(1).tolist()
+        [1.0, 3.0]
+    """
+
+    constant: float
+    effects: Mapping[str, NDArray[np.float64]]
+    cells: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    slopes: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def of(
+        cls,
+        codes: Mapping[str, tuple[Codes, int]],
+        outcome: Numbers,
+        weights: Numbers | None = None,
+        numbers: Float[np.ndarray, "row number"] | None = None,
+    ) -> "AdditiveFit":
+        """Fit it; each effect is drawn to 0 as one row of no effect would draw it.
+
+        Args:
+            codes: Of every variable, and how many values it has.
+            outcome: What is explained.
+            weights: How much each row counts; equally by default.
+            numbers: Further numbers, of which each counts in proportion.
+        """
+        rows = len(outcome)
+        counts = np.ones(rows) if weights is None else weights * (weights > 0).sum() / weights.sum()
+        numbers = np.zeros((rows, 0)) if numbers is None else numbers
+        scale = np.sqrt((numbers**2 * counts[:, None]).sum(0) / counts.sum())
+        scale = np.where(scale > 0, scale, 1.0)
+        constant = float(np.average(outcome, weights=counts))
+        sizes = [size for _, size in codes.values()]
+        parts = [_indicators(*each) for each in codes.values()]
+        shape = tuple(sizes) if len(sizes) > 1 and math.prod(sizes) <= min(_MOST_CELLS, rows / _ROWS_PER_CELL) else (0,)
+        if shape != (0,):
+            parts.append(
+                _indicators(np.ravel_multi_index([each for each, _ in codes.values()], shape), math.prod(shape))
+            )
+        design = hstack([*parts, csr_matrix(np.column_stack([np.ones(rows), numbers / scale]))], format="csr")
+        found = _solved(design, outcome - constant, counts, free=sum(part.shape[1] for part in parts))
+        *effects, cells, rest = np.split(found, np.cumsum([*sizes, math.prod(shape)]))
+        named = dict(zip(codes, effects, strict=True))
+        return cls(constant + float(rest[0]), named, cells.reshape(shape), rest[1:] / scale)
+
+    def predicted(self, codes: Mapping[str, Codes], numbers: Float[np.ndarray, "row number"] | None = None) -> Numbers:
+        """The number that goes with values, ``[row]``, or one for all; a variable that is not named has no effect."""
+        total: Numbers = np.atleast_1d(
+            np.asarray(self.constant if numbers is None else self.constant + numbers @ self.slopes)
+        )
+        for name, effects in self.effects.items():
+            if name in codes:
+                total = total + effects[codes[name]]
+        if self.cells.size and all(name in codes for name in self.effects):
+            total = total + self.cells[tuple(codes[name] for name in self.effects)]
+        return total
+
+    def to_dict(self) -> Document:
+        """As plain numbers; slopes are left out."""
+        effects = {name: each.tolist() for name, each in self.effects.items()}
+        return {"constant": self.constant, "effects": effects, "cells": self.cells.tolist()}
+
+    @classmethod
+    def from_dict(cls, schema: DagSchema, names: Sequence[str], document: object) -> "AdditiveFit | None":
+        """What ``to_dict`` gave of these variables; None if it is something else."""
+        part = _mapping(document)
+        given, sizes = _mapping(part.get("effects")), [len(schema[name].values) for name in names]
+        constant, cells = _array(part.get("constant")), _array(part.get("cells"), *sizes)
+        effects = {name: _array(given.get(name), size) for name, size in zip(names, sizes, strict=True)}
+        known = {name: each for name, each in effects.items() if each is not None}
+        if constant is None or len(known) < len(effects):
+            return None
+        return cls(float(constant), known, np.empty(0) if cells is None else cells)
+
+
+def _indicators(codes: Codes, size: int) -> csr_matrix:
+    return csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)), shape=(len(codes), size))
+
+
+def _solved(design: csr_matrix, outcome: Numbers, counts: Numbers, *, free: int) -> NDArray[np.float64]:
+    """Coefficients of the columns; all but one are drawn to 0."""
+    weighted = diags(counts) @ design
+    penalty = np.full(design.shape[1], _PENALTY)
+    penalty[free] = 0.0
+    gram = (design.T @ weighted).toarray() + np.diag(penalty)
+    return np.asarray(np.linalg.lstsq(gram, weighted.T @ outcome, rcond=None)[0])
+
+
+@dataclass(frozen=True)
+class HiddenCause:
+    """A number that acts on a variable, and differs within its bins.
+
+    Attributes:
+        slopes: What a unit of it does to the parts of the variable, ``[part]``.
+        by_parents: How far it lies from the mean of its bin, by the values of all parents of the variable.
+        without: The same by all parents but one, which it may confound.
+    """
+
+    slopes: NDArray[np.float64]
+    by_parents: AdditiveFit
+    without: Mapping[str, AdditiveFit]
+
+    def owed(self, codes: Mapping[str, Codes], parent: str, natural: Codes | None) -> Float[np.ndarray, "row part"]:
+        """How much of what goes with the value of a parent would not follow if that were forced.
+
+        Args:
+            codes: Values of the parents.
+            parent: The one that is forced.
+            natural: Its values by nature, if the question is about rows with these.
+        """
+        seen = self.by_parents.predicted(codes)
+        left = self.without[parent].predicted(codes)
+        if natural is not None:
+            left = self.by_parents.predicted({**codes, parent: natural})
+        return np.asarray((seen - left)[:, None] * self.slopes)
+
+
+@dataclass(frozen=True)
+class Binning:
+    """How far what bins say is from what the numbers in them say.
+
+    A numeric variable has one part, its mean; the parts of another are the probabilities of its values.
+
+    Attributes:
+        within: By numeric variable: how far a number lies from the mean of its bin, by the values of its parents.
+        hidden: By variable its numeric parents, with what they do within their bins.
+    """
+
+    within: Mapping[str, AdditiveFit]
+    hidden: Mapping[str, Mapping[str, HiddenCause]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: DagTable) -> "Binning":
+        """Learn it from the rows of a table; variables whose numbers are not known are left out."""
+        within, hidden = {}, {}
+        for variable in table.schema.variables:
+            if variable.latent or not variable.is_finite:
+                continue
+            deviations = within_bins(table, variable)
+            if deviations is not None and (kept := np.isfinite(deviations)).any():
+                codes = _codes(table.select(kept), _finite_parents(table.schema, variable))
+                within[variable.name] = AdditiveFit.of(codes, deviations[kept], table.weights[kept])
+            if found := _hidden_causes(table, variable):
+                hidden[variable.name] = found
+        return cls(within, hidden)
+
+    def error(
+        self, name: str, codes: Mapping[str, Codes], forced: Mapping[str, Codes | None]
+    ) -> Float[np.ndarray, "row part"] | None:
+        """How far the parts of a variable are off, ``[row, part]``, where its parents have values; None if not known.
+
+        Args:
+            name: Of the variable.
+            codes: Values of its parents.
+            forced: Those of them that are forced, with the values they have by nature where the question is about
+                rows with these.
+        """
+        off = -self.within[name].predicted(codes)[:, None] if name in self.within else None
+        for cause, hidden in self.hidden.get(name, {}).items():
+            for parent in [] if cause in forced else [each for each in forced if each in hidden.without]:
+                owed = hidden.owed(codes, parent, forced[parent])
+                off = owed if off is None else off + owed
+        return off
+
+    def knows(self, name: str, cause: str, forced: Collection[str]) -> bool:
+        """Whether it is known what a cause of a variable does within its bins where these variables are forced."""
+        hidden = self.hidden.get(name, {}).get(cause)
+        return hidden is not None and set(forced) <= set(hidden.without)
+
+    def to_dict(self) -> Document:
+        """As plain numbers."""
+        return {
+            "within": {name: fit.to_dict() for name, fit in self.within.items()},
+            "hidden": {
+                name: {
+                    cause: {
+                        "slopes": each.slopes.tolist(),
+                        "by_parents": each.by_parents.to_dict(),
+                        "without": {parent: fit.to_dict() for parent, fit in each.without.items()},
+                    }
+                    for cause, each in causes.items()
+                }
+                for name, causes in self.hidden.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, schema: DagSchema, document: object) -> "Binning":
+        """What ``to_dict`` gave; what does not fit the graph is left out, as if it were not known.
+
+        Example:
+            >>> Binning.from_dict(DagSchema((Variable("x", values=("a", "b")),)), {"within": "damaged"})
+            Binning(within={}, hidden={})
+        """
+        within, hidden = (_mapping(_mapping(document).get(part)) for part in ("within", "hidden"))
+        observed = [each for each in schema.variables if not each.latent and each.is_finite]
+        numeric = [each for each in observed if each.kind == "numeric"]
+        fits = {
+            each.name: AdditiveFit.from_dict(schema, _finite_parents(schema, each), within.get(each.name))
+            for each in numeric
+        }
+        causes = {each.name: _hidden_of(schema, each, _mapping(hidden.get(each.name))) for each in observed}
+        return cls(
+            {name: fit for name, fit in fits.items() if fit is not None},
+            {name: found for name, found in causes.items() if found},
+        )
+
+
+def within_bins(table: DagTable, variable: Variable) -> Numbers | None:
+    """How far each number of a table lies from the mean of its bin, NaN where there is none; None where not known."""
+    if variable.kind != "numeric" or not variable.means or variable.name not in table.numbers:
+        return None
+    codes = np.asarray(table.columns[variable.name])
+    return np.asarray(table.numbers[variable.name] - np.asarray(variable.means)[codes])
+
+
+def _finite_parents(schema: DagSchema, variable: Variable) -> list[str]:
+    return [name for name in variable.parents if not schema[name].latent and schema[name].is_finite]
+
+
+def _codes(table: DagTable, names: Sequence[str]) -> dict[str, tuple[Codes, int]]:
+    return {name: (np.asarray(table.columns[name]), len(table.schema[name].values)) for name in names}
+
+
+def _outcomes(table: DagTable, variable: Variable) -> Float[np.ndarray, "row part"] | None:
+    if variable.kind == "numeric":
+        return np.asarray(table.numbers[variable.name])[:, None] if variable.name in table.numbers else None
+    return np.asarray(np.eye(len(variable.values))[np.asarray(table.columns[variable.name])])
+
+
+def _confounded(schema: DagSchema, variable: Variable, cause: str) -> list[str]:
+    """Other parents of a variable that a cause may confound: what a parent does to the cause is its own doing."""
+    parents = _finite_parents(schema, variable)
+    return [name for name in parents if name != cause and cause not in schema.descendants(name)]
+
+
+def _hidden_causes(table: DagTable, variable: Variable) -> dict[str, HiddenCause]:
+    schema, outcomes = table.schema, _outcomes(table, variable)
+    parents = _finite_parents(schema, variable)
+    deviations = {name: each for name in parents if (each := within_bins(table, schema[name])) is not None}
+    if not deviations or len(parents) < 2 or outcomes is None:
+        return {}
+    kept = np.isfinite(outcomes).all(axis=1)
+    codes, weights = _codes(table.select(kept), parents), table.weights[kept]
+    numbers = np.column_stack([np.nan_to_num(each[kept]) for each in deviations.values()])
+    slopes = np.stack([AdditiveFit.of(codes, each[kept], weights, numbers).slopes for each in outcomes.T], axis=1)
+    return {
+        name: HiddenCause(
+            slope,
+            AdditiveFit.of(codes, number, weights),
+            {
+                parent: AdditiveFit.of({key: each for key, each in codes.items() if key != parent}, number, weights)
+                for parent in _confounded(schema, variable, name)
+            },
+        )
+        for name, slope, number in zip(deviations, slopes, numbers.T, strict=True)
+    }
+
+
+def _hidden_of(schema: DagSchema, variable: Variable, document: Mapping[str, Any]) -> dict[str, HiddenCause]:
+    width = 1 if variable.kind == "numeric" else len(variable.values)
+    parents, found = _finite_parents(schema, variable), {}
+    for cause in parents:
+        part = _mapping(document.get(cause))
+        slopes, fit = _array(part.get("slopes"), width), AdditiveFit.from_dict(schema, parents, part.get("by_parents"))
+        read = {
+            parent: AdditiveFit.from_dict(
+                schema, [name for name in parents if name != parent], _mapping(part.get("without")).get(parent)
+            )
+            for parent in _confounded(schema, variable, cause)
+        }
+        without = {parent: each for parent, each in read.items() if each is not None}
+        if slopes is not None and fit is not None and len(without) == len(read):
+            found[cause] = HiddenCause(slopes, fit, without)
+    return found
+
+
+def _mapping(part: object) -> Mapping[str, Any]:
+    return part if isinstance(part, Mapping) else {}
+
+
+def _array(given: Any, *shape: int) -> NDArray[np.float64] | None:
+    """Finite numbers of a shape; None if they are something else."""
+    try:
+        found = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if found.shape == shape and bool(np.isfinite(found).all()) else None
