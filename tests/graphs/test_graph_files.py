@@ -214,3 +214,17 @@ def test_a_cell_that_is_too_long(tmp_path):
     (tmp_path / "g.csv").write_text(f"cause,effect\na,{'b' * 200_000}\n")
     with pytest.raises(GraphFormatError, match=r"as csv: field larger than field limit"):
         CausalGraph.load(tmp_path / "g.csv")
+
+
+def test_results_of_the_pipeline(tmp_path):
+    result = {"id": "x", "edges": list(TRUTH.edges), "summary": [], "graph": TRUTH.to_dict(), "settings": {"seed": 0}}
+    (tmp_path / "g.json").write_text(json.dumps(result))
+    assert CausalGraph.load(tmp_path / "g.json") == TRUTH
+
+
+def test_a_second_list_of_edges_in_an_own_graph(tmp_path):
+    (tmp_path / "g.json").write_text(json.dumps({**TRUTH.to_dict(), "note": "mine"}))
+    assert CausalGraph.load(tmp_path / "g.json") == TRUTH
+    (tmp_path / "g.json").write_text(json.dumps({**TRUTH.to_dict(), "edges": [], "links": [["a", "b"]]}))
+    with pytest.raises(GraphFormatError, match="Unknown key of the graph: 'links', expected one of: format, version"):
+        CausalGraph.load(tmp_path / "g.json")

@@ -88,8 +88,11 @@ def _read_json(path: Path) -> Document:
     if not isinstance(content, dict):
         raise GraphFormatError(f"The document holds {str(content)[:40]}, {_EDGES.expected}.")
     if "level" in content:
-        refuse_unknown(content, _KEYS, what="key of the graph:", error=GraphFormatError)
+        holders = [key for key, value in content.items() if isinstance(value, list | dict)]
+        refuse_unknown(holders, _KEYS, what="key of the graph:", error=GraphFormatError)
         return content
+    if isinstance(content.get("graph"), dict) and content["graph"].get("format") == FORMAT:
+        content = {"edges": content.get("edges")}  # what a pipeline returns: its edges stand beside the graph
     found = document_edges(_EDGES, content)
     return _document(found.edges, found.nodes)
 

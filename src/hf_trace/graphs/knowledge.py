@@ -82,8 +82,8 @@ class BackgroundKnowledge:
         groups = document.get("groups", {})
         if not isinstance(groups, Mapping):
             raise SettingsError(
-                f"`groups` of the background knowledge is {groups!r}, expected a mapping from names of groups to lists "
-                "of event types."
+                f"`groups` of the background knowledge is {repr(groups)[:80]}, expected a mapping from names of groups "
+                "to lists of event types."
             )
         return cls(
             forbidden=_pairs("forbidden", document),
@@ -211,7 +211,7 @@ def _check_once(key: str, parts: Iterable[Sequence[str]]) -> None:
 
 def _listed(key: str, value: Any) -> Sequence[Any]:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise SettingsError(f"`{key}` of the background knowledge is {value!r}, expected a list.")
+        raise SettingsError(f"`{key}` of the background knowledge is {repr(value)[:80]}, expected a list.")
     return value
 
 
@@ -219,14 +219,18 @@ def _names(key: str, value: Any) -> tuple[str, ...]:
     names = tuple(_listed(key, value))
     wrong = next((name for name in names if not isinstance(name, str)), None)
     if wrong is not None:
-        raise SettingsError(f"`{key}` of the background knowledge holds {wrong!r}, expected names of event types.")
+        raise SettingsError(
+            f"`{key}` of the background knowledge holds {repr(wrong)[:80]}, expected names of event types."
+        )
     return names
 
 
 def _pairs(key: str, document: Mapping[str, Any]) -> tuple[Pair, ...]:
     pairs = [_names(key, item) for item in _listed(key, document.get(key, ()))]
     if wrong := [list(names) for names in pairs if len(names) != 2]:
-        raise SettingsError(f"`{key}` of the background knowledge holds {wrong[0]!r}, expected pairs of two names.")
+        raise SettingsError(
+            f"`{key}` of the background knowledge holds {repr(wrong[0])[:80]}, expected pairs of two names."
+        )
     return tuple((cause, effect) for cause, effect in pairs)
 
 
