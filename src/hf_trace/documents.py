@@ -31,7 +31,7 @@ def parse_json(text: str) -> Any:
         ValueError: it holds half of a character (a lone surrogate)
     """
     try:
-        found = json.loads(text, parse_int=_whole_number, object_pairs_hook=_mapping)
+        found = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     _check_levels(found)
@@ -67,6 +67,10 @@ def _whole_number(text: str) -> int:
     if len(text) > _MOST_DIGITS:
         raise ValueError(f"it holds a whole number of {len(text):,} digits")
     return int(text)
+
+
+# Made once: a log has millions of lines.
+_DECODER = json.JSONDecoder(parse_int=_whole_number, object_pairs_hook=_mapping)
 
 
 def read_document(path: str | os.PathLike[str], expected: str, *, error: type[HfTraceError]) -> Any:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -256,9 +257,12 @@ def text_values(column: pd.Series) -> NDArray[np.object_]:
         ['007', None, None]
     """
     values = np.array(column.astype(object).to_numpy(dtype=object), dtype=object)
-    values[column.isna().to_numpy(dtype=bool)] = None  # before any comparison: pandas' NA is neither true nor false
-    if pd.api.types.infer_dtype(values, skipna=True) not in ("string", "empty"):
-        values[:] = [None if value is None else _text(value, str(column.name)) for value in values]
+    missing = column.isna().to_numpy(dtype=bool)
+    values[missing] = None  # before any comparison: pandas' NA is neither true nor false
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    if kind not in ("string", "empty"):
+        write = str if kind in ("integer", "floating", "boolean") else partial(_text, column=str(column.name))
+        values[~missing] = list(map(write, values[~missing]))
     values[values == ""] = None
     return values
 
@@ -292,10 +296,10 @@ def exact_names(column: pd.Series) -> NDArray[np.object_]:
         ColumnError: Column 'None' holds 9007199254740992.0, a number that may be rounded ...
     """
     exact_below = _EXACT_BELOW.get(str(column.dtype).lower(), _EXACT_BELOW["float64"])
-    values = column.astype(object)
-    is_exact = pd.api.types.infer_dtype(values, skipna=True) in ("string", "integer", "empty")
-    for value in () if is_exact else values:
-        if isinstance(value, float | np.floating) and exact_below <= abs(value) < np.inf:
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    values: list[Any] = [] if kind in ("string", "integer", "empty", "boolean") else column.astype(object).tolist()
+    for value in values:
+        if isinstance(value, float | np.floating) and exact_below <= abs(float(value)) < np.inf:
             raise ColumnError(
                 f"Column {str(column.name)!r} holds {value!r}, a number that may be rounded: different ids can have "
                 "become one. Read the column as text or as whole numbers (in pandas dtype='Int64')."

@@ -1,5 +1,6 @@
 """Tables of either shape, a row per event or a list of events per row, as one entry per event."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -108,9 +109,8 @@ def refuse_repeated(names: Sequence[str]) -> None:
     Raises:
         ColumnError: If there are any.
     """
-    columns = pd.Index(names, dtype=object)
-    if columns.has_duplicates:
-        twice = columns[columns.duplicated()].unique()
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
         raise ColumnError(f"Columns {preview(twice)} appear twice, expected different names. Rename one of each.")
 
 

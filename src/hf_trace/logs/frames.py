@@ -93,7 +93,7 @@ def label_names(value: Any, kind: Any) -> Any:
     if not isinstance(kind, Mapping):
         return value
     if kind.get("_type") == "ClassLabel" and isinstance(value, Integral):
-        return kind["names"][int(value)] if 0 <= value < len(kind["names"]) else None
+        return dict(enumerate(kind["names"])).get(int(value))
     if isinstance(value, Mapping):
         return {name: label_names(each, kind.get(name)) for name, each in value.items()}
     if "feature" in kind and isinstance(value, Iterable) and not isinstance(value, str):
@@ -203,14 +203,15 @@ def _level(index: pd.Index, number: int) -> Any:
     values = index.get_level_values(number)
     if not isinstance(index, pd.MultiIndex) or index.levels[number].dtype.kind not in "iu" or not values.hasnans:
         return values
-    return np.append(index.levels[number].astype(object), None)[index.codes[number]]
+    return np.array([*index.levels[number].tolist(), None], dtype=object)[index.codes[number]]
 
 
 def _plain(column: pd.Series) -> pd.Series:
     """A column without Arrow beneath it; bytes that are UTF-8 are texts."""
     if isinstance(column.dtype, pd.ArrowDtype):
         values = pa.chunked_array(pa.array(column.array))
-        return frame_of_arrow(pa.table([values], names=["values"]))["values"].set_axis(column.index).rename(column.name)
+        plain = frame_of_arrow(pa.table([values], names=["values"]))["values"]
+        return pd.Series(plain.array, index=column.index, name=column.name)
     if column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) != "bytes":
         return column
     try:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -153,9 +153,9 @@ class EventStream:
 
 
 class _Rows(NamedTuple):
-    """Rows with the columns that are read; ``columns`` is None where each is a sequence."""
+    """Rows with the columns that are read, in a table of Arrow; if each is a sequence as given, without ``columns``."""
 
-    table: pa.Table | pd.DataFrame
+    table: Any
     numbers: NDArray[np.int64]
     file: str
     columns: LogColumns | None
@@ -204,7 +204,7 @@ def _cut(rest: _Rows | None, rows: _Rows) -> list[_Rows]:
     """Rows of whole sequences and, as the last, those of the sequence that may go on."""
     joined = rows if rest is None else _joined(rest, rows)
     before = len(joined.numbers) - len(rows.numbers)
-    starts = _starts(joined.table[str(joined.columns and joined.columns.case)]).tolist()
+    starts = _starts(joined.table.column(0)).tolist()
     edges = {0, starts[-1], len(joined.numbers)}
     if rest is not None and rest.file != rows.file:  # apart, so that errors name the file
         edges.update([start for start in starts if start >= before][:1])
