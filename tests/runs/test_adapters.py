@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, BertModel, GPT2Config, LlamaConfig, pipeline
 
 from hf_trace.errors import ModelLoadError, QueryError, SettingsError
@@ -127,6 +128,109 @@ def test_what_is_missing_is_named(base, tmp_path):
     shutil.rmtree(base)
     with pytest.raises(ModelLoadError, match=r"holds adapters of .*base', which could not be loaded: .* --merge"):
         load_model(run)
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory):
+    """A run with adapters alone, and its pretrained model beside it."""
+    folder = tmp_path_factory.mktemp("adapted")
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(BASES["llama"]).save_pretrained(folder / "base")
+    train_dag(patients(), folder / "run", DagTrainingSettings(model=str(folder / "base"), lora=True, **FAST))
+    return folder
+
+
+@pytest.fixture
+def broken(adapted, tmp_path):
+    """A copy of both that a test may break."""
+    folder = shutil.copytree(adapted, tmp_path / "copy")
+    changed(folder / "run" / "config.json", base=str(folder / "base"))
+    return folder
+
+
+def changed(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def rewritten(path, change):
+    save_file(change(load_file(path)), path, {"format": "pt"})
+
+
+def without_one(weights):
+    return {name: weights[name] for name in sorted(weights)[:-1]}
+
+
+def why(folder):
+    with pytest.raises(ModelLoadError) as caught:
+        load_model(folder / "run")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_adapters_must_be_whole_finite_and_of_their_rank(broken):
+    load_model(broken / "run")
+    adapter = broken / "run" / "adapter"
+    before = (adapter / "adapter_model.safetensors").read_bytes()
+    rewritten(adapter / "adapter_model.safetensors", without_one)
+    assert "its adapters lack 1 weights: 'base_model.model.model.layers.1." in why(broken)
+    (adapter / "adapter_model.safetensors").write_bytes(before)
+    rewritten(adapter / "adapter_model.safetensors", lambda weights: {**weights, "other": torch.zeros(1)})
+    assert "its adapters hold 1 weights too many: 'other'" in why(broken)
+    (adapter / "adapter_model.safetensors").write_bytes(before)
+    rewritten(adapter / "adapter_model.safetensors", lambda weights: {name: part / 0 for name, part in weights.items()})
+    assert "are NaN or infinite" in why(broken)
+    (adapter / "adapter_model.safetensors").write_bytes(before[:99])
+    assert "adapter_model.safetensors is damaged (" in why(broken)
+    (adapter / "adapter_model.safetensors").write_bytes(before)
+    for config in ({"r": 10**9}, {"r": "x"}, {"r": 0}, {"rank_pattern": {"q_proj": 10**9}}):
+        text = (adapter / "adapter_config.json").read_text()
+        changed(adapter / "adapter_config.json", **config)
+        assert "adapter_config.json asks for the ranks " in why(broken)
+        (adapter / "adapter_config.json").write_text(text)
+    changed(adapter / "adapter_config.json", peft_type="XLORA")
+    assert "is not that of LoRA adapters" in why(broken)
+    (adapter / "adapter_config.json").write_text("{")
+    assert "is not JSON" in why(broken)
+
+
+@pytest.mark.parametrize("tokens", [0, -5, 10**9])
+def test_adapters_must_speak_of_tokens_there_can_be(broken, tokens):
+    changed(broken / "run" / "config.json", vocab_size=tokens)
+    assert f"its config asks for {tokens} tokens, where the pretrained model knows 50." in why(broken)
+
+
+def test_the_pretrained_model_of_adapters_comes_through_the_same_door(broken):
+    base = broken / "base"
+    rewritten(base / "model.safetensors", without_one)
+    assert "its files lack 1 of the weights" in why(broken)
+    torch.save(load_file(base / "model.safetensors"), base / "pytorch_model.bin")
+    (base / "model.safetensors").unlink()
+    assert "pickled ones are not read" in why(broken)
+    changed(base / "config.json", model_type="own", auto_map={"AutoConfig": "own.Own"})
+    (base / "own.py").write_text("raise SystemExit('it ran')")
+    assert "never done unasked" in why(broken)
+
+
+@pytest.mark.parametrize("base", ["", ".", "{}"])
+def test_adapters_of_no_model_or_of_themselves(broken, base):
+    changed(broken / "run" / "config.json", base=base.format(broken / "run"))
+    assert "which is no model of its own" in why(broken)
+
+
+def test_a_folder_of_peft_is_read_as_transformers_does(broken):
+    adapter = broken / "run" / "adapter"
+    changed(adapter / "adapter_config.json", base_model_name_or_path=str(broken / "base"), trainable_token_indices=None)
+    kept = {name: part for name, part in load_file(adapter / "adapter_model.safetensors").items() if "lora" in name}
+    save_file(kept, adapter / "adapter_model.safetensors", {"format": "pt"})
+    expected = AutoModelForCausalLM.from_pretrained(adapter, dtype=torch.float32)
+    ids = torch.tensor([[1, 4, 5]])
+    torch.testing.assert_close(load_model(adapter)(input_ids=ids).logits, expected(input_ids=ids).logits)
+    save_file(without_one(kept), adapter / "adapter_model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelLoadError, match="its adapters lack 1 weights"):
+        load_model(adapter)
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(ModelLoadError, match=r"it holds no adapter_model\.safetensors"):
+        load_model(adapter)
 
 
 # What is learned, and what is only read.

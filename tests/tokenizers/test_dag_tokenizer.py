@@ -1,5 +1,6 @@
 """Rows of a table as token ids: by hand, through Transformers, and beside a pretrained vocabulary."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from hf_trace.errors import ModelLoadError, QueryError, SettingsError, TableError
+from hf_trace.errors import HfTraceError, ModelLoadError, QueryError, SettingsError, TableError
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema, random_order
 from hf_trace.tables.variables import Variable
@@ -263,3 +264,15 @@ def test_unknown_settings(wrong):
     assert refused(SettingsError, DagTokenizer.from_schema, PUMP, **wrong) == (
         f"{name} is {value!r}, expected one of: {known[name]}."
     )
+
+
+@pytest.mark.parametrize(
+    "settings", [{"history": "x"}, {"order": 3}, {"kept_tokens": "x"}, {"dag": {}}, {"dag": {"variables": 3}}], ids=str
+)
+def test_settings_that_are_none_are_refused(tmp_path, settings):
+    DagTokenizer.from_schema(DagSchema((Variable("x", values=("0", "1")),))).save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+    with pytest.raises(HfTraceError) as caught:
+        DagTokenizer.from_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)

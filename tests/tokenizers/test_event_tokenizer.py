@@ -221,3 +221,46 @@ def test_broken_tokenizer_file(tmp_path, content):
 def test_absent_tokenizer():
     message = refused(ModelLoadError, EventTokenizer.from_pretrained, "no/such/folder")
     assert message.startswith("No tokenizer could be loaded from 'no/such/folder': ")
+
+
+DAMAGES = [
+    {"gap_edges": "x"},
+    {"gap_edges": [1, "x"]},
+    {"gap_edges": [5.0, 1.0]},
+    {"gap_edges": [float("nan")]},
+    {"event_counts": [3, -1]},
+    {"event_counts": ["x", 1]},
+    {"event_counts": [0, 0]},
+    {"contexts": ["site"]},
+    {"contexts": {"site": 3}},
+]
+
+
+@pytest.mark.parametrize("settings", DAMAGES, ids=str)
+def test_settings_that_are_none_are_refused(tmp_path, settings):
+    EventTokenizer.from_event_types(["a", "b"], counts=[1, 2]).save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+    (name,) = settings
+    message = refused(ModelLoadError, EventTokenizer.from_pretrained, tmp_path)
+    assert message.startswith(f"`{name}` of the tokenizer is ")
+    assert message.endswith("Take the tokenizer_config.json that was saved with the model.")
+
+
+def test_a_vocabulary_without_its_gaps_is_refused(tmp_path):
+    EventTokenizer.from_event_types(["a", "b"]).save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "gap_edges": [1.0]}))
+    message = refused(ModelLoadError, EventTokenizer.from_pretrained, tmp_path)
+    assert message.startswith(f"The tokenizer in '{tmp_path}' is damaged (KeyError: ")
+
+
+def test_two_tokens_with_one_id_are_refused(tmp_path):
+    EventTokenizer.from_event_types(["a", "b"]).save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    document = json.loads(file.read_text())
+    document["model"]["vocab"]["b"] = document["model"]["vocab"]["a"]
+    file.write_text(json.dumps(document))
+    assert refused(ModelLoadError, EventTokenizer.from_pretrained, tmp_path) == (
+        "Several tokens of the tokenizer have the same id, expected one each. Train again."
+    )

@@ -127,7 +127,8 @@ def _adapted(run: str, base: PreTrainedModel, revision: str | None, new: list[st
         raise ModelLoadError(f"The run {run!r} lacks its adapters: {first_line(error)}. Train again.") from error
     held = tensors_of([Path(files[1])])
     check_adapters(Path(files[0]), held)
-    with old_names():
+    with old_names(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Found missing adapter keys")  # an error below
         adapted = PeftModel.from_pretrained(base, str(Path(files[0]).parent))
     # Where the rows of new tokens are not among the adapters, all rows are beside them.
     has_rows = adapted.active_peft_config.trainable_token_indices is None
