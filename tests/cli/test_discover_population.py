@@ -66,7 +66,7 @@ def test_ties_in_both_orders(place, hf_trace):
             ["--update", "pool.zip", "--level", "instance", "--id", "1"],
             "`--update` is about population graphs, and the level is 'instance'",
         ),
-        (["--update", "plain.txt"], "'plain.txt' cannot be read as a population pool (File is not a zip file), expe"),
+        (["--update", "log.csv"], "'log.csv' cannot be read as a population pool (File is not a zip file), expe"),
     ],
 )
 def test_mistakes(place, refused, arguments, message):

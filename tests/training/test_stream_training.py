@@ -107,4 +107,6 @@ def test_the_command_line(place, hf_trace, refused):
     code, out, err = hf_trace("discover", "streamed", "log.csv", "--stream", "--sample", "5", "--json")
     assert (code, json.loads(out)["sequences"]) == (0, 5)
     assert refused("discover", "streamed", "log.csv", "--stream").startswith("The log is read in parts, and how much")
-    assert refused("train", "log.csv", "--stream", "--query", "time > 3", *options).startswith("`--query` is for")
+    assert refused("train", "log.csv", "--stream", "--query", "time > 3", *options, "--overwrite").startswith(
+        "`--query` is for"
+    )

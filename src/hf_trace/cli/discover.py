@@ -119,9 +119,9 @@ def discover(
         str | None, typer.Option(help="auto: spread a model that is larger than one GPU over several.")
     ] = None,
     memory: Annotated[str | None, typer.Option(help="Memory that scoring may use, e.g. 2GB.")] = None,
+    trust_remote_code: flags.Trust = options.TRUST_REMOTE_CODE.default,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run with the same settings and --out.")
-    trust_remote_code: flags.Trust = options.TRUST_REMOTE_CODE.default,
     ] = False,
     processes: flags.Processes = 1,
     seed: flags.Seed = options.SEED.default,

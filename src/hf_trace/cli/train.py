@@ -107,7 +107,7 @@ def train(
             folds=folds, learn=tuple(learn) if learn else None, seed=seed, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         table = TableSource(log, dag, tuple(latent or ()), bins, weight_column)
-        trained: Any = _train_table(table, out, table_settings, history, order, resume=resume)
+        trained: Any = _train_table(table, out, table_settings, history, order, resume=resume, overwrite=overwrite)
     else:
         source = LogSource(
             log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or (),
@@ -122,7 +122,7 @@ def train(
             ensemble=ensemble, seed=seed, gradient_accumulation=gradient_accumulation, outcome_column=outcome_column,
             trust_remote_code=trust_remote_code,
         )  # fmt: skip
-        trained = _train_log(source, out, settings, stream=stream, resume=resume)
+        trained = _train_log(source, out, settings, stream=stream, resume=resume, overwrite=overwrite)
     if json_output:
         print_json({"run": str(out), **trained.metrics})
 
@@ -142,7 +142,7 @@ def _check(context: typer.Context, out: Path, *, merge: bool, lora: bool, is_tab
 
 
 def _train_log(
-    source: LogSource, out: Path, settings: "TrainingSettings", *, stream: bool, resume: bool
+    source: LogSource, out: Path, settings: "TrainingSettings", *, stream: bool, resume: bool, overwrite: bool
 ) -> "TrainedRun":
     """Read a log, whole or in parts, train, say how good the oracle is."""
     table = None if stream else source.read()
@@ -156,14 +156,14 @@ def _train_log(
         if table is None:
             parts = source.opened()
             say(f"Reading {parts.name} once to count, then to train.")
-            trained = train_stream(parts, out, settings, resume=resume, callbacks=callbacks)
+            trained = train_stream(parts, out, settings, resume=resume, overwrite=overwrite, callbacks=callbacks)
             found = trained.metrics
             say(
                 f"{sum(found['sequences'].values()):,} sequences, {found['events']:,} events, "
                 f"{found['event_types']:,} event types; counted in {found['seconds_counting']:.0f} s."
             )
         else:
-            trained = train_oracle(table, out, settings, resume=resume, callbacks=callbacks)
+            trained = train_oracle(table, out, settings, resume=resume, overwrite=overwrite, callbacks=callbacks)
     if problem := quality_warning(trained.quality.to_dict()):
         warn(problem)
     say(f"{trained.quality}; {trained.metrics['seconds']:.0f} s. Wrote {out}")
@@ -197,6 +197,7 @@ def _train_table(
     order: str | None,
     *,
     resume: bool,
+    overwrite: bool,
 ) -> Any:
     """Read table and graph, say what is in them, train."""
     from hf_trace.tables.encoding import encode_table, read_table, table_notes
@@ -216,7 +217,7 @@ def _train_table(
         warn(note)
     with progress("training (%)", 100) as advance:
         callbacks = [ProgressCallback(advance, settings.trainings)]
-        trained = train_dag(encoded, out, settings, resume=resume, callbacks=callbacks)
+        trained = train_dag(encoded, out, settings, resume=resume, overwrite=overwrite, callbacks=callbacks)
     losses = trained.metrics["validation"]["variables"]
     rows = [[name, each["loss"], each["marginal"]] for name, each in losses.items()]
     print_table("validation loss (nats)", ["variable", "model", "without causes"], rows)

@@ -27,6 +27,7 @@ from hf_trace.tables.encoding import DagTable
 RECORD_FILE, SUMS_FILE = "settings.json", "sums.json"
 # Where training.json says it.
 MADE_WITH = "made_with"
+INTERRUPTED, FINISHED = "interrupted", "finished"
 _CHECKPOINTS = "checkpoint-*"
 _BLOCK = 1 << 20
 logger = logging.getLogger(__name__)
@@ -57,33 +58,39 @@ def surroundings(settings: Mapping[str, Any]) -> Document:
     }
 
 
-def check_resumed(out: Path, checkpoints: Path, here: Document) -> bool:
+def check_resumed(out: Path, checkpoints: Path, here: Document, *, overwrite: bool) -> str:
     """Refuse to go on with a training that was made with something else.
 
     Args:
         out: The run folder.
         checkpoints: See ``checkpoints_beside``.
         here: See ``surroundings``.
+        overwrite: Whether a finished run of something else may be replaced.
 
     Returns:
-        Whether there is something to go on with: not where nothing was done yet, or all was.
+        What there is to go on with: an ``INTERRUPTED`` training, a ``FINISHED`` one, or nothing: an empty text.
 
     Raises:
         SettingsError: If what was interrupted, or is finished, was made with others.
         OutputError: If it does not say what it was made with.
     """
-    earlier, what = document_in(checkpoints, RECORD_FILE), "The interrupted training"
-    is_finished = not earlier and RUN.is_in(out)
-    if is_finished:
-        earlier, what = document_in(out, TRAINING_FILE).get(MADE_WITH) or {}, f"{str(out)!r} is finished and"
-    if earlier:
-        refuse_other(earlier, here, (f"{what} had {{}}", "go on with it", "leave out `--resume` to start over"))
-    elif is_finished or any(checkpoints.rglob(_CHECKPOINTS)):
+    words = ("go on with it", "leave out `--resume` to start over")
+    if earlier := document_in(checkpoints, RECORD_FILE):
+        refuse_other(earlier, here, ("The interrupted training had {}", *words))
+        return INTERRUPTED
+    is_finished = RUN.is_in(out)
+    done = document_in(out, TRAINING_FILE).get(MADE_WITH) if is_finished else None
+    if is_finished and overwrite and done != here:
+        return ""
+    if done:
+        refuse_other(done, here, (f"{str(out)!r} is finished and had {{}}", *words))
+        return FINISHED
+    if is_finished or any(checkpoints.rglob(_CHECKPOINTS)):
         raise OutputError(
             f"{str(out)!r} or its checkpoints do not say what they were made with, as those of older versions. Leave "
             "out `--resume` to start over."
         )
-    return bool(earlier) and not is_finished
+    return ""
 
 
 def document_in(folder: Path, name: str) -> Document:

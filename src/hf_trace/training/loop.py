@@ -38,6 +38,7 @@ from hf_trace.runs.folders import METRICS_FILE, save_run, write_json
 from hf_trace.runs.processes import joined, on_cpu, output_folder
 from hf_trace.training.architectures import LOG_TOO_LONG, Vocabulary, build_model
 from hf_trace.training.interrupted import (
+    FINISHED,
     MADE_WITH,
     RECORD_FILE,
     SumsCallback,
@@ -293,10 +294,10 @@ class Loop:
     """Trains the models of a run, one after another, and writes its folder; see ``training_run``."""
 
     def __init__(
-        self, out: Path, folder: Path, checkpoints: Path, callbacks: Sequence[TrainerCallback], *, resume: bool
+        self, out: Path, folder: Path, callbacks: Sequence[TrainerCallback], *, resume: bool, overwrite: bool
     ) -> None:
-        self.out, self.folder, self.checkpoints, self.callbacks = out, folder, checkpoints, callbacks
-        self.resume, self.has_begun = resume, False
+        self.out, self.folder, self.checkpoints, self.callbacks = out, folder, checkpoints_beside(out), callbacks
+        self.resume, self.overwrite, self.has_begun = resume, overwrite, False
         self.finished: Document = {}
         self._made_with: Document = {}
         self._since = time.monotonic()
@@ -315,11 +316,13 @@ class Loop:
             OutputError: If there are checkpoints that do not say what they were made with.
         """
         self._made_with = surroundings({**asdict(settings), **data})
-        going_on = self.resume and check_resumed(self.out, self.checkpoints, self._made_with)
+        found = ""
+        if self.resume:
+            found = check_resumed(self.out, self.checkpoints, self._made_with, overwrite=self.overwrite)
         joined().wait()
-        if self.resume and not going_on:
+        if found == FINISHED:
             self.finished = document_in(self.out, METRICS_FILE)
-        if joined().is_main and not going_on and not self.finished:
+        elif not found and joined().is_main:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
             self.checkpoints.mkdir()
             write_json(self.checkpoints / RECORD_FILE, self._made_with)
@@ -406,6 +409,8 @@ class Loop:
         parameters = sum(parameter.numel() for parameter in fitted.model.parameters())
         metrics = {"parameters": parameters, "steps": fitted.steps, "seconds": self.seconds, **metrics}
         if joined().is_main:
+            made_with = {} if name else {MADE_WITH: self._made_with}
+            recipe = {**data.origin, **asdict(settings), "context_length": data.context_length, **made_with}
             save_run(
                 self.folder / name,
                 fitted.model,
@@ -413,12 +418,7 @@ class Loop:
                 adapter=fitted.adapter,
                 base=settings.model,
                 metrics=metrics,
-                training={
-                    **data.origin,
-                    **asdict(settings),
-                    "context_length": data.context_length,
-                    **({} if name else {MADE_WITH: self._made_with}),
-                },
+                training=recipe,
                 **documents,
             )
         self._since = time.monotonic()
@@ -444,15 +444,15 @@ def training_run(
             writing it, or it cannot be written.
     """
     joined()  # before the trainer looks for other processes
-    checkpoints = checkpoints_beside(out)
-    with output_folder(out, overwrite=overwrite or resume, leftovers=[checkpoints]) as folder:
-        loop = Loop(Path(out), folder, checkpoints, callbacks, resume=resume)
+    leftovers = [checkpoints_beside(out)]
+    with output_folder(out, overwrite=overwrite or resume, leftovers=leftovers) as folder:
+        loop = Loop(Path(out), folder, callbacks, resume=resume, overwrite=overwrite)
         try:
             yield loop
             joined().wait()
         except BaseException:
             if joined().is_main and loop.has_begun:
-                clear_unfinished(checkpoints)
+                clear_unfinished(loop.checkpoints)
             raise
         if loop.finished:
             shutil.rmtree(folder)
