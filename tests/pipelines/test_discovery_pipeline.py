@@ -396,6 +396,6 @@ def test_a_model_of_nan(run):
     weights["lm_head.weight"][0] = torch.nan
     save_file(weights, run / "model.safetensors", {"format": "pt"})
     assert refused(NonFiniteError, load_pipeline, run) == (
-        "The model returns NaN or infinite logits, expected finite ones. Load it with dtype='float32', or train it "
-        "again with a lower learning rate."
+        f"32 of the 256 numbers of the weight 'lm_head.weight' of '{run}' are NaN or infinite, expected finite ones. "
+        "Train it again with a lower learning rate, or take an earlier checkpoint."
     )

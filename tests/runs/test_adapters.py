@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, BertModel, GPT2Config, LlamaConfig, pipeline
 
-from hf_trace.errors import ModelLoadError, QueryError, SettingsError
+from hf_trace.errors import ModelLoadError, NonFiniteError, QueryError, SettingsError
 from hf_trace.runs.folders import load_model
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
@@ -178,7 +178,8 @@ def test_adapters_must_be_whole_finite_and_of_their_rank(broken):
     assert "its adapters hold 1 weights too many: 'other'" in why(broken)
     (adapter / "adapter_model.safetensors").write_bytes(before)
     rewritten(adapter / "adapter_model.safetensors", lambda weights: {name: part / 0 for name, part in weights.items()})
-    assert "are NaN or infinite" in why(broken)
+    with pytest.raises(NonFiniteError, match="are NaN or infinite"):
+        load_model(broken / "run")
     (adapter / "adapter_model.safetensors").write_bytes(before[:99])
     assert "adapter_model.safetensors is damaged (" in why(broken)
     (adapter / "adapter_model.safetensors").write_bytes(before)

@@ -15,9 +15,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from hf_trace.checks import whole
 from hf_trace.errors import ContextLengthError, NonFiniteError, SettingsError
-from hf_trace.oracle.positions import context_length
 from hf_trace.oracle.proofs import Fit, proven
-from hf_trace.oracle.readers import Candidates, Logits, LogProbs, Reading, Tokens, as_one_reading
+from hf_trace.oracle.readers import Candidates, Logits, LogProbs, Reading, Tokens, as_one_reading, context_length
 from hf_trace.oracle.rows import NO_TARGET, Branches, Groups, Ids, Places, few_lengths, micro_batches
 
 _UNITS = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30}

@@ -9,7 +9,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_trace.errors import FutureLeakError, ModelLoadError, NonFiniteError, first_line
-from hf_trace.oracle.positions import context_length, position_offset
 from hf_trace.oracle.readers import (
     FullRowReader,
     Head,
@@ -19,6 +18,8 @@ from hf_trace.oracle.readers import (
     SharedPastReader,
     WholeHead,
     candidate_heads,
+    context_length,
+    position_offset,
 )
 
 PROBE_LENGTH = 24

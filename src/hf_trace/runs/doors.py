@@ -23,10 +23,18 @@ from transformers import (
 from transformers.utils import CONFIG_NAME
 
 from hf_trace.documents import Document, read_document
-from hf_trace.errors import HfTraceError, ModelLoadError, first_line, preview
+from hf_trace.errors import HfTraceError, ModelLoadError, NonFiniteError, first_line, preview
 from hf_trace.options import TRUST_REMOTE_CODE
-from hf_trace.runs.model_sizes import SizeBound, check_counts, check_size
-from hf_trace.runs.weight_files import HUB_OPTIONS, HeldTensors, ModelFlaw, file_of, held_tensors
+from hf_trace.runs.weight_files import (
+    HUB_OPTIONS,
+    HeldTensors,
+    ModelFlaw,
+    SizeBound,
+    check_counts,
+    check_size,
+    file_of,
+    held_tensors,
+)
 
 _ADAPTER_FILE, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Weights of another shape, and missing ones, are told here; adapters are looked for nowhere, and added here.
@@ -109,8 +117,9 @@ def open_model(
         options: As for ``from_pretrained``: ``trust_remote_code``, ``config``, ``dtype``, …
 
     Raises:
-        ModelLoadError: If there is no model, code of its own would have to run unasked, a weight is missing, not
-            finite or of another shape, or its config asks for more than its files hold.
+        ModelLoadError: If there is no model, code of its own would have to run unasked, a weight is missing or of
+            another shape, or its config asks for more than its files hold.
+        NonFiniteError: If a weight is NaN or infinite.
     """
     return _opened(transformers.AutoModelForCausalLM.from_pretrained, str(name_or_path), new_head=new_head, **options)
 
@@ -157,9 +166,11 @@ def _opened(load: Any, name: str, *arguments: Any, new_head: bool = False, **opt
     options.pop("output_loading_info", None)
     try:
         model, new = _read(load, name, arguments, hub, trust, new_head, options)
-        _check_finite(model)
+    except HfTraceError:
+        raise
     except Exception as error:  # a damaged folder ends in any of them
         raise not_loaded(name, error) from error
+    _check_finite(model, name)
     if trust:
         _trusted.add(model)
     return model, new
@@ -276,7 +287,7 @@ def _is_of_further_layer(model: PreTrainedModel, name: str) -> bool:
     return False
 
 
-def _check_finite(model: PreTrainedModel) -> None:
+def _check_finite(model: PreTrainedModel, source: str) -> None:
     """Refuse weights that are NaN or infinite."""
     parameters = {name for name, _ in model.named_parameters()}
     for name, weight in model.state_dict().items():
@@ -285,9 +296,9 @@ def _check_finite(model: PreTrainedModel) -> None:
         is_broken = ~torch.isfinite(weight) if name in parameters else torch.isnan(weight)
         if is_broken.any():
             count = int(is_broken.sum())
-            raise ModelFlaw(
-                f"{count:,} of the {weight.numel():,} numbers of its weight {name!r} are NaN or infinite. Train it "
-                "again with a lower learning rate, or take an earlier checkpoint"
+            raise NonFiniteError(
+                f"{count:,} of the {weight.numel():,} numbers of the weight {name!r} of {source!r} are NaN or "
+                "infinite, expected finite ones. Train it again with a lower learning rate, or take an earlier checkpoint."
             )
 
 

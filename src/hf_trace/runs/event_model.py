@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_trace.documents import Document
-from hf_trace.errors import ContextLengthError, EmptyLogError, QueryError
+from hf_trace.errors import ContextLengthError, EmptyLogError, ModelLoadError, QueryError
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
@@ -153,8 +153,16 @@ class EventModel:
 
     @cached_property
     def alphabet(self) -> Alphabet:
-        """Event types that are tested and drawn: all but labels of whole sequences."""
+        """Event types that are tested and drawn: all but labels of whole sequences.
+
+        Raises:
+            ModelLoadError: If there are none.
+        """
         acts = ~self.outcome_events
+        if not acts.any():
+            raise ModelLoadError(
+                "The vocabulary of the model has no event types, expected those of a log. Train again."
+            )
         ids, shares = (torch.from_numpy(each) for each in (self.tokenizer.event_ids, self.tokenizer.frequencies))
         return Alphabet(ids[acts], shares[acts])
 

@@ -13,11 +13,11 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, Pretr
 from hf_trace.checks import one_of
 from hf_trace.errors import ModelLoadError, SettingsError, VocabularyMismatchError, first_line
 from hf_trace.options import TRUST_REMOTE_CODE
-from hf_trace.oracle.positions import context_length as readable_length
+from hf_trace.oracle.readers import context_length as readable_length
 from hf_trace.runs.adapters import old_names
 from hf_trace.runs.doors import open_config, open_model
 from hf_trace.runs.folders import RunTokenizer
-from hf_trace.runs.model_sizes import SizeBound, check_size
+from hf_trace.runs.weight_files import SizeBound, check_size
 
 
 @runtime_checkable
