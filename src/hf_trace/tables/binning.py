@@ -28,6 +28,8 @@ BINNING = "binning"
 _PENALTY = 1.0
 # Combinations of values have effects of their own where they are as few as this, and rows enough for each.
 _MOST_CELLS, _ROWS_PER_CELL = 512, 10
+# So many rows tell enough.
+_MOST_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -68,24 +70,14 @@ class AdditiveFit:
             weights: How much each row counts; equally by default.
             numbers: Further numbers, of which each counts in proportion.
         """
-        rows = len(outcome)
-        counts = np.ones(rows) if weights is None else weights * (weights > 0).sum() / weights.sum()
-        numbers = np.zeros((rows, 0)) if numbers is None else numbers
-        scale = np.sqrt((numbers**2 * counts[:, None]).sum(0) / counts.sum())
-        scale = np.where(scale > 0, scale, 1.0)
+        counts = np.ones(len(outcome)) if weights is None else weights
         constant = float(np.average(outcome, weights=counts))
+        design = _Design.of(codes, np.zeros((len(outcome), 0)) if numbers is None else numbers, counts)
+        found = design.solved((outcome - constant)[:, None])[:, 0]
         sizes = [size for _, size in codes.values()]
-        parts = [_indicators(*each) for each in codes.values()]
-        shape = tuple(sizes) if len(sizes) > 1 and math.prod(sizes) <= min(_MOST_CELLS, rows / _ROWS_PER_CELL) else (0,)
-        if shape != (0,):
-            parts.append(
-                _indicators(np.ravel_multi_index([each for each, _ in codes.values()], shape), math.prod(shape))
-            )
-        design = hstack([*parts, csr_matrix(np.column_stack([np.ones(rows), numbers / scale]))], format="csr")
-        found = _solved(design, outcome - constant, counts, free=sum(part.shape[1] for part in parts))
-        *effects, cells, rest = np.split(found, np.cumsum([*sizes, math.prod(shape)]))
+        *effects, cells, rest = np.split(found, np.cumsum([*sizes, math.prod(design.cells)]))
         named = dict(zip(codes, effects, strict=True))
-        return cls(constant + float(rest[0]), named, cells.reshape(shape), rest[1:] / scale)
+        return cls(constant + float(rest[0]), named, cells.reshape(design.cells), rest[1:] / design.scale)
 
     def predicted(self, codes: Mapping[str, Codes], numbers: Float[np.ndarray, "row number"] | None = None) -> Numbers:
         """The number that goes with values, ``[row]``, or one for all; a variable that is not named has no effect."""
@@ -121,13 +113,58 @@ def _indicators(codes: Codes, size: int) -> csr_matrix:
     return csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)), shape=(len(codes), size))
 
 
-def _solved(design: csr_matrix, outcome: Numbers, counts: Numbers, *, free: int) -> NDArray[np.float64]:
-    """Coefficients of the columns; all but one are drawn to 0."""
-    weighted = diags(counts) @ design
-    penalty = np.full(design.shape[1], _PENALTY)
-    penalty[free] = 0.0
-    gram = (design.T @ weighted).toarray() + np.diag(penalty)
-    return np.asarray(np.linalg.lstsq(gram, weighted.T @ outcome, rcond=None)[0])
+@dataclass(frozen=True)
+class _Design:
+    """What outcomes are explained with: values, combinations of them, 1, and numbers.
+
+    Attributes:
+        columns: ``[row, column]``.
+        counts: How much each row counts, 1 on average.
+        cells: How many values the variables have; (0,) where combinations have no columns.
+        scale: Of the numbers, which are divided by it.
+    """
+
+    columns: csr_matrix
+    counts: Numbers
+    cells: tuple[int, ...]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, codes: Mapping[str, tuple[Codes, int]], numbers: Float[np.ndarray, "row number"], weights: Numbers
+    ) -> "_Design":
+        rows, sizes = len(weights), tuple(size for _, size in codes.values())
+        counts = weights * (weights > 0).sum() / weights.sum()
+        scale = np.sqrt((numbers**2 * counts[:, None]).sum(0) / counts.sum())
+        scale = np.where(scale > 0, scale, 1.0)
+        parts = [_indicators(*each) for each in codes.values()]
+        has_cells = len(sizes) > 1 and math.prod(sizes) <= min(_MOST_CELLS, rows / _ROWS_PER_CELL)
+        if has_cells:
+            parts.append(
+                _indicators(np.ravel_multi_index([each for each, _ in codes.values()], sizes), math.prod(sizes))
+            )
+        columns = hstack([*parts, csr_matrix(np.column_stack([np.ones(rows), numbers / scale]))], format="csr")
+        return cls(columns, counts, sizes if has_cells else (0,), scale)
+
+    def solved(self, outcomes: Float[np.ndarray, "row part"]) -> Float[np.ndarray, "column part"]:
+        """Coefficients of the columns; all but that of 1 are drawn to 0."""
+        weighted = diags(self.counts) @ self.columns
+        penalty = np.full(self.columns.shape[1], _PENALTY)
+        penalty[-1 - len(self.scale)] = 0.0
+        gram = (self.columns.T @ weighted).toarray() + np.diag(penalty)
+        return np.asarray(np.linalg.lstsq(gram, weighted.T @ outcomes, rcond=None)[0])
+
+
+def _slopes(
+    codes: Mapping[str, tuple[Codes, int]],
+    outcomes: Float[np.ndarray, "row part"],
+    numbers: Float[np.ndarray, "row number"],
+    weights: Numbers,
+) -> Float[np.ndarray, "number part"]:
+    """What a unit of each number does to each outcome, values of variables being equal."""
+    design = _Design.of(codes, numbers, weights)
+    centred = outcomes - np.average(outcomes, axis=0, weights=weights)
+    return np.asarray(design.solved(centred)[-len(design.scale) :] / design.scale[:, None])
 
 
 @dataclass(frozen=True)
@@ -176,6 +213,8 @@ class Binning:
     @classmethod
     def of(cls, table: DagTable) -> "Binning":
         """Learn it from the rows of a table; variables whose numbers are not known are left out."""
+        if len(table) > _MOST_ROWS:
+            table = table.select(np.random.default_rng(0).permutation(len(table))[:_MOST_ROWS])
         within, hidden = {}, {}
         for variable in table.schema.variables:
             if variable.latent or not variable.is_finite:
@@ -287,7 +326,7 @@ def _hidden_causes(table: DagTable, variable: Variable) -> dict[str, HiddenCause
     kept = np.isfinite(outcomes).all(axis=1)
     codes, weights = _codes(table.select(kept), parents), table.weights[kept]
     numbers = np.column_stack([np.nan_to_num(each[kept]) for each in deviations.values()])
-    slopes = np.stack([AdditiveFit.of(codes, each[kept], weights, numbers).slopes for each in outcomes.T], axis=1)
+    slopes = _slopes(codes, outcomes[kept], numbers, weights)
     return {
         name: HiddenCause(
             slope,
