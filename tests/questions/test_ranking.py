@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hf_trace.errors import EmptyLogError, PipelineInputError, QueryError, SettingsError, UnknownEventError
-from hf_trace.questions.ranking import earliest_first
+from hf_trace.questions.ranking import earliest_first, stands_out
 
 INCIDENT = {"id": "i", "events": ["C", "D", "D", "A", "B", "C", "D", "A", "B"]}
 
@@ -103,6 +103,24 @@ def test_unknown_outcomes_and_lists_are_refused(discover):
         discover.rank({"events": ["A", "fire"]}, outcome="fire")
     with pytest.raises(PipelineInputError, match="expected one record"):
         discover.rank([INCIDENT], outcome="B")
+
+
+def test_it_is_said_when_nothing_stands_out(discover):
+    # A always brings B, so it stands out; nothing brings C.
+    found = discover.rank(INCIDENT, outcome="B", within="4", num_samples=64)
+    assert found["causes"][0]["stands_out"]
+    assert "note" not in found
+    lone = discover.rank({"id": "x", "events": ["D", "C", "D", "C", "D"]}, outcome="D", position=4, num_samples=2)
+    assert not any(cause["stands_out"] for cause in lone["causes"])
+    assert lone["note"].startswith("Nothing stands out: no effect on 'D' is above 0 by more than its error.")
+
+
+def test_effects_of_chance_rarely_stand_out():
+    generator = np.random.default_rng(0)
+    alarms = [stands_out(generator.normal(size=12), np.ones(12)).any() for _ in range(2000)]
+    assert np.mean(alarms) == pytest.approx(0.05, abs=0.015)
+    assert stands_out(np.array([0.2]), np.array([0.0])).all()  # known exactly
+    assert not stands_out(np.array([0.0]), np.array([0.0])).any()
 
 
 RANK = ["rank", "run", "plain.txt", "--num-samples", 8, "--within", 4, "--outcome", "B"]

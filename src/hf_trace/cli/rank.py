@@ -133,5 +133,7 @@ def _show(ranking: Document) -> None:
     rows = [[float("nan") if cause[key] is None else cause[key] for key in _COLUMNS] for cause in causes]
     title = f"causes of {ranking['outcome']} at position {ranking['position']} of sequence {ranking['id']}"
     print_table(title, list(_COLUMNS.values()), rows)
-    if path := causes[0]["path"]:
+    if note := ranking.get("note"):
+        warn(note)
+    elif path := causes[0]["path"]:
         say(f"Strongest path from the first: positions {' → '.join(map(str, path))}.")

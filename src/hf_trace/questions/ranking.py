@@ -6,7 +6,9 @@ from fnmatch import fnmatchcase
 
 import networkx as nx
 import numpy as np
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from hf_trace.checks import one_of, whole
 from hf_trace.discovery.constructions import score_pairs
@@ -33,6 +35,8 @@ from hf_trace.runs.event_model import EventModel
 _WITHIN = 32
 # Largest number of events of a horizon that is only a time.
 _MOST_AHEAD = 64
+# Share of rankings without any effect in which one stands out nevertheless.
+_FALSE_ALARMS = 0.05
 RANKINGS = ("combined", "effect", "pagerank", "surprise")
 
 
@@ -102,8 +106,9 @@ def rank(
 
     Returns:
         ``causes``, best first, each with ``event``, ``position``, ``lag``, total ``effect`` with ``standard_error`` and
-        its two probabilities, ``pagerank``, ``surprise`` (None for events never seen) and the ``path`` to the outcome.
-        If the model does not know the outcome, causes are ranked by ``surprise``, with a ``warning``.
+        its two probabilities, whether it ``stands_out`` of its error, ``pagerank``, ``surprise`` (None for events never
+        seen) and the ``path`` to the outcome. If none stands out, a ``note`` says so. If the model does not know the
+        outcome, causes are ranked by ``surprise``, with a ``warning``.
 
     Raises:
         QueryError: If the sequence does not hold the outcome, or nothing is before it.
@@ -144,6 +149,11 @@ def rank(
         "settings": {**asdict(settings), "exclude": list(settings.exclude)},
         "oracle": model.description,
     }
+    if outcome in types and not any(cause["stands_out"] for cause in causes):
+        document["note"] = (
+            f"Nothing stands out: no effect on {outcome!r} is above 0 by more than its error. Do not act on this "
+            "order. More futures (`num_samples`) narrow the errors; a longer `within` looks further back."
+        )
     if outcome not in types:
         document["warning"] = (
             f"The model has never seen {outcome!r}: causes are ranked by how unexpected they were, not by their "
@@ -218,7 +228,7 @@ def _ranked(
     chosen = np.nan_to_num(scores[settings.by], nan=-np.inf)
     # Of equal scores the earlier event ranks first, as causes precede their effects.
     order = np.lexsort((np.arange(len(places)), -chosen))
-    times = sequence.timestamps
+    times, clear = sequence.timestamps, stands_out(effects.effect, effects.standard_error)
     return [
         {
             "rank": number + 1,
@@ -229,6 +239,7 @@ def _ranked(
             "score": _finite(scores[settings.by][index]),
             "effect": _finite(effects.effect[index]),
             "standard_error": _finite(effects.standard_error[index]),
+            "stands_out": bool(clear[index]),
             "probability": _finite(effects.with_event[index]),
             "probability_without": _finite(effects.without[index]),
             "pagerank": float(pagerank[index]),
@@ -251,6 +262,20 @@ def surprises_to(reference: EventModel, sequence: EventSequence, places: Sequenc
     candidates = [Given(each.context, np.array([each.last]), 0) for each in found]
     surprise: NDArray[np.float64] = surprises(reference.oracle, candidates, reference.slots)[0]
     return surprise
+
+
+def stands_out(
+    effect: Float[np.ndarray, " candidate"], standard_error: Float[np.ndarray, " candidate"]
+) -> Bool[np.ndarray, " candidate"]:
+    """Which effects are above 0 by more than their Monte Carlo error explains, at 5 % over all candidates (Bonferroni).
+
+    Example:
+        >>> stands_out(np.array([0.3, 0.1, np.nan]), np.array([0.1, 0.1, 0.1])).tolist()
+        [True, False, False]
+    """
+    reach = float(norm.ppf(1 - _FALSE_ALARMS / max(len(effect), 1)))
+    clear: Bool[np.ndarray, " candidate"] = effect > np.maximum(reach * standard_error, 0)
+    return clear
 
 
 def earliest_first(surprise: NDArray[np.float64]) -> NDArray[np.float64]:
