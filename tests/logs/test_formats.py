@@ -25,16 +25,18 @@ LINES = {
 
 @pytest.fixture(scope="module")
 def bombs(tmp_path_factory):
-    """Files of a few hundred kB that unpack to 300 MB."""
+    """Files of some kB that unpack to 5 MB, or to 300 MB."""
     folder = tmp_path_factory.mktemp("bombs")
     for name, (head, line) in LINES.items():
         block = gzip.compress((line * (10**6 // len(line))).encode())  # members of a file may be put end to end
-        (folder / name).write_bytes(gzip.compress(head.encode()) + block * 300)
+        (folder / name).write_bytes(gzip.compress(head.encode()) + block * 5)
+        if name == "log.csv.gz":
+            (folder / "large.csv.gz").write_bytes(gzip.compress(head.encode()) + block * 300)
     once = pa.table(
         {name: pa.DictionaryArray.from_arrays(np.zeros(10**6, np.int8), ["a"]) for name in ("case", "event")}
     )
     with pq.ParquetWriter(folder / "log.parquet", once.schema) as writer:
-        for _ in range(40):
+        for _ in range(5):
             writer.write_table(once)
     return folder
 
@@ -43,37 +45,49 @@ def parts(path, **options):
     return list(open_stream(str(path), ColumnChoice(), **options).parts())
 
 
+@pytest.fixture
+def few_allowed(monkeypatch):
+    monkeypatch.setenv(UNPACKED_VARIABLE, "4MB")
+
+
 @pytest.mark.parametrize("name", [*LINES, "log.parquet"])
-def test_bombs(bombs, name):
+def test_bombs(bombs, name, few_allowed):
     path = bombs / name
-    assert path.stat().st_size < 2e6
     for read in (read_log, parts) if "csv" in name or "parquet" in name or "jsonl" in name else (read_log,):
         with pytest.raises(LogFormatError) as caught:
             read(path)
         assert str(caught.value) == (
-            f"'{name}' has {path.stat().st_size / 1e6:,.1f} MB and unpacks to more than 256 MB, expected a file of "
-            "events. If it is one, allow more with the variable HF_TRACE_MAX_UNPACKED=20GB (in Python `max_unpacked=`)."
+            f"'{name}' has {path.stat().st_size / 1e6:,.1f} MB and unpacks to more than 4 MB, expected a file of events. "
+            "If it is one, allow more with the variable HF_TRACE_MAX_UNPACKED=20GB (in Python `max_unpacked=`)."
         )
 
 
-def test_bombs_of_tables_and_graphs(bombs):
+def test_what_is_usual_is_allowed(bombs):
+    assert len(read_log(bombs / "log.csv.gz").codes) == 1_250_000
+    with pytest.raises(
+        LogFormatError, match=r"^'large\.csv\.gz' has 0\.3 MB and unpacks to more than 256 MB, expected"
+    ):
+        read_log(bombs / "large.csv.gz")
+
+
+def test_bombs_of_tables_and_graphs(bombs, few_allowed):
     from hf_trace.tables.dag_source import read_text_file
     from hf_trace.tables.encoding import read_table
 
-    with pytest.raises(TableError, match=r"'log\.csv\.gz' has 0\.\d MB and unpacks to more than 256 MB"):
+    with pytest.raises(TableError, match=r"'log\.csv\.gz' has 0\.0 MB and unpacks to more than 4 MB"):
         read_table(bombs / "log.csv.gz")
-    with pytest.raises(DagFormatError, match=r"'log\.json\.gz' has \d\.\d MB and unpacks to more than 256 MB"):
+    with pytest.raises(DagFormatError, match=r"'log\.json\.gz' has 0\.0 MB and unpacks to more than 4 MB"):
         read_text_file(bombs / "log.json.gz")
 
 
-def test_bombs_of_pools(tmp_path):
+def test_bombs_of_pools(tmp_path, few_allowed):
     import zipfile
 
     from hf_trace.discovery.population.pool_files import load_pool
 
     with zipfile.ZipFile(tmp_path / "pool.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("pool.json", b" " * 300_000_000)
-    with pytest.raises(GraphFormatError, match=r"'pool\.zip' has 0\.3 MB and unpacks to more than 256 MB"):
+        archive.writestr("pool.json", b" " * 5_000_000)
+    with pytest.raises(GraphFormatError, match=r"'pool\.zip' has 0\.0 MB and unpacks to more than 4 MB"):
         load_pool(tmp_path / "pool.zip")
 
 

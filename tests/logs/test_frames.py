@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hf_trace.errors import ColumnError
+from hf_trace.errors import ColumnError, LogFormatError
 from hf_trace.logs.columns import ColumnChoice
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sources import read_log
@@ -75,11 +75,34 @@ def test_a_missing_id_makes_no_floats_of_the_others(last, first):
     assert read_log(pd.DataFrame(rows, dtype=object)).to_records() == expected
 
 
+def test_rows_of_a_data_set_without_types():
+    rows = [{"case": LARGE + 1, "event": "a"}, {"case": None, "event": "b"}, {"case": "x", "event": "c"}]
+    dataset = datasets.IterableDataset.from_generator(lambda: iter(rows))
+    assert read_log(dataset).ids == (str(LARGE + 1), "x")
+    with pytest.raises(
+        LogFormatError, match=r"^Record 2 is 'log\.csv' \(str\), expected a mapping of columns to values"
+    ):
+        read_log(iter([rows[0], "log.csv"]))
+
+
 def test_records_keep_ids_and_moments():
     rows = [{"id": LARGE, "events": ["a"]}, {"id": LARGE + 1, "events": ["b"]}, {"id": None, "events": ["c"]}]
     assert read_log(rows).ids == (str(LARGE), str(LARGE + 1), "3")
     moments = [{"case": 1, "event": "a", "time": pd.Timestamp(5, unit="s")}, {"case": 1, "event": "b", "time": None}]
     assert read_log(moments).to_records() == [{"id": "1", "events": ["a"], "timestamps": [5.0]}]
+
+
+@pytest.mark.parametrize("missing", [None, pd.NA])
+def test_queries_compare_ids_exactly(missing, tmp_path):
+    frame = pd.DataFrame(
+        {"case": [LARGE, LARGE + 1, missing], "event": list("abc"), "n": [1, 2, missing]}, dtype=object
+    )
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    for source in (frame, tmp_path / "log.csv"):
+        assert read_log(source, query=f"case == {LARGE + 1}")[0].events == ("b",)
+        assert read_log(source, query=f"case > {LARGE} and n > 1").ids == (str(LARGE + 1),)
+        others = read_log(source, query=f"case != {LARGE}")
+        assert (others.ids, others.dropped_rows) == ((str(LARGE + 1),), 1)
 
 
 @pytest.mark.parametrize("kind", ["Int64", "UInt64", "category", "int64[pyarrow]", "uint64[pyarrow]"])

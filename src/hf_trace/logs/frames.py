@@ -11,7 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from hf_trace.documents import Document, parse_json
-from hf_trace.errors import ColumnError
+from hf_trace.errors import ColumnError, LogFormatError
 from hf_trace.logs.columns import ColumnChoice, levels_to_read, text_values
 
 _ROWS_AT_ONCE = 10_000
@@ -223,14 +223,24 @@ def _plain(column: pd.Series) -> pd.Series:
 def dataset_frames(rows: Iterable[Mapping[str, Any]]) -> Iterator[pd.DataFrame]:
     """Read a dataset, streaming or not, or any rows, some thousand at a time.
 
+    Raises:
+        LogFormatError: If a row is no mapping.
+
     Example:
         >>> [len(frame) for frame in dataset_frames([{"event": "a"}, {"event": "b"}])]
         [2]
     """
-    if hasattr(rows, "with_format"):  # a dataset hands out columns, many times faster than rows
+    features = getattr(rows, "features", None)
+    if features is not None and hasattr(rows, "with_format"):  # columns are many times faster than rows
         for table in rows.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
-            yield frame_of_arrow(table, getattr(rows, "features", None))
+            yield frame_of_arrow(table, features)
         return
-    left = iter(rows)
-    while batch := list(islice(left, _ROWS_AT_ONCE)):
-        yield frame_of_records(batch)
+    numbered = enumerate(rows, 1)  # of a dataset without types, each row may have its own
+    while batch := list(islice(numbered, _ROWS_AT_ONCE)):
+        for number, row in batch:
+            if not isinstance(row, Mapping):
+                raise LogFormatError(
+                    f"Record {number} is {repr(row)[:80]} ({type(row).__name__}), expected a mapping of columns to "
+                    'values, such as {"case": "x", "event": "a"}.'
+                )
+        yield frame_of_records(row for _, row in batch)

@@ -39,6 +39,7 @@ _QUERY_METHODS = frozenset(
     {"str", "contains", "startswith", "endswith", "fullmatch", "lower", "upper", "len"}
     | {"isin", "isna", "notna", "between", "abs"}
 )
+_EXACT_BELOW = 2**53
 _MAYBE_NUMBERS = frozenset({"string", "empty", "integer", "integer-na", "floating", "mixed-integer-float"})
 
 
@@ -364,6 +365,10 @@ def _numbers_as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
 def _as_numbers(column: pd.Series) -> pd.Series:
     if pd.api.types.infer_dtype(column, skipna=True) not in _MAYBE_NUMBERS:
         return column
-    numbers = pd.to_numeric(column, errors="coerce")
-    given = column.notna() & (column.astype(object) != "")
-    return numbers if bool(numbers[given].notna().all()) and bool(given.any()) else column
+    given = column.notna() & (column.astype(object) != "").fillna(False)
+    numbers = pd.to_numeric(column[given], errors="coerce")
+    if numbers.isna().any() or not len(numbers):
+        return column
+    if pd.api.types.is_integer_dtype(numbers) and numbers.abs().max() >= _EXACT_BELOW:
+        numbers = numbers.astype(object)  # as floats, beside missing ones, neighbours would be equal
+    return numbers.reindex(column.index)
