@@ -298,7 +298,8 @@ def _check_finite(model: PreTrainedModel, source: str) -> None:
             count = int(is_broken.sum())
             raise NonFiniteError(
                 f"{count:,} of the {weight.numel():,} numbers of the weight {name!r} of {source!r} are NaN or "
-                "infinite, expected finite ones. Train it again with a lower learning rate, or take an earlier checkpoint."
+                "infinite, expected finite ones. Train it again with a lower learning rate, or take an earlier "
+                "checkpoint."
             )
 
 
