@@ -57,8 +57,8 @@ def test_bombs(bombs, name, few_allowed):
         with pytest.raises(LogFormatError) as caught:
             read(path)
         assert str(caught.value) == (
-            f"'{name}' has {path.stat().st_size / 1e6:,.1f} MB and unpacks to more than 4 MB, expected a file of events. "
-            "If it is one, allow more with the variable HF_TRACE_MAX_UNPACKED=20GB (in Python `max_unpacked=`)."
+            f"'{name}' has {path.stat().st_size / 1e6:,.1f} MB and unpacks to more than 4 MB, expected a file of "
+            "events. If it is one, allow more with the variable HF_TRACE_MAX_UNPACKED=20GB (in Python `max_unpacked=`)."
         )
 
 
