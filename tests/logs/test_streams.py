@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_trace.errors import ColumnError, EmptyLogError, HfTraceError, LogFormatError, SettingsError, TimestampError
-from hf_trace.logs import blocks
+from hf_trace.logs import row_blocks
 from hf_trace.logs.columns import ColumnChoice
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sources import read_log
@@ -90,8 +90,8 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "tsv", "parquet", "jsonl"])
 def test_files(folder, suffix, monkeypatch):
-    monkeypatch.setattr(blocks, "ROWS_AT_ONCE", 4)
-    monkeypatch.setattr(blocks, "_RECORDS_AT_ONCE", 4)
+    monkeypatch.setattr(row_blocks, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(row_blocks, "_RECORDS_AT_ONCE", 4)
     stream = open_stream(f"{folder}/*.{suffix}", ColumnChoice())
     expected = read_log(f"{folder}/*.{suffix}").to_records()
     assert records(stream.parts()) == expected
@@ -283,7 +283,7 @@ TABLES = {
 
 @pytest.mark.parametrize("name", [*DAMAGED, *TABLES])
 def test_damaged_files_are_refused_as_when_read_whole(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(blocks, "_RECORDS_AT_ONCE", 2)
+    monkeypatch.setattr(row_blocks, "_RECORDS_AT_ONCE", 2)
     path = tmp_path / (name if name in DAMAGED else f"{name}.parquet")
     if name in DAMAGED:
         path.write_bytes(DAMAGED[name])
@@ -295,7 +295,7 @@ def test_damaged_files_are_refused_as_when_read_whole(tmp_path, name, monkeypatc
 
 
 def test_a_bad_time_is_blamed_on_its_row_and_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(blocks, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(row_blocks, "ROWS_AT_ONCE", 3)
     days = [f"2024-01-{day:02d}" for day in range(1, 10)]
     for name, times in (("a", days), ("b", [*days[:7], "soon", days[8]])):
         rows = "".join(f"{name}{row // 2},e,{time}\n" for row, time in enumerate(times))

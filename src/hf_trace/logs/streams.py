@@ -14,12 +14,12 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from hf_trace.errors import ColumnError, EmptyLogError, HfTraceError, LogFormatError, TimestampError
-from hf_trace.logs.blocks import BLOCK_READERS, Block, file_blocks, hub_blocks
 from hf_trace.logs.columns import ColumnChoice, LogColumns, exact_names, find_columns, text_values, unread_times
 from hf_trace.logs.event_rows import holds_records, table_rows
 from hf_trace.logs.formats import data_suffix
 from hf_trace.logs.frames import frame_of_arrow
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.row_blocks import BLOCK_READERS, Block, file_blocks, hub_blocks
 from hf_trace.logs.sources import find_files
 from hf_trace.logs.times import TimeReader
 
