@@ -3,7 +3,6 @@
 import re
 from contextlib import suppress
 from dataclasses import replace
-from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -194,9 +193,10 @@ def effect(
         elif contrast is None:
             refuse_given(context, _OF_CONTRASTS, "is for contrasts, but none is asked for. Add `--contrast ate`.")
         _check_kind(run, log)
+        from hf_trace.effects.question_records import read_questions
         from hf_trace.effects.table_questions import EffectRequest
 
-        records = _read_records(queries) if queries else _records(target, do, given, contrast, versus)
+        records = read_questions(queries) if queries else _records(target, do, given, contrast, versus)
         request = EffectRequest(num_samples, seed=seed, estimator=estimator, data=data, target_value=target_value)
         request = replace(request, on_refusal="report" if queries else "raise")
         answers = _answers_of_table(run, records, request, trust=trust_remote_code)
@@ -226,33 +226,6 @@ def _records(
     if contrast is not None:
         record |= {"contrast": contrast, "versus": _pairs("--versus", versus)}
     return [record]
-
-
-def _read_records(queries: Path) -> "list[Document]":
-    """The questions of a file."""
-    try:
-        text = queries.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as wrong:
-        raise QueryError(
-            f"{str(queries)!r} is not UTF-8 (byte {wrong.start + 1:,}), expected a JSON document in every line. Save "
-            "it as UTF-8."
-        ) from wrong
-    found = []
-    for number, line in enumerate(text.split("\n"), 1):  # other ends of lines may stand within a text
-        if line.strip():
-            try:
-                found.append(parse_json(line))
-            except ValueError as wrong:
-                reason = wrong.msg if isinstance(wrong, JSONDecodeError) else str(wrong)
-                raise QueryError(f"Line {number} of {str(queries)!r} is no JSON: {reason}.") from wrong
-            if not isinstance(found[-1], dict):
-                raise QueryError(
-                    f"Line {number} of {str(queries)!r} is {preview([line])}, expected a question such as "
-                    '{"target": "Y", "do": {"A": "a"}}.'
-                )
-    if not found:
-        raise QueryError(f"{str(queries)!r} holds no question, expected a JSON document in every line.")
-    return found
 
 
 def _pairs(option: str, listed: list[str] | None) -> "Document":

@@ -161,9 +161,9 @@ def risk_of(
         >>> risk_of(np.array([1.2]), np.array([1.0]), 2)
         array([0.54545455])
     """
-    missed = count - occurred
-    weight = hazard + missed
-    return np.divide(hazard, weight, out=np.ones_like(weight), where=weight > 0)
+    weight = hazard + (count - occurred)
+    found: Float[np.ndarray, "*pair"] = np.divide(hazard, weight, out=np.ones_like(weight), where=weight > 0)
+    return found
 
 
 def _mean_of_others(

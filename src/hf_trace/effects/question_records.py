@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hf_trace.checks import near, whole
-from hf_trace.documents import Document
+from hf_trace.documents import Document, parse_json
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.queries import Continue, Follow, Force, Intervention, Query
-from hf_trace.errors import HfTraceError, PipelineInputError, ProcessError, QueryError
+from hf_trace.errors import HfTraceError, PipelineInputError, ProcessError, QueryError, preview
 from hf_trace.runs.processes import Processes, shared_out
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
@@ -171,6 +172,37 @@ def check_record(record: Any) -> None:
     for key in ("do", "given", "versus"):
         if not isinstance(record.get(key) or {}, Mapping):
             raise PipelineInputError(f"{key!r} is {record[key]!r}, expected values by variable: {example}.")
+
+
+def read_questions(queries: Path) -> list[Document]:
+    """The questions of a file with a JSON document in every line.
+
+    Raises:
+        QueryError: If it is not UTF-8, a line is no JSON or no mapping, or there is none.
+    """
+    try:
+        text = queries.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        raise QueryError(
+            f"{str(queries)!r} is not UTF-8 (byte {wrong.start + 1:,}), expected a JSON document in every line. Save "
+            "it as UTF-8."
+        ) from wrong
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):  # other ends of lines may stand within a text
+        if line.strip():
+            try:
+                found.append(parse_json(line))
+            except ValueError as wrong:
+                reason = wrong.msg if isinstance(wrong, json.JSONDecodeError) else str(wrong)
+                raise QueryError(f"Line {number} of {str(queries)!r} is no JSON: {reason}.") from wrong
+            if not isinstance(found[-1], dict):
+                raise QueryError(
+                    f"Line {number} of {str(queries)!r} is {preview([line])}, expected a question such as "
+                    '{"target": "Y", "do": {"A": "a"}}.'
+                )
+    if not found:
+        raise QueryError(f"{str(queries)!r} holds no question, expected a JSON document in every line.")
+    return found
 
 
 # Questions that are answered together; more gain little.
