@@ -467,4 +467,4 @@ def duration(seconds: float) -> str:
     for unit, length in _UNITS:
         if seconds > length:
             return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:.3g} seconds"
+    return f"{seconds:.3g} second{'' if seconds == 1 else 's'}"
