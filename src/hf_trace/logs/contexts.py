@@ -109,7 +109,9 @@ def derived_values(name: str, starts: NDArray[np.float64] | None, count: int) ->
             "the years 1 to 9999. If its times are not seconds, say their unit with `--time-unit`."
         )
     dates = pd.Series(np.where(known, np.floor(starts), 0.0).astype("datetime64[s]"))
-    return dates.dt.strftime(_CALENDAR[name]).where(pd.Series(known), UNKNOWN).tolist()
+    return [
+        text if is_known else UNKNOWN for text, is_known in zip(dates.dt.strftime(_CALENDAR[name]), known, strict=True)
+    ]
 
 
 PREFIX = "outcome:"

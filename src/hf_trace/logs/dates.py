@@ -12,7 +12,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from hf_trace.errors import TimestampError
+from hf_trace.errors import SettingsError, TimestampError, first_line
 from hf_trace.logs.calendars import DAY, DateOrder, Witness, YearCount, epoch_days, zone_seconds
 from hf_trace.options import EXCEL, TIME_FORMAT
 
@@ -96,9 +96,7 @@ def read_dates(texts: pa.Array, order: DateOrder, years: YearCount, place: Place
         found = pc.extract_regex(texts.take(pa.array(left)), shape)
         matched = left[found.is_valid().to_numpy(zero_copy_only=False)]
         if len(matched):
-            shaped = _Shaped(
-                found.drop_null(), texts.take(pa.array(matched)), lambda row, rows=matched: place(int(rows[row]))
-            )
+            shaped = _Shaped(found.drop_null(), texts.take(pa.array(matched)), matched, place)
             seconds[matched] = shaped.seconds(order, years)
     return _guessed(texts, seconds)
 
@@ -163,8 +161,8 @@ def _seconds_of_ticks(ticks: NDArray[np.int64], unit: str) -> NDArray[np.float64
 class _Shaped:
     """Dates of one shape, by their parts."""
 
-    def __init__(self, found: pa.StructArray, texts: pa.Array, place: Place) -> None:
-        self.found, self.texts, self.place = found, texts, place
+    def __init__(self, found: pa.StructArray, texts: pa.Array, rows: NDArray[np.int64], place: Place) -> None:
+        self.found, self.texts, self.rows, self._place = found, texts, rows, place
         self.names = [found.type.field(index).name for index in range(found.type.num_fields)]
 
     def seconds(self, order: DateOrder, years: YearCount) -> NDArray[np.float64]:
@@ -181,7 +179,7 @@ class _Shaped:
         if "a" in self.names:
             parts = {"a": self._number("a"), "b": self._number("b"), "c": self._number("c", missing=0)}
             table = np.stack(list(parts.values()), axis=1)
-            order.observe(table, lambda row: Witness(self.texts[row].as_py(), self.place(row)))
+            order.observe(table, self._witness)
             current = order.use() if "c" in self.names else order.use().replace("y", "") + "y"
             by_name = dict(zip(current, table.T, strict=True))
             year = by_name["y"] if "c" in self.names else self._number("late")
@@ -214,13 +212,16 @@ class _Shaped:
         names[given] = ""
         ahead, unknown = zone_seconds(names, local)
         if unknown:
-            row = int(np.argmax(names == unknown[0]))
+            shown = self._witness(int(np.argmax(names == unknown[0])))
             raise TimestampError(
-                f"{self.texts[row].as_py()!r} in {self.place(row)} is in the time zone {unknown[0].upper()!r}, which "
+                f"{shown.text!r} in {shown.place} is in the time zone {unknown[0].upper()!r}, which "
                 "is not known or stands for several; expected UTC, a usual name such as EST or CEST, a place such as "
                 "Europe/Berlin, or an offset such as +02:00. Write one of them."
             )
         return np.where(given, seconds, ahead)
+
+    def _witness(self, index: int) -> Witness:
+        return Witness(self.texts[index].as_py(), self._place(int(self.rows[index])))
 
     def _month(self) -> NDArray[np.int64]:
         short = pc.utf8_slice_codeunits(pc.utf8_lower(self._text("name")), 0, 3)
@@ -274,6 +275,18 @@ class TimeFormat:
         # A date alone says the order of day, month and year; clocks and zones after it are read as always.
         letters = "".join(directives).lower()
         self.order = letters if letters in ("dmy", "mdy", "ymd") else None
+        self._refuse_unreadable()
+
+    def _refuse_unreadable(self) -> None:
+        if self.is_excel:
+            return
+        try:
+            pd.to_datetime(["2024"], format=f"%Y {self.text}" if self.yearless else self.text, errors="coerce")
+        except (ValueError, NotImplementedError) as error:
+            raise SettingsError(
+                f"time_format is {self.text!r}, which cannot be read: {first_line(error)}. Name the parts of a date by "
+                "%Y, %m and %d, those of a clock by %H, %M and %S."
+            ) from None
 
     @property
     def width(self) -> int:

@@ -2,7 +2,9 @@
 
 import logging
 import re
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,11 +123,12 @@ class TimeReader:
             return seconds
         if column.typed or numeric.mean() > 0.5:
             column.refuse(~numeric, "seconds")
-        seconds, kind = column.durations(), "durations"
-        if seconds is None:
-            seconds, kind = column.clock(), "clock times without a date"
+        if (lengths := column.durations()) is not None:
+            seconds, kind = lengths, "durations"
+        elif (clock := column.clock()) is not None:
+            seconds, kind = clock, "clock times without a date"
             self._midnight(seconds)
-        if seconds is None:
+        else:
             seconds, kind = self._dates(column), "dates"
         self._alike(kind, column)
         column.refuse(np.isnan(seconds), f"seconds or {_DATED}")
@@ -184,9 +187,7 @@ class TimeReader:
             "the rows, and rise after December. Rows in another order need dates with a year."
         )
 
-    def _midnight(self, seconds: NDArray[np.float64] | None) -> None:
-        if seconds is None:
-            return
+    def _midnight(self, seconds: NDArray[np.float64]) -> None:
         falls = int(np.sum(np.diff(seconds[~np.isnan(seconds)]) < -DAY / 2))
         if falls and np.nanmax(seconds) <= DAY:
             self._notes["midnight"] = (
@@ -265,8 +266,10 @@ def _plain(values: pd.Series) -> pd.Series:
         return _plain(values.astype(dtype.categories.dtype))
     if isinstance(dtype, pd.ArrowDtype):
         return _plain(_of_arrow(values, dtype.pyarrow_dtype))
+    if pd.api.types.is_complex_dtype(dtype):
+        return values.astype(object)
     if isinstance(dtype, pd.PeriodDtype):
-        return values.dt.to_timestamp()
+        return pd.Series(values.dt.to_timestamp())
     if pd.api.types.is_object_dtype(dtype):
         kind = pd.api.types.infer_dtype(values, skipna=True)
         if kind == "period":
@@ -298,7 +301,8 @@ class _Column:
     """Times that are neither missing nor typed, with what is needed to say where each stands."""
 
     def __init__(self, values: pd.Series, texts: pa.Array | None, noun: str, part: str) -> None:
-        self.values, self.texts, self.noun, self.part = values, texts, noun, part
+        self.values, self.noun, self.part = values, noun, part
+        self.texts: Any = texts  # None for numbers, unless a format reads them
         self.typed = pd.api.types.is_numeric_dtype(values.dtype)
 
     def missing(self) -> NDArray[np.bool_]:
@@ -306,7 +310,7 @@ class _Column:
         if self.typed:
             return missing
         words = pc.is_in(pc.utf8_lower(self.texts), _MISSING).to_numpy(zero_copy_only=False)
-        return missing | words
+        return np.asarray(missing | words, dtype=bool)
 
     def where(self, kept: NDArray[np.bool_]) -> "_Column":
         if kept.all():
@@ -350,7 +354,7 @@ class _Column:
     def padded(self, width: int) -> pa.Array:
         """Numbers as the digits that they are short for."""
         numbers = self.values.to_numpy(dtype=np.float64)
-        whole = bool((np.isfinite(numbers) & (numbers % 1 == 0) & (np.abs(numbers) < 2**62)).all())
+        whole = bool((np.abs(numbers) < 2**62).all()) and bool((numbers % 1 == 0).all())
         texts = pa.array(numbers.astype(np.int64)).cast(pa.large_string()) if whole else self.texts
         return pc.utf8_lpad(texts, width, "0")
 
@@ -358,7 +362,9 @@ class _Column:
         """Seconds of texts such as ``1 days 02:00:00`` and ``PT2H``; None where they are none."""
         if not _DURATION.match(self.texts[0].as_py()):
             return None
-        lengths = pd.to_timedelta(self.texts.to_pandas(), errors="coerce")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some letters of units are on their way out
+            lengths = pd.Series(pd.to_timedelta(self.texts.to_pandas(), errors="coerce"))  # type: ignore[call-overload]
         return np.asarray(lengths.dt.total_seconds(), dtype=np.float64)
 
     def clock(self) -> NDArray[np.float64] | None:
