@@ -204,3 +204,10 @@ def test_delays_are_medians_and_counts_say_of_what(capsys):
         "cause effect cmi (nats) after",
         "a b 0.300 38 seconds",
     ]
+
+
+def test_an_edge_without_a_finite_strength_is_shown(capsys):
+    edges = ({"cause": "a", "effect": "b", "cmi": float("inf")}, {"cause": "b", "effect": "a", "cmi": 0.1})
+    console.print_graphs([CausalGraph("population", ("a", "b"), edges)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[2:] == [["b", "a", "0.100"], ["a", "b", "-"]]

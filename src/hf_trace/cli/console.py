@@ -286,7 +286,7 @@ def _edge_table(graph: "CausalGraph") -> tuple[list[str], list[list[Any]]]:
                 "lag": "lag", "lags": "lags",
                 "after": "after", "median": "after (median)", "range": "10-90 %", "mean": "after (mean)",
                 "undirected": "undirected", "groups": "holds in"}  # fmt: skip
-    edges = sorted(({**edge, **_delay(graph, edge)} for edge in graph.edges), key=lambda edge: -edge.get("cmi", 0))
+    edges = sorted(({**edge, **_delay(graph, edge)} for edge in graph.edges), key=lambda edge: -(edge.get("cmi") or 0))
     keys = [key for key in headings if any(key in edge for edge in edges)]
     rows = [[_shown(key, edge.get(key, "")) for key in keys] for edge in edges]
     return [headings[key] for key in keys], rows
@@ -314,6 +314,8 @@ def _delay(graph: "CausalGraph", edge: dict[str, Any]) -> dict[str, str]:
 
 
 def _shown(key: str, value: Any) -> Any:
+    if value is None:  # a number that JSON has no word for
+        return float("nan")
     if key == "groups" and value != "":
         return "; ".join(_where(column, found) for column, found in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else value
