@@ -7,14 +7,18 @@ change: so every moment is met exactly, and those in which something is half don
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import sys
+import time
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.processes import ended, start
 
 pytestmark = pytest.mark.slow  # 6 minutes
 
@@ -237,3 +241,36 @@ def test_a_dry_run_of_publishing_changes_nothing(beginning, tmp_path, seconds):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     finished(folder, *words)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("most", [1_000, 40_000])
+def test_training_where_no_more_can_be_written(log_training, tmp_path, most):
+    """As on a full disk: no file may grow beyond some bytes."""
+    folder = shutil.copytree(log_training.start, tmp_path / "here")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        in_child(folder, list(log_training.words), 0, 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    said = (tmp_path / "here.said").read_text(encoding="utf-8")
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("error: Cannot write ")
+    assert weights(folder / "run") == weights(log_training.start / "run")
+    assert names(folder) == names(log_training.start)
+    finished(folder, *log_training.words)
+    assert weights(folder / "run") == weights(log_training.done / "run")
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.6, 1.0, 1.5, 2.5])
+def test_ctrl_c_while_the_program_is_loaded(tmp_path, monkeypatch, seconds):
+    """The interpreter itself takes its first moments; from the package's first line on it is one line."""
+    monkeypatch.chdir(tmp_path)
+    process = start("train", "absent.csv", "--out", "run")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    code, _, err = ended(process)
+    assert "Traceback" not in err, err
+    assert code in (130, 1)
+    assert names(tmp_path) == []

@@ -85,6 +85,8 @@ def named(out: Path, names: list[str]) -> Metrics:
 def measure(options: argparse.Namespace) -> Report:
     """Train, measure, write the cards."""
     for name in options.only:
+        for written in ("README.md", "effects.json"):  # by this recipe, beside the run
+            (options.out / name / written).unlink(missing_ok=True)
         MAKERS[name](options.out / name, options)
         finish(options.out / name)
     found = named(options.out, options.only)

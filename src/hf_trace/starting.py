@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from types import FrameType
 from typing import NoReturn
@@ -50,6 +51,18 @@ def end_loading() -> None:
 def was_interrupted() -> bool:
     """Whether Ctrl-C was pressed: libraries that are being loaded make another exception of it."""
     return bool(_pressed)
+
+
+def end_now(code: int) -> NoReturn:
+    """End the process: libraries that were cut short while they were loaded may crash when they are unloaded.
+
+    Args:
+        code: Its exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 if is_program(sys.argv, sys.orig_argv) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:

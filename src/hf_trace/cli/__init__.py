@@ -18,7 +18,7 @@ from hf_trace.cli.push import push
 from hf_trace.cli.rank import rank
 from hf_trace.cli.simulate import simulate
 from hf_trace.cli.train import train
-from hf_trace.starting import end_loading, was_interrupted
+from hf_trace.starting import end_loading, end_now, was_interrupted
 
 app = typer.Typer(
     name="hf-trace",
@@ -90,4 +90,6 @@ def main() -> None:
         code = run(_interrupted, usage_error)
     if code:
         let_main_speak()
+    if was_interrupted():
+        end_now(code)
     sys.exit(code)

@@ -76,9 +76,11 @@ def work_alone(what: str) -> None:
 
 def let_main_speak() -> None:
     """Where a process beside the main one fails, give that one the time to say why: the launcher then ends both."""
+    if not is_helping():
+        return
     from hf_trace.runs.processes import LAUNCHED
 
-    if is_helping() and LAUNCHED in os.environ:
+    if LAUNCHED in os.environ:
         time.sleep(_GRACE_SECONDS)
 
 
