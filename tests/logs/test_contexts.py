@@ -109,3 +109,10 @@ def test_a_calendar_needs_times():
 def test_sequences_of_their_own():
     log = EventLog.from_sequences([EventSequence(("a",), context=(("site", "n"),)), EventSequence(("b",))])
     assert log.contexts == ((("site", "n"),), ())
+
+
+@pytest.mark.parametrize("start", [1e18, -1e18])
+def test_a_calendar_ends(start):
+    frame = pd.DataFrame({"case": ["x"], "event": ["a"], "time": [start]})
+    with pytest.raises(TimestampError, match=r"`--context-column @month` .* beyond the years 1 to 9999"):
+        read_log(frame, context_columns=["@month"])

@@ -428,3 +428,37 @@ def test_times_that_are_not_read_are_spoken_of(write, caplog):
     read_log(write("log.csv", "case,event,time,datum,version\nx,b,1,2024-01-02,1.2.34\n"))
     read_log(write("log.csv", "case,event,version\nx,b,1.2.34\n"))
     assert caplog.messages == []
+
+
+FIRST = "case,event,time\nx,a,03/02/2024\nx,b,04/02/2024\n"
+
+
+def test_one_order_of_day_and_month_in_all_files(write, tmp_path):
+    write("a.csv", FIRST)
+    write("b.csv", "case,event,time\nx,c,13/02/2024\ny,d,2024-02-01\n")
+    log = read_log(tmp_path)
+    assert log[0].events == ("a", "b", "c")
+    assert [time - log[1].timestamps[0] for time in log[0].timestamps] == [2 * 86_400, 3 * 86_400, 12 * 86_400]
+
+
+def test_files_that_disagree_on_day_and_month_are_refused(write, tmp_path):
+    write("a.csv", FIRST + "x,c,13/02/2024\n")
+    write("b.csv", "case,event,time\nx,c,02/13/2024\n")
+    with pytest.raises(TimestampError) as caught:
+        read_log(tmp_path)
+    assert "'13/02/2024' in row 3 of 'a.csv' and '02/13/2024' in row 1 of 'b.csv'" in str(caught.value)
+    assert '--time-format "%d/%m/%Y"' in str(caught.value)
+
+
+def test_a_format_of_times_holds_for_all_files(write, tmp_path):
+    write("a.csv", FIRST)
+    write("b.csv", "case,event,time\nx,c,05/02/2024\n")
+    times = read_log(tmp_path, time_format="%d/%m/%Y")[0].timestamps
+    assert [after - times[0] for after in times] == [0, 86_400, 2 * 86_400]
+
+
+def test_an_ambiguous_order_is_noted_once_for_all_files(write, tmp_path, caplog):
+    write("a.csv", FIRST)
+    write("b.csv", FIRST.replace("x", "y"))
+    read_log(tmp_path)
+    assert ["read as month/day/year" in record.getMessage() for record in caplog.records] == [True]

@@ -336,3 +336,31 @@ def test_a_data_set_that_breaks_off(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: datasets.IterableDataset.from_generator(rows))
     with pytest.raises(LogFormatError, match="data set 'org/x' could be opened but not read to its end"):
         list(open_stream("org/x", ColumnChoice()).parts())
+
+
+def parts_of_dates(*texts, **settings):
+    tables = [
+        pa.table({"case": [f"c{i}"] * 2, "event": ["a", "b"], "time": [text] * 2}) for i, text in enumerate(texts)
+    ]
+    return EventStream(lambda: iter(tables), ColumnChoice(**settings))
+
+
+def test_a_later_part_that_reads_dates_in_another_order_is_refused():
+    expected = (
+        r"'03/02/2024' in row 1 was read as month/day/year, but '13/02/2024' in row 5 .*--time-format \"%d/%m/%Y\""
+    )
+    with pytest.raises(TimestampError, match=expected):
+        list(parts_of_dates("03/02/2024", "04/02/2024", "13/02/2024").parts())
+    told = list(parts_of_dates("03/02/2024", "13/02/2024", time_format="%d/%m/%Y").parts())
+    assert told[1].timestamps[0] - told[0].timestamps[0] == 10 * 86_400
+
+
+def test_an_ambiguous_order_is_noted_once_in_all_passes(caplog):
+    stream = parts_of_dates("03/02/2024", "04/02/2024")
+    assert records(stream.parts()) == records(stream.parts())
+    assert ["read as month/day/year" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_bad_time_in_a_later_part_blames_its_own_row():
+    with pytest.raises(TimestampError, match="'soon' in row 5;"):
+        list(parts_of_dates("2024-01-01", "2024-01-02", "soon").parts())

@@ -84,6 +84,7 @@ def discover(
     context_column: flags.Contexts = None,
     query: flags.Query = None,
     time_unit: flags.TimeUnit = "s",
+    time_format: flags.TimeFormat = None,
     max_lag: flags.MaxLag = options.MAX_LAG.default or 0,
     threshold: flags.Threshold = options.THRESHOLD.default,
     truth: Annotated[Path | None, typer.Option(help="Known graph by which `--threshold validated` chooses.")] = None,
@@ -146,7 +147,7 @@ def discover(
         bootstrap=bootstrap, compare=compare, ties=ties,
     )  # fmt: skip
     source = LogSource(
-        log, case_column, event_column, time_column, query, time_unit, contexts=compare
+        log, case_column, event_column, time_column, query, time_unit, contexts=compare, time_format=time_format
     ).with_contexts_of(run_folder)
     table = source.sampled(share, max_sequences, seed) if stream else source.read()
     quiet_transformers()
