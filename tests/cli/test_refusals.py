@@ -114,6 +114,7 @@ REFUSED = [
         "--min-frequency 0.1",
         "is about all sequences together. Leave it out, or `--level`.",
     ),
+    ("outcomes run x.csv", "--within 5", "is for total effects. Leave it out, or ask for `--effect total`."),
     ("outcomes run x.csv --proposal exhaustive", "--num-samples 4", DRAWS.format("exhaustive")),
     (
         "simulate drifting.json --out new",
@@ -135,21 +136,30 @@ CASES = [(line, option, reason) for line, options, reason in REFUSED for option 
 # What belongs to everything that a command is asked.
 LOG = {"case_column", "event_column", "time_column", "query", "time_unit", "time_format"}
 ALWAYS = {
-    "train": {"log", "out", "model", "epochs", "bf16", "dag", "resume", "overwrite", "processes"},
+    "train": {"log", "out", "model", "epochs", "bf16", "dag", "resume", "overwrite", "processes", "trust_remote_code"},
     "discover": {
         *("run_folder", "log", "level", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
-        *("case_column", "event_column", "time_column", "time_unit", "time_format", "window_gap", "max_lag", "threshold"),
+        *(
+            "case_column",
+            "event_column",
+            "time_column",
+            "time_unit",
+            "time_format",
+            "window_gap",
+            "max_lag",
+            "threshold",
+        ),
         *("prefix_length", "ties", "unknown", "self_loops", "statistic", "effect", "slide", "dtype", "device_map"),
-        *("memory", "processes"),
+        *("device_map", "memory", "processes", "trust_remote_code"),
     },
-    "effect": {"run", "log", "out", "num_samples", "processes"},
+    "effect": {"run", "log", "out", "num_samples", "processes", "trust_remote_code"},
     "outcomes": {
         *("run_folder", "log", "outcome", "level", "out", "only", "sample", "outcome_column", "proposal", "bound"),
-        *("unknown", *LOG),
+        *("unknown", "effect", "trust_remote_code", *LOG),
     },
     "rank": {
         *("run_folder", "log", "outcome", "only", "position", "top", "within", "by", "proposal", "num_samples"),
-        *("reference", "exclude", "out", "unknown", *LOG),
+        *("reference", "exclude", "out", "unknown", "trust_remote_code", *LOG),
     },
     "evaluate": {"graph", "truth"},
     "simulate": {"world", "out", "sequences", "overwrite"},

@@ -68,6 +68,8 @@ def outcomes(
     check_output(out, (".json", ".jsonl", ".csv"))
     if level == "instance":
         refuse_given(context, ["min_frequency"], "is about all sequences together. Leave it out, or `--level`.")
+    if effect != "total":
+        refuse_given(context, ["within"], "is for total effects. Leave it out, or ask for `--effect total`.")
     refuse_draws(context, proposal)
     quiet_transformers()
     from hf_trace.logs.windows import sampled_sequences, sequences_of

@@ -345,7 +345,7 @@ def refuse_repeated_header(path: Path, columns: Sequence[str], delimiter: str | 
     Raises:
         ColumnError: If one does.
     """
-    header = next(csv.reader([first_line_of(path)], delimiter=delimiter or _delimiter_of(path)), [])
+    header = header_cells(first_line_of(path), delimiter or _delimiter_of(path))
     twice = [name for name in dict.fromkeys(header) if name in columns and header.count(name) > 1]
     if twice:
         raise ColumnError(f"Columns {preview(twice)} appear twice, expected different names. Rename one of each.")
@@ -357,6 +357,19 @@ def first_line_of(path: Path) -> str:
         return stream.readline()
 
 
+def header_cells(line: str, delimiter: str) -> list[str]:
+    """The names in the first line of a table; none where it cannot be a header.
+
+    Example:
+        >>> header_cells('case,"event, or alarm"', ",")
+        ['case', 'event, or alarm']
+    """
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # a cell of more than 131,072 characters
+        return []
+
+
 def likely_delimiter(header: str) -> str:
     """The text between columns that cuts a header into the most cells.
 
@@ -364,7 +377,7 @@ def likely_delimiter(header: str) -> str:
         >>> likely_delimiter("case;event,or alarm;time")
         ';'
     """
-    cells = [len(next(csv.reader([header], delimiter=delimiter), [])) for delimiter in _DELIMITERS]
+    cells = [len(header_cells(header, delimiter)) for delimiter in _DELIMITERS]
     return _DELIMITERS[cells.index(max(cells))]
 
 

@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 65_536
 _RECORDS_AT_ONCE = 2_048
 
 
-class Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Some rows of a log.
 
     Attributes:
@@ -45,7 +45,7 @@ class Block(NamedTuple):
 
 
 # A file without rows is a mistake only where no other has any.
-Blocks = Iterator[Block | EmptyLogError]
+Blocks = Iterator[RowBlock | EmptyLogError]
 
 
 def file_blocks(paths: Sequence[Path], choice: ColumnChoice, most: int | str | None = None) -> Blocks:
@@ -66,7 +66,7 @@ def file_blocks(paths: Sequence[Path], choice: ColumnChoice, most: int | str | N
             with explained(path):
                 refuse_bomb(path, most)
             for block in BLOCK_READERS[data_suffix(path)](path, choice):
-                yield block._replace(file=label) if isinstance(block, Block) else block
+                yield block._replace(file=label) if isinstance(block, RowBlock) else block
         except HfTraceError as error:
             raise (type(error)(f"{label}: {error}") if label else error) from None
 
@@ -83,7 +83,7 @@ def _parquet(path: Path, choice: ColumnChoice) -> Blocks:
             ROWS_AT_ONCE, columns=[name for name in columns if name in file.schema_arrow.names]
         ):
             table = readable_table(pa.Table.from_batches([batch]), first=row).select(columns)
-            yield Block(table, np.arange(row + 1, row + 1 + len(table)))
+            yield RowBlock(table, np.arange(row + 1, row + 1 + len(table)))
             row += len(table)
 
 
@@ -101,7 +101,7 @@ def _csv(path: Path, choice: ColumnChoice) -> Blocks:
             if columns is None:
                 columns = needed_columns(frame, choice)
                 refuse_repeated_header(path, columns)
-            yield Block(frame[columns], frame.index.to_numpy(dtype=np.int64))
+            yield RowBlock(frame[columns], frame.index.to_numpy(dtype=np.int64))
 
 
 def _json_lines(path: Path, choice: ColumnChoice) -> Blocks:
@@ -112,7 +112,7 @@ def _json_lines(path: Path, choice: ColumnChoice) -> Blocks:
             frame = pd.DataFrame([each for _, each in some], index=[number for number, _ in some], dtype=object)
             names |= dict.fromkeys(frame.columns)
             frame = frame.reindex(columns=list(names))  # a key that no record of the block has is missing in all
-            yield Block(frame[needed_columns(frame, choice)], frame.index.to_numpy(dtype=np.int64))
+            yield RowBlock(frame[needed_columns(frame, choice)], frame.index.to_numpy(dtype=np.int64))
         if not names:
             yield no_rows(path, [])
 
@@ -150,7 +150,7 @@ def hub_blocks(source: str, choice: ColumnChoice) -> Blocks:
     for table in _received(source, found):
         refuse_repeated(table.column_names)
         table = readable_table(table, found.features)
-        yield Block(table.select(_needed(table, choice)), np.arange(row + 1, row + 1 + len(table)))
+        yield RowBlock(table.select(_needed(table, choice)), np.arange(row + 1, row + 1 + len(table)))
         row += len(table)
 
 

@@ -19,7 +19,7 @@ from hf_trace.logs.event_rows import holds_records, table_rows
 from hf_trace.logs.formats import data_suffix
 from hf_trace.logs.frames import frame_of_arrow
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.row_blocks import BLOCK_READERS, Block, file_blocks, hub_blocks
+from hf_trace.logs.row_blocks import BLOCK_READERS, RowBlock, file_blocks, hub_blocks
 from hf_trace.logs.sources import find_files
 from hf_trace.logs.times import TimeReader
 
@@ -42,7 +42,7 @@ class EventStream:
         [[{'id': 'x', 'events': ['b', 'a']}], [{'id': 'y', 'events': ['b']}]]
     """
 
-    tables: Callable[[], Iterator[pa.Table | Block | EmptyLogError]]
+    tables: Callable[[], Iterator[pa.Table | RowBlock | EmptyLogError]]
     choice: ColumnChoice
     name: str = "the stream"
     times: TimeReader = field(init=False, repr=False, compare=False)
@@ -89,7 +89,7 @@ class EventStream:
             if isinstance(given, EmptyLogError):
                 lacking.append(given)
                 continue
-            block = given if isinstance(given, Block) else Block(given, np.arange(row, row + len(given)))
+            block = given if isinstance(given, RowBlock) else RowBlock(given, np.arange(row, row + len(given)))
             row += len(block.rows)
             if not len(block.rows):
                 continue
@@ -104,7 +104,7 @@ class EventStream:
         if rest is not None:
             yield rest
 
-    def _named(self, block: Block) -> "_Rows":
+    def _named(self, block: RowBlock) -> "_Rows":
         """The columns of a block that are read, with names as texts or whole numbers."""
         given = block.rows
         few = given[:100] if isinstance(given, pd.DataFrame) else frame_of_arrow(given.slice(0, 100))

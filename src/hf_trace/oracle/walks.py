@@ -177,12 +177,14 @@ class Slots:
         gaps: Tokens of gap bins; empty where no time is written.
         gap_seconds: Time that each gap token stands for.
         ends: Indices of the types that end a sequence: labels of whole sequences.
+        forbidden: Index of a type that is never sampled: the others are, as if it could not happen.
     """
 
     events: Int[Tensor, " type"]
     gaps: Int[Tensor, " bin"]
     gap_seconds: Float[Tensor, " bin"]
     ends: Int[Tensor, " end"] = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    forbidden: int | None = None
 
     @property
     def tokens_per_event(self) -> int:
@@ -195,8 +197,8 @@ class Step:
     """One event slot of all rows.
 
     Attributes:
-        probabilities: Of every event type in this slot, a forbidden one included, given all before it in its row; 0 where
-            the sequence has ended before.
+        probabilities: Of every event type in this slot, a forbidden one included, given all before it in its row; 0
+            where the sequence has ended before.
         event: Index of the sampled type.
         ended: Whether the sequence has ended, with this event or before.
         seconds: Time since the last given token of the row; 0 where no time is written.
@@ -219,7 +221,6 @@ def sample_futures(
     *,
     present: Bool[Tensor, "context pos"] | None = None,
     least_gap: Int[Tensor, " context"] | None = None,
-    forbidden: int | None = None,
     finished: Callable[[], Bool[Tensor, " row"]] | None = None,
 ) -> Iterator[Step]:
     """Continue every context after each of its last tokens, an event slot at a time.
@@ -233,7 +234,6 @@ def sample_futures(
             time is written, else of the event. Their number sets the length of the continuation.
         present: Which slots of a context hold a token, where contexts differ in length; the first ones do.
         least_gap: Shortest gap bin that may follow the last token of each context: nothing has happened for that long.
-        forbidden: Index of a type that is never sampled: the others are, as if it could not happen.
         finished: Asked after each step which of all rows need not go on; these may be left out from then on.
 
     Yields:
@@ -273,8 +273,8 @@ def sample_futures(
         walk.read(tokens[:, None])
         probabilities = walk.log_probs(slots.events).exp()
         allowed = probabilities
-        if forbidden is not None:
-            allowed = probabilities.index_fill(1, torch.tensor(forbidden), 0)
+        if slots.forbidden is not None:
+            allowed = probabilities.index_fill(1, torch.tensor(slots.forbidden), 0)
         event = invert(allowed, numbers[rows, per_event * slot + per_event - 1, None])[:, 0]
         tokens = slots.events[event].to(oracle.device)
         possible = probabilities.masked_fill(ended[:, None], 0)

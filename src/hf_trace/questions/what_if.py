@@ -108,11 +108,10 @@ def _chances(
         oracle,
         context,
         last,
-        slots,
+        replace(slots, forbidden=target),
         uniforms[..., :length],
         present=ragged,
         least_gap=least_gap,
-        forbidden=target,
         finished=lambda: (reached | (missed < _NEGLIGIBLE)).all(1),
     )
     for number, step in enumerate(steps):

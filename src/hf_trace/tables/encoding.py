@@ -1,6 +1,5 @@
 """Tables of variables: read from files, as codes of a schema's values, with what looks wrong in them."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from hf_trace.checks import near
 from hf_trace.errors import EmptyLogError, TableError, preview
-from hf_trace.logs.formats import data_suffix, explained, first_line_of, read_file
+from hf_trace.logs.formats import data_suffix, explained, first_line_of, header_cells, read_file
 from hf_trace.tables.cells import as_names, as_numbers, checked_frame, counted, is_given, items_of, refuse
 from hf_trace.tables.dag_source import existing_file
 from hf_trace.tables.schema import DagSchema
@@ -131,7 +130,7 @@ def _refuse_repeats(path: Path, columns: list[str]) -> None:
     """A name that stands twice in the header was numbered by pandas: look at the header itself."""
     line = first_line_of(path)
     for delimiter in (",", ";", "\t", "|"):
-        header = next(csv.reader([line], delimiter=delimiter), [])
+        header = header_cells(line, delimiter)
         if len(header) == len(columns):
             twice = [name for name in header if header.count(name) > 1 and name]
             if twice:
