@@ -318,7 +318,8 @@ def test_a_model_of_nan(broken, refused):
     weights = load_file(broken / "model.safetensors")
     weights["lm_head.weight"][0] = torch.nan
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
-    assert refused("discover", "broken", "plain.txt").startswith("The model returns NaN or infinite logits, expected")
+    message = refused("discover", "broken", "plain.txt")
+    assert message.startswith("32 of the 256 numbers of the weight 'lm_head.weight' of 'broken' are NaN or infinite")
 
 
 def test_a_model_that_sees_the_future(broken, refused):

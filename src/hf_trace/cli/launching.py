@@ -129,6 +129,8 @@ def start_processes(count: int) -> int:
             if error.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from error
             raise ProcessError(f"The run was stopped. {_RESUME}") from error
+        finally:
+            logging.disable(logging.NOTSET)
     return 0
 
 

@@ -224,7 +224,7 @@ class EdgeReader:
                 "hold commas."
             )
         record = dict(zip(columns, row, strict=False))
-        if not record.get("cause", "").strip() or not record.get("effect", "").strip():
+        if not record.get("cause") or not record.get("effect"):
             raise self.error(f"Line {number} is {','.join(row)[:80]!r}, expected a cause and an effect.")
         return {key: cell for key, cell in record.items() if cell or key in ENDS[0]}
 
@@ -264,7 +264,8 @@ def numbered_rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
         [(1, ['a', 'b']), (3, ['c', 'd'])]
     """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    # Blanks may be names, where they stand in cells.
+    return [(reader.line_num, row) for row in reader if any(row) and (len(row) > 1 or row[0].strip())]
 
 
 def gml_network(text: str) -> Any:

@@ -387,7 +387,7 @@ def _values_of_contexts(found: Any) -> dict[str, list[str]]:
     return dict(contexts)
 
 
-def _relative(counts: Sequence[int] | None, size: int) -> NDArray[np.float64]:
+def _relative(counts: Any, size: int) -> NDArray[np.float64]:
     if not counts or len(counts) != size:
         return np.full(size, 1 / max(1, size))
     if not all(isinstance(count, int) and count >= 0 for count in counts) or not any(counts):
