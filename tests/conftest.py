@@ -14,6 +14,11 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing of whether it is right.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # The rule of every tiny run: A is always followed by B, and nothing else brings B.
 WINDOW_LENGTH = 12
