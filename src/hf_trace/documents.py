@@ -34,7 +34,8 @@ def parse_json(text: str) -> Any:
         found = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    _check_levels(found)
+    if text.count("[") + text.count("{") > _MOST_LEVELS:
+        _check_levels(found)
     if "\\ud" in text or "\\uD" in text:
         try:
             json.dumps(found, ensure_ascii=False).encode()
@@ -44,11 +45,11 @@ def parse_json(text: str) -> Any:
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> Document:
-    found: Document = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"it has the key {name[:80]!r} twice in one place, of which one would be lost")
-        found[name] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has the key {twice[:80]!r} twice in one place, of which one would be lost")
     return found
 
 
