@@ -193,7 +193,6 @@ def trained(options: argparse.Namespace) -> list[dict]:
 
 def measure(options: argparse.Namespace) -> Report:
     """All worlds and numbers of bins."""
-    logging.getLogger("hf_trace").setLevel(logging.ERROR)  # counts have no body apart from their output
     rows = [row for world in WORLDS for bins in options.bins for row in of_world(world, bins, options)]
     rows += trained(options)
     lines = [
@@ -224,4 +223,5 @@ RECIPE = Recipe(
 )
 
 if __name__ == "__main__":
+    logging.getLogger("hf_trace").setLevel(logging.ERROR)  # counts have no body apart from their output
     RECIPE.main()
