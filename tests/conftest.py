@@ -1,6 +1,7 @@
 """Settings and runs that all tests share. The package is imported inside fixtures, after the type checks are on."""
 
 import gc
+import importlib
 import os
 import sys
 
@@ -15,6 +16,24 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import numpy as np
 import pytest
 from hypothesis import settings
+
+# What the package imports is imported here first: from inside a type-checked module Python would compile it anew, as
+# jaxtyping makes it look for compiled files under names of its own.
+for name in (
+    *(
+        "beartype.door",
+        "datasets",
+        "matplotlib.pyplot",
+        "networkx",
+        "pandas",
+        "peft",
+        "pyarrow.parquet",
+        "rich.console",
+    ),
+    *("scipy.optimize", "scipy.stats", "sklearn.ensemble", "sklearn.metrics", "torch.distributed", "typer"),
+    *("transformers.pipelines", "transformers.trainer"),
+):
+    importlib.import_module(name)
 
 # How long an example takes says nothing of whether it is right.
 settings.register_profile("untimed", deadline=None)

@@ -19,7 +19,9 @@ from transformers.utils import CONFIG_NAME
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from hf_trace.errors import ModelLoadError, first_line, preview
-from hf_trace.runs.doors import check_adapters, not_loaded, open_config, open_model
+from hf_trace.runs import (
+    doors,
+)  # its names are used later: while it loads Transformers, it may be what loads this module
 from hf_trace.runs.weight_files import ModelFlaw, tensors_of
 
 ADAPTER_FOLDER = "adapter"
@@ -67,7 +69,7 @@ class AdapterModel(PreTrainedModel):
         try:
             return cls._merged(run, config or AdapterConfig.from_pretrained(run), kwargs)
         except ModelFlaw as flaw:
-            raise not_loaded(run, flaw) from flaw
+            raise doors.not_loaded(run, flaw) from flaw
 
     @staticmethod
     def _merged(run: str, config: Any, kwargs: dict[str, Any]) -> PreTrainedModel:
@@ -102,11 +104,11 @@ def _base(run: str, config: AdapterConfig, options: dict[str, Any]) -> tuple[Pre
     trust = bool(options.pop("trust_remote_code", False))
     token = _opening.set((*_opening.get(), base))
     try:
-        own = open_config(base, trust_remote_code=trust, revision=config.base_revision)
+        own = doors.open_config(base, trust_remote_code=trust, revision=config.base_revision)
         if hasattr(own, "is_decoder"):
             own.is_decoder = True
         options = {**options, "config": own, "revision": config.base_revision, "trust_remote_code": trust}
-        model, new = open_model(base, new_head=True, **options)
+        model, new = doors.open_model(base, new_head=True, **options)
         weights = model.state_dict()
         return model, [name for name in new if weights[name].min() != weights[name].max()]
     except ModelLoadError as error:
@@ -126,7 +128,7 @@ def _adapted(run: str, base: PreTrainedModel, revision: str | None, new: list[st
     except OSError as error:
         raise ModelLoadError(f"The run {run!r} lacks its adapters: {first_line(error)}. Train again.") from error
     held = tensors_of([Path(files[1])])
-    check_adapters(Path(files[0]), held)
+    doors.check_adapters(Path(files[0]), held)
     with old_names(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Found missing adapter keys")  # an error below
         adapted = PeftModel.from_pretrained(base, str(Path(files[0]).parent))
