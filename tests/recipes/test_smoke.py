@@ -12,6 +12,11 @@ OTHERWISE = {"demo": "the command of the package, see tests/test_readme.py"}
 SLOW = {
     "scale/scale": "6 s and more: starts three processes that import everything",
     "causrca/confidence": "6 s and more: starts hf-trace as a process of its own",
+    "effects/effects": "6 s: the models of nine methods",
+    "chess-endgame/chess_endgame": "6 s: plays its games",
+    "maze/maze": "4 s: the models of six methods",
+    "speed/speed": "4 s: measures",
+    "calibration/calibration": "4 s: two trainings",
 }
 NEEDED = {"chess-endgame": "chess"}
 FOLDERS = sorted(path.name for path in RECIPES.iterdir() if path.is_dir() and path.name != "__pycache__")
