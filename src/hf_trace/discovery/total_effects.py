@@ -78,8 +78,8 @@ class TotalEffects:
     """Probability of every effect within the horizon after forcing every cause, averaged over contexts.
 
     Attributes:
-        risk: ``risk[u, v]`` = P(v within the horizon | do(u)).
-        baseline: The mean risk over the other types that could be forced, without v itself.
+        risk: ``risk[u, v]`` = P(v within the horizon | do(u)); NaN for types that are not forced.
+        baseline: The mean risk over the other types that could be forced, without v itself; NaN where there is none.
         gain_error: Standard error of ``risk - baseline`` over contexts, to first order; NaN with one context.
         contexts: Number of contexts.
     """
@@ -107,7 +107,7 @@ def total_effects(
 ) -> TotalEffects:
     """Force every event type after every context, and let the oracle continue.
 
-    Types that end a sequence cause nothing: their risk is the baseline, of which they are no part.
+    Types that end a sequence are not forced, as nothing follows them: their risk is NaN, and no part of a baseline.
 
     All types of a context are continued with common random numbers, so that their differences have less variance.
 
@@ -120,7 +120,7 @@ def total_effects(
         advance: Called with the number of contexts done.
     """
     types = len(slots.events)
-    causes = ~torch.isin(torch.arange(types), slots.ends).numpy()
+    causes = forced_types(slots)
     hazard, occurred, mean, squares = (np.zeros((types, types)) for _ in range(4))
     done = 0
     for some, uniforms in _groups(contexts, seed, horizon.events * slots.tokens_per_event, types):
@@ -139,7 +139,7 @@ def total_effects(
     error = np.sqrt(spread / (done - 1)) if done > 1 else np.full_like(spread, np.nan)
     risk = risk_of(hazard, occurred, done)
     baseline = _mean_of_others(risk[None], causes)[0]
-    risk[~causes] = baseline[~causes]
+    risk[~causes] = np.nan
     return TotalEffects(risk, baseline, error, done)
 
 
@@ -166,18 +166,37 @@ def risk_of(
     return found
 
 
+def forced_types(slots: Slots) -> Bool[np.ndarray, " type"]:
+    """Which types are forced: all but those that end a sequence."""
+    found: Bool[np.ndarray, " type"] = ~torch.isin(torch.arange(len(slots.events)), slots.ends).numpy()
+    return found
+
+
+def others_to_compare(causes: Bool[np.ndarray, " cause"]) -> Int[np.ndarray, "cause effect"]:
+    """How many causes there are beside this one and the effect.
+
+    Example:
+        >>> others_to_compare(np.array([True, True, False]))  # the last one is a label
+        array([[1, 0, 1],
+               [0, 1, 1],
+               [1, 1, 2]])
+    """
+    others: Int[np.ndarray, "cause effect"] = causes.sum() - causes[:, None].astype(int) - causes
+    others[np.diag_indices_from(others)] += causes
+    return others
+
+
 def _mean_of_others(
     found: Float[np.ndarray, "context cause effect"], causes: Bool[np.ndarray, " cause"]
 ) -> Float[np.ndarray, "context cause effect"]:
-    """For each effect v, the mean over all causes except this one and v."""
+    """For each effect v, the mean over all causes except this one and v; NaN where there are none."""
     types = np.arange(len(causes))
     counted = found * causes[:, None]
     own = counted[:, types, types][:, None, :]
     rest = counted.sum(1, keepdims=True) - counted - own
     rest[:, types, types] += own[:, 0]
-    others = causes.sum() - causes[:, None].astype(int) - causes
-    others[types, types] += causes
-    mean: Float[np.ndarray, "context cause effect"] = rest / np.maximum(others, 1)
+    others = others_to_compare(causes)
+    mean: Float[np.ndarray, "context cause effect"] = np.where(others > 0, rest / np.maximum(others, 1), np.nan)
     return mean
 
 
@@ -238,13 +257,28 @@ def averaged(found: Sequence[TotalEffects]) -> TotalEffects:
 Table = Float[np.ndarray, "cause effect"]
 # With more types, a table of all pairs would dwarf the graph.
 _MOST_SCORED_TYPES = 1_000
+_NEAREST = 1e-9
+
+
+def divergence_of(chance: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bernoulli KL divergence of estimated probabilities, in nats; finite, as none counts as within 1e-9 of 0 or 1.
+
+    Example:
+        >>> divergence_of(np.array([0.0, 1.0, 0.5]), np.array([0.0, 1.0, 0.0])).round(2)
+        array([0.  , 0.  , 9.67])
+    """
+    logs = (torch.from_numpy(_inside(each)).log() for each in (chance, other))
+    found: NDArray[np.float64] = bernoulli_kl(*logs).numpy()
+    return found
+
+
+def _inside(chance: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(chance, _NEAREST, 1 - _NEAREST)
 
 
 def divergence(effects: TotalEffects) -> Table:
     """Bernoulli KL divergence of the risk from the baseline, in nats: the default, as for direct effects."""
-    risk, baseline = (torch.from_numpy(table).log() for table in (effects.risk, effects.baseline))
-    found: Table = bernoulli_kl(risk, baseline).numpy()
-    return found
+    return divergence_of(effects.risk, effects.baseline)
 
 
 def gain(effects: TotalEffects) -> Table:
@@ -254,7 +288,7 @@ def gain(effects: TotalEffects) -> Table:
 
 def total_log_ratio(effects: TotalEffects) -> Table:
     """Log of risk over baseline, in nats."""
-    found: Table = np.log(effects.risk) - np.log(effects.baseline)
+    found: Table = np.log(_inside(effects.risk)) - np.log(_inside(effects.baseline))
     return found
 
 
@@ -269,12 +303,14 @@ TOTAL_STATISTICS: dict[str, Callable[[TotalEffects], Table]] = {
     "log_ratio": total_log_ratio,
     "risk": risk,
 }
+# Those that compare the risk with a baseline.
+COMPARED = tuple(name for name in TOTAL_STATISTICS if name != "risk")
 
 
 def divergence_error(effects: TotalEffects) -> Table:
     """Standard error of ``divergence`` over contexts, by the delta method, in nats."""
-    inner = effects.baseline * (1 - effects.baseline)
-    found: Table = np.abs(effects.gain) / np.maximum(inner, 1e-300) * effects.gain_error
+    baseline = _inside(effects.baseline)
+    found: Table = np.abs(effects.gain) / (baseline * (1 - baseline)) * effects.gain_error
     return found
 
 
@@ -297,7 +333,8 @@ def total_graph(
 
     Returns:
         Edges with ``cmi`` (the statistic), ``risk``, ``baseline_risk``, ``gain`` with ``gain_error``, ``direction``
-        and ``support`` (contexts). ``metadata["scores"]`` holds the statistic of every pair.
+        and ``support`` (contexts). ``metadata["scores"]`` holds the statistic of every pair, NaN (no edge) where the
+        statistic is a comparison and there is nothing to compare with.
     """
     scores = TOTAL_STATISTICS[statistic](effects)
     errors = divergence_error(effects) if statistic == "kl_to_mixture" else np.full_like(scores, np.nan)
@@ -326,7 +363,8 @@ def total_graph(
 
 
 def _kept(scores: Table, errors: Table, effects: TotalEffects, threshold: Threshold) -> np.ndarray:
-    """Apply the threshold to all pairs of types, as if they were pairs of one sequence at lag 1."""
-    cause = np.indices(scores.shape)[0].ravel()
-    pairs = PairScores(cause, cause + 1, scores.ravel(), effects.gain.ravel(), errors.ravel())
-    return threshold.keep(pairs).reshape(scores.shape)
+    """Apply the threshold to all pairs of types with a score, as if they were pairs of one sequence at lag 1."""
+    kept, scored = np.zeros(scores.shape, dtype=np.bool_), np.isfinite(scores)
+    cause = scored.nonzero()[0]
+    kept[scored] = threshold.keep(PairScores(cause, cause + 1, scores[scored], effects.gain[scored], errors[scored]))
+    return kept

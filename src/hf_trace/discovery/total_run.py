@@ -1,20 +1,31 @@
 """Total effects of a log: every event type is forced after each of a sample of contexts."""
 
 import heapq
+import logging
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.thresholds import parse_threshold
-from hf_trace.discovery.total_effects import TotalEffects, averaged, parse_horizon, total_effects, total_graph
-from hf_trace.errors import EmptyLogError, SettingsError
+from hf_trace.discovery.total_effects import (
+    COMPARED,
+    TotalEffects,
+    averaged,
+    forced_types,
+    others_to_compare,
+    parse_horizon,
+    total_effects,
+    total_graph,
+)
+from hf_trace.errors import EmptyLogError, SettingsError, preview
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.runs.event_model import EventModel
 
 # Every type is forced after every context, and every pair of types is in a table.
 MOST_TYPES = 2_000
+logger = logging.getLogger(__name__)
 Advance = Callable[[float], None]
 
 
@@ -28,9 +39,11 @@ def total_effects_graph(
     """The population graph of total effects, averaged over models of one vocabulary.
 
     Arguments and errors are those of ``log_total_effects``; ``statistic``, ``threshold`` and ``self_loops`` of the
-    settings decide the edges.
+    settings decide the edges. A statistic that compares is refused where no pair has a third type to compare with.
     """
     settings = request.settings
+    if settings.statistic in COMPARED:
+        _check_comparable(models[0], self_loops=settings.self_loops)
     graph = total_graph(
         averaged(log_total_effects(models, sequences, request, advance=advance)),
         models[0].tokenizer.event_types,
@@ -40,6 +53,32 @@ def total_effects_graph(
     )
     graph.metadata["oracles"] = len(models)
     return graph
+
+
+def _check_comparable(model: EventModel, *, self_loops: bool) -> None:
+    """Say what few event types leave nothing to compare with; refuse if that is every pair.
+
+    Types that end a sequence are not forced, so they are effects alone.
+    """
+    causes, types = forced_types(model.slots), model.tokenizer.event_types
+    comparable = (others_to_compare(causes) > 0) & causes[:, None]
+    if not self_loops:
+        np.fill_diagonal(comparable, val=False)
+    forced = [name for name, is_cause in zip(types, causes, strict=True) if is_cause]
+    advice = "Use direct effects, or the statistic 'risk', which compares with nothing."
+    if not comparable.any():
+        raise SettingsError(
+            "Total effects compare what follows an event type with what follows the others, leaving out the effect, "
+            f"and the model can force {preview(forced)} alone, expected at least 3 types. {advice}"
+        )
+    if len(forced) < 3:
+        left = [name for name, is_effect in zip(types, comparable.any(0), strict=True) if is_effect]
+        logger.warning(
+            "Between %s there is no third type to compare with: edges can lead to %s only. %s",
+            preview(forced),
+            preview(left),
+            advice,
+        )
 
 
 def log_total_effects(

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from scipy.stats import norm
 
-from hf_trace.discovery.statistics import bernoulli_kl
-from hf_trace.discovery.total_effects import Horizon
+from hf_trace.discovery.total_effects import Horizon, divergence_of
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.oracle.engine import Oracle
 from hf_trace.questions.outcome_scores import LEVEL, OutcomeScores
@@ -73,7 +70,7 @@ def score_total_outcomes(
     return OutcomeScores(
         position=places - start,
         probability=probability,
-        cmi=_divergence(chance, other),
+        cmi=divergence_of(chance, other),
         gain=gain,
         standard_error=error,
         low=gain - reach,
@@ -88,10 +85,3 @@ def _first_of_each(events: EventSequence, start: int) -> list[int]:
     for place, name in enumerate(events.events[start:], start):
         first.setdefault(name, place)
     return list(first.values())
-
-
-def _divergence(chance: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Sampled probabilities may be 0 or 1 to the last digit.
-    logs = (torch.from_numpy(np.clip(each, 1e-9, 1 - 1e-9)).log() for each in (chance, other))
-    found: NDArray[np.float64] = bernoulli_kl(*logs).numpy()
-    return found
