@@ -5,6 +5,7 @@ python recipes/outcomes/outcomes.py --data PATH/TO/hdfs_logkeys --out runs/outco
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from harness import Metrics, Recipe, Report, Size, panels, table
 from matplotlib.figure import Figure
 from outcome_rules import OutcomeRule
-from scipy.stats import chi2_contingency
+from scipy.stats import chi2_contingency, fisher_exact
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -33,6 +34,7 @@ SPEC = WorldSpec(types=12, memory=1, edges=((0, 4, 2.5), (5, 2, 2.5), (6, 7, 2.0
 RULE = OutcomeRule(-1.2, {0: 2.5, 1: -2.0}, {(2, 3): 2.5})
 DELTA = 0.05
 EXPLAINED = 500
+SIGNIFICANT = 0.001
 # Names that the log parsers' own list of templates gives to these keys; the data set has numbers alone.
 KEYS = {
     "1": "adding an existing block", "2": "verification succeeded", "3": "served block",
@@ -185,6 +187,13 @@ def hdfs(options: argparse.Namespace) -> dict[str, Any]:
     predicted = discover.outcomes(whole.select(held), num_samples=1, unknown=unknown)["prediction"]
     explained = held[[labels[index] == "anomalous" for index in held]][:EXPLAINED]
     found = discover.outcomes(whole.select(explained), outcome="anomalous", unknown=unknown)
+    total = discover.outcomes(
+        whole.select(explained[: options.followed]),
+        outcome="anomalous",
+        unknown=unknown,
+        effect="total",
+        num_samples=32,
+    )
     is_bad = np.array([label == "anomalous" for label in labels])
     counts = occurrences(log)
     return {
@@ -194,7 +203,34 @@ def hdfs(options: argparse.Namespace) -> dict[str, Any]:
         "prediction": predicted["labels"][outcome_event("label", "anomalous")],
         "logistic regression": by_counting(counts[seen], is_bad[seen], counts[held], is_bad[held]),
         "causes": found["outcomes"][0]["tested"][:10],
+        "beside counting": beside_counting(
+            log.event_types, counts[held] > 0, is_bad[held], *(each["outcomes"][0] for each in (found, total))
+        ),
     }
+
+
+def beside_counting(
+    names: Sequence[str], present: np.ndarray, is_bad: np.ndarray, direct: dict[str, Any], total: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Types that are more, or less, frequent in anomalous blocks (Fisher's exact test), and what effects say."""
+    rows = []
+    for name, column in zip(names, present.T, strict=True):
+        cells = [[np.sum(column & label), np.sum(~column & label)] for label in (is_bad, ~is_bad)]
+        if fisher_exact(cells).pvalue < SIGNIFICANT:
+            (bad, _), (normal, _) = cells
+            row = {"event": name, "anomalous": bad / is_bad.sum(), "normal": normal / (~is_bad).sum()}
+            for effect, found in (("direct", direct), ("total", total)):
+                gains = {each["event"]: each["gain"] for each in found["tested"]}
+                causes = [each["event"] for each in found["causes"]]
+                row |= {effect: gains.get(name), f"{effect}: cause": name in causes}
+            rows.append(row)
+    return sorted(rows, key=lambda row: row["normal"] - row["anomalous"])
+
+
+def agreeing(rows: list[dict[str, Any]], effect: str) -> float:
+    """Share of types that are causes and act as they are counted."""
+    right = [row[f"{effect}: cause"] and (row[effect] > 0) == (row["anomalous"] > row["normal"]) for row in rows]
+    return sum(right) / max(len(right), 1)
 
 
 def in_words(cause: dict[str, Any]) -> str:
@@ -219,15 +255,34 @@ def markdown(found: dict[str, Any]) -> str:
         [name, *(found["world"][name][key] for key in ("precision", "recall", "f1"))]
         for name in ("types", "chi-square", "predict all", "instances")
     ]
-    single = found["world"]["instances"]
+    single, counted = found["world"]["instances"], found["hdfs"]["beside counting"]
+    effects = [
+        [
+            row["event"],
+            f"{row['anomalous']:.1%}",
+            f"{row['normal']:.1%}",
+            *(in_bold(row, e) for e in ("direct", "total")),
+        ]
+        for row in counted
+    ]
     parts = [
         table(("predicting", "base rate", "AUROC", "AUPRC", "log loss"), rows, digits=4),
         table(("causes in the world", "precision", "recall", "F1"), causes),
         f"Single events: base rate {single['base_rate']:.3f}; intervals of the gain cover {single['coverage']:.3f} of "
         f"all true gains, {single['coverage_of_causes']:.3f} of those of causes.",
         "\n".join(f"{number}. {in_words(cause)}" for number, cause in enumerate(found["hdfs"]["causes"], start=1)),
+        table(("hdfs", "of anomalous", "of normal", "direct effect", "total effect"), effects),
+        f"Causes that act as they are counted: direct {agreeing(counted, 'direct'):.2f}, total "
+        f"{agreeing(counted, 'total'):.2f} of {len(counted)} types.",
     ]
     return "\n\n".join(parts)
+
+
+def in_bold(row: dict[str, Any], effect: str) -> str:
+    """A mean effect, in bold where the type is a cause."""
+    if row[effect] is None:
+        return "–"
+    return f"**{row[effect]:+.3f}**" if row[f"{effect}: cause"] else f"{row[effect]:+.3f}"
 
 
 def named(found: dict[str, Any]) -> Metrics:
@@ -241,6 +296,8 @@ def named(found: dict[str, Any]) -> Metrics:
         "hdfs: AUROC": (hdfs["prediction"]["auroc"], 0.005),
         "hdfs: AUPRC": (hdfs["prediction"]["auprc"], 0.005),
         "hdfs, logistic regression: AUROC": (hdfs["logistic regression"]["auroc"], 0.005),
+        "hdfs, direct: causes that act as counted": (agreeing(hdfs["beside counting"], "direct"), 0.2),
+        "hdfs, total: causes that act as counted": (agreeing(hdfs["beside counting"], "total"), 0.2),
         "world, types: F1": (world["types"]["f1"], 0.12),
         "world, single events: F1": (single["f1"], 0.05),
         "world: intervals that hold the truth": (single["coverage"], 0.03),
@@ -291,6 +348,7 @@ RECIPE = Recipe(
         "sequences": Size(4000, 60, "to train on, in the world"),
         "tested": Size(1000, 40, "to test on, in the world"),
         "blocks": Size(3000, 40, "to train on, and as many to test on"),
+        "followed": Size(200, 5, "anomalous blocks whose total effects are simulated"),
         "ensemble": Size(4, 1),
     },
     data="folder with hdfs_train and hdfs_test_abnormal",

@@ -138,7 +138,7 @@ def _show_population(found: Document) -> None:
         print_table(
             title, [_POPULATION[key] for key in counted], [[row[key] for key in counted] for row in causes[:_SHOWN]]
         )
-        for line in _where_counting_disagrees(named, found["settings"]["effect"]):
+        for line in where_counting_disagrees(named, found["settings"]["effect"]):
             say(line)
     prediction = found["prediction"]
     if prediction is None:
@@ -156,19 +156,31 @@ def _show_population(found: Document) -> None:
         warn("The model predicts the labels worse than their base rates: do not trust these causes. Train longer.")
 
 
-def _where_counting_disagrees(named: Document, effect: str) -> Iterator[str]:
-    """Types that are found with the outcome and are no causes, and causes that are found without it."""
+def where_counting_disagrees(named: Document, effect: str) -> Iterator[str]:
+    """Types that are found with the outcome and are no causes, and causes that are found without it.
+
+    Args:
+        named: An outcome of ``OutcomePool.causes``.
+        effect: ``direct`` or ``total``.
+
+    Example:
+        >>> seen = {"share": 0.2, "share_elsewhere": 0.01, "p_value": 1e-9}
+        >>> named = {"outcome": "bad", "causes": [], "tested": [{"event": "retry", **seen}]}
+        >>> for line in where_counting_disagrees(named, "direct"):
+        ...     print(line)
+        More frequent with bad, yet no causes: retry (20% against 1%).
+        Direct effects hold all other events as observed. What each brings about: `--effect total`.
+    """
     counted = [row for row in named["tested"] if row["p_value"] is not None and row["p_value"] < _SIGNIFICANT]
     causes, outcome = [row["event"] for row in named["causes"]], named["outcome"]
     more = [row for row in counted if row["share"] > row["share_elsewhere"] and row["event"] not in causes]
     if more:
-        advice = (
-            " Others may tell the same: `--effect total` asks what each brings about." if effect == "direct" else ""
-        )
-        yield f"More frequent with {outcome}, yet no causes: {_shares(more)}.{advice}"
+        yield f"More frequent with {outcome}, yet no causes: {_shares(more)}."
     less = [row for row in counted if row["share"] < row["share_elsewhere"] and row["event"] in causes]
     if less := [row for row in less if row["direction"] == "excites"]:
         yield f"Causes of {outcome} that are less frequent with it: {_shares(less)}."
+    if effect == "direct" and (more or less):
+        yield "Direct effects hold all other events as observed. What each brings about: `--effect total`."
 
 
 def _shares(rows: list[Document]) -> str:
