@@ -125,3 +125,10 @@ def test_a_log(page):
         code = html.partition("context_columns=")[2].partition(")\n</code>")[0].replace("&quot;", '"')
         assert ast.literal_eval(code) == [name]
         assert name in pd.read_parquet(io.BytesIO(files["events/train.parquet"])).columns
+
+
+def test_settings_are_told_once_and_in_words(tiny_run):
+    assert json.loads((tiny_run / "training.json").read_text())["made_with"]
+    card = model_card(tiny_run)
+    assert card.count("patience") == 1
+    assert "made_with" not in card

@@ -348,7 +348,9 @@ def _sizes(run: RunFiles) -> str:
 
 
 def _training(run: RunFiles) -> str:
-    told = {name: value for name, value in public_recipe(run.training).items() if value not in (None, [], False)}
+    # The settings stand there once more, for resuming: "made_with".
+    recipe = {name: value for name, value in public_recipe(run.training).items() if not isinstance(value, dict)}
+    told = {name: value for name, value in recipe.items() if value not in (None, [], False)}
     told |= {name: run.metrics[name] for name in ("epochs", "steps", "seconds") if name in run.metrics}
     told.pop("kind", None)
     if not told:
