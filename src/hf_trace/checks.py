@@ -134,6 +134,23 @@ def byte_count(name: str, value: Any) -> int:
     return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))
 
 
+def time_span(name: str, value: Any) -> float:
+    """A time in seconds, also as text: 90, 90s, 10m, 1.5h, 2d.
+
+    Example:
+        >>> time_span("horizon", "10m")
+        600.0
+        >>> time_span("horizon", "soon")
+        Traceback (most recent call last):
+            ...
+        hf_trace.errors.SettingsError: horizon is 'soon', expected a time above 0 such as 90 (seconds), 10m, 1.5h or 2d.
+    """
+    found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?|\.\d{1,18})\s*([smhd]?)\s*", str(value))
+    if found is None or isinstance(value, bool) or not float(found[1]):
+        raise SettingsError(f"{name} is {value!r}, expected a time above 0 such as 90 (seconds), 10m, 1.5h or 2d.")
+    return float(found[1]) * {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}[found[2]]
+
+
 def refuse_unknown(
     given: Iterable[str], known: Iterable[str], *, what: str = "parameter", error: type[HfTraceError] = SettingsError
 ) -> None:

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_trace.graphs.counting import BASELINES
+from hf_trace.graphs.counted_graphs import BASELINES, CountingSettings
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.metrics import compare_graphs, structural_hamming_distance
+from hf_trace.logs.log import EventLog
 
 NAMES = st.text(max_size=8) | st.text(alphabet="\\u0041\r\n\t\x00\x01\x85,\"' ;&<", max_size=8)
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | NAMES
@@ -95,9 +96,14 @@ def test_renaming_types_changes_no_score(truth, predicted, new):
 )
 @pytest.mark.parametrize("name", BASELINES)
 def test_renaming_types_permutes_baselines(name, sequences, new, max_lag):
-    codes = np.array([code for sequence in sequences for code in sequence], dtype=np.int64)
+    codes = np.array([code for sequence in sequences for code in sequence], dtype=np.int32)
     offsets = np.cumsum([0, *map(len, sequences)])
-    order = np.array(new)
-    before = BASELINES[name](codes, offsets, 4, max_lag=max_lag)
-    after = BASELINES[name](order[codes], offsets, 4, max_lag=max_lag)
+    order = np.array(new, dtype=np.int32)
+    before, after = (
+        BASELINES[name](
+            EventLog(tuple("wxyz"), which, offsets, None, tuple(map(str, range(len(sequences))))),
+            CountingSettings(max_lag),
+        ).scores
+        for which in (codes, order[codes])
+    )
     np.testing.assert_allclose(after[np.ix_(order, order)], before, atol=1e-12)

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from hf_trace.cli.console import hush, run
+from hf_trace.cli.count import count
 from hf_trace.cli.demo import demo
 from hf_trace.cli.discover import discover
 from hf_trace.cli.effect import effect
@@ -34,6 +35,7 @@ _COMMANDS = (
     (effect, "hf-trace effect runs/sachs --target Akt --do Mek=HIGH --given PKA=LOW"),
     (outcomes, "hf-trace outcomes runs/blocks blocks.csv --outcome anomalous --out causes.csv"),
     (rank, "hf-trace rank runs/line line.csv --outcome 'pressure lost' --id shift-7 --top 5"),
+    (count, "hf-trace count alarms.csv --case-column device --event-column alarm --out counted.json"),
     (evaluate, "hf-trace evaluate graph.json truth.csv"),
     (simulate, "hf-trace simulate small --out runs/small --sequences 500"),
     (push, "hf-trace push runs/alarms ORG/alarms --license mit --dry-run"),

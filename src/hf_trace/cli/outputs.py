@@ -31,7 +31,7 @@ _OF_MANY = (".jsonl", ".parquet")
 OUTPUTS = ("out", "plot", "html", "groups", "update")
 INPUTS = (
     *("log", "run", "run_folder", "model", "dag", "truth", "knowledge", "queries", "data", "reference", "graph"),
-    "world",
+    *("world", "topology"),
 )
 _WRITE_FOLDERS = ("train", "simulate")
 

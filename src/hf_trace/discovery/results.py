@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from hf_trace.discovery.pair_graphs import instance_graph, strongest_scores, summary_graph
 from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.scoring import ScoredSequence, oracles_asked, scored
@@ -14,7 +12,7 @@ from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.total_run import total_effects_graph
 from hf_trace.documents import Document
-from hf_trace.graphs.counting import BASELINES
+from hf_trace.graphs.counted_graphs import CountingSettings, baseline_tables
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import with_required
 from hf_trace.logs.log import EventLog
@@ -23,8 +21,6 @@ from hf_trace.oracle.quality import quality_warning
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import confidence_warning
 
-# With more types, tables of all pairs would dwarf the graph.
-_MOST_COUNTED_TYPES = 1_000
 _SCORES = ("cause_position", "effect_position", "cmi", "gain", "standard_error")
 Advance = Callable[[float], None]
 Observe = Callable[[EventSequence, PairScores], None]
@@ -199,16 +195,7 @@ def _result(
 
 def _with_baselines(found: Discovered, log: EventLog, request: DiscoveryRequest) -> Discovered:
     """The same with the scores of counting baselines for all pairs of types, in the order of the graph's events."""
-    if len(log.event_types) > _MOST_COUNTED_TYPES:
-        return found
-    max_lag = request.settings.max_lag or int(log.sequence_lengths.max())
+    settings = CountingSettings(request.settings.max_lag or int(log.sequence_lengths.max()))
     # Total effects are of all types of the model, of which the log may lack some.
-    place = {name: number for number, name in enumerate(found.graph.events)}
-    known = np.array([place[name] for name in log.event_types if name in place], dtype=np.int64)
-    codes = np.array([code for code, name in enumerate(log.event_types) if name in place], dtype=np.int64)
-    tables = {}
-    for name, score in BASELINES.items():
-        counted = score(log.codes, log.offsets, len(log.event_types), max_lag=max_lag)
-        tables[name] = np.zeros((len(place), len(place)))
-        tables[name][np.ix_(known, known)] = counted[np.ix_(codes, codes)]
-    return found.with_metadata(baselines={name: table.tolist() for name, table in tables.items()})
+    tables = baseline_tables(log, found.graph.events, settings)
+    return found.with_metadata(baselines=tables) if tables else found

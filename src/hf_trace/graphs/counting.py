@@ -1,6 +1,5 @@
 """What counting alone tells: scores of causal pairs, and how well the next event is predicted."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -146,14 +145,6 @@ def _check_codes(codes: Codes, n_types: int) -> None:
     outside = codes[(codes < 0) | (codes >= n_types)]
     if len(outside):
         raise UnknownEventError(f"Event code {outside.max()} is out of range, expected 0 to {n_types - 1}.")
-
-
-Baseline = Callable[..., Scores]
-BASELINES: dict[str, Baseline] = {
-    "bigram": bigram_adjacency,
-    "cooccurrence": windowed_cooccurrence,
-    "lift": cooccurrence_lift,
-}
 
 
 def unigram_loss(

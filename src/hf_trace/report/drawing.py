@@ -51,7 +51,9 @@ def legend_lines(graph: CausalGraph, truth: CausalGraph | None) -> list[Line2D]:
     entries = [(name, color, 2.5, "-") for name, color in COLORS.items() if name in present]
     largest = max((_strength(edge) for edge in graph.edges), default=0.0)
     if largest > 0:
-        entries.append((f"widest: cmi {largest:.2g} nats", NEUTRAL, 4.0, "-"))
+        strength = graph.metadata.get("strength")
+        shown = f"cmi {largest:.2g} nats" if strength is None else f"{largest:.2g} {strength}"
+        entries.append((f"widest: {shown}", NEUTRAL, 4.0, "-"))
     if truth is not None:
         entries.append(("in the truth", NEUTRAL, 1.6, "-"))
         entries.append(("not in the truth", NEUTRAL, 1.6, _FALSE_LINE))

@@ -1,0 +1,109 @@
+"""``hf-trace count``: an event log to a causal graph by counting alone, without a model."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import hf_trace.cli.flags as flags
+from hf_trace import options
+from hf_trace.checks import time_span
+from hf_trace.cli.console import print_graphs, print_json, say
+from hf_trace.cli.flags import flag, refuse_given
+from hf_trace.cli.inputs import LogSource
+from hf_trace.cli.outputs import check_output
+
+if TYPE_CHECKING:
+    from hf_trace.logs.log import EventLog
+    from hf_trace.logs.topology import Topology
+
+_HORIZON = options.HORIZON.but(
+    help="How soon effects follow, such as 90s, 10m or 1h; by default a fifth of the mean time between events."
+)
+_MAX_LAG = options.MAX_LAG.but(
+    help="Longest distance from cause to effect, in events, where order alone counts or there are no times."
+)
+_IN_TIME, _IN_ORDER = ("horizon", "topology"), ("bigram", "cooccurrence", "lift")
+
+
+def count(
+    context: typer.Context,
+    log: flags.Log,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="onset: begins after the cause, and not before it; hawkes: rates that add up; bigram, cooccurrence, "
+            "lift: order alone."
+        ),
+    ] = "onset",
+    out: Annotated[Path | None, typer.Option(help="Graph file: .json .graphml .dot .csv .parquet.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Figure: .png .svg .pdf.")] = None,
+    horizon: Annotated[str | None, flag(_HORIZON)] = None,
+    topology: Annotated[
+        Path | None,
+        typer.Option(help="Which sequences are joined: two columns of their names, JSON, GraphML, GML or .npy."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least score of an edge; by default each method's own rule, see below.")
+    ] = None,
+    top: Annotated[int | None, typer.Option(help="Number of edges, instead of a threshold.")] = None,
+    max_lag: Annotated[int, flag(_MAX_LAG)] = options.MAX_LAG.default or 0,
+    self_loops: Annotated[bool, typer.Option("--self-loops", help="Keep edges from a type to itself.")] = False,
+    case_column: flags.Case = None,
+    event_column: flags.Event = None,
+    time_column: flags.Time = None,
+    query: flags.Query = None,
+    time_unit: flags.TimeUnit = "s",
+    time_format: flags.TimeFormat = None,
+    json_output: flags.Json = False,
+) -> None:
+    """Find which events follow which by counting alone, in seconds and without a model.
+
+    What makes an edge by default looks at no known graph. onset: the effect begins after the cause more often than
+    after any event (exact binomial test, false discovery rate 5 %), and more often than it was there only before.
+    hawkes: the likelihood pays for the weight (Bayesian information criterion). bigram, cooccurrence: 0.05 more than
+    after any event; lift: twice as often.
+    """
+    check_output(out, (".json", ".parquet", ".graphml", ".dot", ".gv", ".csv"))
+    check_output(plot, (".png", ".svg", ".pdf"))
+    if method in _IN_ORDER:
+        reason = f"is about times, and the method {method!r} counts by order alone. Leave out either."
+        refuse_given(context, _IN_TIME, reason)
+    seconds = None if horizon is None else time_span("horizon", horizon)
+    source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
+    from hf_trace.graphs.counted_graphs import CountingSettings, counted_graph
+
+    settings = CountingSettings(max_lag, seconds)
+    table = source.read()
+    if topology is not None:
+        settings = CountingSettings(max_lag, seconds, _joined(topology, table))
+    started = time.monotonic()
+    graph = counted_graph(table, method, settings, threshold=threshold, top=top, self_loops=self_loops)
+    if table.timestamps is None:
+        say("The log has no times; positions in the sequence are counted instead.")
+    elif (used := graph.metadata["settings"].get("horizon_seconds")) is not None:
+        say(f"Horizon: {used:.4g} seconds.")
+    say(f"Counted in {time.monotonic() - started:.1f} s.")
+    if out is not None:
+        graph.save(out)
+    if plot is not None:
+        from hf_trace.logs.writing import atomic_path
+        from hf_trace.report.figure import draw_graph
+
+        with atomic_path(plot) as unfinished:
+            draw_graph(graph, unfinished)
+    if json_output:
+        print_json(graph.to_dict())
+    else:
+        print_graphs([graph])
+
+
+def _joined(path: Path, log: "EventLog") -> "Topology":
+    """The topology of a log, from a file, and what it joins."""
+    from hf_trace.graphs.joined_places import read_joined_places
+    from hf_trace.logs.topology import Topology
+
+    found = Topology.of_log(log, read_joined_places(path))
+    say(f"{len(found.joined):,} pairs of sequences are joined; {len(found.unjoined()):,} have no neighbour.")
+    return found
