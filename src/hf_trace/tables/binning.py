@@ -97,16 +97,16 @@ class AdditiveFit:
         return {"constant": self.constant, "effects": effects, "cells": self.cells.tolist()}
 
     @classmethod
-    def from_dict(cls, schema: DagSchema, names: Sequence[str], document: object) -> "AdditiveFit | None":
-        """What ``to_dict`` gave of these variables; None if it is something else."""
-        part = _mapping(document)
-        given, sizes = _mapping(part.get("effects")), [len(schema[name].values) for name in names]
-        constant, cells = _array(part.get("constant")), _array(part.get("cells"), *sizes)
-        effects = {name: _array(given.get(name), size) for name, size in zip(names, sizes, strict=True)}
-        known = {name: each for name, each in effects.items() if each is not None}
-        if constant is None or len(known) < len(effects):
-            return None
-        return cls(float(constant), known, np.empty(0) if cells is None else cells)
+    def from_dict(cls, schema: DagSchema, names: Sequence[str], document: Any) -> "AdditiveFit":
+        """What ``to_dict`` gave of these variables.
+
+        Raises:
+            ValueError: If it is something else; or another error of reading what is no mapping.
+        """
+        sizes = {name: len(schema[name].values) for name in names}
+        effects = {name: _array(document["effects"][name], size) for name, size in sizes.items()}
+        cells = _array(document["cells"], *sizes.values()) if document["cells"] else np.empty(0)
+        return cls(float(_array(document["constant"])), effects, cells)
 
 
 def _indicators(codes: Codes, size: int) -> csr_matrix:
@@ -195,6 +195,28 @@ class HiddenCause:
             left = self.by_parents.predicted({**codes, parent: natural})
         return np.asarray((seen - left)[:, None] * self.slopes)
 
+    def to_dict(self) -> Document:
+        """As plain numbers."""
+        without = {parent: fit.to_dict() for parent, fit in self.without.items()}
+        return {"slopes": self.slopes.tolist(), "by_parents": self.by_parents.to_dict(), "without": without}
+
+    @classmethod
+    def from_dict(cls, schema: DagSchema, variable: Variable, cause: str, document: Any) -> "HiddenCause":
+        """What ``to_dict`` gave of a cause of this variable.
+
+        Raises:
+            ValueError: If it is something else; or another error of reading what is no mapping.
+        """
+        parents = _finite_parents(schema, variable)
+        if cause not in parents:
+            raise ValueError(f"{cause!r} is no parent of {variable.name!r}")
+        without = {
+            name: AdditiveFit.from_dict(schema, [each for each in parents if each != name], document["without"][name])
+            for name in _confounded(schema, variable, cause)
+        }
+        slopes = _array(document["slopes"], 1 if variable.kind == "numeric" else len(variable.values))
+        return cls(slopes, AdditiveFit.from_dict(schema, parents, document["by_parents"]), without)
+
 
 @dataclass(frozen=True)
 class Binning:
@@ -255,38 +277,35 @@ class Binning:
         return {
             "within": {name: fit.to_dict() for name, fit in self.within.items()},
             "hidden": {
-                name: {
-                    cause: {
-                        "slopes": each.slopes.tolist(),
-                        "by_parents": each.by_parents.to_dict(),
-                        "without": {parent: fit.to_dict() for parent, fit in each.without.items()},
-                    }
-                    for cause, each in causes.items()
-                }
-                for name, causes in self.hidden.items()
+                name: {cause: each.to_dict() for cause, each in causes.items()} for name, causes in self.hidden.items()
             },
         }
 
     @classmethod
-    def from_dict(cls, schema: DagSchema, document: object) -> "Binning":
-        """What ``to_dict`` gave; what does not fit the graph is left out, as if it were not known.
+    def from_dict(cls, schema: DagSchema, document: Any) -> "Binning":
+        """What ``to_dict`` gave; where it does not fit the graph nothing is known.
 
         Example:
             >>> Binning.from_dict(DagSchema((Variable("x", values=("a", "b")),)), {"within": "damaged"})
             Binning(within={}, hidden={})
         """
-        within, hidden = (_mapping(_mapping(document).get(part)) for part in ("within", "hidden"))
-        observed = [each for each in schema.variables if not each.latent and each.is_finite]
-        numeric = [each for each in observed if each.kind == "numeric"]
-        fits = {
-            each.name: AdditiveFit.from_dict(schema, _finite_parents(schema, each), within.get(each.name))
-            for each in numeric
-        }
-        causes = {each.name: _hidden_of(schema, each, _mapping(hidden.get(each.name))) for each in observed}
-        return cls(
-            {name: fit for name, fit in fits.items() if fit is not None},
-            {name: found for name, found in causes.items() if found},
-        )
+        known = {each.name: each for each in schema.variables if not each.latent and each.is_finite}
+        numeric = {name: each for name, each in known.items() if each.kind == "numeric"}
+        try:
+            return cls(
+                {
+                    name: AdditiveFit.from_dict(schema, _finite_parents(schema, numeric[name]), fit)
+                    for name, fit in document["within"].items()
+                },
+                {
+                    name: {
+                        cause: HiddenCause.from_dict(schema, known[name], cause, each) for cause, each in causes.items()
+                    }
+                    for name, causes in document["hidden"].items()
+                },
+            )
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
+            return cls({})
 
 
 def within_bins(table: DagTable, variable: Variable) -> Numbers | None:
@@ -340,32 +359,8 @@ def _hidden_causes(table: DagTable, variable: Variable) -> dict[str, HiddenCause
     }
 
 
-def _hidden_of(schema: DagSchema, variable: Variable, document: Mapping[str, Any]) -> dict[str, HiddenCause]:
-    width = 1 if variable.kind == "numeric" else len(variable.values)
-    parents, found = _finite_parents(schema, variable), {}
-    for cause in parents:
-        part = _mapping(document.get(cause))
-        slopes, fit = _array(part.get("slopes"), width), AdditiveFit.from_dict(schema, parents, part.get("by_parents"))
-        read = {
-            parent: AdditiveFit.from_dict(
-                schema, [name for name in parents if name != parent], _mapping(part.get("without")).get(parent)
-            )
-            for parent in _confounded(schema, variable, cause)
-        }
-        without = {parent: each for parent, each in read.items() if each is not None}
-        if slopes is not None and fit is not None and len(without) == len(read):
-            found[cause] = HiddenCause(slopes, fit, without)
+def _array(given: Any, *shape: int) -> NDArray[np.float64]:
+    found = np.array(given, dtype=np.float64)
+    if found.shape != shape or not np.isfinite(found).all():
+        raise ValueError("not as many finite numbers as expected")
     return found
-
-
-def _mapping(part: object) -> Mapping[str, Any]:
-    return part if isinstance(part, Mapping) else {}
-
-
-def _array(given: Any, *shape: int) -> NDArray[np.float64] | None:
-    """Finite numbers of a shape; None if they are something else."""
-    try:
-        found = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return found if found.shape == shape and bool(np.isfinite(found).all()) else None
