@@ -37,6 +37,12 @@ REFUSED = [
         "--query 'e > 1'|--context-column c|--outcome-column o|--ensemble 2|--lora",
         WHOLE,
     ),
+    (
+        "count x.csv --method lift",
+        "--horizon 10m|--topology joined.csv",
+        "is about times, and the method 'lift' counts by order alone. Leave out either.",
+    ),
+    ("count x.csv --top 9", "--threshold 0.1", "says what makes an edge, and so does `--top`. Leave out either."),
     ("train x.csv --out new", "--merge", "folds in adapters, but none are trained. Add `--lora`, or leave it out."),
     (
         "discover run x.csv --effect total",
@@ -161,6 +167,7 @@ ALWAYS = {
         *("run_folder", "log", "outcome", "only", "position", "top", "within", "by", "proposal", "num_samples"),
         *("reference", "exclude", "out", "unknown", "trust_remote_code", *LOG),
     },
+    "count": {*("log", "method", "out", "plot", "top", "max_lag", "self_loops", *LOG)},
     "evaluate": {"graph", "truth"},
     "simulate": {"world", "out", "sequences", "overwrite"},
     "push": {"run", "repo_id", "private", "dry_run", "dataset", "update", "license"},

@@ -143,6 +143,11 @@ TOPOLOGY = Topology(np.array([[0, 1]]), 2)
             "Name a case column that joins events, the column of a finer time, or a horizon in seconds.",
         ),
         (
+            [("ab", None)], "onset", {"horizon": 60.0}, {}, SettingsError,
+            "The horizon is 60 seconds and the log has no times. Name the time column, or leave the horizon out and "
+            "say with max_lag how many events ahead to look.",
+        ),
+        (
             [("a", None), ("b", None)], "hawkes", {"topology": TOPOLOGY}, {}, TimestampError,
             "The log has no times, expected some with a topology: they say in which order events of neighbours "
             "happened. Name the time column, or leave the topology out.",

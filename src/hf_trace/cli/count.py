@@ -56,6 +56,7 @@ def count(
     query: flags.Query = None,
     time_unit: flags.TimeUnit = "s",
     time_format: flags.TimeFormat = None,
+    seed: flags.Seed = options.SEED.default,
     json_output: flags.Json = False,
 ) -> None:
     """Find which events follow which by counting alone, in seconds and without a model.
@@ -70,6 +71,8 @@ def count(
     if method in _IN_ORDER:
         reason = f"is about times, and the method {method!r} counts by order alone. Leave out either."
         refuse_given(context, _IN_TIME, reason)
+    if top is not None:
+        refuse_given(context, ["threshold"], "says what makes an edge, and so does `--top`. Leave out either.")
     seconds = None if horizon is None else time_span("horizon", horizon)
     source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
     from hf_trace.graphs.counted_graphs import CountingSettings, counted_graph

@@ -232,6 +232,11 @@ def _check_times(log: EventLog, method: str, settings: CountingSettings) -> None
                 f"A {given[0]} is given, and {method!r} counts by order alone. Leave it out, or choose the method "
                 f"{' or '.join(IN_TIME)}."
             )
+    elif settings.horizon is not None and log.timestamps is None:
+        raise SettingsError(
+            f"The horizon is {settings.horizon:g} seconds and the log has no times. Name the time column, or leave the "
+            "horizon out and say with max_lag how many events ahead to look."
+        )
     elif settings.horizon_of(log) == 0:
         raise SettingsError(
             "No event of this log follows another one of its sequence at a later time, so that there is no horizon. "
