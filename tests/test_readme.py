@@ -93,6 +93,7 @@ def test_what_a_population_edge_needs(carried, edges):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # five minutes, on a core of its own
 def test_the_demo_gives_the_figures_of_its_recipe(tmp_path):
     from hf_trace.cli.demo import run_demo
 
