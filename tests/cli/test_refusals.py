@@ -128,6 +128,16 @@ REFUSED = [
         "is about the pairs of an exact world, and hidden types, ties or drift leave none. Leave it out.",
     ),
     (
+        "simulate hawkes --out new",
+        "--truth-samples 10",
+        "is about draws, and the edges of this world are its truth. Leave it out.",
+    ),
+    (
+        "simulate small --out new",
+        "--types 10|--edges 10|--weight 0.1|--delay 5|--duration 100|--world-seed 1",
+        "is for worlds in continuous time by name. Leave it out.",
+    ),
+    (
         "push world org/name --dry-run",
         f"{LOGS}|--context-column c|--graph g.json|--data here",
         "is not for a simulated world, which is published as it is, with its own truth. Leave it out.",

@@ -16,7 +16,15 @@ from hf_trace.options import SEED
 from hf_trace.publishing.model_card import CARD_FILE, NO_LICENSE, also_licence, as_code, as_markdown, as_prose, as_span
 from hf_trace.publishing.publication import DATA_SET, Publication, json_bytes, publish
 from hf_trace.runs.folders import TRAINING_FILE, read_json
-from hf_trace.runs.simulated_worlds import EVENTS_FILE, PAIRS_FILE, SPLITS, TRUTH_FILE
+from hf_trace.runs.simulated_worlds import (
+    EQ_21,
+    EVENTS_FILE,
+    PAIRS_FILE,
+    SPLITS,
+    TRUTH_FILE,
+    VARIABLES_FILE,
+    world_facts,
+)
 
 _FOLDER = "events"
 _COLUMNS = {"id": "the sequence", "event": "its type", "time": "seconds from the start of the log"}
@@ -35,14 +43,12 @@ def world_publication(folder: str | Path, repo_id: str, *, license: str | None =
     folder = Path(folder)
     truth, recipe = CausalGraph.load(folder / TRUTH_FILE), read_json(folder, TRAINING_FILE)
     about = (
-        "Written by `hf-trace simulate` from Eq. 21 of TRACE ([arXiv 2602.01135](https://arxiv.org/abs/2602.01135)). "
+        f"Written by `hf-trace simulate` from {recipe.get('written_from', EQ_21)}. "
         f"The world, from which it can be made again:\n\n```json\n{as_code(recipe['world'])}\n```"
     )
-    facts = {
-        "entropy of the next event": f"{recipe['entropy']:.3f} nats",
-        "true pairs of types": f"{len(truth.edges):,} ({truth.metadata['truth']})",
-    }
-    beside = {name: folder / name for name in (TRUTH_FILE, PAIRS_FILE, TRAINING_FILE) if (folder / name).exists()}
+    facts = world_facts(recipe, truth)
+    names = (TRUTH_FILE, VARIABLES_FILE, PAIRS_FILE, TRAINING_FILE)
+    beside = {name: folder / name for name in names if (folder / name).exists()}
     events = pd.read_parquet(folder / EVENTS_FILE)
     files = _DataSet(repo_id, events, beside, about, facts, license or "apache-2.0").files()
     here = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

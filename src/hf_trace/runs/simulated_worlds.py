@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hf_trace.checks import whole
+from hf_trace.documents import Document
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
@@ -18,10 +18,16 @@ from hf_trace.options import SEED
 from hf_trace.runs.folders import TRAINING_FILE, write_json
 from hf_trace.runs.new_folders import WORLD, check_replaceable, new_folder
 from hf_trace.runs.world_model import save_oracle
+from hf_trace.worlds.process_intensity import type_log_probs
+from hf_trace.worlds.process_simulator import ProcessSimulation, simulate_process
+from hf_trace.worlds.process_spec import ProcessSpec
 from hf_trace.worlds.simulator import DELTA, Simulation, replacement_scores, simulate, type_names
 from hf_trace.worlds.world import World, WorldSpec
 
 EVENTS_FILE, TRUTH_FILE, PAIRS_FILE = "events.parquet", "truth.json", "true_pairs.parquet"
+VARIABLES_FILE = "true_variables.json"
+EQ_21 = "Eq. 21 of TRACE ([arXiv 2602.01135](https://arxiv.org/abs/2602.01135))"
+PROCESS = "a Hawkes process (Biometrika 58, 1971) with what real logs have beside it"
 SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 # Structural truth lists every pair with a weight.
 _MOST_LISTED_TYPES = 2_000
@@ -37,13 +43,13 @@ class SimulatedWorld:
         folder: Where.
         log: The recorded events.
         truth: Which types cause which.
-        entropy: Nats per event that no model can beat.
+        entropy: Nats per event that no model can beat, where they are known.
     """
 
     folder: Path
     log: EventLog
     truth: CausalGraph
-    entropy: float
+    entropy: float | None
 
 
 def simulate_folder(
@@ -106,8 +112,83 @@ def simulate_folder(
             "entropy": simulation.entropy,
         }
         write_json(folder / TRAINING_FILE, document)
-        (folder / "README.md").write_text(_card(spec, simulation, truth), encoding="utf-8")
+        (folder / "README.md").write_text(_card(simulation.log, document, truth, _EQ_21_FILES), encoding="utf-8")
     return SimulatedWorld(Path(out), simulation.log, truth, simulation.entropy)
+
+
+def simulate_process_folder(
+    spec: ProcessSpec,
+    out: str | PathLike[str],
+    *,
+    sequences: int = 60,
+    seed: int = SEED.default,
+    overwrite: bool = True,
+    advance: Advance = lambda _: None,
+) -> SimulatedWorld:
+    """Write ``events.parquet``, ``truth.json``, ``training.json``, a card and, with variables, ``true_variables.json``.
+
+    The entropy is that of an event's type given its time and the past, measured on the first 100 sequences; it is known
+    where the world is exact.
+
+    Args:
+        spec: The world, in continuous time.
+        out: Folder to write.
+        sequences: How many sequences.
+        seed: Seed of the events.
+        overwrite: Whether an older world in ``out`` is replaced.
+        advance: Called with the share that is done, 0 to 100.
+
+    Raises:
+        SettingsError: If a number is below 1, or nothing or far too much would happen.
+        OutputError: If the folder cannot be written or holds something else.
+    """
+    check_replaceable(out, WORLD, overwrite=overwrite)
+    written = simulate_process(spec, sequences, seed=seed, advance=lambda done: advance(50 * done / sequences))
+    entropy = _type_entropy(spec, written, advance) if spec.is_exact else None
+    log, truth = written.log, written.truth
+    truth.metadata.update(world=spec.to_dict(), entropy=entropy)
+    document = {
+        "kind": "world",
+        "world": spec.to_dict(),
+        "written_from": PROCESS,
+        "sequences": sequences,
+        "seed": seed,
+        "entropy": entropy,
+    }
+    with new_folder(out, WORLD, overwrite=overwrite) as folder:
+        _events(log).to_parquet(folder / EVENTS_FILE, index=False)
+        truth.save(folder / TRUTH_FILE)
+        if written.variables is not None:
+            written.variables.save(folder / VARIABLES_FILE)
+        write_json(folder / TRAINING_FILE, document)
+        (folder / "README.md").write_text(_card(log, document, truth, _PROCESS_FILES), encoding="utf-8")
+    return SimulatedWorld(Path(out), log, truth, entropy)
+
+
+def _type_entropy(spec: ProcessSpec, written: ProcessSimulation, advance: Advance) -> float:
+    """Mean nats of an event's type, given its time and all before it, in the first sequences."""
+    log, nats = written.log, []
+    count = min(len(log), _TRUTH_SEQUENCES)
+    for number in range(count):
+        span = slice(*log.offsets[number : number + 2])
+        logs = type_log_probs(spec, log[number], log[number].timestamps or ())
+        nats.append(-logs[np.arange(len(logs)), log.codes[span]])
+        advance(50 + 50 * (number + 1) / count)
+    return float(np.concatenate(nats).mean())
+
+
+def world_facts(document: Document, truth: CausalGraph) -> dict[str, str]:
+    """What cards say of a world beside its size: its entropy, where it is known, and how many pairs are true.
+
+    Args:
+        document: What ``training.json`` holds.
+        truth: Its known graph.
+    """
+    entropy, types = document["entropy"], document["world"]["types"]
+    given, count = (" given its time", len(types)) if "written_from" in document else ("", types)
+    nats = "" if entropy is None else f"{entropy:.3f} nats (uniform: {np.log(count):.3f})"
+    facts = {f"entropy of the next event{given}": nats} if nats else {}
+    return {**facts, "true pairs of types": f"{len(truth.edges):,} ({truth.metadata['truth']})"}
 
 
 def _true_pairs(
@@ -166,15 +247,21 @@ def _events(log: EventLog) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def _card(spec: WorldSpec, simulation: Simulation, truth: CausalGraph) -> str:
+_EQ_21_FILES = f"""`{TRUTH_FILE}` the pairs of types that are
+true causes. Where the world has a closed form, `{PAIRS_FILE}` has the exact score of every pair of events of the
+first sequences and `oracle/` is the world as a model that `AutoModelForCausalLM` loads after `import hf_trace`."""
+_PROCESS_FILES = f"""`{TRUTH_FILE}` the pairs of types that are
+true causes, with the expected number of caused events (`weight`), the mean delay in seconds and the direction. Where
+types are values of variables, `{VARIABLES_FILE}` has the same between variables."""
+
+
+def _card(log: EventLog, document: Document, truth: CausalGraph, files: str) -> str:
     """A data card that `datasets` reads its configuration from."""
-    log = simulation.log
-    facts: dict[str, Any] = {
+    facts = {
         "sequences": f"{len(log):,}",
         "events": f"{len(log.codes):,}",
-        "event types": f"{spec.types:,}",
-        "entropy of the next event": f"{simulation.entropy:.3f} nats (uniform: {np.log(spec.types):.3f})",
-        "true pairs of types": f"{len(truth.edges):,} ({truth.metadata['truth']})",
+        "event types": f"{len(log.event_types):,}",
+        **world_facts(document, truth),
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
     return f"""---
@@ -187,19 +274,17 @@ configs:
 ---
 # Event sequences of a simulated world with known causes
 
-Written by `hf-trace simulate` from Eq. 21 of TRACE (arXiv 2602.01135).
+Written by `hf-trace simulate` from {document.get("written_from", EQ_21)}.
 
 | | |
 |---|---|
 {rows}
 
-`{EVENTS_FILE}` has one row per event (`id`, `event`, `time`, `split`), `{TRUTH_FILE}` the pairs of types that are
-true causes. Where the world has a closed form, `{PAIRS_FILE}` has the exact score of every pair of events of the
-first sequences and `oracle/` is the world as a model that `AutoModelForCausalLM` loads after `import hf_trace`.
+`{EVENTS_FILE}` has one row per event (`id`, `event`, `time`, `split`), {files}
 
 The world:
 
 ```json
-{json.dumps(spec.to_dict())}
+{json.dumps(document["world"])}
 ```
 """

@@ -1,7 +1,7 @@
 """Worlds in continuous time: event types with rates, and what each of their events causes, prevents or repeats."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -46,6 +46,7 @@ class ProcessType:
             number(f"{name} of {self.name!r}", getattr(self, name), least=0)
         for name in ("gap", "jitter"):
             number(f"{name} of {self.name!r}", getattr(self, name), above=0)
+        one_of(f"hidden of {self.name!r}", self.hidden, (False, True))
         if self.period and (self.rate or self.repeats):
             raise SettingsError(f"{self.name!r} is periodic and has a rate or repeats, expected one of the two.")
 
@@ -187,8 +188,11 @@ class ProcessSpec:
         return weights
 
     def to_dict(self) -> Document:
-        """All values by name."""
-        return asdict(self)
+        """All values by name, without those of a type or an edge that are as by default."""
+        parts = {name: [_short(each) for each in getattr(self, name)] for name in ("types", "edges", "inhibitions")}
+        flood = None if self.flood is None else _short(self.flood)
+        variables = [list(values) for values in self.variables]
+        return {**parts, "variables": variables, "flood": flood, "duration": self.duration}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "ProcessSpec":
@@ -223,6 +227,10 @@ def _part(kind: type[Part], document: Any, name: str) -> Part:
         raise SettingsError(f"{name} of the world holds {document!r}, expected an object of settings.")
     refuse_unknown(document, [field.name for field in fields(kind)], what=f"setting of {name}")  # type: ignore[arg-type]
     return kind(**document)
+
+
+def _short(part: Any) -> Document:
+    return {field.name: value for field in fields(part) if (value := getattr(part, field.name)) != field.default}
 
 
 def _check_pairs(spec: ProcessSpec) -> None:

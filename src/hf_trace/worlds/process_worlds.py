@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,10 +14,11 @@ from hf_trace.worlds.delays import DELAYS
 from hf_trace.worlds.process_spec import Flood, Inhibition, Number, ProcessEdge, ProcessSpec, ProcessType
 from hf_trace.worlds.simulator import type_names
 from hf_trace.worlds.world import WORLDS, WorldSpec, load_spec
+from hf_trace.worlds.world_names import NAMED_WORLDS
 
 Pair = tuple[int, int]
-# Mean events per second of a type by itself: with 20 types and their effects about one event in a minute.
-_RATE = 3e-4
+# Mean events per second of a type by itself: with 20 types and their effects a few hundred events in six hours.
+_RATE = 6e-4
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,6 @@ class ProcessNetwork:
         number("weight", self.weight, least=0)
         for name in ("delay", "duration"):
             number(name, getattr(self, name), above=0)
-
-
-class NamedProcess(NamedTuple):
-    """A world with a name: what it is like, in a line, and how it is drawn."""
-
-    about: str
-    draw: Callable[["_Drawing"], ProcessSpec]
 
 
 class _Drawing:
@@ -93,12 +86,12 @@ class _Drawing:
         return ProcessSpec(types, tuple(edges), inhibitions, duration=self.network.duration)
 
 
-def _hawkes(draw: _Drawing) -> ProcessSpec:
-    return draw.spec(draw.types(), [draw.edge(pair) for pair in draw.pairs(draw.network.edges)])
+def _hawkes(draw: _Drawing, faster: float = 1.0) -> ProcessSpec:
+    return draw.spec(draw.types(faster), [draw.edge(pair) for pair in draw.pairs(draw.network.edges)])
 
 
 def _bursts(draw: _Drawing) -> ProcessSpec:
-    plain = _hawkes(draw)
+    plain = _hawkes(draw, faster=0.5)
     repeats, gaps = (draw.generator.uniform(least, most, len(plain.types)) for least, most in ((2, 8), (1, 5)))
     types = (
         replace(kind, repeats=float(count), gap=float(gap))
@@ -152,7 +145,7 @@ def _together(draw: _Drawing) -> ProcessSpec:
         rest.remove(second)
         for one, other in ((first, second), (second, first)):
             edges.append(replace(draw.edge(one, heavier=3.0), needs=names[other[0]], window=120.0))
-    return draw.spec(draw.types(faster=3.0), edges)
+    return draw.spec(draw.types(faster=1.5), edges)
 
 
 def _inhibition(draw: _Drawing) -> ProcessSpec:
@@ -160,7 +153,7 @@ def _inhibition(draw: _Drawing) -> ProcessSpec:
     split = 2 * len(pairs) // 3
     seconds = 4 * draw.network.delay
     prevented = (Inhibition(draw.names[cause], draw.names[effect], 0.1, seconds) for cause, effect in pairs[split:])
-    return draw.spec(draw.types(faster=3.0), [draw.edge(pair) for pair in pairs[:split]], tuple(prevented))
+    return draw.spec(draw.types(faster=1.5), [draw.edge(pair) for pair in pairs[:split]], tuple(prevented))
 
 
 def _hidden(draw: _Drawing) -> ProcessSpec:
@@ -173,22 +166,22 @@ def _hidden(draw: _Drawing) -> ProcessSpec:
         if apart & {pair, pair[::-1]}:
             continue
         apart.add(pair)
-        added.append(ProcessType(f"hidden{len(added)}", 2 * _RATE, hidden=True))
+        added.append(ProcessType(f"hidden{len(added)}", _RATE, hidden=True))
         for end, later in zip(pair, (0.5, 2.0), strict=True):
             found = draw.edge(pair, heavier=2.0)
             edges.append(replace(found, cause=added[-1].name, effect=draw.names[end], delay=later * draw.network.delay))
     return draw.spec((*draw.types(), *added), edges)
 
 
-PROCESS_WORLDS: dict[str, NamedProcess] = {
-    "hawkes": NamedProcess("types that cause each other after a delay", _hawkes),
-    "bursts": NamedProcess("every event is repeated a few times; causes act between bursts", _bursts),
-    "periodic": NamedProcess("heartbeats, polls, reports and backups beside a network; they cause nothing", _periodic),
-    "signals": NamedProcess("signals that are set and clear; a change hands itself on", _signals),
-    "chatter": NamedProcess("two chattering alarms, and floods in which everything is frequent", _chatter),
-    "together": NamedProcess("pairs of causes that act only when both have come", _together),
-    "inhibition": NamedProcess("causes that make another type rarer for a while", _inhibition),
-    "hidden": NamedProcess("hidden causes that drive two types, one later than the other", _hidden),
+PROCESS_WORLDS: dict[str, Callable[[_Drawing], ProcessSpec]] = {
+    "hawkes": _hawkes,
+    "bursts": _bursts,
+    "periodic": _periodic,
+    "signals": _signals,
+    "chatter": _chatter,
+    "together": _together,
+    "inhibition": _inhibition,
+    "hidden": _hidden,
 }
 
 
@@ -209,7 +202,7 @@ def process_world(name: str, **parameters: Number) -> ProcessSpec:
     """
     one_of("world", name, PROCESS_WORLDS)
     refuse_unknown(parameters, ProcessNetwork.__annotations__, what="parameter of a world")
-    return PROCESS_WORLDS[name].draw(_Drawing(ProcessNetwork(**parameters)))  # type: ignore[arg-type]
+    return PROCESS_WORLDS[name](_Drawing(ProcessNetwork(**parameters)))  # type: ignore[arg-type]
 
 
 def load_world(name_or_path: str | Path, **parameters: Number) -> WorldSpec | ProcessSpec:
@@ -229,6 +222,12 @@ def load_world(name_or_path: str | Path, **parameters: Number) -> WorldSpec | Pr
     name, path = str(name_or_path), Path(name_or_path)
     if name in PROCESS_WORLDS:
         return process_world(name, **parameters)
+    if name not in WORLDS and not path.is_file():
+        raise SettingsError(
+            f"{name!r} is neither a world ({', '.join(NAMED_WORLDS)}) nor a file.{near(name, NAMED_WORLDS)} Write its "
+            'settings as JSON: {"types": 50, "memory": 6, "decay": 0.5, "weight": 3.0}, or {"types": [{"name": "a", '
+            '"rate": 0.01}, {"name": "b"}], "edges": [{"cause": "a", "effect": "b", "weight": 0.5, "delay": 10}]}.'
+        )
     if parameters:
         raise SettingsError(
             f"{next(iter(parameters))} is for the worlds {', '.join(PROCESS_WORLDS)}, not for {name!r}. Leave it out, "
@@ -236,13 +235,6 @@ def load_world(name_or_path: str | Path, **parameters: Number) -> WorldSpec | Pr
         )
     if name in WORLDS:
         return load_spec(name)
-    if not path.is_file():
-        known = [*WORLDS, *PROCESS_WORLDS]
-        raise SettingsError(
-            f"{name!r} is neither a world ({', '.join(known)}) nor a file.{near(name, known)} Write its settings as "
-            'JSON: {"types": 50, "memory": 6, "decay": 0.5, "weight": 3.0}, or {"types": [{"name": "a", "rate": 0.01}, '
-            '{"name": "b"}], "edges": [{"cause": "a", "effect": "b", "weight": 0.5, "delay": 10}]}.'
-        )
     document = read_document(path, "world settings", error=SettingsError)
     if isinstance(document, dict) and isinstance(document.get("types"), list):
         return ProcessSpec.from_dict(document)
