@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from hf_trace.documents import Document
 from hf_trace.errors import GraphFormatError, NonFiniteError, preview
-from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.graph import CausalGraph, plain
 
 Matrix = Shaped[np.ndarray, "cause effect"]
 Adjacency = Bool[np.ndarray, "cause effect"]
@@ -179,8 +179,9 @@ class GraphComparison:
         """Return everything as one mapping that JSON can hold; NaN becomes None."""
         own = {key: value for key, value in asdict(self).items() if key not in ("scores", "baselines")}
         lists = {key: list(own[key]) for key in ("only_predicted", "only_true")}
-        rows = {name: _without_nan(scores) for name, scores in self.baselines.items()}
-        return _without_nan(self.scores) | own | lists | {"baselines": rows}
+        rows = {name: plain(asdict(scores)) for name, scores in self.baselines.items()}
+        scored: Document = plain(asdict(self.scores))
+        return scored | own | lists | {"baselines": rows}
 
     def table_rows(self) -> list[Document]:
         """Return one row for the graph, one per baseline and one for predicting every edge."""
@@ -325,10 +326,6 @@ def _top_pairs(values: Scores, count: int) -> Adjacency:
     top = np.zeros(values.size, dtype=bool)
     top[np.argsort(-outside, axis=None, kind="stable")[:count]] = True
     return top.reshape(values.shape)
-
-
-def _without_nan(scores: GraphScores) -> Document:
-    return {key: None if value != value else value for key, value in asdict(scores).items()}
 
 
 def evaluate_graph(graph: CausalGraph, truth: CausalGraph) -> GraphComparison:

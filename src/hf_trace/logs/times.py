@@ -13,7 +13,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from hf_trace.errors import TimestampError, preview
-from hf_trace.logs.calendars import DAY, DateOrder, YearCount
+from hf_trace.logs.calendars import DAY, DateOrder, YearCount, epoch_days
 from hf_trace.logs.dates import TimeFormat, epoch_seconds, read_dates
 from hf_trace.options import EXCEL
 
@@ -252,11 +252,10 @@ def _mostly_within(numbers: NDArray[np.float64], bounds: tuple[float, float]) ->
 
 def _are_dates(numbers: NDArray[np.float64], width: int) -> bool:
     days = numbers // 10 ** (width - 8)
-    year, month, day = days // 10_000, days // 100 % 100, days % 100
-    whole = (
-        (numbers % 1 == 0) & (year >= 1900) & (year < 2100) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
-    )
-    return bool(whole.all())
+    if not ((numbers % 1 == 0) & (days >= 1900_00_00) & (days < 2100_00_00)).all():
+        return False
+    whole = days.astype(np.int64)
+    return bool(np.isfinite(epoch_days(whole // 10_000, whole // 100 % 100, whole % 100)).all())
 
 
 def _plain(values: pd.Series) -> pd.Series:

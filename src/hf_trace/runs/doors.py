@@ -206,19 +206,20 @@ def _read(
 
 def _checked_config(name: str, trust: bool, hub: Document) -> tuple[PretrainedConfig, Document]:
     path = Path(name) if Path(name).is_file() else file_of(name, CONFIG_NAME, hub)
-    document: Any = {} if path is None else _document(path, "the config of a model")
-    if not isinstance(document, dict):
-        raise ModelFlaw(f"{CONFIG_NAME} is a {type(document).__name__}, expected an object with a `model_type`")
+    document = {} if path is None else _document(path, "the config of a model")
     check_counts(document)
     _check_no_code(document, trust)
     return AutoConfig.from_pretrained(name, trust_remote_code=trust, **hub), document
 
 
-def _document(path: Path, expected: str) -> Any:
+def _document(path: Path, expected: str) -> Document:
     try:
-        return read_document(path, expected, error=ModelLoadError)
+        found = read_document(path, expected, error=ModelLoadError)
     except ModelLoadError as error:
         raise ModelFlaw(first_line(error)) from error
+    if not isinstance(found, dict):
+        raise ModelFlaw(f"{path.name} is a {type(found).__name__}, expected an object, {expected}")
+    return found
 
 
 def _check_no_code(document: Mapping[str, Any], trust: bool) -> None:
@@ -305,8 +306,7 @@ def _check_finite(model: PreTrainedModel, source: str) -> None:
 
 def _base_of(adapter: Path) -> str:
     """The pretrained model that a folder of PEFT names."""
-    document = _document(adapter, "the config of adapters")
-    base = document.get("base_model_name_or_path") if isinstance(document, dict) else None
+    base = _document(adapter, "the config of adapters").get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise ModelFlaw(f"{adapter.name} names no `base_model_name_or_path`, expected the pretrained model's")
     return base
@@ -331,7 +331,7 @@ def check_adapters(config: Path, held: HeldTensors) -> None:
         ModelFlaw: If they are not LoRA's, or of a higher rank, or the file is not JSON.
     """
     document = _document(config, "the config of adapters")
-    if not isinstance(document, dict) or document.get("peft_type") != "LORA":
+    if document.get("peft_type") != "LORA":
         raise ModelFlaw(f'{config.name} is not that of LoRA adapters, expected `"peft_type": "LORA"`')
     pattern = document.get("rank_pattern")
     ranks = [document.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]

@@ -4,7 +4,6 @@ Models are first built without memory, and only as far as the bound goes.
 """
 
 import fnmatch
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
@@ -187,21 +187,14 @@ class SizeBound:
     @classmethod
     def of_machine(cls) -> "SizeBound":
         """What may be asked for where a model starts from scratch: as many numbers as fit into memory."""
-        memory = _memory_bytes()
+        numbers = psutil.virtual_memory().total // 4
         return cls(
             _FURTHER_PARTS,
-            memory // 4,
-            memory // 4,
-            f"this machine has memory for {memory // 4:,} numbers, and a model from scratch may have up to "
+            numbers,
+            numbers,
+            f"this machine has memory for {numbers:,} numbers, and a model from scratch may have up to "
             f"{_FURTHER_PARTS:,} parts",
         )
-
-
-def _memory_bytes() -> int:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return 2**36
 
 
 class _TooLarge(Exception):
