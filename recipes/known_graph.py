@@ -15,7 +15,7 @@ from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.total_effects import TOTAL_STATISTICS, averaged, total_graph
 from hf_trace.discovery.total_run import log_total_effects
-from hf_trace.graphs.counting import BASELINES
+from hf_trace.graphs.counted_graphs import BASELINES, IN_TIME, CountingSettings
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.metrics import score_graph
 from hf_trace.logs.log import EventLog
@@ -88,12 +88,14 @@ def oracle(task: Task, out: Path, seed: int) -> Path:
 
 
 def counted(task: Task) -> list[dict]:
-    """Counting baselines, a pair of types being an edge where the effect follows more often than elsewhere."""
-    log, types = task.log, len(task.log.event_types)
-    rows = []
-    for name, function in BASELINES.items():
-        scores = function(log.codes, log.offsets, types, max_lag=task.direct["max_lag"])
-        rows.append(row(task, name, "", scores, scores > (1 if name == "lift" else 0), 0.0))
+    """Counting baselines: by order an edge is a pair with any excess, in time what the package's own rule says."""
+    log, rows = task.log, []
+    settings = CountingSettings(max_lag=task.direct["max_lag"])
+    for name, method in BASELINES.items():
+        found, is_timed = method(log, settings), name in IN_TIME
+        edges = found.edges() if is_timed else found.scores > (1 if name == "lift" else 0)
+        horizon = f"{found.parameters['horizon_seconds']:.4g} s" if is_timed else ""
+        rows.append(row(task, name, horizon, found.scores, edges, 0.0))
     scores = followed(log, task.follow_seconds)
     rows.append(row(task, "followed", f"{task.follow_seconds:g} s", scores, scores > 0.1, 0.0))
     return rows

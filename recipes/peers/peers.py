@@ -29,7 +29,7 @@ from harness import table as markdown_table
 from lathe import WHERE, ExpertGraph, expert_graph, made_up, normal_operation
 from scipy.stats import binom
 
-from hf_trace.graphs.counting import BASELINES
+from hf_trace.graphs.counted_graphs import BASELINES, IN_TIME, CountingSettings
 from hf_trace.graphs.metrics import precision_recall_f1, score_graph
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.samples import alarms_log, alarms_truth
@@ -148,18 +148,24 @@ def default_window(case: Case) -> int:
 def counting(case: Case, window: int) -> dict[str, Found]:
     """Every baseline of the package with a window of so many events."""
     log, found = case.log, {}
-    for name, baseline in BASELINES.items():
+    settings = CountingSettings(max_lag=window)
+    for name, method in BASELINES.items():
         started = time.process_time()
-        scores = baseline(log.codes, log.offsets, len(log.event_types), max_lag=window)
+        counted = method(log, settings)
         seconds = time.process_time() - started
+        if name in IN_TIME:
+            found[name] = Found(
+                case.graph.fold(counted.scores), case.graph.fold(counted.edges()), seconds, counted.parameters
+            )
+            continue
         counts = following(log, events=1 if name == "bigram" else window)
         expected = np.bincount(log.codes, minlength=len(log.event_types)) / len(log.codes)
         if name != "bigram":
             expected = counts.after_any
             check = counts.after_cause - expected if name == "cooccurrence" else ratio(counts)
-            np.testing.assert_allclose(scores, check, atol=1e-9)
+            np.testing.assert_allclose(counted.scores, check, atol=1e-9)
         edges = case.graph.fold(significant(counts, expected))
-        found[name] = Found(case.graph.fold(scores), edges, seconds, {"window_events": window})
+        found[name] = Found(case.graph.fold(counted.scores), edges, seconds, {"window_events": window})
     # Not in the package: the lift's numerator alone, and what is left of it when the cause is left out too.
     counts = following(log, events=window)
     found["confidence"] = found["lift"]._replace(scores=case.graph.fold(counts.after_cause))

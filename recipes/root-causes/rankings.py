@@ -10,13 +10,14 @@ For one incident with causes V and a ranking R:
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 import networkx as nx
 import numpy as np
 from harness import interval
 from jaxtyping import Float
 
-from hf_trace.graphs.counting import cooccurrence_lift, windowed_cooccurrence
+from hf_trace.graphs.counted_graphs import BASELINES, CountingSettings
 from hf_trace.logs.log import EventLog
 from hf_trace.questions.root_causes import pagerank_of_causes
 
@@ -90,6 +91,10 @@ def ranking_scores(incidents: Iterable[tuple[Sequence[str], Collection[str]]]) -
 Scores = Float[np.ndarray, " event"]
 
 
+# Baselines that rank pairs, with the score of an event or outcome that was never counted.
+_PAIRS = {"lift": 1.0, "onset": 0.0, "hawkes": 0.0}
+
+
 class CountingRanks:
     """Scores of the events before an outcome, higher is more surely a cause.
 
@@ -100,10 +105,9 @@ class CountingRanks:
 
     def __init__(self, log: EventLog, *, max_lag: int = 16) -> None:
         self._types = {name: index for index, name in enumerate(log.event_types)}
-        sizes = (log.codes, log.offsets, len(log.event_types))
-        self._lift = cooccurrence_lift(*sizes, max_lag=max_lag)
-        together = windowed_cooccurrence(*sizes, max_lag=max_lag)
-        self._graph = nx.from_numpy_array(together.clip(min=0), create_using=nx.DiGraph)
+        settings = CountingSettings(max_lag=max_lag)
+        self._pairs = {name: BASELINES[name](log, settings).scores for name in ("cooccurrence", *_PAIRS)}
+        self._graph = nx.from_numpy_array(self._pairs["cooccurrence"].clip(min=0), create_using=nx.DiGraph)
 
     def recency(self, events: Sequence[str], outcome: str) -> Scores:
         """The later, the likelier."""
@@ -114,11 +118,11 @@ class CountingRanks:
         counts = Counter(events)
         return np.array([float(counts[event]) for event in events])
 
-    def lift(self, events: Sequence[str], outcome: str) -> Scores:
-        """How much more often the outcome comes soon after such an event than after any."""
-        effect = self._types.get(outcome)
+    def pair(self, name: str, events: Sequence[str], outcome: str) -> Scores:
+        """How surely the outcome is an effect of each event, by a counting baseline: lift, onset or hawkes."""
+        effect, table = self._types.get(outcome), self._pairs[name]
         places = [self._types.get(event) for event in events]
-        return np.array([1.0 if effect is None or place is None else self._lift[place, effect] for place in places])
+        return np.array([_PAIRS[name] if None in (effect, place) else table[place, effect] for place in places])
 
     def pagerank(self, events: Sequence[str], outcome: str) -> Scores:
         """Personalised PageRank from the outcome on the reversed graph of what happens together."""
@@ -132,6 +136,6 @@ class CountingRanks:
         return {
             "recency": self.recency,
             "frequency": self.frequency,
-            "lift": self.lift,
+            **{name: partial(self.pair, name) for name in _PAIRS},
             "co-occurrence PageRank": self.pagerank,
         }

@@ -44,10 +44,10 @@ def test_counting_ranks(rankings):
     events = list("dabxab")
     assert ranks.recency(events, "x").tolist() == [0, 1, 2, 3, 4, 5]
     assert ranks.frequency(events, "x").tolist() == [1, 2, 2, 1, 2, 2]
-    lift = ranks.lift(events, "x")
+    lift = ranks.pair("lift", events, "x")
     assert lift[1] > 1
     assert lift[0] < 1
     assert ranks.pagerank(events, "x")[2] > 0
     assert ranks.pagerank(events, "unheard of").tolist() == [0] * 6
-    assert ranks.lift(["unheard of"], "x").tolist() == [1]
-    assert list(ranks.all) == ["recency", "frequency", "lift", "co-occurrence PageRank"]
+    assert ranks.pair("lift", ["unheard of"], "x").tolist() == [1]
+    assert list(ranks.all) == ["recency", "frequency", "lift", "onset", "hawkes", "co-occurrence PageRank"]
