@@ -9,6 +9,7 @@ import pytest
 from transformers import pipeline
 
 import hf_trace
+import hf_trace.questions.outcome_causes as outcome_causes
 from hf_trace.errors import EmptyLogError, QueryError, SettingsError, UnknownEventError
 from hf_trace.logs.sources import read_log
 from hf_trace.questions.outcome_scores import binary_measures, prediction_quality
@@ -80,6 +81,24 @@ def test_counts_stand_beside(explain, log):
     assert (c["share"], c["share_elsewhere"]) == (1.0, 0.0)
     assert c["p_value"] == pytest.approx(2 / 184_756)  # both tables with all ten on one side, of 20 over 10
     assert all(each["share"] < 1 for each in good["tested"] if each["event"] == "C")
+
+
+@pytest.mark.parametrize("asked", [{"num_samples": 4}, {"num_samples": 2, "effect": "total", "within": "1"}])
+def test_one_outcome_takes_no_effects_of_sequences_with_another(explain, log, monkeypatch, asked):
+    few, explained = log.select(np.arange(4)), []
+    every = explain.outcomes(few, **asked)
+    by_block, by_sequence = outcome_causes.score_outcomes, outcome_causes.score_total_outcomes
+    monkeypatch.setattr(outcome_causes, "score_outcomes", lambda *given: explained.extend(given[1]) or by_block(*given))
+    monkeypatch.setattr(
+        outcome_causes,
+        "score_total_outcomes",
+        lambda *given, **more: explained.append(given[2]) or by_sequence(*given, **more),
+    )
+    found = explain.outcomes(few, outcome="bad", **asked)
+    assert len(explained) == 2 * 2  # oracles, and sequences that went bad
+    assert found["prediction"]["log_loss"] == pytest.approx(every["prediction"]["log_loss"])
+    gains, same = ({each["event"]: each["gain"] for each in of["outcomes"][0]["tested"]} for of in (found, every))
+    assert gains == pytest.approx(same, abs=1e-5)
 
 
 def test_total_effects_find_the_cause_too(explain, log):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from hf_trace.questions.outcome_scores import (
     outcome_probabilities,
     prediction_quality,
     score_outcomes,
+    unexplained,
 )
 from hf_trace.questions.outcome_totals import Forced, score_total_outcomes
 from hf_trace.questions.root_causes import Redraws
@@ -212,16 +213,28 @@ def _asked(model: EventModel, outcome: str | Sequence[str] | None) -> _Asked:
 def _scored(
     model: EventModel, sequences: Iterable[EventSequence], asked: _Asked, settings: OutcomeSettings, advance: Advance
 ) -> Iterator[tuple[_Item, OutcomeScores]]:
-    """Every history with the scores of the outcomes of interest, averaged over oracles."""
+    """Every history with the scores of the outcomes of interest, averaged over oracles.
+
+    Of all sequences together only those with such an outcome are explained; of the others it is predicted.
+    """
     items = _items(model, sequences, asked, settings.unknown or "", advance)
     score = _total_scores if settings.effect == "total" else _direct_scores
+    rivals = torch.from_numpy(asked.rivals)
     while block := list(islice(items, _AT_ONCE)):
-        by_oracle = [
-            score(model, oracle, block, asked, settings, member_seed(settings.seed, number))
-            for number, oracle in enumerate([model.oracle, *model.members])
-        ]
-        for item, *scores in zip(block, *by_oracle, strict=True):
-            yield item, averaged_outcomes(scores)
+        wanted = [settings.level == "instance" or item.outcome in (None, *asked.names) for item in block]
+        explained = list(compress(block, wanted))
+        by_oracle = []
+        for number, oracle in enumerate([model.oracle, *model.members]):
+            seed = member_seed(settings.seed, number)
+            scores = iter(score(model, oracle, explained, asked, settings, seed) if explained else ())
+            by_oracle.append(
+                [
+                    next(scores) if is_wanted else unexplained(oracle, item.encoded, rivals, len(asked.names))
+                    for item, is_wanted in zip(block, wanted, strict=True)
+                ]
+            )
+        for item, *found in zip(block, *by_oracle, strict=True):
+            yield item, averaged_outcomes(found)
 
 
 def _direct_scores(

@@ -65,6 +65,21 @@ def outcome_probabilities(
     return found
 
 
+def unexplained(
+    oracle: Oracle, sequence: EncodedSequence, outcomes: Int[Tensor, " outcome"], count: int
+) -> OutcomeScores:
+    """The probability of every outcome after a sequence, and effects of none of its events.
+
+    Args:
+        oracle: The frozen model.
+        sequence: Tokens before the outcome.
+        outcomes: Tokens of all possible outcomes.
+        count: How many outcomes effects would be on.
+    """
+    nothing, none = np.empty(0, dtype=np.int64), np.empty((0, count))
+    return OutcomeScores(nothing, outcome_probabilities(oracle, sequence, outcomes), *[none] * 6)
+
+
 def score_outcomes(
     oracle: Oracle,
     sequences: Sequence[EncodedSequence],
