@@ -174,7 +174,7 @@ def _caused(
 def _roots(spec: ProcessSpec, generator: np.random.Generator) -> list[Event]:
     """All that happens by itself."""
     rates = np.array([kind.rate for kind in spec.types])
-    spans = [(0.0, spec.duration, 1.0), *_floods(spec, generator)]
+    spans = [(0.0, float(spec.duration), 1.0), *_floods(spec, generator)]
     events: list[Event] = []
     for start, stop, factor in spans:
         counts = generator.poisson(rates * factor * (stop - start))
@@ -183,7 +183,7 @@ def _roots(spec: ProcessSpec, generator: np.random.Generator) -> list[Event]:
         events += zip(times.tolist(), codes.tolist(), [False] * len(codes), strict=True)
     for code, kind in enumerate(spec.types):
         if kind.period:
-            events += [(time, code, False) for time in _ticks(kind, spec.duration, generator)]
+            events += [(time, code, False) for time in _ticks(kind, float(spec.duration), generator)]
     return events
 
 
@@ -192,8 +192,8 @@ def _floods(spec: ProcessSpec, generator: np.random.Generator) -> list[tuple[flo
     if spec.flood is None:
         return []
     starts = generator.uniform(0, spec.duration, generator.poisson(spec.flood.rate * spec.duration))
-    stops = np.minimum(starts + generator.exponential(spec.flood.seconds, len(starts)), spec.duration)
-    return [(*span, spec.flood.factor - 1) for span in zip(starts.tolist(), stops.tolist(), strict=True)]
+    stops = np.minimum(starts + generator.exponential(spec.flood.seconds, len(starts)), float(spec.duration))
+    return [(*span, spec.flood.factor - 1.0) for span in zip(starts.tolist(), stops.tolist(), strict=True)]
 
 
 def _ticks(kind: ProcessType, duration: float, generator: np.random.Generator) -> list[float]:
