@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_trace.errors import SettingsError
+from hf_trace.worlds.process_intensity import intensity
+from hf_trace.worlds.process_simulator import simulate_process
 from hf_trace.worlds.process_spec import Flood, Inhibition, ProcessEdge, ProcessSpec, ProcessType
 from hf_trace.worlds.process_truth import process_truth, variable_truth
 from hf_trace.worlds.process_worlds import PROCESS_WORLDS, load_world, process_world
@@ -128,7 +130,7 @@ WRONG = {
     "explosive": (
         lambda: replace(SPEC, edges=(ProcessEdge("a", "b", 2.0), ProcessEdge("b", "a", 0.72))),
         "Events cause ever more events (the spectral radius of the weights is 1.20), expected less than 1. Give the "
-        "edges smaller weights.",
+        "edges smaller weights, or a world by name another `world_seed`.",
     ),
     "hidden effect": (
         lambda: ProcessSpec((A, replace(B, hidden=True)), (ProcessEdge("a", "b"),)),
@@ -192,3 +194,18 @@ def test_effects_that_one_event_has_add_up_to_its_row():
     assert weights.shape == (20, 20)
     assert np.count_nonzero(weights) == 30
     assert weights.sum() == pytest.approx(sum(edge.weight for edge in spec.edges))
+
+
+def test_whole_numbers_are_numbers():
+    document = {
+        "types": [{"name": "v=0", "rate": 1}, {"name": "v=1", "rate": 1}, {"name": "t", "period": 5}, {"name": "b"}],
+        "edges": [{"cause": "t", "effect": "b", "weight": 1, "delay": 2, "needs": "v=1", "window": 3}],
+        "inhibitions": [{"cause": "t", "effect": "v=1", "factor": 0, "seconds": 2}],
+        "variables": [["v=0", "v=1"]],
+        "duration": 50,
+    }
+    spec = ProcessSpec.from_dict(document)
+    (sequence,) = simulate_process(spec, 1, seed=1).log
+    assert intensity(spec, sequence, sequence.timestamps).shape == (len(sequence), 4)
+    floods = {**document, "flood": {"rate": 1, "seconds": 2, "factor": 3}, "edges": [], "inhibitions": []}
+    assert len(simulate_process(ProcessSpec.from_dict(floods), 1, seed=1).log.codes) > 20

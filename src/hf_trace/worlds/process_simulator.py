@@ -13,7 +13,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
 from hf_trace.options import SEED
 from hf_trace.worlds.delays import DELAYS, Delay
-from hf_trace.worlds.process_spec import ProcessEdge, ProcessSpec, ProcessType
+from hf_trace.worlds.process_spec import Number, ProcessEdge, ProcessSpec, ProcessType
 from hf_trace.worlds.process_truth import mean_rates, process_truth, variable_truth
 
 _MOST_EVENTS = 100_000_000
@@ -82,18 +82,18 @@ class _Effect(NamedTuple):
     """What an event of some type causes."""
 
     code: int
-    weight: float
-    delay: float
+    weight: Number
+    delay: Number
     kernel: Delay
     needs: int | None
-    window: float
+    window: Number
 
 
 class _Plan(NamedTuple):
     """A spec by the places of its types."""
 
     effects: list[list[_Effect]]
-    inhibited_by: list[list[tuple[int, float, float]]]
+    inhibited_by: list[list[tuple[int, Number, Number]]]
     variable_of: list[int]
     first_values: list[int]
 

@@ -163,7 +163,7 @@ class ProcessSpec:
         if radius >= 1:
             raise SettingsError(
                 f"Events cause ever more events (the spectral radius of the weights is {radius:.2f}), expected less "
-                "than 1. Give the edges smaller weights."
+                "than 1. Give the edges smaller weights, or a world by name another `world_seed`."
             )
 
     @property

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from hf_trace.documents import Document
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.worlds.process_spec import ProcessSpec, name_of_values
+from hf_trace.worlds.process_spec import Number, ProcessSpec, name_of_values
 
 
 def mean_rates(spec: ProcessSpec) -> Float[np.ndarray, " type"]:
@@ -69,7 +69,7 @@ def process_truth(spec: ProcessSpec) -> CausalGraph:
     return CausalGraph("summary", tuple(sorted(recorded)), tuple(kept), {"truth": "structural", "variables": variables})
 
 
-def _edge(weight: float, delay: float, kind: str) -> Document:
+def _edge(weight: Number, delay: Number, kind: str) -> Document:
     direction = "inhibits" if kind == "inhibits" else "excites"
     return {"weight": float(weight), "delay": float(delay), "direction": direction, "kind": kind}
 
