@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_trace.errors import SettingsError
@@ -78,6 +78,7 @@ def looped(log, horizon, rounds, neighbours):
 SEQUENCE = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), max_size=8)
 
 
+@settings(max_examples=40)
 @given(st.lists(SEQUENCE, min_size=2, max_size=3), st.sampled_from([1.0, 4.0]), st.booleans())
 def test_fit_is_the_loop(sequences, horizon, is_joined):
     ordered = [sorted(each, key=lambda pair: pair[1]) for each in [*sequences, [("a", 0), ("a", 20)]]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_trace.errors import SettingsError
@@ -42,6 +42,7 @@ def counted(log, horizon, neighbours=None):
 SEQUENCE = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 12)), max_size=10)
 
 
+@settings(max_examples=50)
 @given(st.lists(SEQUENCE, min_size=1, max_size=4), st.sampled_from([0.5, 1.0, 3.0, 20.0]), st.booleans())
 def test_counts_are_those_of_the_definition(sequences, horizon, is_joined):
     ordered = [sorted(sequence, key=lambda pair: pair[1]) for sequence in sequences]

@@ -47,7 +47,7 @@ def count(
     threshold: Annotated[
         float | None, typer.Option(help="Least score of an edge; by default each method's own rule, see below.")
     ] = None,
-    top: Annotated[int | None, typer.Option(help="Number of edges, instead of a threshold.")] = None,
+    top: Annotated[int | None, typer.Option(help="Most edges, instead of a threshold.")] = None,
     max_lag: Annotated[int, flag(_MAX_LAG)] = options.MAX_LAG.default or 0,
     self_loops: Annotated[bool, typer.Option("--self-loops", help="Keep edges from a type to itself.")] = False,
     case_column: flags.Case = None,

@@ -163,7 +163,7 @@ def counted_graph(
         method: A name of ``BASELINES``.
         settings: How pairs are counted.
         threshold: Least score of an edge; None: the method's own rule.
-        top: Number of edges, the pairs of highest score; not with a threshold.
+        top: Most edges, the pairs of highest score above 0; not with a threshold.
         self_loops: Whether to keep edges from a type to itself.
 
     Returns:
@@ -216,6 +216,7 @@ def _chosen(found: CountedPairs, threshold: float | None, top: int | None, *, se
         ranked = np.argsort(-np.where(counted, found.scores, -np.inf), axis=None, kind="stable")
         kept = np.zeros_like(counted)
         kept.flat[ranked[: whole("top", top)]] = True
+        kept &= found.scores > 0
     elif threshold is not None:
         kept = found.scores >= number("threshold", threshold)
     else:
