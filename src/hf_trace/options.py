@@ -68,9 +68,19 @@ THRESHOLD = Option(
     "share of false edges) or validated.",
 )
 NUM_SAMPLES = Option("num_samples", 32, "Number of draws per replaced event.", whole)
-PROPOSAL = Option("proposal", "uniform", "What replaces an event: uniform, unigram, model or exhaustive.")
-CONSTRUCTION = Option("construction", "atomic", "atomic, staircase (the paper's), saliency, attention or shapley.")
-STATISTIC = Option("statistic", "kl_to_mixture", "kl_to_mixture, log_ratio, …; for the staircase: library or paper.")
+PROPOSAL = Option(
+    "proposal", "uniform", "What replaces an event: uniform, unigram, model or exhaustive; by-type: removal (default)."
+)
+CONSTRUCTION = Option(
+    "construction",
+    "atomic",
+    "atomic; by-type (all events of a type at once); staircase (the paper's); saliency, attention or shapley.",
+)
+STATISTIC = Option(
+    "statistic",
+    "kl_to_mixture",
+    "kl_to_mixture, log_ratio, …; by-type: log_ratio, gain, kl or association; for the staircase: library or paper.",
+)
 EFFECT = Option(
     "effect",
     "direct",

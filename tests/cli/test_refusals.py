@@ -68,6 +68,16 @@ REFUSED = [
     ("discover run x.csv --construction saliency", "--num-samples 4|--proposal uniform", REPLACED.format("saliency")),
     ("discover run x.csv --construction attention", "--num-samples 4|--proposal uniform", REPLACED.format("attention")),
     (
+        "discover run x.csv --construction by-type",
+        "--update p.zip|--min-frequency 0.1|--resume",
+        "is about effects of single events, and the construction 'by-type' is asked for. Leave out either.",
+    ),
+    (
+        "discover run x.csv --construction by-type",
+        "--num-samples 4",
+        "is about draws, and by default events are taken out. Add `--proposal uniform`, or leave it out.",
+    ),
+    (
         "discover run x.csv --construction staircase",
         "--refine",
         "is about the construction 'atomic', and 'staircase' is asked for. Leave out either.",
@@ -166,7 +176,7 @@ ALWAYS = {
             "threshold",
         ),
         *("prefix_length", "ties", "unknown", "self_loops", "statistic", "effect", "slide", "dtype", "device_map"),
-        *("device_map", "memory", "processes", "trust_remote_code"),
+        *("device_map", "memory", "processes", "trust_remote_code", "variable"),
     },
     "effect": {"run", "log", "out", "num_samples", "processes", "trust_remote_code"},
     "outcomes": {

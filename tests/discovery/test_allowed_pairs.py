@@ -89,7 +89,7 @@ def test_allowed_pairs_score_the_same_to_the_last_bit(proposal):
 @pytest.mark.parametrize("construction", ["atomic", "staircase"])
 def test_neural_scores_change_by_rounding_at_most(kind, construction):
     settings = DiscoverySettings(
-        max_lag=4, num_samples=5, construction=construction, statistic=CONSTRUCTIONS[construction].default_statistic
+        max_lag=4, num_samples=5, construction=construction, statistic=CONSTRUCTIONS[construction].defaults["statistic"]
     )
     pairs, free, bound = compared(tiny_model(kind), settings)
     for before, keep, after in pairs:
@@ -119,7 +119,9 @@ def test_nothing_allowed_is_nothing_scored():
     nothing = AllowedPairs.of(BackgroundKnowledge(forbidden=(("*", "*"),)), NAMES, torch.tensor(TYPES), VOCAB)
     oracle = CountingOracle(tiny_model("llama"))
     for construction in ("atomic", "staircase"):
-        settings = DiscoverySettings(construction=construction, statistic=CONSTRUCTIONS[construction].default_statistic)
+        settings = DiscoverySettings(
+            construction=construction, statistic=CONSTRUCTIONS[construction].defaults["statistic"]
+        )
         scored = score_pairs(oracle, sequences(), alphabet(TYPES), settings, allowed=nothing)
         assert [len(scores) for scores in scored] == [0, 0, 0]
     assert oracle.rows == 0

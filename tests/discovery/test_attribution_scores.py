@@ -6,7 +6,7 @@ import torch
 from tests.models import VOCAB, tiny_model
 
 from hf_trace.discovery.constructions import score_pairs
-from hf_trace.discovery.settings import CONSTRUCTIONS, DiscoverySettings
+from hf_trace.discovery.settings import BY_TYPE, CONSTRUCTIONS, DiscoverySettings
 from hf_trace.errors import SettingsError
 from hf_trace.logs.sequence import EncodedSequence
 from hf_trace.oracle.attributions import attention_rollout, input_times_gradient
@@ -16,6 +16,9 @@ from hf_trace.oracle.proposals import Alphabet
 TYPES = list(range(4, VOCAB))
 ALPHABET = Alphabet(torch.tensor(TYPES), torch.ones(len(TYPES)))
 
+# By-type effects are of types, and have tests of their own.
+OF_POSITIONS = [name for name in CONSTRUCTIONS if name != BY_TYPE]
+
 
 def encoded(tokens, gaps: bool = False) -> EncodedSequence:
     body = np.insert(tokens, np.arange(1, len(tokens)), 3) if gaps else tokens
@@ -24,7 +27,7 @@ def encoded(tokens, gaps: bool = False) -> EncodedSequence:
 
 
 def settings(construction: str, **options) -> DiscoverySettings:
-    options = {"statistic": CONSTRUCTIONS[construction].default_statistic, "num_samples": 2} | options
+    options = {"statistic": CONSTRUCTIONS[construction].defaults["statistic"], "num_samples": 2} | options
     return DiscoverySettings(construction=construction, **options)
 
 
@@ -34,17 +37,18 @@ def needs(construction: str) -> None:
 
 
 def test_every_construction_has_a_default_statistic_of_its_own():
-    found = {name: construction.default_statistic for name, construction in CONSTRUCTIONS.items()}
+    found = {name: construction.defaults["statistic"] for name, construction in CONSTRUCTIONS.items()}
     assert found == {
         "atomic": "kl_to_mixture",
         "staircase": "library",
         "saliency": "absolute",
         "attention": "rollout",
         "shapley": "absolute",
+        "by-type": "log_ratio",
     }
 
 
-@pytest.mark.parametrize("construction", CONSTRUCTIONS)
+@pytest.mark.parametrize("construction", OF_POSITIONS)
 @pytest.mark.parametrize("gaps", [False, True])
 def test_every_construction_tests_the_same_pairs(construction, gaps):
     needs(construction)
@@ -129,7 +133,7 @@ def test_the_pipeline_takes_every_baseline(discover, records, construction):
     needs(construction)
     options = {
         "construction": construction,
-        "statistic": CONSTRUCTIONS[construction].default_statistic,
+        "statistic": CONSTRUCTIONS[construction].defaults["statistic"],
         "num_samples": 4,
     }
     outputs = discover(records, max_lag=4, return_scores=True, **options)
@@ -145,12 +149,9 @@ def test_the_pipeline_takes_every_baseline(discover, records, construction):
     assert np.mean(rule) > 2 * np.mean(rest)
 
 
-def test_the_pipeline_names_the_statistics_of_a_construction(discover, records):
-    with pytest.raises(SettingsError) as refused:
-        discover(records[0], construction="saliency")
-    assert str(refused.value) == (
-        "statistic of construction 'saliency' is 'kl_to_mixture', expected one of: absolute, signed."
-    )
+def test_a_construction_brings_its_own_defaults(discover, records):
+    used = discover(records[0], construction="saliency")["settings"]
+    assert (used["statistic"], used["proposal"]) == ("absolute", "uniform")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_the_pipeline_names_the_statistics_of_a_construction(discover, records):
         ),
         (
             {"construction": "gradient"},
-            "construction is 'gradient', expected one of: atomic, staircase, saliency, attention, shapley.",
+            "construction is 'gradient', expected one of: atomic, staircase, saliency, attention, shapley, by-type.",
         ),
     ],
 )

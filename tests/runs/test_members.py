@@ -11,7 +11,8 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.logs.windows import cut_windows
 from hf_trace.runs.folders import load_model, read_json
-from hf_trace.runs.members import bootstrap_sample, member_folders, member_seed
+from hf_trace.runs.members import member_folders, member_seed
+from hf_trace.runs.training_samples import bootstrap_sample
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 from hf_trace.training.log_training import TrainingSettings, train
 from hf_trace.training.loop import ProgressCallback

@@ -9,9 +9,10 @@ from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.quality import measure
 from hf_trace.runs.adapters import folded
 from hf_trace.runs.folders import load_model
+from hf_trace.runs.training_samples import split_windows
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 from hf_trace.training.architectures import PRESETS, build_model
-from hf_trace.training.log_training import TrainingSettings, split_windows, train
+from hf_trace.training.log_training import TrainingSettings, train
 
 TOKENIZER = EventTokenizer.from_event_types(["a", "b", "c"])
 TOKENS = 7

@@ -14,7 +14,8 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.oracle.quality import quality_warning
 from hf_trace.runs.folders import load_model
-from hf_trace.training.log_training import TrainingSettings, split_windows, train
+from hf_trace.runs.training_samples import split_windows
+from hf_trace.training.log_training import TrainingSettings, train
 from hf_trace.training.loop import ProgressCallback
 
 

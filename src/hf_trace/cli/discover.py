@@ -34,10 +34,12 @@ if TYPE_CHECKING:
 # What only some questions have; typed beside another one, it is refused.
 _OF_POPULATIONS = ("min_frequency", "bootstrap", "update", "groups", "context_column")
 _OF_DIRECT_EFFECTS = (
-    *("num_samples", "proposal", "construction", "refine", "batch_size", "truth", "resume", "knowledge"),
+    *("num_samples", "proposal", "construction", "refine", "batch_size", "truth", "resume", "knowledge", "variable"),
     *_OF_POPULATIONS,
 )
 _OF_TOTAL_EFFECTS = ("horizon", "num_contexts")
+# A population graph by type is added up from sequences that are scored once, by one process.
+_OF_PAIR_SCORES = ("update", "groups", "context_column", "min_frequency", "truth", "resume")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def discover(
     threshold: flags.Threshold = options.THRESHOLD.default,
     truth: Annotated[Path | None, typer.Option(help="Known graph by which `--threshold validated` chooses.")] = None,
     num_samples: flags.Samples = options.NUM_SAMPLES.default,
-    proposal: flags.Proposal = options.PROPOSAL.default,
+    proposal: Annotated[str | None, flag(options.PROPOSAL)] = None,
     prefix_length: Annotated[int, flag(options.PREFIX_LENGTH)] = options.PREFIX_LENGTH.default,
     min_frequency: flags.MinFrequency = str(options.MIN_FREQUENCY.default),
     bootstrap: Annotated[int, flag(options.BOOTSTRAP)] = options.BOOTSTRAP.default,
@@ -109,6 +111,10 @@ def discover(
     ] = None,
     construction: Annotated[str, flag(options.CONSTRUCTION)] = options.CONSTRUCTION.default,
     statistic: Annotated[str | None, flag(options.STATISTIC)] = None,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(help="What is one cause and one effect, for by-type: 'pump=*', or '*=*' for every signal."),
+    ] = None,
     effect: Annotated[str, flag(options.EFFECT)] = options.EFFECT.default,
     horizon: Annotated[str, flag(options.HORIZON)] = options.HORIZON.default,
     num_contexts: Annotated[int, flag(options.NUM_CONTEXTS)] = options.NUM_CONTEXTS.default,
@@ -144,7 +150,7 @@ def discover(
         proposal=proposal, prefix_length=prefix_length, min_frequency=min_frequency, unknown=unknown,
         construction=construction, statistic=statistic, self_loops=self_loops, slide=slide, batch_size=batch_size,
         seed=seed, knowledge=knowledge, effect=effect, horizon=horizon, num_contexts=num_contexts, refine=refine,
-        bootstrap=bootstrap, compare=compare, ties=ties,
+        bootstrap=bootstrap, compare=compare, ties=ties, variable=tuple(variable or ()),
     )  # fmt: skip
     source = LogSource(
         log, case_column, event_column, time_column, query, time_unit, contexts=compare, time_format=time_format
@@ -235,10 +241,16 @@ def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) ->
     if construction != "atomic":
         reason = f"is about the construction 'atomic', and {construction!r} is asked for. Leave out either."
         refuse_given(context, ["refine"], reason)
+    if construction == "by-type":
+        reason = "is about effects of single events, and the construction 'by-type' is asked for. Leave out either."
+        refuse_given(context, _OF_PAIR_SCORES if level == "population" else ("truth",), reason)
+        if proposal in (None, "removal"):
+            reason = "is about draws, and by default events are taken out. Add `--proposal uniform`, or leave it out."
+            refuse_given(context, ["num_samples"], reason)
     if construction in ("saliency", "attention"):
         reason = f"is about replaced events, and the construction {construction!r} replaces none. Leave out either."
         refuse_given(context, ("num_samples", "proposal"), reason)
-    refuse_draws(context, proposal)
+    refuse_draws(context, proposal or options.PROPOSAL.default)
     refuse_whole(context, ("query", "context_column"))
     if context.params["slide"]:
         refuse_given(context, ["window_length"], "cuts sequences, and `--slide` reads them whole. Leave out either.")
@@ -328,7 +340,7 @@ def _begun_pool(
 def _scores_of(
     model: "EventModel", sequences: "EventLog", out: Path | None, request: "DiscoveryRequest", *, resume: bool
 ) -> "Iterator[tuple[Iterable[ScoredSequence] | None, bool]]":
-    """The scores of a log, None for total effects, and whether this process is the one that writes the result.
+    """The scores of a log, None where pairs of positions have none, and whether this process writes the result.
 
     With an output file shards lie beside it until the block, which writes the result, has ended well.
     """
@@ -336,9 +348,10 @@ def _scores_of(
     from hf_trace.runs.processes import joined
 
     processes = joined()
-    if request.is_total:
+    if request.is_pooled_by_type or request.is_total:
         if processes.count > 1:
-            warn(f"Total effects are computed by one process; the other {processes.count - 1} have nothing to do.")
+            kind = "Total" if request.is_total else "By-type"
+            warn(f"{kind} effects are computed by one process; the other {processes.count - 1} have nothing to do.")
         yield None, processes.is_main
         return
     lent = None
@@ -391,7 +404,10 @@ def _results(
         return sequence_results(model, items or (), request)
     pool = None if stored is None else stored.pool
     if items is None:
-        with progress("forcing events", request.settings.num_contexts) as advance:
+        doing, steps = "forcing events", request.settings.num_contexts
+        if request.is_pooled_by_type:
+            doing, steps = "taking events out", len(sequences.codes)
+        with progress(doing, steps) as advance:
             return [log_result(model, sequences, request, advance=advance)]
     return [log_result(model, sequences, request, items=items, pool=pool, observe=observe)]
 

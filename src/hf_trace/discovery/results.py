@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hf_trace.discovery.by_type.by_type_run import by_type_result, log_of_variables
 from hf_trace.discovery.pair_graphs import instance_graph, strongest_scores, summary_graph
 from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.scoring import ScoredSequence, oracles_asked, scored
@@ -12,7 +13,7 @@ from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.total_run import total_effects_graph
 from hf_trace.documents import Document
-from hf_trace.graphs.counted_graphs import CountingSettings, baseline_tables
+from hf_trace.graphs.counted_graphs import IN_TIME, CountingSettings, baseline_tables
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import with_required
 from hf_trace.logs.log import EventLog
@@ -124,11 +125,15 @@ def population_result(
         model: The scoring model.
         sequences: Read once.
         request: With level ``"population"``.
-        advance: Called with the number of contexts done, for total effects.
+        advance: Called with the number of contexts done, for total effects, or of events, for by-type effects.
     """
     if request.is_total:
         graph = total_effects_graph([model], sequences, request, advance=advance)
         return _result(model, graph, request, graph.edges, {})
+    if request.is_pooled_by_type:
+        read = list(sequences)
+        graph = by_type_result(model, read, request, advance=advance)
+        return _result(model, graph, request, graph.edges, {"sequences": len(read)})
     pool = new_pool(request)
     for sequence, scores in scored(model, sequences, request):
         pool.add(sequence, scores)
@@ -157,8 +162,10 @@ def log_result(
         pool: An earlier pool to add to; graph and baselines are then of everything in it.
     """
     request = request.updated(level="population")
-    if request.is_total:
-        return _with_baselines(population_result(model, log, request, advance=advance), log, request)
+    if request.is_total or request.is_pooled_by_type:
+        found = population_result(model, log, request, advance=advance)
+        counted = log_of_variables(model, log, request) if request.is_pooled_by_type else log
+        return _with_baselines(found, counted, request)
     is_continued = pool is not None
     pool = pool or new_pool(request)
     done = 0
@@ -168,7 +175,11 @@ def log_result(
             observe(sequence, scores)
         done += len(sequence)
         advance(done)
-    return _with_baselines(pool_result(model, pool, request), pool.state().log() if is_continued else log, request)
+    if not is_continued:
+        return _with_baselines(pool_result(model, pool, request), log, request)
+    # A pool keeps the order of events, not their times.
+    without = () if log.timestamps is None else IN_TIME
+    return _with_baselines(pool_result(model, pool, request), pool.state().log(), request, without=without)
 
 
 def _result(
@@ -193,9 +204,12 @@ def _result(
     return found.with_metadata(settings=settings, oracle=oracle)
 
 
-def _with_baselines(found: Discovered, log: EventLog, request: DiscoveryRequest) -> Discovered:
+def _with_baselines(
+    found: Discovered, log: EventLog, request: DiscoveryRequest, *, without: Sequence[str] = ()
+) -> Discovered:
     """The same with the scores of counting baselines for all pairs of types, in the order of the graph's events."""
     settings = CountingSettings(request.settings.max_lag or int(log.sequence_lengths.max()))
     # Total effects are of all types of the model, of which the log may lack some.
     tables = baseline_tables(log, found.graph.events, settings)
+    tables = {name: table for name, table in tables.items() if name not in without}
     return found.with_metadata(baselines=tables) if tables else found

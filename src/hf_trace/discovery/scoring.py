@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hf_trace.discovery.blocks import AllowedPairs
+from hf_trace.discovery.by_type.by_type_run import by_type_pairs
 from hf_trace.discovery.confidence import pooled
 from hf_trace.discovery.constructions import score_pairs
 from hf_trace.discovery.settings import DiscoveryRequest
@@ -102,6 +103,8 @@ def scored(
         UnknownEventError: If an event is not in the vocabulary.
     """
     settings = request.settings
+    if settings.is_by_type:
+        return by_type_pairs(model, sequences, request)
     listed = _scored_as_listed(model, sequences, request)
     if settings.ties != BOTH:
         return listed

@@ -1,17 +1,17 @@
 """The settings of a discovery run, checked once."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from hf_trace.checks import one_of, refuse_unknown
 from hf_trace.discovery.population.frequencies import parse_frequency
 from hf_trace.discovery.statistics import ATTRIBUTION_STATISTICS, STAIRCASE_STATISTICS, STATISTICS
-from hf_trace.discovery.thresholds import Bound, parse_threshold
+from hf_trace.discovery.thresholds import Bound, PerLag, parse_threshold
 from hf_trace.discovery.ties import BOTH
 from hf_trace.discovery.total_effects import TOTAL_STATISTICS, parse_horizon
 from hf_trace.documents import Document
-from hf_trace.errors import SettingsError
+from hf_trace.errors import SettingsError, preview
 from hf_trace.graphs.knowledge import BackgroundKnowledge, as_knowledge
 from hf_trace.options import (
     BATCH_SIZE,
@@ -35,7 +35,12 @@ from hf_trace.options import (
 )
 from hf_trace.oracle.proposals import PROPOSALS
 
-ALL_PROPOSALS = (*PROPOSALS, "exhaustive", *(f"exhaustive:{name}" for name in PROPOSALS))
+BY_TYPE = "by-type"
+# See ``by_type_graph.strengths``.
+BY_TYPE_STATISTICS = ("log_ratio", "gain", "kl", "association")
+REMOVAL = "removal"
+_REPLACEMENTS = (*PROPOSALS, "exhaustive", *(f"exhaustive:{name}" for name in PROPOSALS))
+ALL_PROPOSALS = (*_REPLACEMENTS, REMOVAL)
 
 
 @dataclass(frozen=True)
@@ -44,24 +49,25 @@ class Construction:
 
     Attributes:
         statistics: Names of its statistics, the default first.
-        proposals: Its proposals; gradients and attention replace nothing, so theirs is a formality.
+        proposals: Its proposals, the default first; gradients and attention replace nothing, so theirs is a formality.
     """
 
     statistics: Collection[str]
     proposals: Collection[str] = ("uniform",)
 
     @property
-    def default_statistic(self) -> str:
-        """The statistic used if none is named."""
-        return next(iter(self.statistics))
+    def defaults(self) -> Mapping[str, str]:
+        """The statistic and the proposal used if none is named."""
+        return {"statistic": next(iter(self.statistics)), "proposal": next(iter(self.proposals))}
 
 
 CONSTRUCTIONS = {
-    "atomic": Construction(STATISTICS, ALL_PROPOSALS),
+    "atomic": Construction(STATISTICS, _REPLACEMENTS),
     "staircase": Construction(STAIRCASE_STATISTICS, ("uniform", "unigram")),
     "saliency": Construction(ATTRIBUTION_STATISTICS),
     "attention": Construction(("rollout",)),
     "shapley": Construction(ATTRIBUTION_STATISTICS),
+    BY_TYPE: Construction(BY_TYPE_STATISTICS, (REMOVAL, "uniform", "unigram")),
 }
 
 
@@ -77,15 +83,18 @@ class DiscoverySettings:
             effect above DELTA, by default 0.05 nats; uses all oracles of a run, see ``confidence``).
         num_samples: Draws per replaced event (TRACE calls them particles).
         proposal: Distribution of the replacements: ``uniform``, ``unigram``, ``model``, or ``exhaustive``
-            (every type once, uniformly weighted; ``exhaustive:unigram`` and ``exhaustive:model`` weight them).
+            (every type once, uniformly weighted; ``exhaustive:unigram`` and ``exhaustive:model`` weight them); for
+            ``by-type`` also ``removal``: the sequence is read as if the events had not been.
         construction: ``atomic``: one event is replaced, everything else is as observed; ``staircase``: the
             paper's, everything after an event is replaced. Baselines: ``saliency``: input x gradient;
             ``attention``: attention rollout, which has no sign; ``shapley``: Shapley values of the events within
-            ``max_lag``, over ``num_samples`` orders of arrival (slow; needs ``hf-trace[attributions]``).
+            ``max_lag``, over ``num_samples`` orders of arrival (slow; needs ``hf-trace[attributions]``). ``by-type``:
+            all events of a type leave a sequence at once (see ``by_type.comparison``).
         statistic: Name of a function of ``hf_trace.discovery.statistics``: ``kl_to_mixture``, ``mean_of_kl``,
             ``probability_gain``, ``log_ratio`` (the Granger reading: how much better the effect is predicted with
             the cause than without); for the staircase ``library`` or ``paper``; for ``saliency`` and ``shapley``
-            ``absolute`` or ``signed``; for ``attention`` ``rollout``.
+            ``absolute`` or ``signed``; for ``attention`` ``rollout``; for ``by-type`` ``log_ratio``, ``gain``, ``kl``
+            or ``association`` (see ``by_type_graph.strengths``).
         effect: ``direct``: events between cause and effect are as observed; ``total``: an event is forced and the
             oracle generates what follows (population graphs only).
         horizon: Horizon of total effects: events (``16``), a time (``1h``), or both (``20,1h``).
@@ -98,6 +107,8 @@ class DiscoverySettings:
         ties: ``listed``: events at the same time are read in the order of the source; ``both``: also in the reverse
             order, and edges between them are undirected (direct effects only; see ``discovery.ties``).
         knowledge: Which event types may cause which, and which do; None for no background knowledge.
+        variable: Patterns such as ``*=*`` that make one cause and one effect of several event types (by-type
+            effects; see ``event_variables.variable_names``).
 
     Raises:
         SettingsError: If a value is not understood.
@@ -118,6 +129,7 @@ class DiscoverySettings:
     self_loops: bool = False
     knowledge: BackgroundKnowledge | None = None
     ties: str = TIES.default
+    variable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for option in (NUM_SAMPLES, NUM_CONTEXTS, PREFIX_LENGTH, EFFECT, TIES):
@@ -145,9 +157,34 @@ class DiscoverySettings:
                 f"refine needs one bound to decide at, and threshold is {self.threshold!r}. Expected margin:NATS or "
                 "fixed:VALUE."
             )
+        if self.variable and not self.is_by_type:
+            raise SettingsError(
+                f"variable is {preview(self.variable)} and construction {self.construction!r}, expected 'by-type', "
+                "which takes several event types as one cause. Add construction='by-type' (`--construction by-type`)."
+            )
+        if self.is_by_type:
+            self._check_by_type()
         parse_horizon(self.horizon)
-        if parse_threshold(self.threshold).has_confidence:
+        if parse_threshold(self.threshold).has_confidence and not self.is_by_type:
             _check_confidence(self)
+
+    @property
+    def is_by_type(self) -> bool:
+        """Whether all events of a type are taken out at once."""
+        return self.construction == BY_TYPE and self.effect == "direct"
+
+    def _check_by_type(self) -> None:
+        if isinstance(parse_threshold(self.threshold), PerLag):
+            raise SettingsError(
+                f"threshold is {self.threshold!r} and construction 'by-type', which adds up all lags. Expected "
+                "margin:0.05, fixed:VALUE, quantile:Q or fdr:Q."
+            )
+        if self.ties == BOTH or self.self_loops:
+            name = "ties is 'both'" if self.ties == BOTH else "self_loops is on"
+            raise SettingsError(
+                f"{name} and construction 'by-type', where all events of a type leave together: neither their order "
+                "nor what they do to each other can be told. Leave it out, or take construction='atomic'."
+            )
 
     @property
     def bound(self) -> float:
@@ -157,7 +194,9 @@ class DiscoverySettings:
 
     def to_dict(self) -> Document:
         """All settings by name, as JSON."""
-        return asdict(self) | {"knowledge": None if self.knowledge is None else self.knowledge.to_dict()}
+        found = asdict(self) | {"knowledge": None if self.knowledge is None else self.knowledge.to_dict()}
+        patterns = found.pop("variable")
+        return found | ({"variable": list(patterns)} if patterns else {})
 
 
 def _check_confidence(settings: DiscoverySettings) -> None:
@@ -240,6 +279,11 @@ class DiscoveryRequest:
             f"with level {self.level!r} and {self.settings.effect} effects, expected a population graph of direct "
             "effects, whose sequences"
         )
+        if self.settings.is_by_type and self.compare:
+            raise SettingsError(
+                f"compare is {list(self.compare)} and construction 'by-type', which does not compare groups. Expected "
+                "construction='atomic', or one log for each group."
+            )
         if self.bootstrap and not is_counted:
             raise SettingsError(f"bootstrap is {self.bootstrap} {asked} can be resampled. Leave `--bootstrap` out.")
         if self.compare and not is_counted:
@@ -248,7 +292,8 @@ class DiscoveryRequest:
     def updated(self, **parameters: Any) -> "DiscoveryRequest":
         """The same request with some fields of either class replaced, by name.
 
-        ``batch_size=None`` is the default, ``statistic=None`` the default statistic of the construction.
+        ``batch_size=None`` is the default, ``statistic=None`` and ``proposal=None`` are those of the construction, as
+        they are where another construction is asked for and they are not named.
 
         Raises:
             SettingsError: If a name is unknown, or a value is not understood.
@@ -265,10 +310,13 @@ class DiscoveryRequest:
             parameters["knowledge"] = as_knowledge(parameters["knowledge"])
         if parameters.get("batch_size", 1) is None:
             parameters["batch_size"] = BATCH_SIZE.default
-        if parameters.get("statistic", "") is None:
-            construction = parameters.get("construction", self.settings.construction)
-            known = CONSTRUCTIONS.get(construction)
-            parameters["statistic"] = known.default_statistic if known else STATISTIC.default
+        construction = CONSTRUCTIONS.get(parameters.get("construction", self.settings.construction))
+        for name, default in construction.defaults.items() if construction else ():
+            changes = "construction" in parameters and parameters["construction"] != self.settings.construction
+            if parameters.get(name, "") is None or (name not in parameters and changes):
+                parameters[name] = default
+        if isinstance(parameters.get("variable"), str):
+            parameters["variable"] = (parameters["variable"],)
         parameters |= {name: _CHECKS[name](value) for name, value in parameters.items() if name in _CHECKS}
         settings = replace(self.settings, **{name: parameters.pop(name) for name in scoring if name in parameters})
         return replace(self, settings=settings, **parameters)
@@ -277,6 +325,11 @@ class DiscoveryRequest:
     def is_total(self) -> bool:
         """Whether total effects are requested."""
         return self.settings.effect == "total"
+
+    @property
+    def is_pooled_by_type(self) -> bool:
+        """Whether one graph of by-type effects is requested."""
+        return self.settings.is_by_type and self.level == "population"
 
     @property
     def pooling(self) -> Document:

@@ -40,6 +40,12 @@ class EventSequence:
         times = None if self.timestamps is None else self.timestamps[start:stop]
         return EventSequence(self.events[start:stop], times, self.id, self.context)
 
+    def without(self, taken: NDArray[np.bool_]) -> "EventSequence":
+        """The sequence as if some of its events had not been."""
+        kept = np.flatnonzero(~taken).tolist()
+        times = None if self.timestamps is None else tuple(self.timestamps[index] for index in kept)
+        return EventSequence(tuple(self.events[index] for index in kept), times, self.id, self.context)
+
 
 @dataclass(frozen=True)
 class EncodedSequence:

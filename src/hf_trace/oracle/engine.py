@@ -16,7 +16,16 @@ from transformers import PretrainedConfig, PreTrainedModel
 from hf_trace.checks import whole
 from hf_trace.errors import ContextLengthError, NonFiniteError, SettingsError
 from hf_trace.oracle.proofs import Fit, proven
-from hf_trace.oracle.readers import Candidates, Logits, LogProbs, Reading, Tokens, as_one_reading, context_length
+from hf_trace.oracle.readers import (
+    Candidates,
+    Logits,
+    LogProbs,
+    Reading,
+    TokenFeatures,
+    Tokens,
+    as_one_reading,
+    context_length,
+)
 from hf_trace.oracle.rows import NO_TARGET, Branches, Groups, Ids, Places, few_lengths, micro_batches
 
 _UNITS = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -304,6 +313,30 @@ class Oracle:
             scored = self._row_by_row(score, groups, tail_ids)
             unused = torch.arange(samples) >= branches.samples[groups, None]
             yield groups, scored.masked_fill(unused[..., None], torch.nan)
+
+    def branch_features(
+        self, reading: Reading, branches: Branches
+    ) -> Iterator[tuple[Groups, Shaped[Tensor, "group sample tail feature"]]]:
+        """Read on the rows that leave a reading, a micro-batch of groups at a time, without predicting anything.
+
+        Yields:
+            The groups of the micro-batch and, for each of their rows and tail slots, what ``candidate_log_probs`` needs
+            to predict what follows that slot; slots beyond the tail of a row are padding.
+        """
+
+        @torch.inference_mode()
+        def read(tail_ids: Tensor, groups: Tensor) -> Tensor:
+            features = self._branched(reading, branches, groups, tail_ids)
+            return features.unflatten(0, tuple(groups.shape))
+
+        for groups, samples, tail in self._micro_batches(branches):
+            tail_ids, _ = branches.tails(groups, samples, few_lengths(tail))
+            yield groups, self._row_by_row(read, groups, tail_ids)
+
+    @torch.inference_mode()
+    def candidate_log_probs(self, features: TokenFeatures, candidates: Candidates) -> Float[Tensor, "token candidate"]:
+        """Log-probability of each candidate after each of a few places, where nothing else may stand."""
+        return _finite(self.memory.in_pieces("predicting", lambda some: self._candidates(some, candidates), features))
 
     def _micro_batches(self, branches: Branches) -> Iterator[tuple[Groups, int, int]]:
         """Groups that fit the budget, and the most rows and tail tokens among them."""

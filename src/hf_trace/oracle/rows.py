@@ -140,3 +140,25 @@ def staircase(
 
     samples = torch.full_like(position, noise.shape[1])
     return Branches(sequence, position, samples, end - position, tails)
+
+
+def rewritten(
+    sequence: Places, shared_length: Places, tails: Int[Tensor, "row slot"], tail_length: Places, *, samples: int
+) -> Branches:
+    """Rows that go on with tokens of their own, of which nothing is scored as a target.
+
+    Args:
+        sequence: Sequence of each group.
+        shared_length: Tokens of that sequence that the rows of the group begin with.
+        tails: What follows in every row, padded on the right; the rows of a group are adjacent.
+        tail_length: Tokens of each tail that are to be read; at least 1.
+        samples: Rows in each group.
+    """
+    grouped = tails.unflatten(0, (-1, samples))
+
+    def tails_of(groups: Tensor, samples: int, width: int) -> tuple[Tensor, Tensor]:
+        tail_ids = grouped[groups, :samples, :width]
+        tail_ids = torch.nn.functional.pad(tail_ids, (0, width - tail_ids.shape[2]))
+        return tail_ids, torch.full_like(tail_ids, NO_TARGET)
+
+    return Branches(sequence, shared_length, torch.full_like(sequence, samples), tail_length, tails_of)

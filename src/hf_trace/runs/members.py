@@ -11,7 +11,6 @@ from transformers import PreTrainedModel
 from hf_trace.checks import whole
 from hf_trace.documents import Document
 from hf_trace.errors import ModelLoadError, SettingsError, TableError, preview
-from hf_trace.logs.log import EventLog
 from hf_trace.oracle.engine import Oracle
 from hf_trace.runs.doors import trusts
 from hf_trace.runs.folders import load_model, read_json, run_of
@@ -30,20 +29,6 @@ def member_seed(seed: int, number: int) -> int:
         (7, False)
     """
     return seed if number == 0 else int(np.random.default_rng([seed, number]).integers(_FURTHEST_SEED))
-
-
-def bootstrap_sample(windows: EventLog, seed: int) -> EventLog:
-    """As many sequences as there are, drawn with replacement; all windows of a sequence come together.
-
-    Args:
-        windows: Sequences, or windows of them named ``ID#NUMBER``.
-        seed: The same seed draws the same sample.
-    """
-    cases, counts = np.unique([name.rpartition("#")[0] or name for name in windows.ids], return_inverse=True)
-    order = np.argsort(counts, kind="stable")
-    windows_of = np.split(order, np.cumsum(np.bincount(counts))[:-1])
-    drawn = np.random.default_rng(seed).integers(len(cases), size=len(cases))
-    return windows.select(np.concatenate([windows_of[case] for case in np.sort(drawn)]))
 
 
 def member_folders(run: str | PathLike[str]) -> list[Path]:

@@ -17,14 +17,14 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from hf_trace.checks import whole
 from hf_trace.documents import Document
-from hf_trace.errors import EmptyLogError
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.windows import cut_windows
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.quality import OracleQuality, measure
-from hf_trace.runs.members import MEMBERS, bootstrap_sample, member_seed
+from hf_trace.runs.members import MEMBERS, member_seed
 from hf_trace.runs.resuming import log_digest
+from hf_trace.runs.training_samples import bootstrap_sample, split_windows
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 from hf_trace.training.loop import (
     IGNORED,
@@ -154,30 +154,6 @@ def measured(
         "event_types": len(tokenizer.event_types),
         "epochs": fitted.epochs,
     }
-
-
-def split_windows(windows: EventLog, share: float, seed: int) -> tuple[EventLog, EventLog]:
-    """Hold out a share of the sequences, all windows of a sequence on the same side.
-
-    With fewer than ten sequences the windows are split instead, at random.
-
-    Raises:
-        EmptyLogError: If there are fewer than two windows of two events.
-    """
-    usable = np.flatnonzero(windows.sequence_lengths >= 2)
-    if len(usable) < 2:
-        raise EmptyLogError(
-            f"The log has {len(usable)} sequences of two or more events, expected at least 2: one to learn from, one "
-            "to check on. Name the case column, or cut a single stream with `--window-length`."
-        )
-    cases = np.array([windows.ids[index].rpartition("#")[0] or windows.ids[index] for index in usable])
-    names = np.unique(cases)
-    if len(names) < 10:
-        names, cases = usable, usable
-    held = min(max(1, round(share * len(names))), len(names) - 1)
-    chosen = np.random.default_rng(seed).permutation(names)[:held]
-    is_held = np.isin(cases, chosen)
-    return windows.select(usable[~is_held]), windows.select(usable[is_held])
 
 
 class _LogData(TrainingData):

@@ -1,0 +1,140 @@
+"""By-type effects of a log: which oracle scores which sequence, and the graphs that come of it."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from hf_trace.discovery.by_type.by_type_graph import by_type_graph
+from hf_trace.discovery.by_type.by_type_sums import ByTypeEffects, ByTypeSums
+from hf_trace.discovery.by_type.comparison import ByTypeScores, Taking, by_type_scores
+from hf_trace.discovery.by_type.event_variables import Variables, variable_names
+from hf_trace.discovery.population.resampling import resampling_units
+from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.statistics import PairScores
+from hf_trace.discovery.thresholds import parse_threshold
+from hf_trace.graphs.counted_graphs import CountingSettings
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.onsets import onset_counts
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.runs.event_model import EventModel
+
+# Onsets are counted in a table of all pairs.
+_MOST_COUNTED = 5_000
+Advance = Callable[[float], None]
+
+
+def taking_of(model: EventModel, request: DiscoveryRequest) -> Taking:
+    """How causes are taken out, for a request to a model."""
+    settings, tokenizer = request.settings, model.tokenizer
+    return Taking(
+        tokenizer,
+        model.alphabet,
+        Variables.of(tokenizer.event_types, tokenizer.event_ids, settings.variable),
+        settings.proposal,
+        settings.num_samples,
+        settings.max_lag,
+        settings.prefix_length,
+        settings.seed,
+        model.unknown(request.unknown),
+    )
+
+
+def by_type_effects(
+    model: EventModel,
+    sequences: Sequence[EventSequence],
+    request: DiscoveryRequest,
+    *,
+    advance: Advance = lambda _: None,
+) -> ByTypeEffects:
+    """What the events of each variable tell, over all sequences.
+
+    Args:
+        model: The run.
+        sequences: No longer than the model reads.
+        request: How causes are taken out.
+        advance: Called with the number of events done.
+
+    Raises:
+        UnknownEventError: If an event is not in the vocabulary.
+        ContextLengthError: If a sequence is longer than the model reads.
+        SettingsError: If a pattern of ``variable`` fits no event type, or makes one variable of all.
+    """
+    taking, done = taking_of(model, request), 0
+    variables = taking.variables
+    sums = ByTypeSums(variables.names, dict(zip(model.tokenizer.event_types, variables.of_type.tolist(), strict=True)))
+    units = resampling_units([sequence.id or str(number) for number, sequence in enumerate(sequences)])
+    scored = by_type_scores(model.oracle, sequences, taking, batch_size=request.batch_size)
+    for unit, (sequence, scores) in zip(units.tolist(), scored, strict=True):
+        sums.add(unit, sequence, scores)
+        done += len(sequence)
+        advance(done)
+    return sums.effects()
+
+
+def by_type_result(
+    model: EventModel,
+    sequences: Iterable[EventSequence],
+    request: DiscoveryRequest,
+    *,
+    advance: Advance = lambda _: None,
+) -> CausalGraph:
+    """The population graph; arguments and errors are those of ``by_type_effects``."""
+    read, settings = list(sequences), request.settings
+    effects = by_type_effects(model, read, request, advance=advance)
+    return by_type_graph(
+        effects,
+        _forward(effects, log_of_variables(model, EventLog.from_sequences(read), request)),
+        parse_threshold(settings.threshold),
+        statistic=settings.statistic,
+        min_support=request.min_support,
+        knowledge=settings.knowledge,
+        resamples=request.bootstrap,
+        seed=settings.seed,
+    )
+
+
+def _forward(effects: ByTypeEffects, log: EventLog) -> Float[np.ndarray, "cause effect"] | None:
+    """Direction shares of onsets; None where there are too many types for a table."""
+    if len(effects.names) > _MOST_COUNTED:
+        return None
+    counts = onset_counts(log, horizon=CountingSettings().horizon_of(log))
+    known = {name: place for place, name in enumerate(log.event_types)}
+    seen = [number for number, name in enumerate(effects.names) if name in known]
+    index = np.ix_(*[[known[effects.names[number]] for number in seen]] * 2)
+    begins, before = counts.begins[index], counts.before[index]
+    shares = np.full((len(effects.names),) * 2, 0.5)
+    shares[np.ix_(seen, seen)] = (begins + 1) / (begins + before + 2)
+    return shares
+
+
+def log_of_variables(model: EventModel, log: EventLog, request: DiscoveryRequest) -> EventLog:
+    """The log with the variable of each event in place of its type."""
+    types = model.tokenizer.event_types
+    owner = dict(zip(types, variable_names(types, request.settings.variable), strict=True))
+    of_type, names = pd.factorize(np.array([owner.get(name, name) for name in log.event_types], dtype=object))
+    return replace(log, event_types=tuple(names), codes=of_type[log.codes].astype(log.codes.dtype))
+
+
+def by_type_pairs(
+    model: EventModel, sequences: Iterable[EventSequence], request: DiscoveryRequest
+) -> Iterator[tuple[EventSequence, PairScores]]:
+    """Pairs of positions: what all events of a cause together told about each later event, from the last one on."""
+    scored = by_type_scores(model.oracle, sequences, taking_of(model, request), batch_size=request.batch_size)
+    for sequence, scores in scored:
+        yield sequence, _pairs(scores, request.settings.statistic)
+
+
+def _pairs(scores: ByTypeScores, statistic: str) -> PairScores:
+    order = np.lexsort((scores.effect_event, scores.cause_event))
+    strength = {"gain": scores.place_gain, "kl": scores.place_kl}.get(statistic, scores.place_log_ratio)
+    return PairScores(
+        scores.cause_event[order],
+        scores.effect_event[order],
+        np.abs(strength[order]),
+        scores.place_gain[order],
+        np.full(len(order), np.nan),
+    )

@@ -1,0 +1,92 @@
+"""Which event types are one cause and one effect, such as all values of a signal."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+from numpy.typing import NDArray
+
+from hf_trace.errors import SettingsError, preview
+
+_SEPARATORS = " =:/._-"
+
+
+@dataclass(frozen=True, eq=False)
+class Variables:
+    """Groups of event types, each taken out and predicted as one; a type that is in no group is one of its own.
+
+    Attributes:
+        names: Of the variables.
+        of_type: Variable of every event type.
+        token_ids: Token of every event type.
+    """
+
+    names: tuple[str, ...]
+    of_type: NDArray[np.int64]
+    token_ids: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, event_types: Sequence[str], token_ids: NDArray[np.int64], patterns: Sequence[str] = ()) -> "Variables":
+        """The variables that patterns make of event types.
+
+        Args:
+            event_types: Their names.
+            token_ids: Their tokens.
+            patterns: See ``variable_names``.
+
+        Raises:
+            SettingsError: See ``variable_names``.
+        """
+        owners = variable_names(event_types, patterns)
+        names = tuple(dict.fromkeys(owners))
+        place = {name: number for number, name in enumerate(names)}
+        return cls(names, np.array([place[name] for name in owners], dtype=np.int64), token_ids)
+
+    def of_token(self, tokens: Int[np.ndarray, " token"]) -> Int[np.ndarray, " token"]:
+        """The variable of each token; -1 for those that are no event type."""
+        table = np.full(max(self.token_ids.max(initial=0), tokens.max(initial=0)) + 1, -1)
+        table[self.token_ids] = self.of_type
+        found: NDArray[np.int64] = table[tokens]
+        return found
+
+
+def variable_names(event_types: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The variable that each event type is a value of; its own name where no pattern fits.
+
+    Args:
+        event_types: Their names.
+        patterns: ``pump=*`` makes one variable ``pump`` of all types whose names begin with ``pump=``, ``*=*`` one of
+            all types with the same text before the last ``=``. The last ``*`` stands for the value.
+
+    Raises:
+        SettingsError: If a pattern has no ``*``, fits no name, or makes one variable of all types.
+
+    Example:
+        >>> variable_names(["pump=on", "pump=off", "valve=up", "alarm"], ["*=*"])
+        ['pump', 'pump', 'valve', 'alarm']
+    """
+    owners = list(event_types)
+    for pattern in patterns:
+        if "*" not in pattern:
+            raise SettingsError(
+                f"variable is {pattern!r}, expected a pattern with `*` in place of the values, such as 'pump=*', or "
+                "'*=*' for every signal."
+            )
+        head, _, tail = (re.escape(part).replace(r"\*", ".*") for part in pattern.rpartition("*"))
+        fits = [re.fullmatch(f"({head}).*{tail}", name, re.DOTALL) for name in event_types]
+        if not any(fits):
+            raise SettingsError(
+                f"variable is {pattern!r}, and none of the {len(event_types):,} event types is named so: "
+                f"{preview(event_types)}. Expected a pattern such as 'pump=*'."
+            )
+        for number, found in enumerate(fits):
+            if found:
+                owners[number] = found[1].rstrip(_SEPARATORS) or pattern
+    if patterns and len(set(owners)) == 1:
+        raise SettingsError(
+            f"variable is {preview(patterns)}, which makes one variable of all {len(event_types):,} event types, so "
+            "that nothing is left to be caused. Expected a pattern that fits some, such as 'pump=*'."
+        )
+    return owners
