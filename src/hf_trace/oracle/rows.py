@@ -143,22 +143,20 @@ def staircase(
 
 
 def rewritten(
-    sequence: Places, shared_length: Places, tails: Int[Tensor, "row slot"], tail_length: Places, *, samples: int
+    sequence: Groups, shared_length: Groups, tails: Int[Tensor, "group sample slot"], tail_length: Groups
 ) -> Branches:
     """Rows that go on with tokens of their own, of which nothing is scored as a target.
 
     Args:
         sequence: Sequence of each group.
         shared_length: Tokens of that sequence that the rows of the group begin with.
-        tails: What follows in every row, padded on the right; the rows of a group are adjacent.
-        tail_length: Tokens of each tail that are to be read; at least 1.
-        samples: Rows in each group.
+        tails: What follows in every row, padded on the right.
+        tail_length: Tokens of the tails of each group that are to be read; at least 1.
     """
-    grouped = tails.unflatten(0, (-1, samples))
 
     def tails_of(groups: Tensor, samples: int, width: int) -> tuple[Tensor, Tensor]:
-        tail_ids = grouped[groups, :samples, :width]
+        tail_ids = tails[groups, :samples, :width]
         tail_ids = torch.nn.functional.pad(tail_ids, (0, width - tail_ids.shape[2]))
         return tail_ids, torch.full_like(tail_ids, NO_TARGET)
 
-    return Branches(sequence, shared_length, torch.full_like(sequence, samples), tail_length, tails_of)
+    return Branches(sequence, shared_length, torch.full_like(sequence, tails.shape[1]), tail_length, tails_of)

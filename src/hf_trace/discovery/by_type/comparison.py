@@ -125,7 +125,7 @@ class Taking:
 
     def _draws(
         self, encoded: EncodedSequence, taken: Bool[np.ndarray, " event"], cause: int
-    ) -> Int[np.ndarray, "sample event"]:
+    ) -> Int[np.ndarray, "sample taken"]:
         """Others in place of the events of a cause: the same numbers whatever is taken."""
         tokens = self.alphabet.token_ids
         weights = self.alphabet.frequencies if self.proposal == "unigram" else torch.ones(len(tokens))
@@ -150,7 +150,7 @@ class ByTypeScores:
     """What each cause of one sequence tells about each effect: sums over places.
 
     Attributes:
-        causes: Variables that were taken out, in order.
+        causes: Variables that were taken out, in order; those that nothing follows are not.
         occurrences: Number of events of each.
         pair_cause: Index into ``causes`` of each pair that moves.
         pair_effect: Variable of its effect.
@@ -277,11 +277,10 @@ class _Comparison:
 
     def _branches(self) -> Branches:
         length = torch.tensor([edit.tails.shape[1] for edit in self.edits]).clamp(min=1)
-        samples = len(self.edits[0].tails)
-        tails = np.zeros((len(self.edits) * samples, int(length.max())), dtype=np.int64)
+        tails = np.zeros((len(self.edits), len(self.edits[0].tails), int(length.max())), dtype=np.int64)
         for number, edit in enumerate(self.edits):
-            tails[number * samples : (number + 1) * samples, : edit.tails.shape[1]] = edit.tails
-        return rewritten(self.sequence, self.shared, torch.from_numpy(tails), length, samples=samples)
+            tails[number, :, : edit.tails.shape[1]] = edit.tails
+        return rewritten(self.sequence, self.shared, torch.from_numpy(tails), length)
 
     def _predicted(self, part: Int[Tensor, " place"]) -> Float[Tensor, "place type"]:
         """Probability of every type at places of the sequences as they are."""

@@ -125,7 +125,7 @@ def two_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return rounded
 
 
-def quantile(values: NDArray[np.float64], counts: NDArray[np.int64], level: float) -> float:
+def quantile(values: NDArray[np.float64], counts: NDArray[np.int64] | NDArray[np.float64], level: float) -> float:
     """The smallest of the ascending ``values`` that a share ``level`` of all counts does not exceed.
 
     Example:
