@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -69,14 +69,15 @@ def test_one_unit_has_no_error():
     assert np.isnan(collected(scores_of(told=(1.0,))).pairs["told_error"].item())
 
 
+@settings(max_examples=20)
 @given(arrays(np.float64, st.integers(5, 12), elements=st.floats(-2, 2)))
 def test_the_bootstrap_has_the_error_of_the_formula(told):
     told = told + np.linspace(0, 1, len(told))
     effects = collected(*(scores_of(occurrences=(1,), told=(each,)) for each in told))
-    found = effects.resampled(4000, seed=0)
+    found = effects.resampled(2000, seed=0)
     # Of a mean of n numbers: both are sd / sqrt(n), the bootstrap without Bessel's correction.
     error = effects.pairs["told_error"].item() * np.sqrt((len(told) - 1) / len(told))
-    assert found.mean() == pytest.approx(told.mean(), abs=5 * error / np.sqrt(4000) + 1e-9)
+    assert found.mean() == pytest.approx(told.mean(), abs=5 * error / np.sqrt(2000) + 1e-9)
     assert found.std() == pytest.approx(error, rel=0.1)
 
 
@@ -146,10 +147,10 @@ def test_thresholds(threshold, edges):
 
 
 def test_false_discoveries_are_few_where_nothing_is_to_be_found():
-    """1,000 pairs without any effect: log ratios of mean 0 over 40 units."""
+    """300 pairs without any effect: log ratios of mean 0 over 40 units."""
     rng = np.random.default_rng(0)
-    names = tuple(map(str, range(1000)))
-    units, pairs = np.arange(40), np.arange(1, 1000)
+    names = tuple(map(str, range(301)))
+    units, pairs = np.arange(40), np.arange(1, 301)
     grid = np.array(np.meshgrid(units, pairs)).reshape(2, -1)
     told = rng.normal(size=grid.shape[1])
     zeros = np.zeros(len(told))
@@ -159,8 +160,8 @@ def test_false_discoveries_are_few_where_nothing_is_to_be_found():
     causes = pd.DataFrame({"unit": units, "cause": 0, "occurrences": 1.0, "sequences": 1.0})
     delays = pd.DataFrame({"cause": [], "effect": [], "lag": [], "seconds": [], "gained": []})
     effects = ByTypeEffects(names, by_unit, causes, delays)
-    assert len(graph(effects, "fdr:0.1,0").edges) <= 3
-    assert len(graph(effects, "fixed:0").edges) > 300
+    assert len(graph(effects, "fdr:0.1,0").edges) <= 2
+    assert len(graph(effects, "fixed:0").edges) > 100
 
 
 def test_knowledge_rules_pairs_out_and_in():

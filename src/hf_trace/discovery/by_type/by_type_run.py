@@ -87,7 +87,7 @@ def by_type_result(
     effects = by_type_effects(model, read, request, advance=advance)
     return by_type_graph(
         effects,
-        _forward(effects, log_of_variables(model, EventLog.from_sequences(read), request)),
+        forward_shares(effects, log_of_variables(model, EventLog.from_sequences(read), request)),
         parse_threshold(settings.threshold),
         statistic=settings.statistic,
         min_support=request.min_support,
@@ -97,8 +97,13 @@ def by_type_result(
     )
 
 
-def _forward(effects: ByTypeEffects, log: EventLog) -> Float[np.ndarray, "cause effect"] | None:
-    """Direction shares of onsets; None where there are too many types for a table."""
+def forward_shares(effects: ByTypeEffects, log: EventLog) -> Float[np.ndarray, "cause effect"] | None:
+    """Direction shares D of onsets, see ``strengths``; None where there are too many types for a table.
+
+    Args:
+        effects: Whose variables these are.
+        log: The same sequences, by variable.
+    """
     if len(effects.names) > _MOST_COUNTED:
         return None
     counts = onset_counts(log, horizon=CountingSettings().horizon_of(log))

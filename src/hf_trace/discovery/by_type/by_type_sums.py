@@ -1,8 +1,8 @@
 """By-type effects of many sequences: sums per occurrence of a cause, with errors over sequences."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ PAIR = ["cause", "effect"]
 SUMS = ["told", "gain", "kl", "rarer"]
 # Units are merged at random into so many groups: errors over them are as good, and memory does not grow.
 _MOST_UNITS = 1024
+_ROWS_HELD = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +110,9 @@ class ByTypeSums:
 
     def __init__(self, names: tuple[str, ...], of_event: dict[str, int]) -> None:
         self.names, self.of_event = names, of_event
-        self._pairs: list[pd.DataFrame] = []
-        self._causes: list[pd.DataFrame] = []
-        self._delays: list[pd.DataFrame] = []
+        self._pairs = _Sums(["unit", *PAIR], SUMS)
+        self._causes = _Sums(["unit", "cause"], ["occurrences", "sequences"])
+        self._delays = _Sums([*PAIR, "lag", "seconds"], ["gained"])
 
     def add(self, unit: int, sequence: EventSequence, scores: ByTypeScores, weight: float = 1.0) -> None:
         """Add a sequence.
@@ -122,44 +123,63 @@ class ByTypeSums:
             scores: What its causes tell.
             weight: What it counts: less than 1 where several oracles score it.
         """
-        codes = np.array([self.of_event.get(event, -1) for event in sequence.events], dtype=np.int64)
         unit %= _MOST_UNITS
-        moved = pd.DataFrame(
-            {
-                "cause": scores.causes[scores.pair_cause],
-                "effect": scores.pair_effect,
-                **{name: weight * getattr(scores, name) for name in ("gain", "kl", "rarer")},
-            }
+        cause, effect = scores.causes[scores.place_cause], self._codes(sequence)[scores.effect_event]
+        gained = weight * scores.place_gain
+        likelier = gained > 0
+        self._pairs.add(
+            unit=unit,
+            cause=scores.causes[scores.pair_cause],
+            effect=scores.pair_effect,
+            told=0.0,
+            **{name: weight * getattr(scores, name) for name in ("gain", "kl", "rarer")},
         )
-        places = pd.DataFrame(
-            {
-                "cause": scores.causes[scores.place_cause],
-                "effect": codes[scores.effect_event],
-                "lag": scores.effect_event - scores.cause_event,
-                "seconds": _elapsed(sequence, scores),
-                "told": weight * scores.place_log_ratio,
-                "gained": weight * np.maximum(scores.place_gain, 0),
-            }
+        told = weight * scores.place_log_ratio
+        self._pairs.add(unit=unit, cause=cause, effect=effect, told=told, gain=0.0, kl=0.0, rarer=0.0)
+        self._causes.add(unit=unit, cause=scores.causes, occurrences=weight * scores.occurrences, sequences=weight)
+        self._delays.add(
+            cause=cause[likelier],
+            effect=effect[likelier],
+            lag=(scores.effect_event - scores.cause_event)[likelier],
+            seconds=_elapsed(sequence, scores)[likelier],
+            gained=gained[likelier],
         )
-        self._pairs += [moved.assign(unit=unit), places[["cause", "effect", "told"]].assign(unit=unit)]
-        self._causes.append(
-            pd.DataFrame(
-                {"unit": unit, "cause": scores.causes, "occurrences": weight * scores.occurrences, "sequences": weight}
-            )
-        )
-        self._delays.append(places[places["gained"] > 0].drop(columns="told"))
-        if len(self._causes) >= 256:
-            self._merge()
 
     def effects(self) -> ByTypeEffects:
         """What has been added."""
-        self._merge()
-        return ByTypeEffects(self.names, self._pairs[0], self._causes[0], self._delays[0])
+        return ByTypeEffects(self.names, self._pairs.table(), self._causes.table(), self._delays.table())
 
-    def _merge(self) -> None:
-        self._pairs = [_added(self._pairs, ["unit", *PAIR], SUMS)]
-        self._causes = [_added(self._causes, ["unit", "cause"], ["occurrences", "sequences"])]
-        self._delays = [_added(self._delays, [*PAIR, "lag", "seconds"], ["gained"])]
+    def _codes(self, sequence: EventSequence) -> NDArray[np.int64]:
+        return np.array([self.of_event.get(event, -1) for event in sequence.events], dtype=np.int64)
+
+
+class _Sums:
+    """Sums of columns by key: rows are added up whenever many have come."""
+
+    def __init__(self, keys: list[str], sums: list[str]) -> None:
+        self.keys, self.sums = keys, sums
+        self._held: list[pd.DataFrame] = []
+        self._new: list[dict[str, NDArray[Any]]] = []
+        self._rows = 0
+
+    def add(self, **columns: NDArray[Any] | int | float) -> None:
+        """Add rows; a number is the same in all of them."""
+        length = max(np.size(column) for column in columns.values() if isinstance(column, np.ndarray))
+        self._new.append({name: np.broadcast_to(column, (length,)) for name, column in columns.items()})
+        self._rows += length
+        if self._rows >= _ROWS_HELD:
+            self._held = [self.table()]
+
+    def table(self) -> pd.DataFrame:
+        """One row for each key, in order."""
+        new = {
+            name: np.concatenate([columns[name] for columns in self._new] or [np.zeros(0)])
+            for name in [*self.keys, *self.sums]
+        }
+        rows = pd.concat([*self._held, pd.DataFrame(new)], ignore_index=True) if self._held else pd.DataFrame(new)
+        self._new, self._rows = [], 0
+        self._held = [rows.groupby(self.keys, sort=True, dropna=False)[self.sums].sum().reset_index()]
+        return self._held[0]
 
 
 def _elapsed(sequence: EventSequence, scores: ByTypeScores) -> NDArray[np.float64]:
@@ -168,11 +188,3 @@ def _elapsed(sequence: EventSequence, scores: ByTypeScores) -> NDArray[np.float6
         return np.full(len(scores.place_cause), np.nan)
     times = np.asarray(sequence.timestamps)
     return two_digits(times[scores.effect_event] - times[scores.cause_event])
-
-
-def _added(frames: Iterable[pd.DataFrame], keys: list[str], sums: list[str]) -> pd.DataFrame:
-    """One row for each key, with sums; what a frame lacks is 0."""
-    filled = [frame.reindex(columns=[*keys, *sums], fill_value=0.0) for frame in frames]
-    if not filled:
-        return pd.DataFrame({name: pd.Series(dtype=np.float64) for name in [*keys, *sums]})
-    return pd.concat(filled, ignore_index=True).groupby(keys, sort=True, dropna=False)[sums].sum().reset_index()
