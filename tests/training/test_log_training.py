@@ -301,3 +301,9 @@ def test_warning_about_an_oracle_that_knows_nothing():
     )
     assert quality_warning({**quality, "beats_bigram": True}) is None
     assert quality_warning({}) is None
+
+
+def test_what_was_trained_in_bfloat16_is_measured_in_float32(tiny_log, tiny_settings, tmp_path, caplog):
+    settings = replace(tiny_settings, epochs=1.0, bf16=True)
+    train(tiny_log, tmp_path / "run", settings)
+    assert "scored from its first token" not in caplog.text

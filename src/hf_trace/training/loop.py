@@ -366,12 +366,14 @@ class Loop:
         for callback in (SumsCallback(), *self.callbacks):
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=self._checkpoint(checkpoints))
-        data.finish(trainer.model)
+        # Trained in bfloat16, the model would go on to compute in it: quality is measured in float32.
+        model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+        data.finish(model)
         keeps_adapter = settings.lora and not settings.merge and joined().is_main
         adapter = checkpoints / ADAPTER_FOLDER if keeps_adapter else None
         state: TrainerState = trainer.state
         return Fitted(
-            model=folded(trainer.model, adapter).eval(),
+            model=folded(model, adapter).eval(),
             steps=state.global_step,
             best_step=state.best_global_step or state.global_step,
             epochs=state.epoch,
