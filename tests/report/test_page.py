@@ -57,6 +57,26 @@ def test_a_page_holds_its_document_and_asks_for_nothing_else(tmp_path):
     assert len(text) < 200_000
 
 
+def test_counting_stands_beside_every_edge():
+    """By hand: S ranks a -> b (.6), b -> a (.4), a -> c (.2) and c -> a, b -> c alike at 0."""
+    table = [[0.9, 0.6, 0.2], [0.4, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    graph = CausalGraph.from_edges([("a", "b"), ("a", "c"), ("b", "c")], events=["a", "b", "c"])
+    graph = graph.with_metadata(baselines={"onset": table})
+    columns = page_document(graph)["edges"]
+    assert columns["onset"] == [0.6, 0.2, 0.0]
+    assert columns["onset_rank"] == [1, 3, 4]
+    (said,) = [each["text"] for each in assumptions(graph, {}) if each["title"] == "What counting alone says"]
+    assert said.startswith("2 of 3 edges are also among")
+    assert "onset" not in page_document(CausalGraph.from_edges([("a", "b")]))["edges"]
+
+
+def test_what_an_edge_by_type_means():
+    settings = {"construction": "by-type", "proposal": "removal", "threshold": "margin:0.05", "min_frequency": 0.05}
+    meaning, line = assumptions(CausalGraph("population", ("a",)), settings)[:2]
+    assert "All events of the cause in a sequence are replaced by nothing, as if" in meaning["text"]
+    assert "frequency" not in line["text"]
+
+
 def test_equal_documents_give_equal_pages():
     assert page_text(document(NAMES, 40)) == page_text(document(NAMES, 40))
 

@@ -23,6 +23,7 @@ from hf_trace.graphs.graph_files import FORMAT, VERSION
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.logs.writing import atomic_path
+from hf_trace.report.beside_counting import onset_columns
 from hf_trace.report.evidence import EvidenceCollector, Example, Incident
 from hf_trace.report.layout import place_nodes
 from hf_trace.report.page_texts import assumptions, has_dates, log_facts, not_tested, type_counts
@@ -86,7 +87,7 @@ def page_document(
         "counts": [counts.get(name) for name in index] if counts else None,
         "places": _places(typed, index),
         "found": len(graph) if graph.level != "instance" else len(typed),
-        "edges": _columns(typed.edges, index),
+        "edges": _columns(typed.edges, index) | _counted(typed),
         "times": _TIMES,
         "time_lags": _time_lags(typed, evidence),
         "examples": {number: [_example(each, index) for each in found] for number, found in examples.items()},
@@ -128,6 +129,11 @@ def _columns(edges: Sequence[Mapping[str, Any]], index: Mapping[str, int]) -> di
     keys = dict.fromkeys(key for edge in edges for key in edge)
     columns = {key: [_rounded(edge.get(key)) for edge in edges] for key in keys if key not in ("cause", "effect")}
     return {end: [index[edge[end]] for edge in edges] for end in ("cause", "effect")} | columns
+
+
+def _counted(graph: CausalGraph) -> dict[str, list[Any]]:
+    """What counting says of the same edges."""
+    return {key: list(map(_rounded, column)) for key, column in onset_columns(graph).items()}
 
 
 def _rounded(value: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import RARE_BELOW, EventLog, count, duration
+from hf_trace.report.beside_counting import agreement
 
 # Numbers in this range are taken for seconds since 1970: 1990 to 2100.
 _FIRST_DATE, _LAST_DATE = 631_152_000.0, 4_102_444_800.0
@@ -15,6 +16,7 @@ _REPLACEMENTS = {
     "uniform": "event types drawn at random, each alike",
     "unigram": "event types drawn as often as they occur in the log",
     "model": "event types drawn from what the model itself expects at that place",
+    "removal": "nothing, as if it had not been",
     "exhaustive": "every event type, each weighted alike",
     "exhaustive:uniform": "every event type, each weighted alike",
     "exhaustive:unigram": "every event type, weighted by how often it occurs in the log",
@@ -116,6 +118,9 @@ def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[st
         'What an edge means: a total effect'
     """
     said = [_meaning(settings), _threshold(graph, settings)]
+    counted = agreement(graph)
+    if counted:
+        said.append(_entry("What counting alone says", counted))
     said += [
         _entry(
             "No hidden common cause",
@@ -214,6 +219,14 @@ def _meaning(settings: Mapping[str, Any]) -> dict[str, str]:
             "then adds to the prediction of the effect.",
         )
     drawn = _REPLACEMENTS.get(str(settings.get("proposal")), "other event types")
+    if construction == "by-type":
+        return _entry(
+            "What an edge means: all events of a type at once",
+            f"All events of the cause in a sequence are replaced by {drawn}, and what the model then expects of every "
+            "later place is compared. The edge says that the effect becomes less likely without them (the cause "
+            "excites it) or more likely (it inhibits it), given everything else that happened. Of two types that are "
+            "near each other, the one that mostly comes first counts as the cause.",
+        )
     return _entry(
         "What an edge means: a direct effect",
         f"One event is replaced by {drawn}, and everything between it and the effect stays as it happened. The edge "
@@ -232,12 +245,14 @@ def _threshold(graph: CausalGraph, settings: Mapping[str, Any]) -> dict[str, str
         "fdr": f"The largest set of pairs is kept of which a share {value.split(',')[0]} is expected to be false.",
     }
     text = texts.get(kind, "The rule that made pairs into edges is not recorded.")
-    if settings.get("min_frequency") == "adaptive" and graph.level == "population":
+    # By-type effects are added up over all sequences before the line is drawn.
+    by_sequence = settings.get("construction") != "by-type"
+    if settings.get("min_frequency") == "adaptive" and graph.level == "population" and by_sequence:
         text += (
             " Over all sequences, a pair of types is an edge where it is carried too often for the noise level of its "
             "effect (5 % false edges expected)."
         )
-    elif graph.level == "population" and settings.get("min_frequency") is not None:
+    elif graph.level == "population" and by_sequence and settings.get("min_frequency") is not None:
         text += (
             " Over all sequences, a pair of types is an edge where the lower end of the 95 % interval of its frequency "
             f"is above {settings['min_frequency']}."

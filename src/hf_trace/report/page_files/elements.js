@@ -54,7 +54,7 @@ function tip(event, ...children) {
 const edgeWords = (edge) => [
   nameOf(edges.cause[edge]), badge(edge) || "→", nameOf(edges.effect[edge]),
   element("span", {}, [
-    value("cmi", edge) !== null ? `${number(value("cmi", edge))} nats` : "",
+    value("cmi", edge) !== null ? `${number(value("cmi", edge))} ${UNIT}` : "",
     value("frequency", edge) !== null ? `in ${percent(value("frequency", edge))} of ${counted(value("support", edge) || 0, "sequence")}` : "",
   ].filter(Boolean).join(", ")),
 ];

@@ -1,15 +1,16 @@
 // What stands behind the chosen edge or event type.
 
 const PLAIN = {
-  cmi: ["Strength (cmi)", (v, edge) => `${number(v)} nats${resampledRange(edge)}`],
+  cmi: [STRENGTH[0].toUpperCase() + STRENGTH.slice(1), (v, edge) => `${number(v)} ${UNIT}${resampledRange(edge)}`],
   edge_cmi: ["Strength where found", (v) => `${number(v)} nats`],
-  standard_error: ["Standard error", (v) => `${number(v)} nats`],
+  standard_error: ["Standard error", (v) => `${number(v)} ${UNIT}`],
   confidence: ["Confidence", (v) => percent(v)],
   resampled_share: ["Found again", (v) => `in ${percent(v)} of the resamples`],
   risk: ["Probability of the effect", (v) => chance(v)],
   baseline_risk: ["after other events", (v) => chance(v)],
   gain: ["Difference", (v) => number(v)],
   gain_error: ["its standard error", (v) => number(v)],
+  onset: ["Counted onsets (S)", (v, edge) => `${number(v)}, rank ${number(value("onset_rank", edge))} of all pairs`],
   [DELAY[0]]: [DELAY[0] === "delay" ? "Median time between" : "Mean time between", (v, edge) => duration(v) + delayRange(edge)],
 };
 

@@ -48,7 +48,7 @@ function applySlider() {
   renderBound();
 }
 function renderBound() {
-  byId("bound").textContent = view.bound === -Infinity ? "all" : shownValue(view.measure, view.bound) + (view.measure === "cmi" ? " nats" : "");
+  byId("bound").textContent = view.bound === -Infinity ? "all" : shownValue(view.measure, view.bound) + (view.measure === "cmi" ? ` ${UNIT}` : "");
 }
 function setMeasure(key) {
   view.measure = key;

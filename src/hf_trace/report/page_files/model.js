@@ -5,8 +5,11 @@ const edges = data.edges || { cause: [], effect: [] };
 const edgeCount = edges.cause.length;
 const names = data.names || [];
 
+// What the strength of an edge is a number of: nats, unless the graph says otherwise.
+const UNIT = (data.metadata && data.metadata.strength) || "nats";
+const STRENGTH = UNIT === "nats" ? "strength (cmi)" : "strength";
 const MEASURES = [
-  ["cmi", "strength (cmi)"], ["frequency", "frequency"], ["confidence", "confidence"], ["resampled_share", "share of resamples"], ["support", "support"],
+  ["cmi", STRENGTH], ["frequency", "frequency"], ["confidence", "confidence"], ["resampled_share", "share of resamples"], ["support", "support"],
   ["risk", "probability of the effect"],
 ].filter(([key]) => (edges[key] || []).some((value) => typeof value === "number"));
 

@@ -2,9 +2,9 @@
 
 const ROWS = 100;
 const COLUMNS = [
-  ["cause", "cause"], ["effect", "effect"], ["direction", "acts"], ["cmi", "cmi (nats)"], ["edge_cmi", "where found"], ["frequency", "frequency"],
+  ["cause", "cause"], ["effect", "effect"], ["direction", "acts"], ["cmi", UNIT === "nats" ? "cmi (nats)" : UNIT], ["edge_cmi", "where found"], ["frequency", "frequency"],
   ["confidence", "confidence"], ["resampled_share", "resamples"],
-  ["risk", "probability"], ["baseline_risk", "after others"], ["support", "support"], ["lags", "lags"], DELAY,
+  ["risk", "probability"], ["baseline_risk", "after others"], ["support", "support"], ["onset", "onsets (S)"], ["onset_rank", "rank by S"], ["lags", "lags"], DELAY,
 ].filter(([key]) => edges.cause.some((_, edge) => value(key, edge) !== null));
 const TEXTS = ["cause", "effect", "direction", "lags"];
 const order = { key: view.measure || "cause", isDown: view.measure !== null };
