@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hf_trace.cli.console import print_comparison, print_graphs, print_json, progress, say
-from hf_trace.cli.flags import Json, Overwrite, Seed
+from hf_trace.cli.flags import Json, Overwrite, Seed, flag
 from hf_trace.cli.inputs import quiet_transformers
 from hf_trace.cli.outputs import check_folder, check_output
-from hf_trace.options import SEED
+from hf_trace.options import CONSTRUCTION, SEED
 
 if TYPE_CHECKING:
     from hf_trace.graphs.graph import CausalGraph
@@ -21,8 +21,13 @@ WINDOWS_SCORED = 200
 MAX_DEMO_LAG = 8
 
 
-def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
+def run_demo(out: Path, *, seed: int, construction: str = "by-type") -> "tuple[CausalGraph, GraphComparison]":
     """Train on the packaged telecom alarms, discover, draw and compare.
+
+    Args:
+        out: Folder for all that is made.
+        seed: Of training, windows and draws.
+        construction: See ``DiscoverySettings``; where single events are replaced, every type is tried once.
 
     Returns:
         The population graph; it and the baselines against the known graph.
@@ -39,6 +44,9 @@ def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
     from hf_trace.training.log_training import TrainingSettings, train
     from hf_trace.training.loop import ProgressCallback
 
+    request = DiscoveryRequest().updated(level="population", proposal="exhaustive", max_lag=MAX_DEMO_LAG, seed=seed)
+    if construction != request.settings.construction:
+        request = request.updated(construction=construction)
     log = alarms_log()
     for line in log.summary().lines():
         say(line)
@@ -49,7 +57,6 @@ def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
     say(f"Trained in {trained.metrics['seconds']:.0f} s: {trained.quality}.")
 
     model = EventModel.load(out / "run")
-    request = DiscoveryRequest().updated(level="population", proposal="exhaustive", max_lag=MAX_DEMO_LAG, seed=seed)
     windows = sampled_sequences(model.windows(log).log, WINDOWS_SCORED, seed)
     with progress("discovering", len(windows.codes)) as advance:
         graph = log_result(model, windows, request, advance=advance).graph
@@ -63,6 +70,7 @@ def run_demo(out: Path, *, seed: int) -> "tuple[CausalGraph, GraphComparison]":
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run, the graph and the figure.")] = Path("runs/demo"),
     overwrite: Overwrite = False,
+    construction: Annotated[str, flag(CONSTRUCTION)] = "by-type",
     seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
@@ -72,7 +80,7 @@ def demo(
     check_folder(out / "run", overwrite=overwrite)
     for name in ("graph.json", "graph.png") if out.is_dir() else ():
         check_output(out / name, ())
-    graph, comparison = run_demo(out, seed=seed)
+    graph, comparison = run_demo(out, seed=seed, construction=construction)
     seconds = time.monotonic() - started
     if json_output:
         print_json({"graph": graph.to_dict(), "comparison": comparison.to_dict(), "seconds": seconds})
