@@ -57,18 +57,25 @@ def test_its_background_knowledge_is_understood():
 def test_what_it_says_of_its_table_stands_in_the_table():
     table = blocks("text")[0]
     names = re.search(r"^graph +(.*)$", table, flags=re.MULTILINE)[1].split()
-    lines = re.findall(r"^(predicted|bigram|cooccurrence|lift|every edge) +([\d. ]+)$", table, flags=re.MULTILINE)
+    found = r"^(predicted|bigram|cooccurrence|lift|onset|hawkes|every edge) +([\d. ]+)$"
+    lines = re.findall(found, table, flags=re.MULTILINE)
     rows = {name: dict(zip(names, map(float, values.split()), strict=True)) for name, values in lines}
-    assert len(rows) == 5
-    graph, lift, counted = rows["predicted"], rows["lift"], [rows[name] for name in ("bigram", "cooccurrence", "lift")]
-    said = re.search(r"\(F1 (\.\d+), lift (\.\d+)\),\s+but lift[^(]*\(AUROC (\.\d+) against (\.\d+)\)", README).groups()
-    assert list(map(float, said)) == [graph["f1"], lift["f1"], lift["auroc"], graph["auroc"]]
-    assert graph["f1"] > max(row["f1"] for row in counted)
-    assert lift["auroc"] > graph["auroc"]
+    assert len(rows) == 7
+    graph, onset = rows["predicted"], rows["onset"]
+    count, right, counted = map(
+        int, re.search(r"of the (\d+) edges (\d+) are right, .* highest (\d+)\.", README).groups()
+    )
+    assert f", {count} edges; the strongest" in table
+    assert [right / count, counted / count] == [row["precision"] for row in (graph, onset)]
+    said = re.search(r"\(AUROC (\.\d+)\s+against (\.\d+)\), .*\(AUPRC (\.\d+), onset (\.\d+)\)", README).groups()
+    assert list(map(float, said)) == [graph["auroc"], onset["auroc"], graph["auprc"], onset["auprc"]]
+    assert graph["auroc"] > max(row["auroc"] for name, row in rows.items() if name != "predicted")
+    assert onset["auprc"] > graph["auprc"]
+    alone = re.search(r"F1 is (\.\d+), AUROC (\.\d+), AUPRC (\.\d+)", README).groups()
     measured = json.loads((ROOT / "recipes/demo/expected.json").read_text())["metrics"]
-    assert {name: graph[name] for name in ("f1", "auroc", "auprc")} == {
-        name: measured[name]["value"] for name in ("f1", "auroc", "auprc")
-    }
+    ways = {"": [graph[name] for name in ("f1", "auroc", "auprc")], "atomic_": list(map(float, alone))}
+    for prefix, values in ways.items():
+        assert values == [measured[prefix + name]["value"] for name in ("f1", "auroc", "auprc")]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +100,15 @@ def test_what_a_population_edge_needs(carried, edges):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # five minutes, on a core of its own
-def test_the_demo_gives_the_figures_of_its_recipe(tmp_path):
+@pytest.mark.timeout(1800)  # single events take five minutes, on a core of its own
+@pytest.mark.parametrize(("construction", "prefix"), [("by-type", ""), ("atomic", "atomic_")])
+def test_the_demo_gives_the_figures_of_its_recipe(tmp_path, construction, prefix):
     from hf_trace.cli.demo import run_demo
 
     expected = json.loads((ROOT / "recipes/demo/expected.json").read_text())["metrics"]
-    graph, comparison = run_demo(tmp_path / "demo", seed=0)
-    found = comparison.to_dict()
+    graph, comparison = run_demo(tmp_path / "demo", seed=0, construction=construction)
+    found = {prefix + name: value for name, value in comparison.to_dict().items() if name in ("f1", "auroc", "auprc")}
+    found |= {name: comparison.to_dict()[name] for name in ("base_rate", "predict_all_f1")}
     found["validation_loss"] = graph.metadata["oracle"]["loss"]
-    for name in ("validation_loss", "f1", "auroc", "auprc", "base_rate", "predict_all_f1"):
-        assert found[name] == pytest.approx(expected[name]["value"], abs=expected[name]["tolerance"]), name
+    for name, value in found.items():
+        assert value == pytest.approx(expected[name]["value"], abs=expected[name]["tolerance"]), name
