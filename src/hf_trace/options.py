@@ -46,6 +46,12 @@ _COUNT = partial(whole, least=0)
 LEVELS = ("instance", "summary", "population")
 EFFECTS = ("direct", "total")
 UNKNOWNS = ("error", "map")
+# What a graph of a population answers, in words.
+QUESTIONS = {
+    "drives": "drives: of what came before, what explains the effect (direct, given the rest)",
+    "follows": "follows: after the cause, does the effect begin (total, through whatever comes between)",
+}
+AUTO = "auto"
 
 TRUST_REMOTE_CODE = Option(
     "trust_remote_code", False, "Let code that a model brings along run on this machine; it is refused otherwise."
@@ -86,6 +92,13 @@ EFFECT = Option(
     "direct",
     "direct: events in between stay as observed; total: they may change too.",
     partial(one_of, known=EFFECTS),
+)
+QUESTION: Option[str | None] = Option(
+    "question",
+    None,
+    "drives (what explains an effect: direct, by type), follows (what begins after a cause: total), or auto: which of "
+    "the two the log can tell.",
+    partial(one_of, known=(*QUESTIONS, AUTO)),
 )
 HORIZON = Option("horizon", "16", "Horizon of total effects: 16 (events), 1h, or 20,1h.")
 NUM_CONTEXTS = Option("num_contexts", 256, "Number of places where events are forced, for total effects.", whole)

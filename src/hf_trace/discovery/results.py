@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hf_trace.discovery.by_type.by_type_run import by_type_result, log_of_variables
+from hf_trace.discovery.follows import following_graph, resolved_horizon
 from hf_trace.discovery.pair_graphs import instance_graph, strongest_scores, summary_graph
 from hf_trace.discovery.population.pool import PopulationPool
 from hf_trace.discovery.scoring import ScoredSequence, oracles_asked, scored
@@ -18,6 +19,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import with_required
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
+from hf_trace.options import QUESTIONS
 from hf_trace.oracle.quality import quality_warning
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import confidence_warning
@@ -118,6 +120,7 @@ def population_result(
     request: DiscoveryRequest,
     *,
     advance: Advance = lambda _: None,
+    whole: EventLog | None = None,
 ) -> Discovered:
     """One graph of all sequences.
 
@@ -126,7 +129,13 @@ def population_result(
         sequences: Read once.
         request: With level ``"population"``.
         advance: Called with the number of contexts done, for total effects, or of events, for by-type effects.
+        whole: The log before it was cut into windows; what follows is counted in it.
     """
+    if request.settings.question == "follows":
+        log = sequences if isinstance(sequences, EventLog) else EventLog.from_sequences(sequences)
+        request = request.updated(horizon=resolved_horizon(model, whole or log, request.settings.horizon))
+        graph = following_graph(model, log, request, whole=whole, advance=advance)
+        return _result(model, graph, request, graph.edges, {"sequences": len(log)})
     if request.is_total:
         graph = total_effects_graph([model], sequences, request, advance=advance)
         return _result(model, graph, request, graph.edges, {})
@@ -149,6 +158,7 @@ def log_result(
     observe: Observe | None = None,
     items: Iterable[ScoredSequence] | None = None,
     pool: PopulationPool | None = None,
+    whole: EventLog | None = None,
 ) -> Discovered:
     """One graph of a log, with counting baselines of the same log in its metadata.
 
@@ -160,10 +170,11 @@ def log_result(
         observe: Called with every sequence and its scores; never for total effects, which score no pairs of positions.
         items: The log with its scores, if they are computed elsewhere.
         pool: An earlier pool to add to; graph and baselines are then of everything in it.
+        whole: See ``population_result``.
     """
     request = request.updated(level="population")
     if request.is_total or request.is_pooled_by_type:
-        found = population_result(model, log, request, advance=advance)
+        found = population_result(model, log, request, advance=advance, whole=whole)
         counted = log_of_variables(model, log, request) if request.is_pooled_by_type else log
         return _with_baselines(found, counted, request)
     is_continued = pool is not None
@@ -200,6 +211,8 @@ def _result(
         warnings.append(confidence_warning(model.model, oracle["oracles"]))
     if any(warnings):
         oracle["warning"] = " ".join(filter(None, warnings))
+    if request.level == "population":
+        graph = graph.with_metadata(question=QUESTIONS["follows" if request.is_total else "drives"])
     found = Discovered(graph, edges, oracle, settings, beside)
     return found.with_metadata(settings=settings, oracle=oracle)
 

@@ -27,6 +27,8 @@ from hf_trace.options import (
     NUM_SAMPLES,
     PREFIX_LENGTH,
     PROPOSAL,
+    QUESTION,
+    QUESTIONS,
     SEED,
     STATISTIC,
     THRESHOLD,
@@ -69,6 +71,14 @@ CONSTRUCTIONS = {
     "shapley": Construction(ATTRIBUTION_STATISTICS),
     BY_TYPE: Construction(BY_TYPE_STATISTICS, (REMOVAL, "uniform", "unigram")),
 }
+# The horizon that a log suggests, see ``follows.resolved_horizon``; and the statistic of ``follows.Following``.
+SUGGESTED = "suggested"
+ONSET_RISK = "onset_risk"
+# What a question asks for, where nothing else is named.
+ASKED_BY: dict[str | None, Mapping[str, str]] = {
+    "drives": {"construction": BY_TYPE, "effect": "direct"},
+    "follows": {"effect": "total", "statistic": ONSET_RISK, "horizon": SUGGESTED, "threshold": "fixed:0.005"},
+}
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,9 @@ class DiscoverySettings:
         knowledge: Which event types may cause which, and which do; None for no background knowledge.
         variable: Patterns such as ``*=*`` that make one cause and one effect of several event types (by-type
             effects; see ``event_variables.variable_names``).
+        question: ``drives``: direct effects, by type unless another construction is named; ``follows``: total and
+            marginal, see ``follows``; its horizon may be ``suggested`` (by the log), its one statistic is
+            ``onset_risk``. None: whatever the other settings answer.
 
     Raises:
         SettingsError: If a value is not understood.
@@ -130,6 +143,7 @@ class DiscoverySettings:
     knowledge: BackgroundKnowledge | None = None
     ties: str = TIES.default
     variable: tuple[str, ...] = ()
+    question: str | None = QUESTION.default
 
     def __post_init__(self) -> None:
         for option in (NUM_SAMPLES, NUM_CONTEXTS, PREFIX_LENGTH, EFFECT, TIES):
@@ -138,20 +152,14 @@ class DiscoverySettings:
             MAX_LAG.checked(self.max_lag)
         one_of("proposal", self.proposal, ALL_PROPOSALS)
         construction = CONSTRUCTIONS[one_of("construction", self.construction, CONSTRUCTIONS)]
-        total, whose = self.effect == "total", f"of construction {self.construction!r}"
-        if total:
-            one_of("statistic of total effects", self.statistic, TOTAL_STATISTICS)
+        whose = f"of construction {self.construction!r}"
+        if self.question is not None:
+            _check_question(self)
+        if self.effect == "total":
+            _check_total(self)
         else:
             one_of(f"statistic {whose}", self.statistic, construction.statistics)
         one_of(f"proposal {whose}", self.proposal, construction.proposals)
-        if total and self.knowledge is not None:
-            raise SettingsError(
-                "knowledge is given and effect 'total': it rules pairs of direct effects in and out. Leave out one."
-            )
-        if total and self.ties == BOTH:
-            raise SettingsError(
-                "ties is 'both' and effect 'total': only direct effects are scored in both orders. Change one of them."
-            )
         if self.refine and not isinstance(parse_threshold(self.threshold), Bound):
             raise SettingsError(
                 f"refine needs one bound to decide at, and threshold is {self.threshold!r}. Expected margin:NATS or "
@@ -164,7 +172,8 @@ class DiscoverySettings:
             )
         if self.is_by_type:
             self._check_by_type()
-        parse_horizon(self.horizon)
+        if self.question != "follows" or self.horizon != SUGGESTED:
+            parse_horizon(self.horizon)
         if parse_threshold(self.threshold).has_confidence and not self.is_by_type:
             _check_confidence(self)
 
@@ -195,8 +204,51 @@ class DiscoverySettings:
     def to_dict(self) -> Document:
         """All settings by name, as JSON."""
         found = asdict(self) | {"knowledge": None if self.knowledge is None else self.knowledge.to_dict()}
-        patterns = found.pop("variable")
-        return found | ({"variable": list(patterns)} if patterns else {})
+        patterns, question = found.pop("variable"), found.pop("question")
+        found |= {"variable": list(patterns)} if patterns else {}
+        return found | ({"question": question} if question else {})
+
+
+def _check_total(settings: DiscoverySettings) -> None:
+    """Total effects have statistics of their own, and no pairs of positions."""
+    if settings.question == "follows":
+        one_of("statistic of question 'follows'", settings.statistic, (ONSET_RISK,))
+    else:
+        one_of("statistic of total effects", settings.statistic, TOTAL_STATISTICS)
+    if settings.knowledge is not None:
+        raise SettingsError(
+            "knowledge is given and effect 'total': it rules pairs of direct effects in and out. Leave out one."
+        )
+    if settings.ties == BOTH:
+        raise SettingsError(
+            "ties is 'both' and effect 'total': only direct effects are scored in both orders. Change one of them."
+        )
+
+
+def _check_question(settings: DiscoverySettings) -> None:
+    """A question and what answers it belong together."""
+    question = one_of("question", settings.question, QUESTIONS)
+    effect = ASKED_BY[question]["effect"]
+    if settings.effect != effect:
+        raise SettingsError(
+            f"question is {question!r} and effect {settings.effect!r}: what drives is a direct effect, what follows a "
+            "total one. Leave out either."
+        )
+    if question == "follows" and settings.construction != CONSTRUCTION.default:
+        raise SettingsError(
+            f"construction is {settings.construction!r} and question 'follows', for which events are forced and "
+            "counted. Leave out either."
+        )
+    if question == "follows" and settings.variable:
+        raise SettingsError(
+            f"variable is {preview(settings.variable)} and question 'follows', for which single event types are "
+            "forced. Leave it out, or ask question='drives' (`--question drives`)."
+        )
+    if question == "follows" and settings.horizon != SUGGESTED and len(parse_horizon(settings.horizon).seconds) > 1:
+        raise SettingsError(
+            f"horizon is {settings.horizon!r} and question 'follows', which counts within one time. Expected '16', "
+            "'1h' or '20,1h'."
+        )
 
 
 def _check_confidence(settings: DiscoverySettings) -> None:
@@ -270,8 +322,9 @@ class DiscoveryRequest:
         for name, check in _CHECKS.items():
             object.__setattr__(self, name, check(getattr(self, name)))
         if self.settings.effect == "total" and self.level != "population":
+            asked = "question is 'follows'" if self.settings.question == "follows" else "effect is 'total'"
             raise SettingsError(
-                f"effect is 'total' and level {self.level!r}, expected level='population' (`--level population`): "
+                f"{asked} and level {self.level!r}, expected level='population' (`--level population`): "
                 "total effects pool many contexts."
             )
         is_counted = self.level == "population" and self.settings.effect == "direct"
@@ -293,7 +346,7 @@ class DiscoveryRequest:
         """The same request with some fields of either class replaced, by name.
 
         ``batch_size=None`` is the default, ``statistic=None`` and ``proposal=None`` are those of the construction, as
-        they are where another construction is asked for and they are not named.
+        they are where another construction is asked for and they are not named; so is what a question asks for.
 
         Raises:
             SettingsError: If a name is unknown, or a value is not understood.
@@ -310,8 +363,15 @@ class DiscoveryRequest:
             parameters["knowledge"] = as_knowledge(parameters["knowledge"])
         if parameters.get("batch_size", 1) is None:
             parameters["batch_size"] = BATCH_SIZE.default
+        question = parameters.get("question", self.settings.question)
+        if question != self.settings.question:
+            forgotten = {name: getattr(DiscoverySettings(), name) for name in ASKED_BY.get(self.settings.question, ())}
+            parameters = forgotten | dict(ASKED_BY.get(question, {})) | parameters
         construction = CONSTRUCTIONS.get(parameters.get("construction", self.settings.construction))
-        for name, default in construction.defaults.items() if construction else ():
+        defaults = dict(construction.defaults) if construction else {}
+        if question == "follows":
+            defaults["statistic"] = ONSET_RISK
+        for name, default in defaults.items():
             changes = "construction" in parameters and parameters["construction"] != self.settings.construction
             if parameters.get(name, "") is None or (name not in parameters and changes):
                 parameters[name] = default

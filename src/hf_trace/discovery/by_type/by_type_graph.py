@@ -31,7 +31,6 @@ _STRENGTHS = {
     "kl": "nats per cause",
     "association": "nats, shared by causes and effects",
 }
-DRIVES = "of what came before, what explains the effect (direct, given the rest)"
 _LEVEL = 0.95
 # With more types, a table of all pairs would dwarf the graph.
 _MOST_SCORED = 1_000
@@ -124,7 +123,7 @@ def by_type_graph(
         chosen = chosen.assign(log_ratio_low=low, log_ratio_high=high, resampled_share=np.nanmean(told > 0, axis=0))
     delays = dict(iter(effects.delays.groupby(PAIR)))
     edges = tuple(_edge(effects, row, delays.get((row["cause"], row["effect"]))) for row in chosen.to_dict("records"))
-    metadata: Document = {"question": DRIVES, "strength": _STRENGTHS[statistic]}
+    metadata: Document = {"strength": _STRENGTHS[statistic]}
     if len(effects.names) <= _MOST_SCORED:
         matrix = np.zeros((len(effects.names),) * 2)
         matrix[cause, found["effect"]] = found["cmi"]
