@@ -18,7 +18,7 @@ from hf_trace.graphs.near_events import suggested_horizon, types_of_table
 from hf_trace.graphs.onsets import onset_counts
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.topology import Topology
-from hf_trace.options import MAX_LAG
+from hf_trace.options import MAX_LAG, QUESTIONS
 
 # With more types, tables of all pairs would dwarf a graph.
 MOST_SCORED_TYPES = 1_000
@@ -117,6 +117,8 @@ BASELINES: dict[str, CountingMethod] = {
     "hawkes": _hawkes,
 }
 IN_TIME = ("onset", "hawkes")
+# Hawkes alone shares every effect out among all that came before it.
+_DRIVES = ("hawkes",)
 
 
 def baseline_tables(log: EventLog, events: Sequence[str], settings: CountingSettings) -> dict[str, list[list[float]]]:
@@ -133,7 +135,7 @@ def baseline_tables(log: EventLog, events: Sequence[str], settings: CountingSett
         >>> baseline_tables(log, ["b", "a"], CountingSettings())["onset"]
         [[0.0, 0.0], [0.6666666666666666, 0.0]]
     """
-    if len(log.event_types) > MOST_SCORED_TYPES:
+    if max(len(log.event_types), len(events)) > MOST_SCORED_TYPES:
         return {}
     place = {name: number for number, name in enumerate(events)}
     codes = np.array([code for code, name in enumerate(log.event_types) if name in place], dtype=np.int64)
@@ -201,6 +203,7 @@ def counted_graph(
     metadata: dict[str, Any] = {
         "settings": {"method": method, **found.parameters, **rule, **places, "self_loops": self_loops},
         "strength": found.strength,
+        "question": QUESTIONS["drives" if method in _DRIVES else "follows"],
     }
     if len(names) <= MOST_SCORED_TYPES:
         metadata["scores"] = {"events": list(names), "matrix": found.scores.tolist()}

@@ -61,8 +61,9 @@ def test_sums_are_per_occurrence_with_the_error_of_a_ratio():
     assert row["gain"] == pytest.approx(0.6 / 3)
     # Residuals: 1.5 - 2 * .6 = .3 and .3 - .6 = -.3; variance 2 / 1 * .18 / 9.
     assert row["told_error"] == pytest.approx(np.sqrt(2 * 0.18) / 3)
-    assert effects.occurrences.tolist() == [3, 0, 0]
-    assert effects.support.tolist() == [2, 0, 0]
+    assert effects.names == ("a", "b")  # c never occurred
+    assert effects.occurrences.tolist() == [3, 0]
+    assert effects.support.tolist() == [2, 0]
 
 
 def test_one_unit_has_no_error():

@@ -26,7 +26,7 @@ class ByTypeEffects:
     """What the events of each variable tell about each other one.
 
     Attributes:
-        names: Of the variables.
+        names: Of the variables that occurred.
         by_unit: Sums of each pair in each resampling unit: ``unit``, ``cause``, ``effect``; ``told``, the log ratio of
             what happened (nats), ``gain`` (expected events), ``kl`` and ``rarer`` (nats).
         causes: Of each cause in each unit: ``unit``, ``cause``, ``occurrences`` and ``sequences``.
@@ -110,6 +110,7 @@ class ByTypeSums:
 
     def __init__(self, names: tuple[str, ...], of_event: dict[str, int]) -> None:
         self.names, self.of_event = names, of_event
+        self._seen = np.zeros(len(names), dtype=np.bool_)
         self._pairs = _Sums(["unit", *PAIR], SUMS)
         self._causes = _Sums(["unit", "cause"], ["occurrences", "sequences"])
         self._delays = _Sums([*PAIR, "lag", "seconds"], ["gained"])
@@ -124,7 +125,9 @@ class ByTypeSums:
             weight: What it counts: less than 1 where several oracles score it.
         """
         unit %= _MOST_UNITS
-        cause, effect = scores.causes[scores.place_cause], self._codes(sequence)[scores.effect_event]
+        codes = np.array([self.of_event.get(event, -1) for event in sequence.events], dtype=np.int64)
+        self._seen[codes[codes >= 0]] = True
+        cause, effect = scores.causes[scores.place_cause], codes[scores.effect_event]
         gained = weight * scores.place_gain
         likelier = gained > 0
         self._pairs.add(
@@ -146,11 +149,17 @@ class ByTypeSums:
         )
 
     def effects(self) -> ByTypeEffects:
-        """What has been added."""
-        return ByTypeEffects(self.names, self._pairs.table(), self._causes.table(), self._delays.table())
+        """What has been added, of the variables that occurred."""
+        seen = np.flatnonzero(self._seen)
+        number = np.cumsum(self._seen) - 1
 
-    def _codes(self, sequence: EventSequence) -> NDArray[np.int64]:
-        return np.array([self.of_event.get(event, -1) for event in sequence.events], dtype=np.int64)
+        def renumbered(table: pd.DataFrame) -> pd.DataFrame:
+            ends = [name for name in PAIR if name in table]
+            occurred: pd.DataFrame = table[self._seen[table[ends].to_numpy(dtype=np.int64)].all(axis=1)]
+            return occurred.assign(**{name: number[occurred[name].to_numpy(dtype=np.int64)] for name in ends})
+
+        tables = (renumbered(sums.table()) for sums in (self._pairs, self._causes, self._delays))
+        return ByTypeEffects(tuple(self.names[place] for place in seen), *tables)
 
 
 class _Sums:
