@@ -83,6 +83,32 @@ REFUSED = [
         "is about the construction 'atomic', and 'staircase' is asked for. Leave out either.",
     ),
     (
+        "discover run x.csv --question auto",
+        "--effect total|--horizon 8|--num-contexts 12|--construction by-type|--statistic gain|--threshold fixed:1|"
+        "--knowledge known.json|--variable pump=*|--bootstrap 3",
+        "belongs to one question, and `--question auto` leaves open which. Leave it out, or name the question.",
+    ),
+    (
+        "discover run x.csv --question auto",
+        "--level instance",
+        "is about single sequences, and `--question auto` is asked of a population. Leave out either.",
+    ),
+    (
+        "discover run x.csv --question follows",
+        "--construction by-type|--variable pump=*|--knowledge known.json|--proposal uniform",
+        "is about direct effects, and total ones are asked for. Leave it out.",
+    ),
+    (
+        "discover run x.csv --question drives",
+        "--horizon 8|--num-contexts 12",
+        "is about total effects. Add `--effect total`, or leave it out.",
+    ),
+    (
+        "discover run x.csv --question drives",
+        "--update p.zip|--min-frequency 0.1|--resume",
+        "is about effects of single events, and the construction 'by-type' is asked for. Leave out either.",
+    ),
+    (
         "discover run x.csv --slide",
         "--window-length 9",
         "cuts sequences, and `--slide` reads them whole. Leave out either.",
@@ -164,19 +190,10 @@ LOG = {"case_column", "event_column", "time_column", "query", "time_unit", "time
 ALWAYS = {
     "train": {"log", "out", "model", "epochs", "bf16", "dag", "resume", "overwrite", "processes", "trust_remote_code"},
     "discover": {
-        *("run_folder", "log", "level", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
-        *(
-            "case_column",
-            "event_column",
-            "time_column",
-            "time_unit",
-            "time_format",
-            "window_gap",
-            "max_lag",
-            "threshold",
-        ),
-        *("prefix_length", "ties", "unknown", "self_loops", "statistic", "effect", "slide", "dtype", "device_map"),
-        *("device_map", "memory", "processes", "trust_remote_code", "variable"),
+        *("run_folder", "log", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
+        *("case_column", "event_column", "time_column", "time_unit", "time_format", "window_gap", "max_lag"),
+        *("prefix_length", "ties", "unknown", "self_loops", "slide", "dtype", "device_map"),
+        *("device_map", "memory", "processes", "trust_remote_code", "question"),
     },
     "effect": {"run", "log", "out", "num_samples", "processes", "trust_remote_code"},
     "outcomes": {

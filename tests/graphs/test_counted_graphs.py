@@ -104,7 +104,7 @@ def test_no_tables_of_too_many_types_nor_of_what_takes_too_much(monkeypatch):
     ]
     monkeypatch.setattr("hf_trace.graphs.counted_graphs.MOST_SCORED_TYPES", 1)
     assert baseline_tables(log, ["a", "b"], CountingSettings()) == {}
-    assert set(counted_graph(log).metadata) == {"settings", "strength"}
+    assert set(counted_graph(log).metadata) == {"settings", "strength", "question"}
 
 
 def test_the_suggested_horizon_is_a_fifth_of_the_mean_gap():

@@ -310,7 +310,7 @@ def test_longer_sequences_slide(discover):
             {"maxlag": 3},
             "Unknown parameter 'maxlag', expected one of: max_lag, threshold, num_samples, proposal, construction, "
             "statistic, effect, horizon, num_contexts, refine, prefix_length, seed, self_loops, knowledge, ties, "
-            "variable, level, batch_size, return_scores, unknown and 5 more. Did you mean 'max_lag'?",
+            "variable, question, level, batch_size, return_scores and 6 more. Did you mean 'max_lag'?",
         ),
     ],
 )

@@ -273,6 +273,8 @@ SHOWN = 5
 def print_graphs(graphs: "list[CausalGraph]", most: int = 10, *, total: int | None = None) -> None:
     """The strongest edges of the first few graphs, of ``total`` in all."""
     for graph in graphs[:SHOWN]:
+        if question := graph.metadata.get("question"):
+            _stdout.print(escape(_fitting(f"Question: {question}.")), soft_wrap=True)
         title = f"{graph.level} graph: {len(graph.events)} events, {len(graph.edges)} edges"
         print_table(f"{title}; the strongest:" if graph.edges else title, *_edge_table(graph.strongest(most)))
     more = (total or len(graphs)) - SHOWN

@@ -14,7 +14,7 @@ import typer
 import hf_trace.cli.flags as flags
 from hf_trace import options
 from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say, warn
-from hf_trace.cli.flags import flag, refuse_draws, refuse_given, refuse_whole
+from hf_trace.cli.flags import flag, is_typed, refuse_draws, refuse_given, refuse_whole
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping
 from hf_trace.cli.outputs import check_one_graph, check_output, write_graphs, write_report
@@ -38,6 +38,9 @@ _OF_DIRECT_EFFECTS = (
     *_OF_POPULATIONS,
 )
 _OF_TOTAL_EFFECTS = ("horizon", "num_contexts")
+_OF_QUESTIONS = (
+    *("effect", "statistic", "threshold", "self_loops", "ties"), *_OF_DIRECT_EFFECTS, *_OF_TOTAL_EFFECTS,
+)  # fmt: skip
 # A population graph by type is added up from sequences that are scored once, by one process.
 _OF_PAIR_SCORES = ("update", "groups", "context_column", "min_frequency", "truth", "resume")
 
@@ -115,6 +118,7 @@ def discover(
         list[str] | None,
         typer.Option(help="What is one cause and one effect, for by-type: 'pump=*', or '*=*' for every signal."),
     ] = None,
+    question: Annotated[str | None, flag(options.QUESTION)] = options.QUESTION.default,
     effect: Annotated[str, flag(options.EFFECT)] = options.EFFECT.default,
     horizon: Annotated[str, flag(options.HORIZON)] = options.HORIZON.default,
     num_contexts: Annotated[int, flag(options.NUM_CONTEXTS)] = options.NUM_CONTEXTS.default,
@@ -145,17 +149,23 @@ def discover(
     from hf_trace.discovery.settings import DiscoveryRequest
 
     known = _known_causes(threshold, truth)
+    parameters = {
+        "threshold": threshold if known is None else "fixed:0", "construction": construction, "statistic": statistic,
+        "effect": effect, "horizon": horizon,
+    }  # fmt: skip
     request = DiscoveryRequest().updated(
-        level=level, max_lag=max_lag, threshold=threshold if known is None else "fixed:0", num_samples=num_samples,
-        proposal=proposal, prefix_length=prefix_length, min_frequency=min_frequency, unknown=unknown,
-        construction=construction, statistic=statistic, self_loops=self_loops, slide=slide, batch_size=batch_size,
-        seed=seed, knowledge=knowledge, effect=effect, horizon=horizon, num_contexts=num_contexts, refine=refine,
-        bootstrap=bootstrap, compare=compare, ties=ties, variable=tuple(variable or ()),
+        level=level, max_lag=max_lag, num_samples=num_samples, proposal=proposal, prefix_length=prefix_length,
+        min_frequency=min_frequency, unknown=unknown, self_loops=self_loops, slide=slide, batch_size=batch_size,
+        seed=seed, knowledge=knowledge, num_contexts=num_contexts, refine=refine, bootstrap=bootstrap, compare=compare,
+        ties=ties, variable=tuple(variable or ()), question=None if question == options.AUTO else question,
+        **{name: value for name, value in parameters.items() if is_typed(context, name)},
     )  # fmt: skip
     source = LogSource(
         log, case_column, event_column, time_column, query, time_unit, contexts=compare, time_format=time_format
     ).with_contexts_of(run_folder)
     table = source.sampled(share, max_sequences, seed) if stream else source.read()
+    if level == "population":
+        request = _asked(context, table, request)
     quiet_transformers()
     from hf_trace.logs.windows import first_sequences, sampled_sequences, sequences_of
     from hf_trace.runs.event_model import EventModel
@@ -170,7 +180,8 @@ def discover(
     if not stream:  # else they were drawn as they were read
         sequences = sampled_sequences(first_sequences(sequences, max_sequences), share, seed)
     check_one_graph(1 if level == "population" else len(sequences), out, plot, html)
-    _discover(model, sequences, known, request, outputs, table, resume=resume)
+    is_whole = not (only or max_sequences or share)
+    _discover(model, sequences, known, request, outputs, table, resume=resume, is_whole=is_whole or stream)
 
 
 def _discover(
@@ -182,8 +193,9 @@ def _discover(
     table: "EventLog",
     *,
     resume: bool,
+    is_whole: bool,
 ) -> None:
-    """Score, write, show."""
+    """Score, write, show; ``is_whole``: the sequences are those of the table, but for windows."""
     from hf_trace.discovery.thresholds import parse_threshold
     from hf_trace.report.evidence import EvidenceCollector
 
@@ -196,7 +208,7 @@ def _discover(
         if not speaks:
             return
         observe = evidence.add if outputs.html else None
-        results = _results(model, sequences, items, request, observe, stored)
+        results = _results(model, sequences, items, request, observe, stored, whole=table if is_whole else None)
         count = 1 if request.level == "population" else len(sequences)
         noted = (result.with_validation(validation) for result in results)
         found = write_graphs(noted, outputs.out, count=count, keep=None if outputs.json else SHOWN)
@@ -217,18 +229,31 @@ def _discover(
         print_graphs([result.graph for result in found[:SHOWN]], total=count)
 
 
+def _asked(context: typer.Context, table: "EventLog", request: "DiscoveryRequest") -> "DiscoveryRequest":
+    """The request with the question that the log can tell, where that is asked for; else the user hears of it."""
+    from hf_trace.discovery.which_question import which_question
+
+    question = context.params["question"]
+    if question not in (None, options.AUTO) or is_typed(context, "effect") or is_typed(context, "construction"):
+        return request
+    found = which_question(table)
+    if question is None:
+        say(f"This log is fit to tell what {found.question}: {found.reason}. `--question {found.question}` asks that.")
+        return request
+    say(f"Asking what {found.question}: {found.reason}.")
+    return request.updated(question=found.question)
+
+
 def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) -> None:
     """Refuse, before any work, what cannot be written and what does not belong to the question."""
-    level, effect, construction, proposal = (
-        context.params[name] for name in ("level", "effect", "construction", "proposal")
-    )
     check_output(outputs.out, (".json", ".jsonl", ".parquet", ".graphml", ".dot", ".gv", ".csv"))
     check_output(outputs.plot, (".png", ".svg", ".pdf"))
     check_output(outputs.html, (".html", ".htm"))
     check_output(outputs.update, ())
     check_output(outputs.groups, (".csv",))
+    level, proposal = context.params["level"], context.params["proposal"]
     options.LEVEL.checked(level)
-    options.EFFECT.checked(effect)
+    effect, construction = _what_is_asked(context)
     if effect == "total":
         refuse_given(
             context, _OF_DIRECT_EFFECTS, "is about direct effects, and total ones are asked for. Leave it out."
@@ -238,18 +263,7 @@ def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) ->
     if level != "population":
         reason = f"is about population graphs, and the level is {level!r}. Leave it out, or `--level`."
         refuse_given(context, _OF_POPULATIONS, reason)
-    if construction != "atomic":
-        reason = f"is about the construction 'atomic', and {construction!r} is asked for. Leave out either."
-        refuse_given(context, ["refine"], reason)
-    if construction == "by-type":
-        reason = "is about effects of single events, and the construction 'by-type' is asked for. Leave out either."
-        refuse_given(context, _OF_PAIR_SCORES if level == "population" else ("truth",), reason)
-        if proposal in (None, "removal"):
-            reason = "is about draws, and by default events are taken out. Add `--proposal uniform`, or leave it out."
-            refuse_given(context, ["num_samples"], reason)
-    if construction in ("saliency", "attention"):
-        reason = f"is about replaced events, and the construction {construction!r} replaces none. Leave out either."
-        refuse_given(context, ("num_samples", "proposal"), reason)
+    _check_construction(context, construction, level)
     refuse_draws(context, proposal or options.PROPOSAL.default)
     refuse_whole(context, ("query", "context_column"))
     if context.params["slide"]:
@@ -263,6 +277,37 @@ def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) ->
         raise SettingsError(
             "`--resume` goes on with what lies beside the output file, and none is named. Pass the `--out` of the run."
         )
+
+
+def _what_is_asked(context: typer.Context) -> tuple[str, str]:
+    """Effect and construction: those of the question, where they are not typed."""
+    from hf_trace.discovery.settings import ASKED_BY
+
+    question = options.QUESTION.checked(context.params["question"])
+    if question == options.AUTO:
+        reason = "belongs to one question, and `--question auto` leaves open which. Leave it out, or name the question."
+        refuse_given(context, _OF_QUESTIONS, reason)
+        if context.params["level"] != "population":
+            reason = "is about single sequences, and `--question auto` is asked of a population. Leave out either."
+            refuse_given(context, ["level"], reason)
+    asked = {name: context.params[name] for name in ("effect", "construction")}
+    asked |= {name: value for name, value in ASKED_BY.get(question, {}).items() if not is_typed(context, name)}
+    return options.EFFECT.checked(asked["effect"]), asked["construction"]
+
+
+def _check_construction(context: typer.Context, construction: str, level: str) -> None:
+    if construction != "atomic":
+        reason = f"is about the construction 'atomic', and {construction!r} is asked for. Leave out either."
+        refuse_given(context, ["refine"], reason)
+    if construction == "by-type":
+        reason = "is about effects of single events, and the construction 'by-type' is asked for. Leave out either."
+        refuse_given(context, _OF_PAIR_SCORES if level == "population" else ("truth",), reason)
+        if context.params["proposal"] in (None, "removal"):
+            reason = "is about draws, and by default events are taken out. Add `--proposal uniform`, or leave it out."
+            refuse_given(context, ["num_samples"], reason)
+    if construction in ("saliency", "attention"):
+        reason = f"is about replaced events, and the construction {construction!r} replaces none. Leave out either."
+        refuse_given(context, ("num_samples", "proposal"), reason)
 
 
 def parse_sample(text: str | None) -> int | float | None:
@@ -396,6 +441,8 @@ def _results(
     request: "DiscoveryRequest",
     observe: "Observe | None",
     stored: "StoredPool | None",
+    *,
+    whole: "EventLog | None",
 ) -> "Iterable[Discovered]":
     """What discovery found: one result for the log, or one per sequence."""
     from hf_trace.discovery.results import log_result, sequence_results
@@ -408,7 +455,7 @@ def _results(
         if request.is_pooled_by_type:
             doing, steps = "taking events out", len(sequences.codes)
         with progress(doing, steps) as advance:
-            return [log_result(model, sequences, request, advance=advance)]
+            return [log_result(model, sequences, request, advance=advance, whole=whole)]
     return [log_result(model, sequences, request, items=items, pool=pool, observe=observe)]
 
 

@@ -15,6 +15,12 @@ def flag(option: options.Option[Any]) -> Any:
     return typer.Option(f"--{option.name.replace('_', '-')}", help=option.help)
 
 
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Whether the user has typed an option of a command, by its Python name."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def refuse_given(context: typer.Context, names: Iterable[str], reason: str) -> None:
     """Refuse options that do not belong to what is asked, where the user has typed one.
 
@@ -28,8 +34,7 @@ def refuse_given(context: typer.Context, names: Iterable[str], reason: str) -> N
     """
     parameters = {each.name: each for each in context.command.params}
     for name in names:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if is_typed(context, name):
             raise SettingsError(f"`{parameters[name].opts[0]}` {reason}")
 
 

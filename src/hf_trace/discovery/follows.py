@@ -177,12 +177,13 @@ def onset_delays(
     events = pd.DataFrame({"sequence": sequence, "code": log.codes, "time": log.timestamps})
     events = events.sort_values("time", kind="stable")
     time = events["time"].to_numpy()
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    quantiles: dict[tuple[str, str], dict[str, float]] = {}
 
     def seconds(onsets: pd.DataFrame, side: Literal["forward", "backward"]) -> np.ndarray:
         """To the next event of a type or since the last one; NaN where there is none."""
         near = pd.merge_asof(events, onsets, on="time", by="sequence", direction=side, allow_exact_matches=False)
-        return np.abs(near["onset"].to_numpy() - time)
+        found: np.ndarray = np.abs(near["onset"].to_numpy() - time)
+        return found
 
     for effect in sorted({effect for _, effect in asked}.intersection(names)):
         onsets = events.loc[events["code"] == names.index(effect), ["sequence", "time"]]
@@ -192,9 +193,9 @@ def onset_delays(
         causes = events["code"].to_numpy()[begins]
         for code in np.unique(causes).tolist():
             if (names[code], effect) in asked:
-                quantiles = np.quantile(after[begins][causes == code], DELAY_LEVELS, method="lower").tolist()
-                found[names[code], effect] = dict(zip(map(str, DELAY_LEVELS), quantiles, strict=True))
-    return found
+                levels = np.quantile(after[begins][causes == code], DELAY_LEVELS, method="lower").tolist()
+                quantiles[names[code], effect] = dict(zip(map(str, DELAY_LEVELS), levels, strict=True))
+    return quantiles
 
 
 def _of_types(counts: OnsetCounts, known: Sequence[str], names: Sequence[str]) -> OnsetCounts:

@@ -13,6 +13,7 @@ from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.total_run import total_effects_graph
+from hf_trace.discovery.which_question import check_more_than_one_type
 from hf_trace.documents import Document
 from hf_trace.graphs.counted_graphs import IN_TIME, CountingSettings, baseline_tables
 from hf_trace.graphs.graph import CausalGraph
@@ -130,9 +131,13 @@ def population_result(
         request: With level ``"population"``.
         advance: Called with the number of contexts done, for total effects, or of events, for by-type effects.
         whole: The log before it was cut into windows; what follows is counted in it.
+
+    Raises:
+        EmptyLogError: If all sequences hold one event type each, so that nothing can be told.
     """
     if request.settings.question == "follows":
         log = sequences if isinstance(sequences, EventLog) else EventLog.from_sequences(sequences)
+        check_more_than_one_type(log)
         request = request.updated(horizon=resolved_horizon(model, whole or log, request.settings.horizon))
         graph = following_graph(model, log, request, whole=whole, advance=advance)
         return _result(model, graph, request, graph.edges, {"sequences": len(log)})
@@ -141,6 +146,7 @@ def population_result(
         return _result(model, graph, request, graph.edges, {})
     if request.is_pooled_by_type:
         read = list(sequences)
+        check_more_than_one_type(log_of_variables(model, EventLog.from_sequences(read), request))
         graph = by_type_result(model, read, request, advance=advance)
         return _result(model, graph, request, graph.edges, {"sequences": len(read)})
     pool = new_pool(request)

@@ -117,7 +117,7 @@ def assumptions(graph: CausalGraph, settings: Mapping[str, Any]) -> list[dict[st
         >>> assumptions(graph, {"effect": "total", "horizon": "16"})[0]["title"]
         'What an edge means: a total effect'
     """
-    said = [_meaning(settings), _threshold(graph, settings)]
+    said = [_meaning(graph, settings), _threshold(graph, settings)]
     counted = agreement(graph)
     if counted:
         said.append(_entry("What counting alone says", counted))
@@ -196,7 +196,22 @@ def _entry(title: str, text: str) -> dict[str, str]:
     return {"title": title, "text": text}
 
 
-def _meaning(settings: Mapping[str, Any]) -> dict[str, str]:
+def _meaning(graph: CausalGraph, settings: Mapping[str, Any]) -> dict[str, str]:
+    found = _meaning_of_edges(settings)
+    question = graph.metadata.get("question")
+    return found if question is None else found | {"text": f"The question: {question}. {found['text']}"}
+
+
+def _meaning_of_edges(settings: Mapping[str, Any]) -> dict[str, str]:
+    if settings.get("question") == "follows":
+        return _entry(
+            "What an edge means: the effect follows",
+            "The strength is the share of events of the cause after which the effect begins: it comes within the "
+            "horizon and was not there in the horizon before. It is the geometric mean of two estimates, one counted "
+            "in the log and one of the model, which is made to go on from the cause at many places; and it is "
+            "multiplied by the share of the near pairs in which the cause comes first. Whatever happens in between "
+            "is part of it. A common cause of both can make it, too.",
+        )
     if settings.get("effect") == "total":
         return _entry(
             "What an edge means: a total effect",
@@ -245,8 +260,8 @@ def _threshold(graph: CausalGraph, settings: Mapping[str, Any]) -> dict[str, str
         "fdr": f"The largest set of pairs is kept of which a share {value.split(',')[0]} is expected to be false.",
     }
     text = texts.get(kind, "The rule that made pairs into edges is not recorded.")
-    # By-type effects are added up over all sequences before the line is drawn.
-    by_sequence = settings.get("construction") != "by-type"
+    # By-type and total effects are added up over all sequences before the line is drawn.
+    by_sequence = settings.get("construction") != "by-type" and settings.get("effect") != "total"
     if settings.get("min_frequency") == "adaptive" and graph.level == "population" and by_sequence:
         text += (
             " Over all sequences, a pair of types is an edge where it is carried too often for the noise level of its "
