@@ -28,8 +28,8 @@ from hf_trace.oracle.proposals import Alphabet, invert
 from hf_trace.oracle.rows import Branches, rewritten
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
-# Entries of a [place, type] table: 32 MB in float64.
-_TABLE_ENTRIES = 2**22
+# Entries of a [place, type] table: 8 MB in float64.
+_TABLE_ENTRIES = 2**20
 # Expected events per occurrence below which a pair is not kept: 0 in all but name.
 _MOVED = 1e-4
 _LEAST_MOVE = 1e-6
