@@ -83,6 +83,7 @@ class Recipe:
         sizes: How much is done, by option.
         options: Adds further options.
         data: What ``--data`` is, where the data set is not packaged.
+        more: Further words of the command with which the figures were measured.
         tiny_data: Writes made-up data of the same form to a folder, for ``--smoke``.
         peers: Packages that run in environments of their own, whose interpreters are named by ``--PEER-python``.
         seed: Default of ``--seed``, where there is one.
@@ -96,6 +97,7 @@ class Recipe:
     sizes: Mapping[str, Size] = field(default_factory=dict)
     options: Callable[[argparse.ArgumentParser], object] | None = None
     data: str | None = None
+    more: str = ""
     tiny_data: Callable[[Path], object] | None = None
     peers: Sequence[str] = ()
     seed: int | None = None
@@ -113,7 +115,7 @@ class Recipe:
         needed = [f" --{peer}-python ENV/bin/python" for peer in self.peers]
         if self.data is not None:
             needed.insert(0, " --data PATH")
-        return f"python recipes/{folder}/{self.name}.py --out runs/{folder}{''.join(needed)}"
+        return f"python recipes/{folder}/{self.name}.py --out runs/{folder}{''.join(needed)} {self.more}".rstrip()
 
     def parser(self) -> argparse.ArgumentParser:
         """The command line."""

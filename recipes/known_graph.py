@@ -80,10 +80,14 @@ def measured(task: Task, options: argparse.Namespace, title: str) -> Report:
 
 def oracle(task: Task, out: Path, seed: int) -> Path:
     """A trained run, made once."""
-    folder = out / "oracles" / str(seed)
+    return made_once(out / "oracles" / str(seed), task.log, replace(task.training, seed=seed))
+
+
+def made_once(folder: Path, log: EventLog, training: TrainingSettings) -> Path:
+    """A trained run; one that is finished is taken as it is."""
     if not (folder / "config.json").exists():
-        trained = train(task.log, folder, replace(task.training, seed=seed))
-        print(f"oracle {seed}: {trained.quality}; {trained.metrics['seconds']:.0f} s", flush=True)
+        trained = train(log, folder, training)
+        print(f"oracle {folder.name}: {trained.quality}; {trained.metrics['seconds']:.0f} s", flush=True)
     return folder
 
 
@@ -122,15 +126,26 @@ def direct_row(task: Task, model: EventModel, windows: EventLog) -> dict:
     return row(task, "direct", "population", scores, edges, time.perf_counter() - started)
 
 
-def by_type(log: EventLog, graph: CausalGraph, values: np.ndarray | None) -> np.ndarray:
-    """A table over a graph's events, or its scores, put in the order of the log's types."""
+def by_type(
+    log: EventLog, graph: CausalGraph, values: np.ndarray | None, owners: Sequence[str] | None = None
+) -> np.ndarray:
+    """A table over a graph's events, or its scores, put in the order of the log's types.
+
+    Args:
+        log: The log.
+        graph: Its graph.
+        values: The table; None for the scores.
+        owners: The event of the graph that each type of the log is a value of; None: itself.
+    """
     names = list(graph.events)
     if values is None:
         names, values = graph.metadata["scores"]["events"], np.array(graph.metadata["scores"]["matrix"], dtype=float)
         values = np.where(np.isnan(values), np.nanmin(values), values)  # a pair that came nowhere near each other
-    wide = np.zeros((len(log.event_types),) * 2)
-    places = [log.event_types.index(name) for name in names]
-    wide[np.ix_(places, places)] = values
+    place = {name: number for number, name in enumerate(names)}
+    places = np.array([place.get(name, -1) for name in owners or log.event_types])
+    known = np.flatnonzero(places >= 0)
+    wide = np.zeros((len(places),) * 2)
+    wide[np.ix_(known, known)] = values[np.ix_(places[known], places[known])]
     return wide
 
 
