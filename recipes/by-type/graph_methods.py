@@ -154,15 +154,22 @@ class _Study:
         windows = sampled_sequences(self.all, few, 0)
         yield self.timed("atomic", f"{len(windows)} windows", POPULATION, windows)
 
+    @property
+    def places(self) -> int:
+        """In how many places events are forced: fewer in worlds."""
+        return self.options.world_contexts if self.known.is_world else self.options.contexts
+
     def total(self) -> Iterator[dict]:
         """A type is forced, and what follows is sampled."""
-        request = POPULATION.updated(effect="total", num_contexts=self.options.contexts)
-        yield self.timed("total", f"{self.options.contexts} places", request, self.all)
+        request = POPULATION.updated(effect="total", num_contexts=self.places)
+        yield self.timed("total", f"{self.places} places", request, self.all)
 
     def follows(self) -> Iterator[dict]:
         """What comes after, by the named question."""
         asked: dict[str, Any] = {"question": "follows"}
-        yield self.timed("follows", f"{self.options.contexts} places", POPULATION.updated(num_contexts=self.options.contexts, **asked), self.all)
+        yield self.timed(
+            "follows", f"{self.places} places", POPULATION.updated(num_contexts=self.places, **asked), self.all
+        )
 
 
 def graph_of(
