@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping
 from hf_trace.cli.outputs import check_one_graph, check_output, write_graphs, write_report
 from hf_trace.documents import Document
-from hf_trace.errors import SettingsError
+from hf_trace.errors import EmptyLogError, SettingsError
 from hf_trace.logs.writing import atomic_path, reserved
 
 if TYPE_CHECKING:
@@ -233,15 +233,14 @@ def _asked(context: typer.Context, table: "EventLog", request: "DiscoveryRequest
     """The request with the question that the log can tell, where that is asked for; else the user hears of it."""
     from hf_trace.discovery.which_question import which_question
 
-    question = context.params["question"]
-    if question not in (None, options.AUTO) or is_typed(context, "effect") or is_typed(context, "construction"):
-        return request
-    found = which_question(table)
-    if question is None:
+    if question == options.AUTO:
+        found = which_question(table)
+        say(f"Asking what {found.question}: {found.reason}.")
+        return request.updated(question=found.question)
+    with suppress(EmptyLogError):  # of which direct effects are none
+        found = which_question(table)
         say(f"This log is fit to tell what {found.question}: {found.reason}. `--question {found.question}` asks that.")
-        return request
-    say(f"Asking what {found.question}: {found.reason}.")
-    return request.updated(question=found.question)
+    return request
 
 
 def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) -> None:

@@ -151,14 +151,16 @@ def following_graph(
 def resolved_horizon(model: EventModel, log: EventLog, spec: str) -> str:
     """The horizon of a request, where it is ``suggested``: 16 events, and a fifth of the mean time between events.
 
-    Of a log without different times, and for a model that reads none, it is 16 events alone.
+    Of a log without different times, and for a model that reads none, it is events alone; of a model that reads fewer
+    than 32 events half of them, so that there is a past.
     """
     if spec != SUGGESTED:
         return spec
+    events = min(_EVENTS, max(1, (model.most_events or 2 * _EVENTS) // 2))
     seconds = suggested_horizon(log, positions=0) if model.tokenizer.writes_gaps else 0.0
     if not seconds:
-        return str(_EVENTS)
-    return f"{_EVENTS},{np.format_float_positional(seconds, precision=6, fractional=False, trim='-')}s"
+        return str(events)
+    return f"{events},{np.format_float_positional(seconds, precision=6, fractional=False, trim='-')}s"
 
 
 def onset_delays(

@@ -365,14 +365,16 @@ class DiscoveryRequest:
             parameters["batch_size"] = BATCH_SIZE.default
         question = parameters.get("question", self.settings.question)
         if question != self.settings.question:
-            forgotten = {name: getattr(DiscoverySettings(), name) for name in ASKED_BY.get(self.settings.question, ())}
+            before = [name for name in ASKED_BY.get(self.settings.question, ()) if name != "statistic"]
+            forgotten = {name: getattr(DiscoverySettings(), name) for name in before}
             parameters = forgotten | dict(ASKED_BY.get(question, {})) | parameters
         construction = CONSTRUCTIONS.get(parameters.get("construction", self.settings.construction))
         defaults = dict(construction.defaults) if construction else {}
         if question == "follows":
             defaults["statistic"] = ONSET_RISK
+        changes = parameters.get("construction", self.settings.construction) != self.settings.construction
+        changes |= question != self.settings.question and "follows" in (question, self.settings.question)
         for name, default in defaults.items():
-            changes = "construction" in parameters and parameters["construction"] != self.settings.construction
             if parameters.get(name, "") is None or (name not in parameters and changes):
                 parameters[name] = default
         if isinstance(parameters.get("variable"), str):

@@ -1,8 +1,8 @@
-"""Which question a log can answer, by a rule that knows no cause: how much neighbouring events say twice.
+"""Which question a log can answer, by a rule that knows no cause: how much an event tells about the next one.
 
-Where the event before the last tells as much of the next one as the last does, what an effect owes to the one and what
-to the other cannot be told apart: a graph of what drives it guesses, one of what follows does not need to know. Where
-the last tells much more, direct effects can be told.
+Where an event says little about the next, what drives what cannot be told from its neighbours: an effect comes late, or
+many other events come between. That it follows, within a horizon, can still be counted. Where it says much, direct
+effects can be told apart.
 """
 
 import math
@@ -16,7 +16,7 @@ from hf_trace.errors import EmptyLogError
 from hf_trace.logs.log import EventLog
 
 # Chosen on 68 simulated logs, see `which_question`.
-MOST_REDUNDANT = 0.65
+LEAST_TOLD = 0.04
 _ROUNDS = 100
 Codes = NDArray[np.int64]
 
@@ -27,54 +27,52 @@ class LogQuestion:
 
     Attributes:
         question: ``drives`` or ``follows``.
-        redundancy: Of the information about the next event that the last one has, the share that the one before the
-            last has as well; infinite where the last tells nothing, NaN where no three types follow one another.
-        repeats: Share of events whose predecessor is of the same type; they are left out of the redundancy.
+        told: Share of the uncertainty about the type of the next event that the last one takes away, 0 to 1; repeats
+            are taken for one event.
+        repeats: Share of events whose predecessor is of the same type.
         together: Share of events at the time of their predecessor; NaN without times.
 
     Example:
-        >>> print(LogQuestion("drives", 0.4, 0.125, float("nan")).reason)
-        the event before the last tells 40 % of what the last tells of the next (limit 65 %); repeats 12 %
+        >>> print(LogQuestion("drives", 0.25, 0.125, float("nan")).reason)
+        an event takes away 25.0 % of the uncertainty about the next (4 % or more: drives), 12 % are repeats
     """
 
     question: str
-    redundancy: float
+    told: float
     repeats: float
     together: float
 
     @property
     def reason(self) -> str:
         """What was measured, in words."""
-        if math.isnan(self.redundancy):
-            return "no three different types follow one another"
-        told = "the last event tells nothing of the next"
-        if math.isfinite(self.redundancy):
-            share = f"{self.redundancy:.0%} of what the last tells of the next (limit {MOST_REDUNDANT:.0%})"
-            told = f"the event before the last tells {share}"
-        parts = [told, f"repeats {self.repeats:.0%}"]
+        limit = f"{LEAST_TOLD:.0%} or more: drives"
+        found = f"an event takes away {self.told:.1%} of the uncertainty about the next ({limit})"
+        found += f", {self.repeats:.0%} are repeats"
         if self.together > 0:
-            parts.append(f"at the same time {self.together:.0%}")
-        return "; ".join(parts).replace("%", " %")
+            found += f", {self.together:.0%} come at the same time"
+        return found.replace("%", " %")
 
 
 def which_question(log: EventLog) -> LogQuestion:
     r"""Which of the two questions a log is fit to answer.
 
-    Repeats are taken for one event. Over all three successive events x, y, z of different types, the redundancy is
+    Repeats are taken for one event. Of successive events y, z, which then differ,
 
-    .. math:: I(x; z) / I(y; z)
+    .. math:: I(y; z) / H(z)
 
-    where I is the mutual information less that of a table without diagonal and without interaction (quasi-independence,
-    Goodman 1968), corrected for the number of cells (Miller and Madow). Above .65 the log is for ``follows``.
+    is measured, where H is the entropy and I the mutual information beyond that of two columns that only never agree
+    (quasi-independence, Goodman 1968), corrected for the number of cells (Miller and Madow 1955). From .04 on the log
+    is for ``drives``, below for ``follows``.
 
-    The rule was chosen on 68 simulated logs of both kinds (networks with delays, bursts, chatter, signals, hidden
-    causes, and floods of alarms that run through chains), without any real one: a log is for ``follows`` where the
-    average precision of onsets against the transitive closure, as a share of the way from chance to 1, exceeds that of
-    a Hawkes process against the graph. Burstiness, dispersion of gaps and the size of clusters told that no better
-    than chance.
+    The rule was chosen on 68 simulated logs (networks with delays, bursts, chatter, signals, hidden causes, and alarms
+    that run through chains), and no real one. There a log is for ``follows`` where the average precision of counted
+    onsets against the transitive closure, as a share of the way from chance to 1, exceeds that of a Hawkes process
+    against the graph: of 17 such and 51 others the rule tells 87 % right (always ``drives``: 75 %). Told no better than
+    chance: burstiness, dispersion of gaps, share of near events, number of types in a cluster. It is about how far a
+    log can be told, and cannot know which of the two a reader wants.
 
     Args:
-        log: A few thousand events; a second is enough for a million.
+        log: A few thousand events; a million take about a second.
 
     Raises:
         EmptyLogError: If every sequence holds one event type.
@@ -84,27 +82,22 @@ def which_question(log: EventLog) -> LogQuestion:
         >>> generator = np.random.default_rng(0)
         >>> steps = generator.choice([1, 2, 3, 4], p=[0.7, 0.1, 0.1, 0.1], size=(50, 40))  # mostly to the next of five
         >>> records = [EventSequence(tuple("abcde"[number % 5] for number in walk)) for walk in steps.cumsum(axis=1)]
-        >>> which_question(EventLog.from_sequences(records)).question
-        'drives'
+        >>> found = which_question(EventLog.from_sequences(records))
+        >>> found.question, round(found.told, 1)
+        ('drives', 0.3)
     """
     check_more_than_one_type(log)
     codes = log.codes.astype(np.int64)
     sequence = np.repeat(np.arange(len(log)), log.sequence_lengths)
-    follows = sequence[1:] == sequence[:-1]
-    repeats = follows & (codes[1:] == codes[:-1])
+    inside = sequence[1:] == sequence[:-1]
+    changes = inside & (codes[1:] != codes[:-1])
     together = math.nan
     if log.timestamps is not None:
-        together = float(np.mean(np.diff(log.timestamps)[follows] == 0))
-    kept = np.append(True, ~repeats)
-    codes, sequence = codes[kept], sequence[kept]
-    first, second, third = codes[:-2], codes[1:-1], codes[2:]
-    counted = (sequence[2:] == sequence[:-2]) & (first != third)
-    redundancy = math.nan
-    if counted.any():
-        (near, noise), (far, _) = (_information(each[counted], third[counted]) for each in (second, first))
-        redundancy = max(far, 0.0) / near if near > noise else math.inf
-    question = "follows" if redundancy > MOST_REDUNDANT else "drives"
-    return LogQuestion(question, redundancy, float(repeats.sum() / follows.sum()), together)
+        together = float(np.mean(np.diff(log.timestamps)[inside] == 0))
+    told = _share_told(codes[:-1][changes], codes[1:][changes])
+    return LogQuestion(
+        "drives" if told >= LEAST_TOLD else "follows", told, float(1 - changes.sum() / inside.sum()), together
+    )
 
 
 def check_more_than_one_type(log: EventLog) -> None:
@@ -113,15 +106,16 @@ def check_more_than_one_type(log: EventLog) -> None:
     Raises:
         EmptyLogError: If every sequence holds one event type.
     """
-    if not any(np.any(part != part[:1]) for part in np.split(log.codes, log.offsets[1:-1])):
+    sequence = np.repeat(np.arange(len(log)), log.sequence_lengths)
+    if not np.any((sequence[1:] == sequence[:-1]) & (log.codes[1:] != log.codes[:-1])):
         raise EmptyLogError(
             "Every sequence of this log holds one event type only, so that none can follow or drive another. Name a "
             "case column that joins events of several types, or another event column."
         )
 
 
-def _information(one: Codes, other: Codes) -> tuple[float, float]:
-    """Mutual information in nats of two columns, beyond that they never agree; and three standard errors of none."""
+def _share_told(one: Codes, other: Codes) -> float:
+    """Of the entropy of a column, the share that another tells beyond that the two never agree."""
     pairs = pd.DataFrame({"one": one, "other": other}).value_counts()
     row, column = (pairs.index.get_level_values(name).to_numpy() for name in ("one", "other"))
     share = pairs.to_numpy() / len(one)
@@ -132,5 +126,6 @@ def _information(one: Codes, other: Codes) -> tuple[float, float]:
         left = of_rows / np.maximum(right.sum() - right, np.finfo(float).tiny)
         right = of_columns / np.maximum(left.sum() - left, np.finfo(float).tiny)
     told = float(np.sum(share * np.log(share / (left[row] * right[column]))))
-    cells = max(int(len(pairs) - np.count_nonzero(of_rows) - np.count_nonzero(of_columns) + 1), 1)
-    return told - cells / (2 * len(one)), 3 * math.sqrt(2 * cells) / (2 * len(one))
+    cells = int(len(pairs) - np.count_nonzero(of_rows) - np.count_nonzero(of_columns) + 1)
+    entropy = float(-np.sum(of_columns * np.log(np.maximum(of_columns, np.finfo(float).tiny))))
+    return max(told - max(cells, 0) / (2 * len(one)), 0.0) / entropy if entropy > 0 else 0.0
