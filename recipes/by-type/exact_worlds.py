@@ -36,11 +36,11 @@ def gate(name: str, options: argparse.Namespace) -> Iterator[dict]:
     """
     world = World(WORLDS[name])
     codes, log = _written(world, options.gate_sequences, 0)
-    near = _Near(codes, world.spec.types)
-    truth = near.mean(np.concatenate([_pairs_of(each) for each in true_effects(world, codes)])) > DELTA
+    near = Near(codes, world.spec.types)
+    truth = near.mean(np.concatenate([effects_in_order(each) for each in true_effects(world, codes)])) > DELTA
     started = time.perf_counter()
     found = scored_exactly(world, codes, 0)
-    atomic = near.mean(np.concatenate([_in_order(each) for each in found]))
+    atomic = near.mean(np.concatenate([scores_in_order(each) for each in found]))
     yield _judged(name, "atomic", truth, atomic, atomic > DELTA, time.perf_counter() - started)
     started = time.perf_counter()
     model = exact_model(world)
@@ -63,7 +63,7 @@ def exact_rates(options: argparse.Namespace) -> Iterator[dict]:
     """Thresholds on a world without a hidden layer, where the pairs that act are those that have a weight."""
     world = World(replace(WORLDS["small"], nonlinearity="none"))
     codes, log = _written(world, options.exact_sequences, 0)
-    near = _Near(codes, world.spec.types)
+    near = Near(codes, world.spec.types)
     truth = world.acts()[near.pairs] != 0
     effects = by_type_effects(exact_model(world), list(log), REQUEST.updated(num_samples=options.gate_draws))
     forward = forward_shares(effects, log)
@@ -86,7 +86,7 @@ def _written(world: World, sequences: int, seed: int) -> tuple[np.ndarray, Event
     return found.codes, replace(found.log, timestamps=None)
 
 
-class _Near:
+class Near:
     """Pairs of different types that came within reach of each other in some sequences."""
 
     def __init__(self, codes: np.ndarray, types: int) -> None:
@@ -121,14 +121,14 @@ def _positions(length: int) -> tuple[np.ndarray, np.ndarray]:
     return cause[inside], (cause + lag)[inside]
 
 
-def _pairs_of(effects: np.ndarray) -> np.ndarray:
+def effects_in_order(effects: np.ndarray) -> np.ndarray:
     """Effects ``[cause, lag]`` in the order of ``_places``."""
     cause, effect = _positions(len(effects))
     found: np.ndarray = effects[cause, effect - cause - 1]
     return found
 
 
-def _in_order(scores: PairScores) -> np.ndarray:
+def scores_in_order(scores: PairScores) -> np.ndarray:
     """Scores of pairs of positions in the order of ``_places``."""
     order = np.lexsort((scores.effect_position, scores.cause_position))
     found: np.ndarray = scores.cmi[order]
