@@ -231,13 +231,16 @@ def _discover(
 
 def _asked(context: typer.Context, table: "EventLog", request: "DiscoveryRequest") -> "DiscoveryRequest":
     """The request with the question that the log can tell, where that is asked for; else the user hears of it."""
+    question = context.params["question"]
+    if question in options.QUESTIONS or is_typed(context, "effect") or is_typed(context, "construction"):
+        return request
     from hf_trace.discovery.which_question import which_question
 
     if question == options.AUTO:
         found = which_question(table)
         say(f"Asking what {found.question}: {found.reason}.")
         return request.updated(question=found.question)
-    with suppress(EmptyLogError):  # of which direct effects are none
+    with suppress(EmptyLogError):
         found = which_question(table)
         say(f"This log is fit to tell what {found.question}: {found.reason}. `--question {found.question}` asks that.")
     return request
