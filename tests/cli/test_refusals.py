@@ -208,7 +208,7 @@ ALWAYS = {
     "evaluate": {"graph", "truth"},
     "simulate": {"world", "out", "sequences", "overwrite"},
     "push": {"run", "repo_id", "private", "dry_run", "dataset", "update", "license"},
-    "demo": {"out", "overwrite"},
+    "demo": {"out", "overwrite", "construction"},
 }
 COMMANDS = typer.main.get_command(app).commands
 

@@ -59,7 +59,7 @@ def test_logits_are_the_worlds_and_special_tokens_are_nothing(world):
     "imports",
     [
         pytest.param("import hf_trace; from transformers import AutoModelForCausalLM", marks=pytest.mark.slow),
-        "from transformers import AutoModelForCausalLM; import hf_trace",
+        pytest.param("from transformers import AutoModelForCausalLM; import hf_trace", marks=pytest.mark.slow),
     ],
 )
 def test_a_fresh_process_loads_it_in_either_import_order(folder, imports):
