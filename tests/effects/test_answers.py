@@ -136,6 +136,7 @@ def test_full_histories_are_sampled_where_completions_are_many():
     assert (np.abs(deviation) < 4 * answer.standard_error + 1e-9).all()
 
 
+@pytest.mark.slow  # 6 s
 def test_intervals_cover_the_truth_as_often_as_they_say(oracle):
     if not oracle.parents_only:
         pytest.skip("the estimator is the same, the oracle slower")

@@ -17,6 +17,9 @@ SLOW = {
     "maze/maze": "4 s: the models of six methods",
     "speed/speed": "4 s: measures",
     "calibration/calibration": "4 s: two trainings",
+    "peerread/peerread": "4 s: adapters and heads",
+    "outcomes/outcomes": "3 s: trainings",
+    "drift/drift": "3 s: trainings",
 }
 NEEDED = {"chess-endgame": "chess"}
 FOLDERS = sorted(path.name for path in RECIPES.iterdir() if path.is_dir() and path.name != "__pycache__")
