@@ -2,10 +2,12 @@
 
 import resource
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from hf_trace.discovery.results import log_result
 from hf_trace.discovery.settings import DiscoveryRequest
@@ -25,7 +27,7 @@ def measured_memory(types: int, sequences: int, out: Path) -> dict:
     return _alone(_scored, types, sequences, folder)
 
 
-def _alone(function, *arguments):  # type: ignore[no-untyped-def]
+def _alone(function: Callable[..., Any], *arguments: Any) -> Any:
     """In a process of its own, whose peak is that of nothing else."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
