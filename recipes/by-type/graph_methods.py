@@ -112,7 +112,7 @@ class _Study:
         """By-type effects with every statistic; then what thresholds keep of them."""
         started = time.perf_counter()
         request = BY_TYPE.updated(variable=self.known.variable)
-        effects = by_type_effects(self.model, self.windows, request)
+        effects = by_type_effects(self.model, list(self.windows), request)
         forward = self.forward(effects, request)
         seconds = time.perf_counter() - started
         for statistic in STATISTIC_PARTS:
