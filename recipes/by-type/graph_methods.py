@@ -90,7 +90,7 @@ class _Study:
     ) -> dict:
         """A graph as the package gives it."""
         started = time.perf_counter()
-        graph = log_result(self.model, windows, request).graph
+        graph = log_result(self.model, windows, request, whole=self.log).graph
         tables = (by_type(self.log, graph, values, owners) for values in (None, graph.adjacency()))
         return row(self.known.task, method, setting, *tables, time.perf_counter() - started)
 
