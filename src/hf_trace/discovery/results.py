@@ -136,7 +136,7 @@ def population_result(
         EmptyLogError: If all sequences hold one event type each, so that nothing can be told.
     """
     if request.settings.question == "follows":
-        log = sequences if isinstance(sequences, EventLog) else EventLog.from_sequences(sequences)
+        log = _as_log(sequences)
         check_more_than_one_type(log)
         request = request.updated(horizon=resolved_horizon(model, whole or log, request.settings.horizon))
         graph = following_graph(model, log, request, whole=whole, advance=advance)
@@ -145,14 +145,18 @@ def population_result(
         graph = total_effects_graph([model], sequences, request, advance=advance)
         return _result(model, graph, request, graph.edges, {})
     if request.is_pooled_by_type:
-        read = list(sequences)
-        check_more_than_one_type(log_of_variables(model, EventLog.from_sequences(read), request))
-        graph = by_type_result(model, read, request, advance=advance)
-        return _result(model, graph, request, graph.edges, {"sequences": len(read)})
+        log = _as_log(sequences)
+        check_more_than_one_type(log_of_variables(model, log, request))
+        graph = by_type_result(model, log, request, advance=advance)
+        return _result(model, graph, request, graph.edges, {"sequences": len(log)})
     pool = new_pool(request)
     for sequence, scores in scored(model, sequences, request):
         pool.add(sequence, scores)
     return pool_result(model, pool, request)
+
+
+def _as_log(sequences: Iterable[EventSequence]) -> EventLog:
+    return sequences if isinstance(sequences, EventLog) else EventLog.from_sequences(sequences)
 
 
 def log_result(

@@ -332,6 +332,11 @@ class DiscoveryRequest:
             f"with level {self.level!r} and {self.settings.effect} effects, expected a population graph of direct "
             "effects, whose sequences"
         )
+        if self.settings.is_by_type and self.slide:
+            raise SettingsError(
+                "slide is on and construction 'by-type', which reads whole sequences. Leave it out (`--slide`): long "
+                "sequences are cut into windows."
+            )
         if self.settings.is_by_type and self.compare:
             raise SettingsError(
                 f"compare is {list(self.compare)} and construction 'by-type', which does not compare groups. Expected "

@@ -164,6 +164,16 @@ class PairScores:
     def __len__(self) -> int:
         return len(self.cmi)
 
+    def select(self, kept: NDArray[np.bool_]) -> "PairScores":
+        """Some of the pairs, scored by one oracle in one order."""
+        return PairScores(
+            self.cause_position[kept],
+            self.effect_position[kept],
+            self.cmi[kept],
+            self.gain[kept],
+            self.standard_error[kept],
+        )
+
     @property
     def tied(self) -> NDArray[np.bool_]:
         """Whether each pair was scored in both orders."""

@@ -15,7 +15,7 @@ from hf_trace.discovery.by_type.comparison import ByTypeScores
 from hf_trace.discovery.by_type.event_variables import Variables, variable_names
 from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.discovery.thresholds import parse_threshold
-from hf_trace.errors import SettingsError
+from hf_trace.errors import HfTraceError, SettingsError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import BackgroundKnowledge
 from hf_trace.logs.sequence import EventSequence
@@ -169,7 +169,13 @@ def test_knowledge_rules_pairs_out_and_in():
     forbidden = BackgroundKnowledge.from_dict({"forbidden": [["a", "b"]]})
     required = BackgroundKnowledge.from_dict({"required": [["a", "b"]]})
     assert graph(table(**EXCITES), knowledge=forbidden).edges == ()
-    assert len(graph(table(**EXCITES), "margin:9", knowledge=required).edges) == 1
+    (edge,) = graph(table(**EXCITES), "margin:9", knowledge=required).edges
+    assert edge["required"]
+    assert edge["cmi"] == pytest.approx(0.5 * 0.6 + 0.5 * 0.04)
+    # What never moved is added too.
+    other = BackgroundKnowledge.from_dict({"required": [["c", "a"]]})
+    (edge,) = graph(table(**EXCITES), "margin:9", knowledge=other).edges
+    assert (edge["cause"], edge["effect"], edge["cmi"]) == ("c", "a", 0.0)
     assert graph(table(**EXCITES), min_support=3).edges == ()
 
 
@@ -243,3 +249,20 @@ def _write(log, path):
 def test_the_same_settings_are_written_as_before():
     assert "variable" not in DiscoveryRequest().to_dict()
     assert DiscoveryRequest().updated(construction="by-type", variable="a*").to_dict()["variable"] == ["a*"]
+
+
+@pytest.mark.parametrize("level", ["instance", "summary", "population"])
+def test_knowledge_holds_at_every_level(discover, records, level):
+    known = {"forbidden": [["A", "B"]]}
+    found = discover(records, level=level, construction="by-type", max_lag=2, threshold="fixed:-9", knowledge=known)
+    edges = found["edges"] if level == "population" else [edge for each in found for edge in each["edges"]]
+    pairs = {(edge["cause"], edge["effect"]) for edge in edges}
+    assert ("A", "C") in pairs
+    assert ("A", "B") not in pairs
+    with pytest.raises(HfTraceError, match="nonsense"):
+        discover(records, level=level, construction="by-type", knowledge={"forbidden": [["A", "nonsense"]]})
+
+
+def test_what_reads_whole_sequences_does_not_slide():
+    with pytest.raises(SettingsError, match="slide is on and construction 'by-type'"):
+        DiscoveryRequest().updated(construction="by-type", slide=True)

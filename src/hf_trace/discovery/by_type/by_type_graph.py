@@ -1,6 +1,6 @@
 """The population graph of by-type effects: which question it answers, its strengths, and which pairs are edges."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Fdr, Threshold
 from hf_trace.documents import Document
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.graphs.knowledge import BackgroundKnowledge
+from hf_trace.graphs.knowledge import BackgroundKnowledge, with_required
 
 # For each statistic: what speaks for more of the effect, and what for less; of one column, its sign decides.
 STATISTIC_PARTS = {
@@ -115,7 +115,11 @@ def by_type_graph(
     found = strengths(effects, forward, statistic)
     cause = found["cause"].to_numpy()
     kept = _kept(found, threshold) & (effects.support[cause] >= min_support)
-    kept = _as_known(kept, found, effects.names, knowledge)
+    named = [
+        (effects.names[one], effects.names[other]) for one, other in zip(cause, found["effect"].to_numpy(), strict=True)
+    ]
+    if knowledge is not None:
+        kept = kept & np.array([knowledge.allows(*pair) for pair in named], dtype=bool)
     chosen = found[kept].copy()
     if resamples:
         told = effects.resampled(resamples, seed)[:, kept]
@@ -128,7 +132,10 @@ def by_type_graph(
         matrix = np.zeros((len(effects.names),) * 2)
         matrix[cause, found["effect"]] = found["cmi"]
         metadata["scores"] = {"events": list(effects.names), "matrix": matrix.tolist()}
-    return CausalGraph("population", effects.names, edges, metadata)
+    graph = CausalGraph("population", effects.names, edges, metadata)
+    if knowledge is None:
+        return graph
+    return with_required(graph, knowledge, dict(zip(named, found["cmi"].tolist(), strict=True)))
 
 
 def _kept(found: pd.DataFrame, threshold: Threshold) -> NDArray[np.bool_]:
@@ -140,19 +147,6 @@ def _kept(found: pd.DataFrame, threshold: Threshold) -> NDArray[np.bool_]:
     p_values = norm.sf(np.nan_to_num(excess.to_numpy(), nan=-np.inf))
     kept: NDArray[np.bool_] = false_discovery_control(p_values) <= threshold.level if len(p_values) else p_values > 0
     return kept
-
-
-def _as_known(
-    kept: NDArray[np.bool_], found: pd.DataFrame, names: Sequence[str], knowledge: BackgroundKnowledge | None
-) -> NDArray[np.bool_]:
-    """Without pairs that are forbidden, and with those that are required."""
-    if knowledge is None:
-        return kept
-    pairs = [(names[cause], names[effect]) for cause, effect in zip(found["cause"], found["effect"], strict=True)]
-    required = knowledge.required_among(list(names))
-    allowed = np.array([knowledge.allows(*pair) for pair in pairs], dtype=bool)
-    known: NDArray[np.bool_] = (kept & allowed) | np.array([pair in required for pair in pairs], dtype=bool)
-    return known
 
 
 def _edge(effects: ByTypeEffects, row: Mapping[Any, Any], delays: pd.DataFrame | None) -> Document:

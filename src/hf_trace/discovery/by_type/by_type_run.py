@@ -76,18 +76,15 @@ def by_type_effects(
 
 
 def by_type_result(
-    model: EventModel,
-    sequences: Iterable[EventSequence],
-    request: DiscoveryRequest,
-    *,
-    advance: Advance = lambda _: None,
+    model: EventModel, log: EventLog, request: DiscoveryRequest, *, advance: Advance = lambda _: None
 ) -> CausalGraph:
     """The population graph; arguments and errors are those of ``by_type_effects``."""
-    read, settings = list(sequences), request.settings
-    effects = by_type_effects(model, read, request, advance=advance)
+    settings = request.settings
+    _check_knowledge(model, request)
+    effects = by_type_effects(model, list(log), request, advance=advance)
     return by_type_graph(
         effects,
-        forward_shares(effects, log_of_variables(model, EventLog.from_sequences(read), request)),
+        forward_shares(effects, log_of_variables(model, log, request)),
         parse_threshold(settings.threshold),
         statistic=settings.statistic,
         min_support=request.min_support,
@@ -95,6 +92,12 @@ def by_type_result(
         resamples=request.bootstrap,
         seed=settings.seed,
     )
+
+
+def _check_knowledge(model: EventModel, request: DiscoveryRequest) -> None:
+    """Refuse rules about names that are no variable."""
+    if (knowledge := request.settings.knowledge) is not None:
+        knowledge.check_names(list(taking_of(model, request).variables.names))
 
 
 def forward_shares(effects: ByTypeEffects, log: EventLog) -> Float[np.ndarray, "cause effect"] | None:
@@ -128,9 +131,19 @@ def by_type_pairs(
     model: EventModel, sequences: Iterable[EventSequence], request: DiscoveryRequest
 ) -> Iterator[tuple[EventSequence, PairScores]]:
     """Pairs of positions: what all events of a cause together told about each later event, from the last one on."""
-    scored = by_type_scores(model.oracle, sequences, taking_of(model, request), batch_size=request.batch_size)
-    for sequence, scores in scored:
-        yield sequence, _pairs(scores, request.settings.statistic)
+    _check_knowledge(model, request)
+    taking, knowledge = taking_of(model, request), request.settings.knowledge
+    types = model.tokenizer.event_types
+    owner = dict(zip(types, variable_names(types, request.settings.variable), strict=True))
+    for sequence, scores in by_type_scores(model.oracle, sequences, taking, batch_size=request.batch_size):
+        pairs = _pairs(scores, request.settings.statistic)
+        if knowledge is not None:
+            names = [owner.get(event, event) for event in sequence.events]
+            ends = zip(pairs.cause_position.tolist(), pairs.effect_position.tolist(), strict=True)
+            pairs = pairs.select(
+                np.array([knowledge.allows(names[one], names[other]) for one, other in ends], dtype=bool)
+            )
+        yield sequence, pairs
 
 
 def _pairs(scores: ByTypeScores, statistic: str) -> PairScores:
