@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from harness import Metrics, Recipe, Report, Size, metrics, table
 
+from hf_trace.edges.joined_places import read_joined_places
 from hf_trace.graphs.counted_graphs import BASELINES, IN_TIME, CountingSettings
-from hf_trace.graphs.joined_places import read_joined_places
 from hf_trace.graphs.metrics import score_graph
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.topology import Topology
+from hf_trace.logs.places.topology import Topology
 
 SHOWN = {"auroc": ("AUROC", 0.001), "auprc": ("AUPRC", 0.001), "f1": ("F1", 0.001)}
 

@@ -127,6 +127,15 @@ TIME_FORMAT: Option[str | None] = Option(
     partial(strptime_format, words=(EXCEL,)),
 )
 VALIDATION_SHARE = Option("validation_share", 0.1, "Share of the sequences or rows held out for validation.", share)
+TOPOLOGY: Option[Any] = Option(
+    "topology",
+    None,
+    "Which places (sequences) are joined: a CSV of two columns or a square matrix, JSON, GraphML, GML or .npy.",
+)
+TOPOLOGY_DIRECTED = Option(
+    "topology_directed", False, "The first place of a pair is upstream of the second, and acts on it alone."
+)
+HOPS = Option("hops", 1, "Number of steps in the topology that an event may travel.", whole)
 MAX_UNPACKED: Option[int | str] = Option(
     "max_unpacked", "256MB", "Most bytes that a compressed file may unpack to, such as 20GB.", byte_count
 )

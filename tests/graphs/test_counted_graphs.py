@@ -11,8 +11,8 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.metrics import evaluate_graph
 from hf_trace.graphs.near_events import suggested_horizon
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.topology import Topology
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.topology import Topology
 
 
 def log_of(*sequences):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.hawkes import fit_hawkes
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.topology import Topology
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.topology import Topology
 
 WEIGHTS = np.array([[0.0, 0.6, 0.0], [0.0, 0.2, 0.5], [0.0, 0.0, 0.0]])
 RATES = np.array([0.02, 0.005, 0.01])

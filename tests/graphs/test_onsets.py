@@ -9,8 +9,8 @@ from hf_trace.errors import SettingsError
 from hf_trace.graphs.near_events import first_place, pairs_in_parts
 from hf_trace.graphs.onsets import OnsetCounts, onset_counts
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.topology import Topology
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.topology import Topology
 
 NAMES = "abc"
 

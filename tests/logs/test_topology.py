@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from hf_trace.errors import SettingsError
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.topology import Topology
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.logs.topology import Topology
 
 
 def log_of(*times, ids="0123"):
@@ -63,7 +63,7 @@ def test_a_topology_of_other_names_is_refused(pairs, named):
 
 
 def test_too_large_neighbourhoods_are_refused(monkeypatch):
-    monkeypatch.setattr("hf_trace.logs.topology._MOST_EVENTS", 3)
+    monkeypatch.setattr("hf_trace.logs.places.topology._MOST_EVENTS", 3)
     with pytest.raises(SettingsError) as caught:
         Topology(np.array([[0, 1]]), 2).merged(log_of([0], [1]))
     assert str(caught.value) == (

@@ -16,7 +16,7 @@ from hf_trace.cli.outputs import check_output
 
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
-    from hf_trace.logs.topology import Topology
+    from hf_trace.logs.places.topology import Topology
 
 _HORIZON = options.HORIZON.but(
     help="How soon effects follow, such as 90s, 10m or 1h; by default a fifth of the mean time between events."
@@ -104,8 +104,8 @@ def count(
 
 def _joined(path: Path, log: "EventLog") -> "Topology":
     """The topology of a log, from a file, and what it joins."""
-    from hf_trace.graphs.joined_places import read_joined_places
-    from hf_trace.logs.topology import Topology
+    from hf_trace.edges.joined_places import read_joined_places
+    from hf_trace.logs.places.topology import Topology
 
     found = Topology.of_log(log, read_joined_places(path))
     say(f"{len(found.joined):,} pairs of sequences are joined; {len(found.unjoined()):,} have no neighbour.")

@@ -17,7 +17,7 @@ from hf_trace.graphs.hawkes import fit_hawkes
 from hf_trace.graphs.near_events import suggested_horizon, types_of_table
 from hf_trace.graphs.onsets import onset_counts
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.topology import Topology
+from hf_trace.logs.places.topology import Topology
 from hf_trace.options import MAX_LAG, QUESTIONS
 
 # With more types, tables of all pairs would dwarf a graph.

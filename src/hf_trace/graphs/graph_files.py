@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from hf_trace.checks import refuse_unknown
 from hf_trace.documents import Document, parse_json
+from hf_trace.edges.edge_documents import document_edges
+from hf_trace.edges.edge_reader import BROKEN, EdgeReader, gml_network, graphml_network, numbered_rows
 from hf_trace.errors import GraphFormatError, OutputError, first_line
-from hf_trace.graphs.edge_documents import document_edges
-from hf_trace.graphs.edge_reader import BROKEN, EdgeReader, gml_network, graphml_network, numbered_rows
 from hf_trace.logs.writing import atomic_path
 
 FORMAT = "hf_trace.causal_graph"

@@ -16,7 +16,7 @@ from scipy import sparse
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.near_events import event_times, first_place, observed_time, pairs_in_parts, types_of_table
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.topology import Topology
+from hf_trace.logs.places.topology import Topology
 
 ROUNDS = 20
 _MEANS = 3.0  # mean times of the kernel in its horizon
@@ -142,7 +142,7 @@ def _kernel_sums(
     seen, reached = log, np.ones(len(log.codes))
     if topology is not None:
         seen, origin = topology.merged(log)
-        reached = topology.sizes()[origin].astype(np.float64)
+        reached = topology.reached()[origin].astype(np.float64)
     sequence, at = np.repeat(np.arange(len(log)), log.sequence_lengths), event_times(seen)
     low, high = seen.offsets[sequence], seen.offsets[sequence + 1]
     starts = first_place(at, low, high, times, -horizon, above=False)

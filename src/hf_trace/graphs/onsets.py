@@ -18,7 +18,7 @@ from scipy.stats import binom, false_discovery_control
 
 from hf_trace.graphs.near_events import Indexes, Times, event_times, first_place, pairs_in_parts, types_of_table
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.topology import Topology
+from hf_trace.logs.places.topology import Topology
 
 _FALSE_SHARE = 0.05
 Table = Float[np.ndarray, "cause effect"]

@@ -15,6 +15,7 @@ from hf_trace.errors import EmptyLogError, TimestampError
 from hf_trace.logs.columns import ColumnChoice
 from hf_trace.logs.event_rows import EventRows, encode_names, flatten_records, frame_of_mappings, table_rows
 from hf_trace.logs.frames import frame_to_read
+from hf_trace.logs.places.place_network import PlaceNetwork
 from hf_trace.logs.sequence import Context, EventSequence
 
 RARE_BELOW = 5  # a type seen less often is hardly learnable
@@ -33,6 +34,8 @@ class EventLog:
         ids: Name of every sequence.
         dropped_rows: Rows of the source that were left out because event, time or case was missing.
         contexts: What is known of every sequence beside its events, see ``contexts``; empty if nothing is.
+        network: Which places are joined, if the sequences hold what happened at neighbours too, as events of types of
+            their own (``<near:X>``); None: they do not.
 
     Example:
         >>> log = EventLog.from_sequences([EventSequence(("b", "a")), EventSequence(("b",))])
@@ -47,6 +50,7 @@ class EventLog:
     ids: tuple[str, ...]
     dropped_rows: int = 0
     contexts: tuple[Context, ...] = ()
+    network: PlaceNetwork | None = None
 
     @classmethod
     def from_sequences(cls, sequences: Iterable[EventSequence]) -> "EventLog":
@@ -269,7 +273,7 @@ class EventLog:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         times = None if self.timestamps is None else self.timestamps[positions]
-        log = EventLog(self.event_types, self.codes[positions], offsets, times, tuple(ids), self.dropped_rows)
+        log = replace(self, codes=self.codes[positions], offsets=offsets, timestamps=times, ids=tuple(ids), contexts=())
         # side="right": of sequences that start at the same event, all but the last are empty.
         owners = np.searchsorted(self.offsets, starts, side="right") - 1
         return replace(log, contexts=tuple(self.contexts[i] for i in owners) if self.contexts else ())

@@ -28,7 +28,9 @@ from hf_trace.logs.formats import (
 )
 from hf_trace.logs.frames import dataset_frames, frame_of_records, frame_to_read
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.histories import with_neighbours
 from hf_trace.logs.times import TimeReader
+from hf_trace.options import HOPS, TOPOLOGY_DIRECTED
 
 _QUERY_ERRORS = (
     *(ValueError, TypeError, KeyError, AttributeError, NameError, SyntaxError, NotImplementedError),
@@ -56,6 +58,9 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
     delimiter: str | None = None,
     outcome_column: str | None = None,
     context_columns: Sequence[str] = (),
+    topology: Any = None,
+    topology_directed: bool = TOPOLOGY_DIRECTED.default,
+    hops: int = HOPS.default,
     max_unpacked: int | str | None = None,
 ) -> EventLog:
     """Read an event log from wherever it is.
@@ -83,6 +88,10 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
         context_columns: Columns with what is known of the whole sequence, such as a site or a firmware; or what
             is computed: ``@year``, ``@month``, ``@week``, ``@day`` of its first event, ``@parts:4`` for the quarter
             of the log that it is in.
+        topology: Which places (sequences) are joined: a file, pairs of their names, or a square matrix. The sequence
+            of each then holds what happened at its neighbours too, an X as ``<near:X>``; see ``with_neighbours``.
+        topology_directed: Whether the first place of a pair is upstream of the second, which alone sees the other.
+        hops: How many steps away neighbours may be.
         max_unpacked: Most bytes that a compressed file may unpack to, such as ``"20GB"``; 256 MB or 100 times its
             size, whichever is more, when left out here and in the variable ``HF_TRACE_MAX_UNPACKED``.
 
@@ -94,7 +103,9 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
         ColumnError: If a column is absent or no event column is recognised.
         TimestampError: If times cannot be read, or were asked for and are absent.
         EmptyLogError: If there are no events.
-        SettingsError: If `query`, `time_unit` or `time_format` is not understood.
+        SettingsError: If `query`, `time_unit` or `time_format` is not understood, or a topology joins no two sequences.
+        GraphFormatError: If a topology cannot be read.
+        EventNameError: If there is a topology, and an event type is written as those of neighbours are.
 
     Example:
         >>> frame = pd.DataFrame({"device": ["x", "x"], "alarm": ["fan", "heat"], "level": ["1", "10"]})
@@ -115,7 +126,10 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
     )
     with unpacking(max_unpacked):
         log = _read(source, choice, query, delimiter)
-    return with_derived(log, context_columns) if context_columns else log
+    log = with_derived(log, context_columns) if context_columns else log
+    if topology is None:
+        return log
+    return with_neighbours(log, topology, directed=topology_directed, hops=hops)
 
 
 def with_derived(log: EventLog, columns: Sequence[str]) -> EventLog:

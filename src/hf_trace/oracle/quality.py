@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hf_trace.documents import Document
 from hf_trace.graphs.counting import bigram_loss, unigram_loss
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.histories import own_events
 from hf_trace.logs.sequence import EncodedSequence
 from hf_trace.oracle.engine import Oracle
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
@@ -72,13 +73,17 @@ def measure(oracle: Oracle, tokenizer: EventTokenizer, train: EventLog, valid: E
         oracle: The trained model.
         tokenizer: Its vocabulary; types outside it count as one unknown type for all models.
         train: Sequences the counts are taken from.
-        valid: Held-out sequences, over the same event types.
+        valid: Held-out sequences, over the same event types. Of histories with neighbours own events alone count,
+            given that they are own ones; the counting models see no neighbours.
     """
     encoded = [tokenizer.encode(sequence, unknown="map") for sequence in valid]
+    own_ids = tokenizer.event_ids[~tokenizer.is_near] if tokenizer.reads_neighbours else None
+    log_probs = event_log_probs(oracle, encoded, own_ids)
+    train, valid = own_events(train), own_events(valid)
     codes = [_known_codes(log, tokenizer) for log in (train, valid)]
     arguments = (codes[0], train.offsets, codes[1], valid.offsets, len(tokenizer.event_types) + 1)
     return OracleQuality(
-        loss=-float(np.mean(event_log_probs(oracle, encoded))),
+        loss=-float(np.mean(log_probs)),
         unigram=unigram_loss(*arguments),
         bigram=bigram_loss(*arguments),
         events=len(valid.codes),
@@ -91,16 +96,34 @@ def _known_codes(log: EventLog, tokenizer: EventTokenizer) -> NDArray[np.int64]:
     return np.array([index.get(name, unknown) for name in log.event_types], dtype=np.int64)[log.codes]
 
 
-def event_log_probs(oracle: Oracle, encoded: list[EncodedSequence]) -> NDArray[np.float64]:
-    """Log-probability of every event given all before it, in nats, sequence after sequence."""
+def event_log_probs(
+    oracle: Oracle, encoded: list[EncodedSequence], among: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
+    """Log-probability of every event given all before it, in nats, sequence after sequence.
+
+    Args:
+        oracle: The model.
+        encoded: The sequences.
+        among: Tokens of events that alone are scored, each given that it is one of these; None: all of them.
+    """
     parts = []
     for start in range(0, len(encoded), _SEQUENCES_AT_ONCE):
         block = encoded[start : start + _SEQUENCES_AT_ONCE]
         ids = torch.nn.utils.rnn.pad_sequence(
             [torch.from_numpy(sequence.input_ids) for sequence in block], batch_first=True
         )
-        rows = np.repeat(np.arange(len(block)), [len(sequence.event_positions) for sequence in block])
-        positions = np.concatenate([sequence.event_positions for sequence in block])
+        rows = torch.arange(len(block)).repeat_interleave(
+            torch.tensor([len(sequence.event_positions) for sequence in block])
+        )
+        positions = torch.from_numpy(np.concatenate([sequence.event_positions for sequence in block]))
         reading = oracle.read(ids)
-        parts.append(oracle.log_probs(reading, torch.from_numpy(rows), torch.from_numpy(positions)).double().numpy())
+        if among is None:
+            parts.append(oracle.log_probs(reading, rows, positions).double().numpy())
+            continue
+        tokens = torch.from_numpy(among)
+        is_scored = torch.isin(ids[rows, positions], tokens)
+        rows, positions = rows[is_scored], positions[is_scored]
+        log_probs = oracle.next_candidates(reading, rows, positions, tokens)
+        observed = (tokens == ids[rows, positions, None]).int().argmax(1)
+        parts.append(log_probs.gather(1, observed[:, None])[:, 0].double().numpy())
     return np.concatenate(parts)

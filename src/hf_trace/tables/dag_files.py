@@ -10,9 +10,9 @@ import networkx as nx
 
 from hf_trace.checks import refuse_unknown
 from hf_trace.documents import parse_json
+from hf_trace.edges.edge_documents import document_edges
+from hf_trace.edges.edge_reader import BROKEN, EdgeReader, Pair, gml_network, graphml_network, numbered_rows
 from hf_trace.errors import DagFormatError, first_line
-from hf_trace.graphs.edge_documents import document_edges
-from hf_trace.graphs.edge_reader import BROKEN, EdgeReader, Pair, gml_network, graphml_network, numbered_rows
 from hf_trace.logs.formats import data_suffix, likely_delimiter
 from hf_trace.tables.bif import parse_bif
 from hf_trace.tables.dag_source import DagSource, VariableHint, existing_file, read_text_file

@@ -23,6 +23,7 @@ from hf_trace.errors import (
     preview,
 )
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.near_names import is_near_name
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.options import UNKNOWN
 from hf_trace.tokenizers.event_tokens import (
@@ -146,6 +147,9 @@ class EventTokenizer(StoredTokenizer):
         gap_edges: Upper edges of the gap bins in seconds; empty if gaps are not written.
         contexts: Values of each context column, such as ``{"site": ["north", "south"]}``; a token for each column
             stands at the beginning of every sequence. Empty if none is written.
+        reads_neighbours: Whether sequences hold what happened at neighbours too.
+        is_near: Which event types are of neighbours, ``<near:X>``: of logs without a topology none, whatever their
+            names.
         kept_tokens: How many ids are those of a pretrained tokenizer: none.
 
     Example:
@@ -170,6 +174,10 @@ class EventTokenizer(StoredTokenizer):
         events = sorted((index, name) for name, index in self.vocabulary.items() if name not in reserved)
         self.event_types = tuple(name for _, name in events)
         self.event_ids: NDArray[np.int64] = np.array([index for index, _ in events], dtype=np.int64)
+        self.reads_neighbours = bool(settings.get("near"))
+        self.is_near: NDArray[np.bool_] = np.array(
+            [self.reads_neighbours and is_near_name(name) for name in self.event_types], dtype=bool
+        )
         self.frequencies = _relative(settings.get("event_counts"), len(events))
         self._ids = dict(zip(self.event_types, self.event_ids.tolist(), strict=True))
         self.gap_ids = np.array(
@@ -198,6 +206,7 @@ class EventTokenizer(StoredTokenizer):
         counts: Sequence[int] | None = None,
         gap_edges: Sequence[float] = (),
         contexts: Mapping[str, Sequence[str]] | None = None,
+        reads_neighbours: bool = False,
     ) -> "EventTokenizer":
         """Build a vocabulary from names.
 
@@ -206,6 +215,7 @@ class EventTokenizer(StoredTokenizer):
             counts: How often each was seen, for the ``unigram`` proposal.
             gap_edges: Upper edges of gap bins in seconds; empty writes no gaps.
             contexts: Known values of each context column; none writes no context.
+            reads_neighbours: Whether names such as ``<near:X>`` are events of neighbours.
 
         Raises:
             EventNameError: If a name is empty, repeated or reserved.
@@ -221,6 +231,7 @@ class EventTokenizer(StoredTokenizer):
             gap_edges=list(gap_edges),
             event_counts=None if counts is None else [int(count) for count in counts],
             **({"contexts": values} if values else {}),
+            **({"near": True} if reads_neighbours else {}),
         )
         return cls(tokenizer)
 
@@ -259,6 +270,7 @@ class EventTokenizer(StoredTokenizer):
             counts=counts[kept].tolist(),
             gap_edges=edges,
             contexts=known_values(log.contexts),
+            reads_neighbours=log.network is not None,
         )
 
     @classmethod

@@ -1,5 +1,6 @@
 """Training an oracle on an event log: windows, what is held out, and further oracles of bootstrap samples."""
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import Trainer, TrainerCallback
@@ -19,6 +21,7 @@ from hf_trace.checks import whole
 from hf_trace.documents import Document
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.histories import crowding_warning
 from hf_trace.logs.windows import cut_windows
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.quality import OracleQuality, measure
@@ -38,6 +41,7 @@ from hf_trace.training.loop import (
     training_run,
 )
 
+logger = logging.getLogger(__name__)
 MOST_EVENTS_PER_WINDOW = 128
 _MOST_EPOCHS = 20.0
 _EVALUATIONS = 10
@@ -119,6 +123,8 @@ def train(
         loop.begin(settings, log=log_digest(log))
         if loop.finished:
             return TrainedRun(Path(out), OracleQuality.from_dict(loop.finished["validation"]), loop.finished)
+        if problem := crowding_warning(log, length):
+            logger.warning("%s", problem)
         windows = cut_windows(log, length=length, gap=settings.window_gap)
         training, validation = split_windows(windows, settings.validation_share, settings.seed)
         quality, metrics = _train_one(loop, tokenizer, training, validation, settings)
@@ -157,22 +163,23 @@ def measured(
 
 
 class _LogData(TrainingData):
-    """Windows in batches of similar lengths; labels of whole sequences weigh as much as an average window."""
+    """Windows in batches of similar lengths.
+
+    Labels of whole sequences count as much as an average window, and what happened at neighbours little.
+    """
 
     def __init__(
         self, tokenizer: EventTokenizer, training: EventLog, validation: EventLog, settings: TrainingSettings
     ) -> None:
         self.tokenizer, self.origin = tokenizer, {"kind": "log"}
+        if training.network is not None:
+            self.origin["topology"] = training.network.to_dict()
         per_window = (settings.window_length or 0) * tokenizer.tokens_per_event()
         self.context_length = per_window + 2 + len(tokenizer.contexts)
         self.training, self.held_out = (_examples(log, tokenizer) for log in (training, validation))
         self.lengths = [len(example["input_ids"]) for example in self.training]
         self.schedule = self._schedule(settings)
-        self.outcomes: Tensor | None = None
-        if settings.outcome_column is not None:
-            begins = outcome_event(settings.outcome_column, "")
-            labels = [token for name, token in tokenizer.vocabulary.items() if name.startswith(begins)]
-            self.outcomes = torch.tensor(labels)
+        self.weights = self._weights(tokenizer, settings)
 
     def _schedule(self, settings: TrainingSettings) -> Schedule:
         examples = max(1, min(len(self.lengths), round(settings.batch_tokens / np.mean(self.lengths))))
@@ -184,20 +191,35 @@ class _LogData(TrainingData):
         parts = settings.gradient_accumulation
         return Schedule(per_epoch * epochs, every, at_once, parts, epochs=epochs, patience=settings.patience)
 
+    def _weights(self, tokenizer: EventTokenizer, settings: TrainingSettings) -> Tensor | None:
+        """What each token counts in the loss; None where all count the same."""
+        weights = torch.ones(max(tokenizer.vocabulary.values()) + 1)
+        if tokenizer.reads_neighbours:
+            # All that happened at neighbours together counts as much as all own events do.
+            own = tokenizer.frequencies[~tokenizer.is_near].sum()
+            weights[tokenizer.event_ids[tokenizer.is_near]] = min(1.0, own / (1 - own))
+            weights[tokenizer.gap_ids] = float(own)
+        elif settings.outcome_column is None:
+            return None
+        if settings.outcome_column is not None:
+            begins = outcome_event(settings.outcome_column, "")
+            labels = [token for name, token in tokenizer.vocabulary.items() if name.startswith(begins)]
+            weights[labels] = float(np.mean(self.lengths))
+        return weights
+
     def sampler(self, trainer: Trainer) -> Any:
         return _PassSampler(trainer, self.lengths)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor | None:
-        if self.outcomes is None:
+        if self.weights is None:
             return None
         labels = batch["labels"]
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        return weighted_loss(logits, labels, self.outcomes.to(labels.device), float(np.mean(self.lengths)))
+        return weighted_loss(logits, labels, self.weights.to(labels.device))
 
 
-def _examples(log: EventLog, tokenizer: EventTokenizer) -> list[dict[str, list[int]]]:
-    encoded = (tokenizer.encode(sequence, unknown="map", end=True) for sequence in log)
-    return [{"input_ids": sequence.input_ids.tolist()} for sequence in encoded]
+def _examples(log: EventLog, tokenizer: EventTokenizer) -> list[dict[str, NDArray[np.int64]]]:
+    return [{"input_ids": tokenizer.encode(sequence, unknown="map", end=True).input_ids} for sequence in log]
 
 
 class _PassSampler(LengthGroupedSampler):
@@ -218,27 +240,21 @@ class _PassSampler(LengthGroupedSampler):
 
 
 def weighted_loss(
-    logits: Float[Tensor, "row pos vocab"],
-    labels: Int[Tensor, "row pos"],
-    outcomes: Int[Tensor, " outcome"],
-    weight: float,
+    logits: Float[Tensor, "row pos vocab"], labels: Int[Tensor, "row pos"], weights: Float[Tensor, " vocab"]
 ) -> Float[Tensor, ""]:
-    """Mean loss of the next token, in nats, where outcomes count more.
+    """Mean loss of the next token, in nats, where some tokens count more.
 
     Args:
         logits: Of the token after each position.
         labels: The tokens themselves; -100 for padding.
-        outcomes: Tokens of outcomes.
-        weight: What an outcome counts; other tokens count 1.
+        weights: What each token counts.
 
     Example:
         >>> logits, labels = torch.zeros(1, 3, 4), torch.tensor([[0, 1, 3]])
-        >>> round(weighted_loss(logits, labels, torch.tensor([3]), 9.0).item(), 4)  # ln 4 whatever the weights
+        >>> round(weighted_loss(logits, labels, torch.tensor([1.0, 1, 1, 9])).item(), 4)  # ln 4 whatever the weights
         1.3863
     """
-    after = labels[:, 1:]
-    losses = cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), after.flatten(), ignore_index=IGNORED, reduction="none"
-    )
-    weights = torch.where(torch.isin(after, outcomes), weight, 1.0) * (after != IGNORED)
-    return (losses * weights.flatten()).sum() / weights.sum()
+    after = labels[:, 1:].flatten()
+    losses = cross_entropy(logits[:, :-1].flatten(0, 1).float(), after, ignore_index=IGNORED, reduction="none")
+    counted = weights[after.clamp(min=0)] * (after != IGNORED)
+    return (losses * counted).sum() / counted.sum().clamp(min=torch.finfo(counted.dtype).tiny)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hf_trace.checks import near
 from hf_trace.errors import SettingsError, TimestampError, preview
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.place_network import PlaceNetwork
 
 _MOST_EVENTS = 50_000_000
 
@@ -19,8 +20,10 @@ class Topology:
     """Pairs of sequences that are joined: what happens in one may act in the other.
 
     Attributes:
-        joined: Indexes of two sequences of a log, the smaller first, every pair once, in rising order.
+        joined: Indexes of two sequences of a log, the smaller first (of directed pairs the one upstream), every pair
+            once, in rising order.
         sequences: Number of sequences of that log.
+        directed: Whether only the second of a pair sees the first.
 
     Example:
         >>> from hf_trace.logs.sequence import EventSequence
@@ -31,14 +34,25 @@ class Topology:
 
     joined: NDArray[np.int64]
     sequences: int
+    directed: bool = False
 
     @classmethod
-    def of_log(cls, log: EventLog, pairs: Iterable[tuple[str, str]]) -> "Topology":
-        """Find the sequences that pairs of names join; direction, repeats and unknown names do not count.
+    def of_network(cls, log: EventLog, network: PlaceNetwork) -> "Topology":
+        """Find the sequences that a network of places joins, over as many hops as it says.
+
+        Raises:
+            SettingsError: If it joins no two sequences of the log.
+        """
+        return cls.of_log(log, network.seen(), directed=network.directed)
+
+    @classmethod
+    def of_log(cls, log: EventLog, pairs: Iterable[tuple[str, str]], *, directed: bool = False) -> "Topology":
+        """Find the sequences that pairs of names join; repeats and unknown names do not count.
 
         Args:
             log: Its ``ids`` are the names. All sequences of one name are joined with those of the other.
             pairs: Names of two places that are joined.
+            directed: Whether the first of a pair is upstream of the second; else their order does not count.
 
         Raises:
             SettingsError: If no pair joins two sequences of the log.
@@ -48,10 +62,18 @@ class Topology:
             known = pd.DataFrame({end: list(log.ids), f"{end}_index": np.arange(len(log))})
             named = named.merge(known, on=end)
         both = named[["one_index", "other_index"]].to_numpy(dtype=np.int64)
-        both = np.unique(np.sort(both[both[:, 0] != both[:, 1]], axis=1), axis=0)
+        both = both[both[:, 0] != both[:, 1]]
+        both = np.unique(both if directed else np.sort(both, axis=1), axis=0)
         if not len(both):
             raise _joins_nothing(log, pairs)
-        return cls(both, len(log))
+        return cls(both, len(log), directed)
+
+    def _sights(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """A sequence and one that it sees, for all that see another."""
+        one, other = self.joined.T
+        if self.directed:
+            return other, one
+        return np.concatenate([one, other]), np.concatenate([other, one])
 
     def sizes(self) -> NDArray[np.int64]:
         """How many sequences each one sees: itself and its neighbours.
@@ -60,7 +82,16 @@ class Topology:
             >>> Topology(np.array([[0, 1], [0, 2]]), 4).sizes()
             array([3, 2, 2, 1])
         """
-        return 1 + np.bincount(self.joined.ravel(), minlength=self.sequences)
+        return 1 + np.bincount(self._sights()[0], minlength=self.sequences)
+
+    def reached(self) -> NDArray[np.int64]:
+        """How many sequences the events of each one may act in: its own and those that see it.
+
+        Example:
+            >>> Topology(np.array([[0, 1], [0, 2]]), 3, directed=True).reached()
+            array([3, 1, 1])
+        """
+        return 1 + np.bincount(self._sights()[1], minlength=self.sequences)
 
     def unjoined(self) -> NDArray[np.int64]:
         """Indexes of the sequences that have no neighbour.
@@ -100,8 +131,7 @@ class Topology:
                 "The log has no times, expected some with a topology: they say in which order events of neighbours "
                 "happened. Name the time column, or leave the topology out."
             )
-        places = np.concatenate([np.arange(len(log)), self.joined[:, 0], self.joined[:, 1]])
-        others = np.concatenate([np.arange(len(log)), self.joined[:, 1], self.joined[:, 0]])
+        places, others = (np.concatenate([np.arange(len(log)), seen]) for seen in self._sights())
         lengths = log.sequence_lengths[others]
         if lengths.sum() > _MOST_EVENTS:
             raise SettingsError(

@@ -7,9 +7,9 @@ from typing import Any
 
 from hf_trace.checks import near, refuse_unknown
 from hf_trace.documents import Document
+from hf_trace.edges.edge_marks import is_no, unlike_an_arrow
+from hf_trace.edges.edge_reader import EdgeReader, NamedEdges, Pair
 from hf_trace.errors import preview
-from hf_trace.graphs.edge_marks import is_no, unlike_an_arrow
-from hf_trace.graphs.edge_reader import EdgeReader, NamedEdges, Pair
 
 _LISTS = ("edges", "links", "arcs")
 _HOLDERS = (*_LISTS, "adjacency", "elements", "graph", "children")

@@ -13,8 +13,8 @@ import networkx as nx
 import numpy as np
 
 from hf_trace.documents import Document
+from hf_trace.edges.edge_marks import is_mark, unlike_an_arrow
 from hf_trace.errors import HfTraceError, preview
-from hf_trace.graphs.edge_marks import is_mark, unlike_an_arrow
 
 # Names of the two ends of an edge, in columns and in documents, cause first.
 ENDS = (

@@ -1,0 +1,1 @@
+"""Names and edges in files of other programs: networks, tables, documents."""
