@@ -1,9 +1,11 @@
 """The additive yardstick: what the next event is, when all that is known of each past event is how long ago it was.
 
-    logits = log p(v) + b[bin of the gap before the event] + sum over the last 32 events j of W[type_j, bin of since j]
+    logits = log p(v) + b[bin of the gap before the event] + V[type of the event before]
+             + sum over the last 32 events j of W[type_j, bin of the time since j]
 
-Events are told apart by time alone: no past event changes what another one says. A language model that this model
-beats has not learned all that types and times tell. In logs without times the number of events since takes their place.
+No past event changes what another one says. V tells the last event from others of the same bin, so that the model knows
+all that a bigram knows. A language model that it beats has not learned all that types and times tell. In logs without
+times the number of events since takes their place.
 """
 
 from operator import itemgetter
@@ -22,8 +24,8 @@ from hf_trace.tokenizers.event_tokens import log_spaced_edges
 PAST_EVENTS, TIME_BINS = 32, 12
 # What bounds the cost: types beyond the most frequent ones are one, and so many events times types are learned from.
 MOST_TYPES, MOST_CELLS, MOST_EVENTS = 256, 6_000_000, 150_000
-_PASSES, _STEPS, _BATCH, _HELD = 20, 120, 256, 0.1
-_RATE, _SLOWER, _SLOWED = 0.01, 0.3, 2
+_PASSES, _LEAST_STEPS, _MOST_STEPS, _BATCH, _HELD = 40, 24, 120, 256, 0.1
+_RATE, _SLOWER, _SLOWED = 0.03, 0.3, 2
 _PRECISIONS = (1.0, 10.0)
 
 Rows = Int[np.ndarray, "event past"]
@@ -98,24 +100,26 @@ class AdditiveModel(nn.Module):
         self.start = torch.tensor(log_totals - np.log(totals.sum()), dtype=torch.float32)
         classes, bins = len(totals), len(self.edges) + 1
         self.of_gap = nn.Parameter(torch.zeros(bins + 1, classes))
+        self.of_last = nn.Parameter(torch.zeros(classes, classes))
         self.of_type = nn.Parameter(torch.zeros(classes, 1, classes))
         self.of_time = nn.Parameter(torch.zeros(classes, bins, classes))
 
     def table(self) -> Float[Tensor, "row type"]:
-        """What is added to the logits by each type in each bin, then by each gap, and by none."""
-        return torch.cat([(self.of_type + self.of_time).flatten(0, 1), self.of_gap])
+        """What is added to the logits: by each type in each bin, by each gap and by none, by each type right before."""
+        return torch.cat([(self.of_type + self.of_time).flatten(0, 1), self.of_gap, self.of_last])
 
     def counted(self, events: TimedEvents) -> csr_array:
-        """How often each row of the table is added at every event: once for the gap before it, and per past event."""
+        """Which rows of the table are added at every event: of the gap, of the last event, of each past event."""
         past = _past(events)
         classes, bins = len(self.start), len(self.edges) + 1
-        found = np.searchsorted(self.edges, past.since, side="left")
-        gaps = np.where(past.exists[:, :1], found[:, :1], bins) + classes * bins
-        rows = np.concatenate([gaps, self.class_of[past.codes] * bins + found], axis=1)
-        exists = np.concatenate([np.ones_like(gaps, dtype=bool), past.exists], axis=1)
+        types, found = self.class_of[past.codes], np.searchsorted(self.edges, past.since, side="left")
+        of_gap = classes * bins
+        gaps = of_gap + np.where(past.exists[:, :1], found[:, :1], bins)
+        rows = np.concatenate([gaps, of_gap + bins + 1 + types[:, :1], types * bins + found], axis=1)
+        exists = np.concatenate([np.ones_like(past.exists[:, :1]), past.exists[:, :1], past.exists], axis=1)
         starts = np.concatenate([[0], np.cumsum(exists.sum(axis=1))])
         ones = np.ones(starts[-1], dtype=np.float32)
-        return csr_array((ones, rows[exists].astype(np.int32), starts), shape=(len(rows), classes * bins + bins + 1))
+        return csr_array((ones, rows[exists].astype(np.int32), starts), shape=(len(rows), of_gap + bins + 1 + classes))
 
     @torch.no_grad()
     def class_log_probs(self, counted: csr_array) -> Float[Tensor, "event type"]:
@@ -189,7 +193,8 @@ def _descended(
 ) -> tuple[float, Weights]:
     """The least loss on what decides when to stop, and the weights; where a pass is in vain, steps are made shorter."""
     counted, classes = learned
-    batches = np.array_split(rng.permutation(len(classes)), min(_STEPS, max(1, len(classes) // _BATCH)))
+    steps = min(_MOST_STEPS, max(_LEAST_STEPS, len(classes) // _BATCH), len(classes))
+    batches = np.array_split(rng.permutation(len(classes)), steps)
     parts = [(counted[batch], classes[batch]) for batch in batches]
     # The precision of a Gaussian prior, as a share of the mean loss.
     optimizer = torch.optim.Adam(model.parameters(), lr=_RATE, weight_decay=precision / len(classes))

@@ -13,6 +13,7 @@ from hf_trace.graphs.counting import bigram_loss, unigram_loss
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import own_events
 from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.oracle.additive_model import TimedEvents, additive_loss
 from hf_trace.oracle.engine import Oracle
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
@@ -28,42 +29,60 @@ class OracleQuality:
         unigram: Of event frequencies only.
         bigram: Of the preceding event only.
         events: Number of held-out events.
+        additive: Of the model that adds up what each past event says, told how long ago it was; None in runs that were
+            trained before it was measured, and where there were too few sequences for it.
     """
 
     loss: float
     unigram: float
     bigram: float
     events: int
+    additive: float | None = None
 
     @property
     def beats_bigram(self) -> bool:
         """Whether the model predicts better than from the preceding event only."""
         return self.loss < self.bigram
 
+    @property
+    def beats_additive(self) -> bool:
+        """Whether the model predicts better than from how long ago each past event was; True where that is unknown."""
+        return self.additive is None or self.loss < self.additive
+
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "OracleQuality":
         """What ``to_dict`` returned."""
-        return cls(**{each.name: document[each.name] for each in fields(cls)})
+        return cls(**{each.name: document[each.name] for each in fields(cls) if each.name in document})
 
     def to_dict(self) -> Document:
-        """All figures by name."""
-        return {**asdict(self), "beats_bigram": self.beats_bigram}
+        """All figures by name, those that are known."""
+        verdicts = {"beats_bigram": self.beats_bigram}
+        if self.additive is not None:
+            verdicts["beats_additive"] = self.beats_additive
+        return {name: value for name, value in {**asdict(self), **verdicts}.items() if value is not None}
 
     def __str__(self) -> str:
+        additive = "" if self.additive is None else f"additive in time {self.additive:.3f}, "
         return (
             f"validation loss {self.loss:.3f} nats per event on {self.events:,} events "
-            f"(bigram {self.bigram:.3f}, unigram {self.unigram:.3f})"
+            f"({additive}bigram {self.bigram:.3f}, unigram {self.unigram:.3f})"
         )
 
 
 def quality_warning(quality: Mapping[str, Any]) -> str | None:
     """What to tell a user about an oracle that should not be trusted; None for a good one."""
-    if not quality or quality.get("beats_bigram", True):
-        return None
-    return (
-        f"The model predicts no better than the preceding event alone (loss {quality['loss']:.3f}, bigram "
-        f"{quality['bigram']:.3f} nats per event): its causal graph means little. Train longer or on more data."
-    )
+    if not quality.get("beats_bigram", True):
+        return (
+            f"The model predicts no better than the preceding event alone (loss {quality['loss']:.3f}, bigram "
+            f"{quality['bigram']:.3f} nats per event): its causal graph means little. Train longer or on more data."
+        )
+    if not quality.get("beats_additive", True):
+        return (
+            f"A model that only adds up what each past event says, told how long ago it was, predicts better (loss "
+            f"{quality['loss']:.3f}, additive {quality['additive']:.3f} nats per event): the causal graph misses "
+            "effects. Train longer or on more data, and compare with `hf-trace count`."
+        )
+    return None
 
 
 def measure(oracle: Oracle, tokenizer: EventTokenizer, train: EventLog, valid: EventLog) -> OracleQuality:
@@ -74,11 +93,12 @@ def measure(oracle: Oracle, tokenizer: EventTokenizer, train: EventLog, valid: E
         tokenizer: Its vocabulary; types outside it count as one unknown type for all models.
         train: Sequences the counts are taken from.
         valid: Held-out sequences, over the same event types. Of histories with neighbours own events alone count,
-            given that they are own ones; the counting models see no neighbours.
+            given that they are own ones; the counting models see no neighbours, the additive one does.
     """
     encoded = [tokenizer.encode(sequence, unknown="map") for sequence in valid]
     own_ids = tokenizer.event_ids[~tokenizer.is_near] if tokenizer.reads_neighbours else None
     log_probs = event_log_probs(oracle, encoded, own_ids)
+    additive = _additive(tokenizer, train, valid)
     train, valid = own_events(train), own_events(valid)
     codes = [_known_codes(log, tokenizer) for log in (train, valid)]
     arguments = (codes[0], train.offsets, codes[1], valid.offsets, len(tokenizer.event_types) + 1)
@@ -87,7 +107,17 @@ def measure(oracle: Oracle, tokenizer: EventTokenizer, train: EventLog, valid: E
         unigram=unigram_loss(*arguments),
         bigram=bigram_loss(*arguments),
         events=len(valid.codes),
+        additive=additive,
     )
+
+
+def _additive(tokenizer: EventTokenizer, train: EventLog, valid: EventLog) -> float | None:
+    if np.count_nonzero(own_events(train).sequence_lengths) < 2:
+        return None
+    known, held = (TimedEvents(_known_codes(log, tokenizer), log.offsets, log.timestamps) for log in (train, valid))
+    # Whether an event of unknown type is an own one is not known where there are neighbours.
+    is_own = np.append(~tokenizer.is_near, not tokenizer.reads_neighbours)
+    return additive_loss(known, held, len(is_own), is_predicted=is_own)
 
 
 def _known_codes(log: EventLog, tokenizer: EventTokenizer) -> NDArray[np.int64]:

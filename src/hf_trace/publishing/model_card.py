@@ -298,18 +298,19 @@ def _measured(run: RunFiles) -> str:
         return f"{head}\n{lines}\n\n{found['rows']:,.0f} rows held out."
     if "loss" not in found:
         return ""
-    lines = "\n".join(
-        f"| {label} | {found[key]:.4f} |"
-        for key, label in (("loss", "this model"), ("bigram", "bigram counts"), ("unigram", "event frequencies"))
-        if key in found
-    )
-    verdict = "" if found.get("beats_bigram", True) else " **It does not beat counting pairs: edges mean little.**"
+    models = {"loss": "this model", "additive": "past events and how long ago, added up"}
+    models |= {"bigram": "bigram counts", "unigram": "event frequencies"}
+    lines = "\n".join(f"| {label} | {found[key]:.4f} |" for key, label in models.items() if key in found)
+    verdict = "" if found.get("beats_additive", True) else " **Adding up past events is better: edges miss effects.**"
+    if not found.get("beats_bigram", True):
+        verdict = " **It does not beat counting pairs: edges mean little.**"
     return f"| model | nats per event |\n|---|---|\n{lines}\n\n{found['events']:,} events held out.{verdict}"
 
 
 def _results(run: RunFiles) -> list[EvalResult]:
     found = run.metrics.get("validation") or {}
-    names = {"loss": "loss of the model, nats", "bigram": "loss of bigram counts, nats"}
+    names = {"loss": "loss of the model, nats", "additive": "loss of adding up past events by time since, nats"}
+    names |= {"bigram": "loss of bigram counts, nats"}
     names |= dict.fromkeys(("unigram", "marginal"), "loss of marginal frequencies, nats")
     return [
         EvalResult(

@@ -13,8 +13,8 @@ function startHeader() {
   replace("oracle", element("h2", {}, "Model: loss on events it had not seen (nats per event, lower is better)"), ...oracleBars());
 }
 function oracleBars() {
-  const { loss, bigram, unigram, events } = data.oracle;
-  const found = [["this model", loss, "own"], ["the event before", bigram], ["frequencies", unigram]].filter(([, amount]) => typeof amount === "number");
+  const { loss, additive, bigram, unigram, events } = data.oracle;
+  const found = [["this model", loss, "own"], ["past events and how long ago", additive], ["the event before", bigram], ["frequencies", unigram]].filter(([, amount]) => typeof amount === "number");
   if (!found.length) return [element("p", {}, "Not recorded: how well the model predicts is unknown, so judge the edges with care.")];
   const most = Math.max(...found.map(([, amount]) => amount));
   return [
