@@ -25,7 +25,7 @@ PAST_EVENTS, TIME_BINS = 32, 12
 # What bounds the cost: types beyond the most frequent ones are one, and so many events times types are learned from.
 MOST_TYPES, MOST_CELLS, MOST_EVENTS = 256, 6_000_000, 150_000
 _PASSES, _LEAST_STEPS, _MOST_STEPS, _BATCH, _HELD = 40, 24, 120, 256, 0.1
-_RATE, _SLOWER, _SLOWED = 0.03, 0.3, 2
+_RATE, _SLOWER, _SLOWED = 0.02, 0.3, 2
 _PRECISIONS = (1.0, 10.0)
 
 Rows = Int[np.ndarray, "event past"]
