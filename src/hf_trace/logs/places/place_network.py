@@ -97,7 +97,7 @@ class PlaceNetwork:
         ).pairs
 
     def __str__(self) -> str:
-        text = f"{len(self.pairs):,} joined pairs of {len(self.places):,} places"
+        text = f"{len(self.pairs):,} joined pair{'s' * (len(self.pairs) != 1)} of {len(self.places):,} places"
         text += " (the first upstream)" if self.directed else ""
         return text + (f", {self.hops} hops" if self.hops > 1 else "")
 
@@ -117,8 +117,8 @@ def _pairs(source: Any, places: Sequence[str]) -> tuple[tuple[str, str], ...]:
     listed = list(source) if isinstance(source, Iterable) and not isinstance(source, pd.DataFrame) else None
     if listed is None or not all(np.size(pair) == 2 and not isinstance(pair, str) for pair in listed):
         raise SettingsError(
-            f"The topology is {preview([source] if listed is None else listed, limit=3)}, expected a file, pairs of "
-            "names of places, or a square matrix."
+            f"The topology is {' '.join(preview([source] if listed is None else listed, limit=3).split())}, expected a "
+            "file, pairs of names of places, or a square matrix."
         )
     return tuple((str(one), str(other)) for one, other in listed)
 
