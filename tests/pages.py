@@ -43,7 +43,7 @@ def population(names, pairs, rng):
         for (cause, effect), cmi, sign in zip(pairs, strengths, excites, strict=True)
     )  # fmt: skip
     settings = {"max_lag": 12, "threshold": "margin:0.05", "effect": "direct", "min_support": 2}
-    oracle = {"loss": 1.0, "bigram": 1.5, "unigram": 3.0, "events": 500}
+    oracle = {"loss": 1.0, "additive": 1.25, "bigram": 1.5, "unigram": 3.0, "events": 500}
     return CausalGraph("population", tuple(names), edges, {"settings": settings, "oracle": oracle})
 
 

@@ -95,6 +95,22 @@ def test_a_run_of_events(tmp_path, page, name):
     assert set(record["events"]) == {"ok", name}  # as it is
 
 
+@pytest.mark.parametrize(
+    ("beaten_by", "verdict"),
+    [((), ""), (("additive",), "edges miss effects"), (("additive", "bigram"), "edges mean little")],
+)
+def test_a_card_names_simpler_models_and_those_that_are_better(tmp_path, beaten_by, verdict):
+    losses = {"loss": 1.0, "additive": 1.25, "bigram": 1.5, "unigram": 2.0} | dict.fromkeys(beaten_by, 0.75)
+    beats = {f"beats_{name}": name not in beaten_by for name in ("additive", "bigram")}
+    folder = write(tmp_path / "run", metrics={"validation": {**losses, **beats, "events": 3}}, config={}, training={})
+    EventTokenizer.from_event_types(["a"]).save_pretrained(folder)
+    card = model_card(folder)
+    assert f"| past events and how long ago, added up | {losses['additive']:.4f} |" in card
+    (line,) = [line for line in card.splitlines() if "events held out." in line]
+    assert verdict in line
+    assert ("**" in line) is bool(verdict)
+
+
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_a_run_of_a_table(tmp_path, page, name):
     variables = [{"name": name, "values": [name, "b"]}, {"name": "y", "values": ["0", "1"], "parents": [name]}]
