@@ -4,7 +4,8 @@
     python recipes/oracle-quality/oracle_quality.py --out runs/oracle-quality --report
 
 A small Llama reads sequences of a world with known causes, every sequence once. On the way, and at the end, its oracle
-score and the F1 of the graphs it gives are measured. Nothing looks at the causes: margin 0.05 nats, 32 draws.
+score and the F1 of the graphs it gives are measured. Nothing looks at the causes: margin 0.05 nats, 32 draws. Beside it
+stands the score of the additive model that ``hf-trace train`` reports, fitted to the first of the same sequences.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from matplotlib.ticker import NullFormatter
 from transformers import PreTrainedModel, set_seed
 
 from hf_trace.discovery.threshold_choice import mean_f1, recall_by_lag
+from hf_trace.oracle.additive_model import TimedEvents, fit_additive
 from hf_trace.oracle.engine import Oracle
 from hf_trace.runs.world_model import WorldModel, world_tokenizer
 from hf_trace.training.architectures import build_model
@@ -46,7 +48,7 @@ class Examination:
         self.codes = simulate(world, tested, seed=seed).codes
         self.effects = {draws: true_effects(world, self.codes, draws) for draws in TRUTHS}
         others = torch.from_numpy(simulate(world, scored, seed=seed + 500).codes)
-        self.rows = token_rows(world, others)
+        self.rows, self.events = token_rows(world, others), in_sequence(others)
         past = pasts(others, world.spec.memory, world.nothing).flatten(0, 1)
         self.exact = world.log_probs(past).double()
         self.entropy = self.cross_entropy(self.exact)
@@ -55,12 +57,22 @@ class Examination:
         """Expected loss of predictions, whatever event happened to follow, in nats per event."""
         return -float((self.exact.exp() * log_probs).sum(1).mean())
 
+    def score_of(self, log_probs: torch.Tensor) -> float:
+        """(loss - H) / (ln types - H): 0 for the world itself, 1 for a model that knows nothing."""
+        return (self.cross_entropy(log_probs) - self.entropy) / (math.log(self.world.spec.types) - self.entropy)
+
     @torch.inference_mode()
     def oracle_score(self, model: PreTrainedModel) -> float:
-        """(loss - H) / (ln types - H): 0 for the world itself, 1 for a model that knows nothing."""
+        """The score of a language model."""
         parts = [model(input_ids=part[:, :-1]).logits.float() for part in self.rows.split(64)]
         log_probs = torch.cat(parts).log_softmax(-1)[..., self.tokenizer.event_ids].flatten(0, 1).double()
-        return (self.cross_entropy(log_probs) - self.entropy) / (math.log(self.world.spec.types) - self.entropy)
+        return self.score_of(log_probs)
+
+    def additive_score(self, codes: np.ndarray) -> float:
+        """The score of the additive model, fitted to as many of these sequences as it takes."""
+        model = fit_additive(in_sequence(codes), self.world.spec.types, seed=self.seed)
+        log_probs = model.class_log_probs(model.counted(self.events))
+        return self.score_of(log_probs[:, model.class_of].double())
 
     def measure(self, model: PreTrainedModel) -> dict:
         """Oracle score, summary F1 and recall by lag."""
@@ -75,13 +87,23 @@ class Examination:
         }
 
 
+def in_sequence(codes: np.ndarray | torch.Tensor) -> TimedEvents:
+    """Sequences of one length as one column of events without times."""
+    codes = np.asarray(codes, dtype=np.int64)
+    return TimedEvents(codes.ravel(), np.arange(len(codes) + 1) * codes.shape[1])
+
+
+def written_sequences(world: World, seed: int, count: int, part: int = 0) -> np.ndarray:
+    """A part of the sequences that are read in training."""
+    return simulate(world, count, seed=1_000_000 * (seed + 1) + part).codes
+
+
 def batches(world: World, seed: int, options: argparse.Namespace) -> Iterator[torch.Tensor]:
     """Sequences that nobody has seen before, batch after batch."""
     per_chunk = options.chunk // options.batch
     for step in range(options.sequences // options.batch):
         if step % per_chunk == 0:
-            number = 1_000_000 * (seed + 1) + step // per_chunk
-            written = token_rows(world, simulate(world, options.chunk, seed=number).codes)
+            written = token_rows(world, written_sequences(world, seed, options.chunk, step // per_chunk))
         first = step % per_chunk * options.batch
         yield written[first : first + options.batch]
 
@@ -120,9 +142,11 @@ def study(name: str, seed: int, options: argparse.Namespace) -> None:
     document = {
         "world": name, "seed": seed, "preset": options.preset, "batch": options.batch,
         "learning_rate": options.learning_rate, "entropy": examination.entropy,
-        "exact": examination.measure(WorldModel.of(world)), "checkpoints": [],
+        "exact": examination.measure(WorldModel.of(world)),
+        "additive": examination.additive_score(written_sequences(world, seed, options.chunk)), "checkpoints": [],
     }  # fmt: skip
-    print(name, seed, "exact", {key: document["exact"][key] for key in ("f1_10", "f1_200")}, flush=True)
+    found = {key: document["exact"][key] for key in ("f1_10", "f1_200")}
+    print(name, seed, "exact", found, "additive", round(document["additive"], 4), flush=True)
     started = time.process_time()
     for step, model in trained(world, seed, options):
         line = {"steps": step, "sequences": step * options.batch, "cpu_seconds": time.process_time() - started}
@@ -144,15 +168,20 @@ def measure(options: argparse.Namespace) -> Report:
     columns = ("world", "seed", "sequences", "oracle score", "F1, 10-draw truth", "F1, 200-draw truth")
     lines, named = [], {}
     for document in documents:
-        world, seed = document["world"], document["seed"]
+        world, seed, additive = document["world"], document["seed"], document["additive"]
+        named[f"{world}, seed {seed}: oracle score, additive model"] = (additive, 0.01)
         for each in [*document["checkpoints"], {"sequences": "exact", **document["exact"]}]:
             recall = " ".join(f"{value:.2f}".lstrip("0") for value in each["recall_by_lag"])
             count = each["sequences"] if isinstance(each["sequences"], str) else f"{each['sequences']:,}"
-            lines.append([world, seed, count, *(each[key] for key in ("oracle_score", "f1_10", "f1_200")), recall])
+            lines.append(
+                [world, seed, count, *(each[key] for key in ("oracle_score", "f1_10", "f1_200")), recall, additive]
+            )
         keys = {"oracle_score": (columns[3], 0.01), "f1_200": (columns[5], 0.02), "f1_10": (columns[4], 0.02)}
         last = document["checkpoints"][-1]
         named |= metrics([last], lambda row, w=world, s=seed: f"{w}, seed {s}, {row['sequences']:,} sequences", keys)
-    return Report(documents, table((*columns, "recall by lag 1-6"), lines), named, draw(documents))
+    return Report(
+        documents, table((*columns, "recall by lag 1-6", "oracle score, additive model"), lines), named, draw(documents)
+    )
 
 
 def draw(documents: list[dict]) -> Figure:

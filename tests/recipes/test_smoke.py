@@ -16,6 +16,7 @@ SLOW = {
     "effects/effects": "6 s: the models of nine methods",
     "chess-endgame/chess_endgame": "6 s: plays its games",
     "maze/maze": "4 s: the models of six methods",
+    "oracle-quality/oracle_quality": "4 s and more: trains, and fits the additive model",
     "speed/speed": "4 s: measures",
     "calibration/calibration": "4 s: two trainings",
     "peerread/peerread": "4 s: adapters and heads",
