@@ -99,7 +99,11 @@ def __dir__() -> list[str]:
 # What registers itself on import, by the module of Transformers that it extends.
 _EXTENSIONS = {
     "transformers.pipelines": ("hf_trace.pipelines",),
-    "transformers.models.auto.modeling_auto": ("hf_trace.runs.world_model", "hf_trace.runs.adapters"),
+    "transformers.models.auto.modeling_auto": (
+        "hf_trace.runs.world_model",
+        "hf_trace.runs.timed_model",
+        "hf_trace.runs.adapters",
+    ),
 }
 
 

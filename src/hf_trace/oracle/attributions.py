@@ -68,7 +68,8 @@ def _contributions(
         inputs = oracle.model.get_input_embeddings()(ids[:, :width]).detach().clone().requires_grad_()
         last = position.to(device) - 1
         # A copy: some models scale their embeddings in place.
-        features = oracle.reader.read_embedded(inputs.clone())[torch.arange(len(ids), device=device), last]
+        read = oracle.reader.read_embedded(inputs.clone(), ids[:, :width])
+        features = read[torch.arange(len(ids), device=device), last]
         targets = ids.gather(1, last[:, None] + 1)[:, 0]
         log_probs = oracle.head.log_probs(features, targets)
         (gradient,) = torch.autograd.grad(log_probs.sum(), inputs)

@@ -193,6 +193,11 @@ def as_one_reading(readings: Sequence[Reading], axis: int = 0) -> Reading:
     return Reading(input_ids, features, DynamicCache(layers) if pasts else None)
 
 
+def _time_from(model: PreTrainedModel, input_ids: Ids) -> dict[str, Ids]:
+    """Where a model that is told the time reads it when it is given embeddings."""
+    return {"clock_ids": input_ids} if hasattr(model.base_model, "clock") else {}
+
+
 class StepReader:
     """Reads rows on, step by step, with the keys and values of what it has read of them."""
 
@@ -249,8 +254,8 @@ class Reader(ABC):
         """Read whole sequences."""
 
     @abstractmethod
-    def read_embedded(self, embeddings: Embeddings) -> Features:
-        """Features of whole sequences that are given as embeddings of their tokens."""
+    def read_embedded(self, embeddings: Embeddings, input_ids: Ids) -> Features:
+        """Features of whole sequences that are given as embeddings of their tokens, and as tokens for their times."""
 
     @abstractmethod
     def branch(self, reading: Reading, sequence: Groups, shared_length: Groups, tail_ids: TailIds) -> TailFeatures:
@@ -277,9 +282,9 @@ class SharedPastReader(Reader):
         hidden, past = read_past(self.model, input_ids)
         return Reading(input_ids, hidden, past)
 
-    def read_embedded(self, embeddings: Embeddings) -> Features:
+    def read_embedded(self, embeddings: Embeddings, input_ids: Ids) -> Features:
         """See ``Reader``."""
-        return self.model.base_model(inputs_embeds=embeddings, use_cache=False)[0]
+        return self.model.base_model(inputs_embeds=embeddings, use_cache=False, **_time_from(self.model, input_ids))[0]
 
     def branch(self, reading: Reading, sequence: Groups, shared_length: Groups, tail_ids: TailIds) -> TailFeatures:
         """See ``Reader``."""
@@ -308,7 +313,7 @@ class MarkovReader(Reader):
         """See ``Reader``."""
         return Reading(input_ids, self._windows(input_ids, input_ids.shape[1]))
 
-    def read_embedded(self, embeddings: Embeddings) -> Features:
+    def read_embedded(self, embeddings: Embeddings, input_ids: Ids) -> Features:
         """See ``Reader``.
 
         Raises:
@@ -346,9 +351,9 @@ class FullRowReader(Reader):
         """See ``Reader``."""
         return Reading(input_ids, self.model(input_ids=input_ids).logits)
 
-    def read_embedded(self, embeddings: Embeddings) -> Features:
+    def read_embedded(self, embeddings: Embeddings, input_ids: Ids) -> Features:
         """See ``Reader``."""
-        return self.model(inputs_embeds=embeddings, use_cache=False).logits
+        return self.model(inputs_embeds=embeddings, use_cache=False, **_time_from(self.model, input_ids)).logits
 
     def branch(self, reading: Reading, sequence: Groups, shared_length: Groups, tail_ids: TailIds) -> TailFeatures:
         """See ``Reader``."""

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,9 @@ from hf_trace.oracle.readers import context_length as readable_length
 from hf_trace.runs.adapters import old_names
 from hf_trace.runs.doors import open_config, open_model
 from hf_trace.runs.folders import RunTokenizer
+from hf_trace.runs.timed_model import TimedConfig
 from hf_trace.runs.weight_files import SizeBound, check_size
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 
 @runtime_checkable
@@ -47,6 +49,7 @@ class Preset:
 
 
 LOG_TOO_LONG = ("the log's windows have", "Pass a smaller `--window-length`.")
+MOST_ADDED = 2_000  # tokens up to which the additive model is small beside the others
 PRESETS = {"nano": Preset(64, 2, 4), "tiny": Preset(128, 2, 4), "small": Preset(256, 4, 4), "base": Preset(512, 8, 8)}
 
 
@@ -65,7 +68,8 @@ def build_model(
     Args:
         tokenizer: The vocabulary.
         context_length: Tokens the model must be able to read.
-        preset: ``nano``, ``tiny``, ``small`` or ``base``: a Llama from scratch.
+        preset: ``nano``, ``tiny``, ``small`` or ``base``: a Llama from scratch, which is told the time since each past
+            event where the vocabulary writes time.
         model: Instead of a preset: a model type (``gpt2``), a folder or file with a ``config.json`` (from
             scratch), or a folder or Hub id with weights, whose body is kept and whose embeddings start anew but for
             the tokens that the vocabulary has from it.
@@ -83,7 +87,8 @@ def build_model(
         one_of("preset", preset, PRESETS)
         if lora:
             raise SettingsError("--lora adapts a pretrained model, but none was named. Add `--model ID_OR_PATH`.")
-        config = _shaped("llama", PRESETS[preset])
+        shape = PRESETS[preset]
+        config = _timed(tokenizer, shape) if _writes_time(tokenizer) else _shaped("llama", shape)
         config.max_position_embeddings = context_length
         return AutoModelForCausalLM.from_config(_fitting(config, tokenizer))
     if has_weights(model):
@@ -93,6 +98,19 @@ def build_model(
     if lora:
         raise SettingsError(f"--lora adapts pretrained weights, but {model!r} is only a config. Leave out --lora.")
     return _from_config(model, tokenizer, context_length, trust_remote_code)
+
+
+def _timed(tokenizer: EventTokenizer, preset: Preset) -> PretrainedConfig:
+    """A preset that knows what each gap stands for."""
+    config = _shaped(TimedConfig.model_type, preset)
+    config.first_gap_id, config.gap_seconds = int(tokenizer.gap_ids[0]), tokenizer.gap_seconds
+    if len(tokenizer) > MOST_ADDED:
+        config.additive_bins = 0
+    return config
+
+
+def _writes_time(tokenizer: Vocabulary) -> TypeGuard[EventTokenizer]:
+    return isinstance(tokenizer, EventTokenizer) and tokenizer.writes_gaps
 
 
 def _special_ids(tokenizer: Vocabulary) -> dict[str, int | None]:

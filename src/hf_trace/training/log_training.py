@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -68,7 +69,7 @@ class TrainingSettings(LoopSettings):
     """
 
     learning_rate: float = 2e-3
-    batch_tokens: int = 1024
+    batch_tokens: int = 512
     window_length: int | None = None
     window_gap: float | None = None
     gaps: bool | None = None
@@ -163,10 +164,13 @@ def measured(
 
 
 class _LogData(TrainingData):
-    """Windows in batches of similar lengths.
+    """Windows in batches of similar lengths; the best model is the one that predicts held-out events best.
 
     Labels of whole sequences count as much as an average window, and what happened at neighbours little.
     """
+
+    tokenizer: EventTokenizer
+    averages = True
 
     def __init__(
         self, tokenizer: EventTokenizer, training: EventLog, validation: EventLog, settings: TrainingSettings
@@ -216,6 +220,36 @@ class _LogData(TrainingData):
         labels = batch["labels"]
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         return weighted_loss(logits, labels, self.weights.to(labels.device))
+
+    def evaluate(self, model: nn.Module) -> float:
+        return event_loss(model, self.held_out, self.tokenizer, self.schedule.at_once)
+
+
+@torch.no_grad()
+def event_loss(
+    model: nn.Module, examples: Sequence[dict[str, NDArray[np.int64]]], tokenizer: EventTokenizer, at_once: int
+) -> float:
+    """Mean loss of the events of a place's own, in nats: of what a causal graph is made of.
+
+    Args:
+        model: The model as it is trained.
+        examples: Token windows, as ``input_ids``.
+        tokenizer: Their vocabulary.
+        at_once: Windows that are read at a time.
+    """
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval()
+    own = torch.from_numpy(tokenizer.event_ids[~tokenizer.is_near])
+    total, count = 0.0, 0
+    by_length = sorted((torch.as_tensor(example["input_ids"]) for example in examples), key=len)
+    for start in range(0, len(by_length), at_once):
+        ids = pad_sequence(by_length[start : start + at_once], batch_first=True, padding_value=IGNORED)
+        counted = torch.isin(ids[:, 1:], own).to(device)
+        logits = model(input_ids=ids.clamp(min=0).to(device)).logits[:, :-1][counted]
+        total += float(cross_entropy(logits.float(), ids[:, 1:].to(device)[counted], reduction="sum"))
+        count += int(counted.sum())
+    model.train(was_training)
+    return total / max(1, count)
 
 
 def _examples(log: EventLog, tokenizer: EventTokenizer) -> list[dict[str, NDArray[np.int64]]]:

@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -37,6 +37,7 @@ from hf_trace.runs.adapters import ADAPTER_FOLDER, folded
 from hf_trace.runs.folders import METRICS_FILE, save_run, write_json
 from hf_trace.runs.processes import joined, on_cpu, output_folder
 from hf_trace.training.architectures import LOG_TOO_LONG, Vocabulary, build_model
+from hf_trace.training.averaging import WeightAverage
 from hf_trace.training.interrupted import (
     FINISHED,
     MADE_WITH,
@@ -151,6 +152,7 @@ class TrainingData:
         held_out: Examples by which the best checkpoint is chosen; None to take the last one.
         origin: What ``training.json`` says of the data beside the settings: their kind, and where they are from.
         too_long: See ``architectures.build_model``.
+        averages: Whether the model is the running average of its weights.
     """
 
     tokenizer: Vocabulary
@@ -160,6 +162,7 @@ class TrainingData:
     held_out: Any
     origin: Document
     too_long: tuple[str, str] = LOG_TOO_LONG
+    averages: bool = False
 
     def sampler(self, trainer: Trainer) -> Any:
         """The order of the examples; None for that of the data set."""
@@ -203,6 +206,7 @@ class _DataTrainer(Trainer):
     """Asks the data for what depends on them."""
 
     data: TrainingData
+    average: WeightAverage | None = None
 
     def get_train_dataloader(self) -> DataLoader:
         return self.accelerator.prepare(self.data.loader(self))
@@ -227,9 +231,10 @@ class _DataTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        loss = self.data.evaluate(self.model)
-        if loss is None:
-            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        with nullcontext() if self.average is None else self.average.lent_to(self.model):
+            loss = self.data.evaluate(self.model)
+            if loss is None:
+                return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         metrics = {f"{metric_key_prefix}_loss": loss}
         self.log(metrics)
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -363,9 +368,14 @@ class Loop:
         trainer.data = data
         # Without tqdm the trainer prints every log line on stdout; progress is the caller's business.
         trainer.remove_callback(PrinterCallback)
-        for callback in (SumsCallback(), *self.callbacks):
+        start = self._checkpoint(checkpoints)
+        trainer.average = WeightAverage(start) if data.averages else None
+        averaging = () if trainer.average is None else (trainer.average,)
+        for callback in (*averaging, SumsCallback(), *self.callbacks):
             trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=self._checkpoint(checkpoints))
+        trainer.train(resume_from_checkpoint=start)
+        for average in averaging:
+            average.settle(trainer.model, trainer.state.best_model_checkpoint)
         # Trained in bfloat16, the model would go on to compute in it: quality is measured in float32.
         model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
         data.finish(model)

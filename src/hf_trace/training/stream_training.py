@@ -24,7 +24,7 @@ from hf_trace.oracle.quality import OracleQuality
 from hf_trace.runs.resuming import log_digest
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer, flat_tokens
 from hf_trace.tokenizers.event_tokens import log_spaced_edges
-from hf_trace.training.log_training import MOST_EVENTS_PER_WINDOW, TrainingSettings, measured
+from hf_trace.training.log_training import MOST_EVENTS_PER_WINDOW, TrainingSettings, event_loss, measured
 from hf_trace.training.loop import Schedule, TrainedRun, TrainingData, batch_sizes, training_run
 
 # Sequences held out, and others kept for the counting models that the oracle is compared with.
@@ -215,6 +215,9 @@ class StreamWindows(IterableDataset):  # type: ignore[type-arg]
 class _StreamData(TrainingData):
     """Windows in the order in which they come."""
 
+    tokenizer: EventTokenizer
+    averages = True
+
     def __init__(self, windows: Any, held: EventLog, count: int) -> None:
         settings, tokenizer = windows.settings, windows.tokenizer
         per_event = tokenizer.tokens_per_event()
@@ -228,3 +231,6 @@ class _StreamData(TrainingData):
         at_once, windows.batch = batch_sizes(examples, parts)
         steps = math.ceil((count - len(held)) * windows.passes / windows.batch)
         self.schedule = Schedule(float(steps), max(1, math.ceil(steps / _EVALUATIONS)), at_once, parts)
+
+    def evaluate(self, model: nn.Module) -> float:
+        return event_loss(model, self.held_out, self.tokenizer, self.schedule.at_once)
