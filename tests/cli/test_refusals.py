@@ -24,7 +24,8 @@ REFUSED = [
     (
         "train x.csv --out new --dag dag.json",
         f"{LOGS}|--outcome-column o|--stream|--context-column c|--min-count 2|--gaps|--no-gaps|"
-        "--gradient-accumulation 2|--window-length 9|--window-gap 5|--ensemble 2",
+        "--gradient-accumulation 2|--window-length 9|--window-gap 5|--ensemble 2|"
+        "--topology joined.csv|--topology-directed|--hops 2",
         "is about an event log, and `--dag` makes LOG a table. Leave out either.",
     ),
     (
@@ -34,12 +35,12 @@ REFUSED = [
     ),
     (
         "train x.csv --out new --stream",
-        "--query 'e > 1'|--context-column c|--outcome-column o|--ensemble 2|--lora",
+        "--query 'e > 1'|--context-column c|--outcome-column o|--ensemble 2|--lora|--topology joined.csv",
         WHOLE,
     ),
     (
         "count x.csv --method lift",
-        "--horizon 10m|--topology joined.csv",
+        "--horizon 10m|--topology joined.csv|--topology-directed|--hops 2",
         "is about times, and the method 'lift' counts by order alone. Leave out either.",
     ),
     ("count x.csv --top 9", "--threshold 0.1", "says what makes an edge, and so does `--top`. Leave out either."),
@@ -113,7 +114,7 @@ REFUSED = [
         "--window-length 9",
         "cuts sequences, and `--slide` reads them whole. Leave out either.",
     ),
-    ("discover run x.csv --stream", "--query 'e > 1'|--context-column c", WHOLE),
+    ("discover run x.csv --stream", "--query 'e > 1'|--context-column c|--topology joined.csv", WHOLE),
     (
         "discover run x.csv",
         "--groups groups.csv",
@@ -138,7 +139,7 @@ REFUSED = [
     ),
     (
         "effect run --target b",
-        f"--id 1|--within 8|{LOGS}",
+        f"--id 1|--within 8|{LOGS}|--topology joined.csv|--topology-directed|--hops 2",
         "is for a sequence of a log, but no LOG is named. Leave out either.",
     ),
     (
@@ -187,22 +188,23 @@ REFUSED = [
 CASES = [(line, option, reason) for line, options, reason in REFUSED for option in options.split("|")]
 # What belongs to everything that a command is asked.
 LOG = {"case_column", "event_column", "time_column", "query", "time_unit", "time_format"}
+PLACES = {"topology", "topology_directed", "hops"}
 ALWAYS = {
     "train": {"log", "out", "model", "epochs", "bf16", "dag", "resume", "overwrite", "processes", "trust_remote_code"},
     "discover": {
         *("run_folder", "log", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
         *("case_column", "event_column", "time_column", "time_unit", "time_format", "window_gap", "max_lag"),
-        *("prefix_length", "ties", "unknown", "self_loops", "slide", "dtype", "device_map"),
+        *("prefix_length", "ties", "unknown", "self_loops", "slide", "dtype", "device_map", "topology_directed", "hops"),
         *("device_map", "memory", "processes", "trust_remote_code", "question"),
     },
     "effect": {"run", "log", "out", "num_samples", "processes", "trust_remote_code"},
     "outcomes": {
         *("run_folder", "log", "outcome", "level", "out", "only", "sample", "outcome_column", "proposal", "bound"),
-        *("unknown", "effect", "trust_remote_code", *LOG),
+        *("unknown", "effect", "trust_remote_code", *LOG, *PLACES),
     },
     "rank": {
         *("run_folder", "log", "outcome", "only", "position", "top", "within", "by", "proposal", "num_samples"),
-        *("reference", "exclude", "out", "unknown", "trust_remote_code", *LOG),
+        *("reference", "exclude", "out", "unknown", "trust_remote_code", *LOG, *PLACES),
     },
     "count": {*("log", "method", "out", "plot", "top", "max_lag", "self_loops", *LOG)},
     "evaluate": {"graph", "truth"},

@@ -284,7 +284,7 @@ def print_graphs(graphs: "list[CausalGraph]", most: int = 10, *, total: int | No
 
 def _edge_table(graph: "CausalGraph") -> tuple[list[str], list[list[Any]]]:
     strength = graph.metadata.get("strength", "cmi (nats)")
-    headings = {"cause": "cause", "effect": "effect", "direction": "acts", "cmi": strength,
+    headings = {"cause": "cause", "effect": "effect", "direction": "acts", "place": "where", "cmi": strength,
                 "frequency": "frequency", "support": _counted(graph), "resampled_share": "in resamples",
                 "lag": "lag", "lags": "lags",
                 "after": "after", "median": "after (median)", "range": "10-90 %", "mean": "after (mean)",

@@ -24,7 +24,7 @@ _HORIZON = options.HORIZON.but(
 _MAX_LAG = options.MAX_LAG.but(
     help="Longest distance from cause to effect, in events, where order alone counts or there are no times."
 )
-_IN_TIME, _IN_ORDER = ("horizon", "topology"), ("bigram", "cooccurrence", "lift")
+_IN_TIME, _IN_ORDER = ("horizon", "topology", "topology_directed", "hops"), ("bigram", "cooccurrence", "lift")
 
 
 def count(
@@ -40,10 +40,9 @@ def count(
     out: Annotated[Path | None, typer.Option(help="Graph file: .json .graphml .dot .csv .parquet.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Figure: .png .svg .pdf.")] = None,
     horizon: Annotated[str | None, flag(_HORIZON)] = None,
-    topology: Annotated[
-        Path | None,
-        typer.Option(help="Which sequences are joined: two columns of their names, JSON, GraphML, GML or .npy."),
-    ] = None,
+    topology: flags.Topology = None,
+    topology_directed: flags.Directed = options.TOPOLOGY_DIRECTED.default,
+    hops: flags.Hops = options.HOPS.default,
     threshold: Annotated[
         float | None, typer.Option(help="Least score of an edge; by default each method's own rule, see below.")
     ] = None,
@@ -80,7 +79,9 @@ def count(
     settings = CountingSettings(max_lag, seconds)
     table = source.read()
     if topology is not None:
-        settings = CountingSettings(max_lag, seconds, _joined(topology, table))
+        settings = CountingSettings(max_lag, seconds, _joined(topology, table, directed=topology_directed, hops=hops))
+    else:
+        refuse_given(context, ("topology_directed", "hops"), "is about a topology. Add `--topology FILE`.")
     started = time.monotonic()
     graph = counted_graph(table, method, settings, threshold=threshold, top=top, self_loops=self_loops)
     if table.timestamps is None:
@@ -102,11 +103,11 @@ def count(
         print_graphs([graph])
 
 
-def _joined(path: Path, log: "EventLog") -> "Topology":
+def _joined(path: Path, log: "EventLog", *, directed: bool, hops: int) -> "Topology":
     """The topology of a log, from a file, and what it joins."""
-    from hf_trace.edges.joined_places import read_joined_places
+    from hf_trace.logs.places.place_network import PlaceNetwork
     from hf_trace.logs.places.topology import Topology
 
-    found = Topology.of_log(log, read_joined_places(path))
+    found = Topology.of_network(log, PlaceNetwork.of(path, log.ids, directed=directed, hops=hops))
     say(f"{len(found.joined):,} pairs of sequences are joined; {len(found.unjoined()):,} have no neighbour.")
     return found

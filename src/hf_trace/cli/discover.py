@@ -88,6 +88,9 @@ def discover(
     time_column: flags.Time = None,
     context_column: flags.Contexts = None,
     query: flags.Query = None,
+    topology: flags.Topology = None,
+    topology_directed: flags.Directed = options.TOPOLOGY_DIRECTED.default,
+    hops: flags.Hops = options.HOPS.default,
     time_unit: flags.TimeUnit = "s",
     time_format: flags.TimeFormat = None,
     max_lag: flags.MaxLag = options.MAX_LAG.default or 0,
@@ -161,8 +164,9 @@ def discover(
         **{name: value for name, value in parameters.items() if is_typed(context, name)},
     )  # fmt: skip
     source = LogSource(
-        log, case_column, event_column, time_column, query, time_unit, contexts=compare, time_format=time_format
-    ).with_contexts_of(run_folder)
+        log, case_column, event_column, time_column, query, time_unit, contexts=compare, time_format=time_format,
+        topology=topology, directed=topology_directed, hops=hops,
+    ).as_trained(run_folder)  # fmt: skip
     table = source.sampled(share, max_sequences, seed) if stream else source.read()
     if level == "population":
         request = _asked(context, table, request)
@@ -235,7 +239,9 @@ def _asked(context: typer.Context, table: "EventLog", request: "DiscoveryRequest
     if question in options.QUESTIONS or is_typed(context, "effect") or is_typed(context, "construction"):
         return request
     from hf_trace.discovery.which_question import which_question
+    from hf_trace.logs.places.histories import own_events
 
+    table = own_events(table)
     if question == options.AUTO:
         found = which_question(table)
         say(f"Asking what {found.question}: {found.reason}.")
@@ -267,7 +273,7 @@ def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) ->
         refuse_given(context, _OF_POPULATIONS, reason)
     _check_construction(context, construction, level)
     refuse_draws(context, proposal or options.PROPOSAL.default)
-    refuse_whole(context, ("query", "context_column"))
+    refuse_whole(context, ("query", "context_column", "topology"))
     if context.params["slide"]:
         refuse_given(context, ["window_length"], "cuts sequences, and `--slide` reads them whole. Leave out either.")
     if outputs.groups is not None and not compare:
@@ -458,7 +464,7 @@ def _results(
             doing, steps = "taking events out", len(sequences.codes)
         with progress(doing, steps) as advance:
             return [log_result(model, sequences, request, advance=advance, whole=whole)]
-    return [log_result(model, sequences, request, items=items, pool=pool, observe=observe)]
+    return [log_result(model, sequences, request, items=items, pool=pool, observe=observe, whole=whole)]
 
 
 def _say_notes(result: "Discovered", groups: Path | None) -> None:

@@ -11,7 +11,9 @@ import typer
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
 from hf_trace.cli.flags import (
     Case,
+    Directed,
     Event,
+    Hops,
     Json,
     Processes,
     Query,
@@ -19,6 +21,7 @@ from hf_trace.cli.flags import (
     Time,
     TimeFormat,
     TimeUnit,
+    Topology,
     Trust,
     flag,
     refuse_given,
@@ -28,7 +31,7 @@ from hf_trace.cli.launching import is_helping, work_alone
 from hf_trace.cli.outputs import check_output
 from hf_trace.documents import parse_json
 from hf_trace.errors import QueryError, SettingsError, preview
-from hf_trace.options import FUTURES, SEED, TRUST_REMOTE_CODE, WITHIN
+from hf_trace.options import FUTURES, HOPS, SEED, TOPOLOGY_DIRECTED, TRUST_REMOTE_CODE, WITHIN
 
 if TYPE_CHECKING:
     from hf_trace.documents import Document
@@ -41,7 +44,8 @@ _MONTE_CARLO = "Monte Carlo error"
 _OF_CONTRASTS = ("versus", "estimator", "data", "target_value")
 _OF_TABLES = ("given", "contrast", "queries", *_OF_CONTRASTS)
 _OF_ONE = ("target", "do", "given", "contrast", "versus")
-_OF_LOGS = ("only", "within", "case_column", "event_column", "time_column", "query", "time_unit", "time_format")
+_OF_LOGS = ("only", "within", "case_column", "event_column", "time_column", "query", "time_unit", "time_format",
+            "topology", "topology_directed", "hops")  # fmt: skip
 
 
 def _check_kind(run: str, log: str | None) -> None:
@@ -65,7 +69,7 @@ def _answer_in_log(
     from hf_trace.questions.what_if import answer_what_if
     from hf_trace.runs.event_model import EventModel
 
-    sequence = _chosen_sequence(source.with_contexts_of(run).read(), name)
+    sequence = _chosen_sequence(source.as_trained(run).read(), name)
     model = EventModel.load(run, trust_remote_code=trust)
     with progress("simulating", None):
         return answer_what_if(model, sequence, request)
@@ -166,6 +170,9 @@ def effect(
     event_column: Event = None,
     time_column: Time = None,
     query: Query = None,
+    topology: Topology = None,
+    topology_directed: Directed = TOPOLOGY_DIRECTED.default,
+    hops: Hops = HOPS.default,
     time_unit: TimeUnit = "s",
     time_format: TimeFormat = None,
     trust_remote_code: Trust = TRUST_REMOTE_CODE.default,
@@ -185,6 +192,7 @@ def effect(
 
         what_if = WhatIfRequest(_intervention(do), _named(target), within, num_samples, seed=seed)
         source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
+        source = replace(source, topology=topology, directed=topology_directed, hops=hops)
         answers = [_answer_in_log(run, source, only, what_if, trust=trust_remote_code)]
     else:
         refuse_given(context, _OF_LOGS, "is for a sequence of a log, but no LOG is named. Leave out either.")

@@ -1,6 +1,7 @@
 """Flags and arguments that commands share, with their help."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -98,6 +99,9 @@ Stream = Annotated[
         "--stream", help="Read the log in parts, in constant memory: for large files, or a Hub data set by its id."
     ),
 ]
+Topology = Annotated[Path | None, flag(options.TOPOLOGY)]
+Directed = Annotated[bool, typer.Option("--topology-directed", help=options.TOPOLOGY_DIRECTED.help)]
+Hops = Annotated[int, flag(options.HOPS)]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or Hub id.")]
 Processes = Annotated[
     int,

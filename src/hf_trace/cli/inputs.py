@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_trace.cli.console import progress, say
+from hf_trace.documents import Document
 from hf_trace.errors import ModelLoadError, SettingsError, preview
+from hf_trace.options import HOPS, TOPOLOGY_DIRECTED
 
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
+    from hf_trace.logs.places.place_network import PlaceNetwork
     from hf_trace.logs.streams import EventStream
 
 
@@ -29,6 +32,10 @@ class LogSource:
         outcome: Column with a label of the whole sequence.
         contexts: Columns with what is known of the whole sequence.
         time_format: Format of the times; None: recognized.
+        topology: Which sequences are joined: a file, or what a run was trained with.
+        directed: Whether the first place of a pair is upstream of the second.
+        hops: How many steps away neighbours may be.
+        run: ``training.json`` of the run that the log is read for; None: of none.
     """
 
     log: str
@@ -40,14 +47,32 @@ class LogSource:
     outcome: str | None = None
     contexts: Sequence[str] = ()
     time_format: str | None = None
+    topology: "Path | PlaceNetwork | None" = None
+    directed: bool = TOPOLOGY_DIRECTED.default
+    hops: int = HOPS.default
+    run: Document | None = None
 
-    def with_contexts_of(self, run: str) -> "LogSource":
-        """The same, read with the context columns that a run was trained with, and those asked for."""
-        return replace(self, contexts=list(dict.fromkeys([*_known_contexts(run), *self.contexts])))
+    def as_trained(self, run: str) -> "LogSource":
+        """The same, read with the topology and the context columns of a run, beside the columns asked for."""
+        from hf_trace.runs.trained_network import trained_network
+
+        recipe = _recipe(run)
+        contexts = list(dict.fromkeys([*(recipe.get("context_columns") or ()), *self.contexts]))
+        return replace(self, contexts=contexts, topology=self.topology or trained_network(recipe), run=recipe)
 
     def read(self) -> "EventLog":
-        """Read the log and say what is in it."""
+        """Read the log and say what is in it.
+
+        Raises:
+            SettingsError: If its topology is not that of the run.
+        """
         from hf_trace.logs.sources import read_log
+
+        if self.topology is None and (self.directed or self.hops != HOPS.default):
+            raise SettingsError(
+                f"`--{'topology-directed' if self.directed else 'hops'}` is about a topology, and none is given. Add "
+                "`--topology FILE`, or leave it out."
+            )
 
         table = read_log(
             self.log,
@@ -59,15 +84,27 @@ class LogSource:
             time_format=self.time_format,
             outcome_column=self.outcome,
             context_columns=self.contexts,
+            topology=self.topology,
+            topology_directed=self.directed,
+            hops=self.hops,
         )
+        if self.run is not None:
+            from hf_trace.runs.trained_network import check_network
+
+            check_network(table, self.run, reads_neighbours=bool(self.run.get("topology")))
         return _told(table)
 
     def opened(self) -> "EventStream":
         """The log as a stream, to be read in parts.
 
         Raises:
-            SettingsError: If sequences are to have contexts, as those the run was trained on.
+            SettingsError: If sequences are to have contexts or neighbours, as those the run was trained on.
         """
+        if self.topology is not None:
+            raise SettingsError(
+                "With a topology the sequence of a place holds what happened at its neighbours, which may stand "
+                "anywhere in the log, and a log that is read in parts is not searched for it. Leave out `--stream`."
+            )
         if self.contexts:
             raise SettingsError(
                 f"The run reads the context {preview(self.contexts)}, which logs that are read in parts do not have. "
@@ -95,13 +132,15 @@ class LogSource:
 
 
 def _told(table: "EventLog") -> "EventLog":
-    for line in table.summary().lines():
+    from hf_trace.logs.places.histories import own_events, topology_notes
+
+    for line in (*own_events(table).summary().lines(), *topology_notes(table)):
         say(line)
     return table
 
 
-def _known_contexts(run: str) -> list[str]:
-    """The context columns that a run was trained with: its log is read with the same."""
+def _recipe(run: str) -> Document:
+    """How a run was trained: its log is read in the same way."""
     folder = Path(run)
     if not folder.exists():
         quiet_transformers()
@@ -111,9 +150,9 @@ def _known_contexts(run: str) -> list[str]:
     from hf_trace.runs.run_documents import read_run_document
 
     try:
-        return list(read_run_document(folder / "training.json").get("context_columns") or ())
+        return read_run_document(folder / "training.json")
     except ModelLoadError:  # loading the run says what is wrong with it
-        return []
+        return {}
 
 
 def quiet_transformers() -> None:

@@ -14,16 +14,27 @@ from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.documents import Document
 from hf_trace.errors import ColumnError
-from hf_trace.options import BOUND, EFFECT, MIN_FREQUENCY, NUM_SAMPLES, PROPOSAL, SEED, TRUST_REMOTE_CODE, UNKNOWN
+from hf_trace.options import (
+    BOUND,
+    EFFECT,
+    HOPS,
+    MIN_FREQUENCY,
+    NUM_SAMPLES,
+    PROPOSAL,
+    SEED,
+    TOPOLOGY_DIRECTED,
+    TRUST_REMOTE_CODE,
+    UNKNOWN,
+)
 
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
 
-_POPULATION = {"event": "cause", "direction": "acts", "frequency": "frequency", "cmi": "cmi (nats)",
+_POPULATION = {"event": "cause", "place": "where", "direction": "acts", "frequency": "frequency", "cmi": "cmi (nats)",
                "gain": "gain", "gain_low": "95 % from", "gain_high": "to", "support": "sequences",
                "share": "share with it", "share_elsewhere": "share without"}  # fmt: skip
-_INSTANCE = {"event": "cause", "position": "position", "direction": "acts", "cmi": "cmi (nats)", "gain": "gain",
-             "gain_low": "95 % from", "gain_high": "to"}  # fmt: skip
+_INSTANCE = {"event": "cause", "place": "where", "position": "position", "direction": "acts", "cmi": "cmi (nats)",
+             "gain": "gain", "gain_low": "95 % from", "gain_high": "to"}  # fmt: skip
 _SHOWN = 10
 # Of Fisher's exact test, for saying that counting disagrees.
 _SIGNIFICANT = 0.001
@@ -45,6 +56,9 @@ def outcomes(
     time_column: flags.Time = None,
     outcome_column: flags.Outcome = None,
     query: flags.Query = None,
+    topology: flags.Topology = None,
+    topology_directed: flags.Directed = TOPOLOGY_DIRECTED.default,
+    hops: flags.Hops = HOPS.default,
     time_unit: flags.TimeUnit = "s",
     time_format: flags.TimeFormat = None,
     effect: Annotated[
@@ -84,7 +98,8 @@ def outcomes(
     source = LogSource(
         log, case_column, event_column, time_column, query, time_unit, outcome_column, time_format=time_format
     )
-    table = _read(run_folder, source.with_contexts_of(run_folder))
+    source = replace(source, topology=topology, directed=topology_directed, hops=hops)
+    table = _read(run_folder, source.as_trained(run_folder))
     table = sampled_sequences(sequences_of(table, only) if only else table, sample, seed)
     model = EventModel.load(run_folder, trust_remote_code=trust_remote_code)
     with progress("scoring", len(table)) as advance:
@@ -134,7 +149,7 @@ def _show_population(found: Document) -> None:
     for named in found["outcomes"][:5]:
         causes = named["causes"]
         title = f"causes of {named['outcome']} in {named['sequences']:,} sequences: {len(causes)}"
-        counted = [key for key in _POPULATION if any(row[key] is not None for row in causes)]
+        counted = [key for key in _POPULATION if any(row.get(key) is not None for row in causes)]
         print_table(
             title, [_POPULATION[key] for key in counted], [[row[key] for key in counted] for row in causes[:_SHOWN]]
         )
@@ -193,7 +208,8 @@ def _show_instances(found: list[Document]) -> None:
         for named in each["outcomes"]:
             likely = f"probability {named['probability']:.3f}, {each['observed']}"
             title = f"{named['outcome']} in sequence {each['id']}: {likely}"
-            rows = [[row[key] for key in _INSTANCE] for row in named["causes"][:_SHOWN]]
-            print_table(title, list(_INSTANCE.values()), rows)
+            causes = named["causes"][:_SHOWN]
+            shown = [key for key in _INSTANCE if key != "place" or any("place" in row for row in causes)]
+            print_table(title, [_INSTANCE[key] for key in shown], [[row[key] for key in shown] for row in causes])
     if len(found) > 3:
         say(f"… and {len(found) - 3} more sequences; `--out FILE` writes all.")

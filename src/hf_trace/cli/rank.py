@@ -1,6 +1,7 @@
 """``hf-trace rank``: root causes of an event, ranked."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,9 @@ from hf_trace.checks import near
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
 from hf_trace.cli.flags import (
     Case,
+    Directed,
     Event,
+    Hops,
     Json,
     Log,
     Only,
@@ -21,6 +24,7 @@ from hf_trace.cli.flags import (
     Time,
     TimeFormat,
     TimeUnit,
+    Topology,
     Trust,
     Unknown,
     flag,
@@ -29,7 +33,7 @@ from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.documents import Document
 from hf_trace.errors import QueryError
-from hf_trace.options import NUM_SAMPLES, SEED, TRUST_REMOTE_CODE, UNKNOWN
+from hf_trace.options import HOPS, NUM_SAMPLES, SEED, TOPOLOGY_DIRECTED, TRUST_REMOTE_CODE, UNKNOWN
 
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
@@ -64,6 +68,9 @@ def rank(
     event_column: Event = None,
     time_column: Time = None,
     query: Query = None,
+    topology: Topology = None,
+    topology_directed: Directed = TOPOLOGY_DIRECTED.default,
+    hops: Hops = HOPS.default,
     time_unit: TimeUnit = "s",
     time_format: TimeFormat = None,
     unknown: Unknown = UNKNOWN.default,
@@ -83,7 +90,8 @@ def rank(
         unknown=unknown, seed=seed,
     )  # fmt: skip
     source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
-    incidents = _incidents(source.with_contexts_of(run_folder).read(), outcome, only)
+    source = replace(source, topology=topology, directed=topology_directed, hops=hops)
+    incidents = _incidents(source.as_trained(run_folder).read(), outcome, only)
     model = EventModel.load(run_folder, trust_remote_code=trust_remote_code)
     normal = None if reference is None else EventModel.load(reference, trust_remote_code=trust_remote_code)
     found = []

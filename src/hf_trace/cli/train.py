@@ -13,7 +13,7 @@ from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import work_alone
 from hf_trace.cli.outputs import check_folder
 from hf_trace.errors import SettingsError
-from hf_trace.options import SEED, TRUST_REMOTE_CODE
+from hf_trace.options import HOPS, SEED, TOPOLOGY_DIRECTED, TRUST_REMOTE_CODE
 
 if TYPE_CHECKING:
     from hf_trace.training.log_training import TrainingSettings
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _OF_LOGS = (
     *("case_column", "event_column", "time_column", "query", "time_unit", "time_format", "outcome_column", "stream"),
     *("context_column", "min_count", "gaps", "gradient_accumulation", "window_length", "window_gap", "ensemble"),
+    *("topology", "topology_directed", "hops"),
 )
 _OF_TABLES = ("latent", "history", "order", "learn", "bins", "weight_column", "folds")
 
@@ -40,6 +41,9 @@ def train(
     time_format: flags.TimeFormat = None,
     outcome_column: flags.Outcome = None,
     stream: flags.Stream = False,
+    topology: flags.Topology = None,
+    topology_directed: flags.Directed = TOPOLOGY_DIRECTED.default,
+    hops: flags.Hops = HOPS.default,
     context_column: flags.Contexts = None,
     preset: Annotated[
         str | None, typer.Option(help="Size of a new model: nano, tiny, small or base; tiny for logs, nano for tables.")
@@ -111,7 +115,7 @@ def train(
     else:
         source = LogSource(
             log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or (),
-            time_format,
+            time_format, topology, topology_directed, hops,
         )  # fmt: skip
         quiet_transformers()
         from hf_trace.training.log_training import TrainingSettings
@@ -132,7 +136,7 @@ def _check(context: typer.Context, out: Path, *, merge: bool, lora: bool, is_tab
     check_folder(out, overwrite=context.params["overwrite"] or context.params["resume"])
     if merge and not lora:
         raise SettingsError("`--merge` folds in adapters, but none are trained. Add `--lora`, or leave it out.")
-    refuse_whole(context, ("query", "context_column", "outcome_column", "ensemble", "lora"))
+    refuse_whole(context, ("query", "context_column", "outcome_column", "ensemble", "lora", "topology"))
     if is_named:
         refuse_given(context, ["preset"], "is the size of a new model, and `--model` names one. Leave out either.")
     if is_table:

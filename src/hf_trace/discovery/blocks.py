@@ -202,8 +202,8 @@ def replacements(
     def next_log_probs() -> Tensor:
         return oracle.next_log_probs(reading, causes.sequence, causes.position)
 
-    probabilities = proposal(alphabet, next_log_probs)
     observed = block.input_ids[causes.sequence, causes.position]
+    probabilities = alphabet.at_same_place(proposal(alphabet, next_log_probs), observed)
     if exhaustive:
         return enumerate_types(alphabet.token_ids, probabilities, observed)
     numbers = uniforms(block, causes, drawing.num_samples, drawing.seed)
@@ -285,6 +285,26 @@ class AllowedPairs:
         refused = refused | _among(cause * size + effect, self.forbidden)
         apart = (one != other) & (one != _NONE) & (other != _NONE)
         return ~(refused | (apart & ~_among(one * size + other, self.neighbours)))
+
+
+@dataclass(frozen=True)
+class OwnEffects:
+    """Own events alone are effects; what is known of an event holds wherever it happened.
+
+    Attributes:
+        is_near: Which tokens are events of neighbours.
+        plain: Of each token that of the same event at the place itself.
+        known: What is known of pairs of own events.
+    """
+
+    is_near: Bool[Tensor, " token"]
+    plain: Int[Tensor, " token"]
+    known: Allowed | None = None
+
+    def __call__(self, cause: Int[Tensor, "*#pair"], effect: Int[Tensor, "*#pair"]) -> Bool[Tensor, "*pair"]:
+        """Whether each cause may cause each effect; both are tokens, and broadcast."""
+        is_own = ~self.is_near[effect].expand(torch.broadcast_shapes(cause.shape, effect.shape))
+        return is_own if self.known is None else is_own & self.known(self.plain[cause], effect)
 
 
 def _numbered(parts: Iterable[tuple[int, Sequence[str]]], token: Mapping[str, int], size: int) -> Int[Tensor, " token"]:

@@ -66,7 +66,8 @@ def _noise(block: Block, alphabet: Alphabet, settings: DiscoverySettings) -> Int
     noise = block.input_ids[:, None].repeat(1, settings.num_samples, 1)
     for row, sequence in enumerate(block.sequences):
         numbers = generator_of(sequence, settings.seed).random((settings.num_samples, len(sequence.event_positions)))
-        noise[row][:, sequence.event_positions] = alphabet.token_ids[invert(probabilities, torch.from_numpy(numbers))]
+        at = alphabet.at_same_place(probabilities, block.input_ids[row, sequence.event_positions])
+        noise[row][:, sequence.event_positions] = alphabet.token_ids[invert(at, torch.from_numpy(numbers).T).T]
     return noise
 
 

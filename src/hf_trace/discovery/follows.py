@@ -34,6 +34,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.near_events import suggested_horizon
 from hf_trace.graphs.onsets import OnsetCounts, onset_counts
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.histories import own_events
 from hf_trace.runs.event_model import EventModel
 
 # With more types, a table of all pairs would dwarf the graph.
@@ -157,7 +158,7 @@ def resolved_horizon(model: EventModel, log: EventLog, spec: str) -> str:
     if spec != SUGGESTED:
         return spec
     events = min(_EVENTS, max(1, (model.most_events or 2 * _EVENTS) // 2))
-    seconds = suggested_horizon(log, positions=0) if model.tokenizer.writes_gaps else 0.0
+    seconds = suggested_horizon(own_events(log), positions=0) if model.tokenizer.writes_gaps else 0.0
     if not seconds:
         return str(events)
     return f"{events},{np.format_float_positional(seconds, precision=6, fractional=False, trim='-')}s"

@@ -1,6 +1,7 @@
 """Results of discovery: graphs of scored sequences, with what is needed to judge and to reproduce them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +16,14 @@ from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.total_run import total_effects_graph
 from hf_trace.discovery.which_question import check_more_than_one_type
 from hf_trace.documents import Document
+from hf_trace.errors import SettingsError
 from hf_trace.graphs.counted_graphs import IN_TIME, CountingSettings, baseline_tables
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import with_required
+from hf_trace.graphs.places_of_edges import fold_places
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.histories import own_events
+from hf_trace.logs.places.topology import Topology
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.options import QUESTIONS
 from hf_trace.oracle.quality import quality_warning
@@ -74,6 +79,8 @@ def sequence_result(model: EventModel, item: ScoredSequence, request: DiscoveryR
     (sequence, scores), settings = item, request.settings
     instance = instance_graph(sequence, scores, parse_threshold(settings.threshold))
     summary = summary_graph(instance, self_loops=settings.self_loops)
+    if model.tokenizer.reads_neighbours:
+        instance, summary = fold_places(instance), fold_places(summary, self_loops=settings.self_loops)
     if settings.knowledge is not None:
         required = settings.knowledge.required_among(summary.events)
         summary = with_required(summary, settings.knowledge, strongest_scores(sequence, scores, required))
@@ -112,7 +119,7 @@ def pool_result(model: EventModel, pool: PopulationPool, request: DiscoveryReque
         found = pool.stability(min_frequency=request.min_frequency, min_support=request.min_support, seed=settings.seed)
         measured = {"mean": float(found.mean()), "least": float(found.min()), "halvings": len(found)}
         graph = graph.with_metadata(stability=measured)
-    return _result(model, graph, request, graph.edges, {"sequences": pool.sequences})
+    return _pooled_result(model, graph, request, {"sequences": pool.sequences})
 
 
 def population_result(
@@ -140,15 +147,15 @@ def population_result(
         check_more_than_one_type(log)
         request = request.updated(horizon=resolved_horizon(model, whole or log, request.settings.horizon))
         graph = following_graph(model, log, request, whole=whole, advance=advance)
-        return _result(model, graph, request, graph.edges, {"sequences": len(log)})
+        return _pooled_result(model, graph, request, {"sequences": len(log)})
     if request.is_total:
         graph = total_effects_graph([model], sequences, request, advance=advance)
-        return _result(model, graph, request, graph.edges, {})
+        return _pooled_result(model, graph, request, {})
     if request.is_pooled_by_type:
         log = _as_log(sequences)
         check_more_than_one_type(log_of_variables(model, log, request))
         graph = by_type_result(model, log, request, advance=advance)
-        return _result(model, graph, request, graph.edges, {"sequences": len(log)})
+        return _pooled_result(model, graph, request, {"sequences": len(log)})
     pool = new_pool(request)
     for sequence, scores in scored(model, sequences, request):
         pool.add(sequence, scores)
@@ -185,7 +192,8 @@ def log_result(
     request = request.updated(level="population")
     if request.is_total or request.is_pooled_by_type:
         found = population_result(model, log, request, advance=advance, whole=whole)
-        counted = log_of_variables(model, log, request) if request.is_pooled_by_type else log
+        counted = _counted(log, whole)
+        counted = log_of_variables(model, counted, request) if request.is_pooled_by_type else counted
         return _with_baselines(found, counted, request)
     is_continued = pool is not None
     pool = pool or new_pool(request)
@@ -197,10 +205,19 @@ def log_result(
         done += len(sequence)
         advance(done)
     if not is_continued:
-        return _with_baselines(pool_result(model, pool, request), log, request)
+        return _with_baselines(pool_result(model, pool, request), _counted(log, whole), request)
     # A pool keeps the order of events, not their times.
     without = () if log.timestamps is None else IN_TIME
     return _with_baselines(pool_result(model, pool, request), pool.state().log(), request, without=without)
+
+
+def _pooled_result(
+    model: EventModel, graph: CausalGraph, request: DiscoveryRequest, beside: Mapping[str, Any]
+) -> Discovered:
+    """The same for a graph of types of all sequences."""
+    if model.tokenizer.reads_neighbours:
+        graph = fold_places(graph, self_loops=request.settings.self_loops)
+    return _result(model, graph, request, graph.edges, beside)
 
 
 def _result(
@@ -227,11 +244,24 @@ def _result(
     return found.with_metadata(settings=settings, oracle=oracle)
 
 
+def _counted(windows: EventLog, whole: EventLog | None) -> EventLog:
+    """What is counted beside a graph: windows, or of histories with neighbours the places themselves."""
+    return windows if whole is None or whole.network is None else whole
+
+
+def _joined(log: EventLog) -> Topology | None:
+    """What joins the sequences of a log, for counting: None if nothing does."""
+    with suppress(SettingsError):
+        return None if log.network is None else Topology.of_network(log, log.network)
+    return None
+
+
 def _with_baselines(
     found: Discovered, log: EventLog, request: DiscoveryRequest, *, without: Sequence[str] = ()
 ) -> Discovered:
     """The same with the scores of counting baselines for all pairs of types, in the order of the graph's events."""
     settings = CountingSettings(request.settings.max_lag or int(log.sequence_lengths.max()))
+    log, settings = own_events(log), replace(settings, topology=_joined(log))
     # Total effects are of all types of the model, of which the log may lack some.
     tables = baseline_tables(log, found.graph.events, settings)
     tables = {name: table for name, table in tables.items() if name not in without}

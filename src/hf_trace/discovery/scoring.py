@@ -7,7 +7,7 @@ from itertools import chain, islice
 import numpy as np
 import torch
 
-from hf_trace.discovery.blocks import AllowedPairs
+from hf_trace.discovery.blocks import Allowed, AllowedPairs, OwnEffects
 from hf_trace.discovery.by_type.by_type_run import by_type_pairs
 from hf_trace.discovery.confidence import pooled
 from hf_trace.discovery.constructions import score_pairs
@@ -16,6 +16,8 @@ from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.ties import BOTH, scored_in_both_orders
 from hf_trace.errors import ContextLengthError, SettingsError
+from hf_trace.graphs.knowledge import BackgroundKnowledge
+from hf_trace.logs.places.near_names import plain_name
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import member_seed
@@ -123,10 +125,7 @@ def oracles_asked(model: EventModel, request: DiscoveryRequest) -> int:
 def _scored_as_listed(
     model: EventModel, sequences: Iterable[EventSequence], request: DiscoveryRequest
 ) -> Iterator[ScoredSequence]:
-    left, allowed = iter(sequences), None
-    if (knowledge := request.settings.knowledge) is not None:
-        tokens = torch.from_numpy(model.tokenizer.event_ids)
-        allowed = AllowedPairs.of(knowledge, model.tokenizer.event_types, tokens, model.oracle.vocab_size)
+    left, allowed = iter(sequences), allowed_pairs(model, request.settings.knowledge)
     while block := list(islice(left, request.batch_size)):
         windows = [_encoded_windows(model, sequence, request) for sequence in block]
         every = list(chain.from_iterable(windows))
@@ -136,6 +135,28 @@ def _scored_as_listed(
         for sequence, mine in zip(block, windows, strict=True):
             found = [joined_windows([(window, next(scores)) for window, _ in mine]) for scores in by_oracle]
             yield sequence, pooled(found)
+
+
+def allowed_pairs(model: EventModel, knowledge: BackgroundKnowledge | None = None) -> Allowed | None:
+    """Which pairs of tokens may be tested: by what is known, and of histories with neighbours own effects alone.
+
+    Raises:
+        UnknownEventError: If a rule names something other than an event type.
+    """
+    tokenizer, size, known = model.tokenizer, model.oracle.vocab_size, None
+    own = ~tokenizer.is_near
+    names = [name for name, is_own in zip(tokenizer.event_types, own, strict=True) if is_own]
+    ids = torch.from_numpy(tokenizer.event_ids[own])
+    if knowledge is not None:
+        known = AllowedPairs.of(knowledge, names, ids, size)
+    if not tokenizer.reads_neighbours:
+        return known
+    token = dict(zip(names, ids.tolist(), strict=True))
+    near, plain = torch.zeros(size, dtype=torch.bool), torch.arange(size)
+    for place in np.flatnonzero(~own).tolist():
+        index = int(tokenizer.event_ids[place])
+        near[index], plain[index] = True, token.get(plain_name(tokenizer.event_types[place]), index)
+    return OwnEffects(near, plain, known)
 
 
 def _encoded_windows(
@@ -161,7 +182,7 @@ def _window_scores(
     number: int,
     windows: Sequence[tuple[Window, EncodedSequence]],
     request: DiscoveryRequest,
-    allowed: AllowedPairs | None,
+    allowed: Allowed | None,
 ) -> Iterator[PairScores]:
     """Scores by oracle ``number`` of the run (0 is the model itself), each with draws of its own."""
     oracle = model.oracle if number == 0 else model.members[number - 1]

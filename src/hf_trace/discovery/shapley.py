@@ -57,6 +57,17 @@ def _check_captum() -> None:
         ) from missing
 
 
+def _drawn(
+    alphabet: Alphabet, numbers: Float[Tensor, "effect sample slot"], observed: Int[Tensor, "effect slot"]
+) -> Int[Tensor, "effect sample slot"]:
+    """A type in place of every player: any with the same probability, own for own ones and near for near."""
+    if alphabet.is_near is None:
+        return alphabet.token_ids[(numbers * len(alphabet.token_ids)).long()]
+    own, near = alphabet.token_ids[~alphabet.is_near], alphabet.token_ids[alphabet.is_near]
+    drawn = [kind[(numbers * len(kind)).long()] if len(kind) else numbers.long() for kind in (own, near)]
+    return torch.where(torch.isin(observed, near)[:, None], drawn[1], drawn[0])
+
+
 @dataclass(frozen=True)
 class _Games:
     """One game per effect of a sequence: its players, their orders of arrival, and replacements of the absent.
@@ -80,7 +91,7 @@ class _Games:
         players = _players(block, row, effect, settings)
         shape = (2, len(effect), settings.num_samples, players.shape[1])
         numbers = torch.from_numpy(generator_of(block.sequences[row], settings.seed).random(shape))
-        drawn = alphabet.token_ids[(numbers[0] * len(alphabet.token_ids)).long()]
+        drawn = _drawn(alphabet, numbers[0], block.input_ids[row, players.clamp(min=0)])
         order = numbers[1].masked_fill(players[:, None] == _NOBODY, 2).argsort(-1)
         return cls(row, effect, players, drawn, order.argsort(-1), block.input_ids[row])
 

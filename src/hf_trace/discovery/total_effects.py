@@ -131,15 +131,17 @@ def total_effects(
         # What each context moves the risk by, to first order, about the risk as it is known so far.
         risk = risk_of(hazard, occurred, done)
         moved = (1 - risk) * hazards + risk * occurrences
-        moved -= _mean_of_others(moved, causes)
+        moved -= _mean_at_same_place(moved, causes, slots)
         mean += moved.sum(0)
         squares += (moved**2).sum(0)
         advance(float(done))
     spread = np.maximum(squares / done - (mean / done) ** 2, 0)
     error = np.sqrt(spread / (done - 1)) if done > 1 else np.full_like(spread, np.nan)
     risk = risk_of(hazard, occurred, done)
-    baseline = _mean_of_others(risk[None], causes)[0]
+    baseline = _mean_at_same_place(risk[None], causes, slots)[0]
     risk[~causes] = np.nan
+    if slots.is_near is not None:  # what happens at neighbours is an effect there
+        risk[:, slots.is_near.numpy()] = np.nan
     return TotalEffects(risk, baseline, error, done)
 
 
@@ -197,6 +199,18 @@ def _mean_of_others(
     rest[:, types, types] += own[:, 0]
     others = others_to_compare(causes)
     mean: Float[np.ndarray, "context cause effect"] = np.where(others > 0, rest / np.maximum(others, 1), np.nan)
+    return mean
+
+
+def _mean_at_same_place(
+    found: Float[np.ndarray, "context cause effect"], causes: Bool[np.ndarray, " cause"], slots: Slots
+) -> Float[np.ndarray, "context cause effect"]:
+    """The same over own causes for own ones, and over near causes for near ones."""
+    if slots.is_near is None:
+        return _mean_of_others(found, causes)
+    near = slots.is_near.numpy()
+    own_mean, near_mean = (_mean_of_others(found, causes & kind) for kind in (~near, near))
+    mean: Float[np.ndarray, "context cause effect"] = np.where(near[:, None], near_mean, own_mean)
     return mean
 
 

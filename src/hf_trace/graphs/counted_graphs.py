@@ -17,6 +17,7 @@ from hf_trace.graphs.hawkes import fit_hawkes
 from hf_trace.graphs.near_events import suggested_horizon, types_of_table
 from hf_trace.graphs.onsets import onset_counts
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.histories import own_events
 from hf_trace.logs.places.topology import Topology
 from hf_trace.options import MAX_LAG, QUESTIONS
 
@@ -52,7 +53,7 @@ class CountingSettings:
 
     def horizon_of(self, log: EventLog) -> float:
         """The horizon, in seconds; of a log without times in events."""
-        return suggested_horizon(log, positions=self.max_lag) if self.horizon is None else self.horizon
+        return suggested_horizon(own_events(log), positions=self.max_lag) if self.horizon is None else self.horizon
 
 
 @dataclass(frozen=True, eq=False)

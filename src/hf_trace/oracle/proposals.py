@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Probabilities = Float[Tensor, "_ type"]  # one row per cause, or one for all
@@ -90,10 +90,30 @@ class Alphabet:
     Attributes:
         token_ids: Token of every event type; special and gap tokens are not among them.
         frequencies: Relative frequency of each in the data; uniform if unknown.
+        is_near: Which are events of neighbours; None where a sequence holds those of one place alone.
     """
 
     token_ids: Int[Tensor, " type"]
     frequencies: Float[Tensor, " type"]
+    is_near: Bool[Tensor, " type"] | None = None
+
+    def at_same_place(self, probabilities: Probabilities, observed: Int[Tensor, " cause"]) -> Probabilities:
+        """Probabilities of what happened where the observed did: own events for own ones, near for near.
+
+        Args:
+            probabilities: Of every type; one row per cause, or one for all.
+            observed: Token of each cause.
+
+        Example:
+            >>> alphabet = Alphabet(torch.tensor([4, 5, 6]), torch.ones(3), torch.tensor([False, False, True]))
+            >>> alphabet.at_same_place(torch.full((1, 3), 1 / 3), torch.tensor([5, 6])).tolist()
+            [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
+        """
+        if self.is_near is None:
+            return probabilities
+        near = torch.isin(observed, self.token_ids[self.is_near])
+        kept = probabilities.expand(len(observed), -1) * (self.is_near == near[:, None])
+        return kept / kept.sum(1, keepdim=True)
 
 
 # Distribution of one cause over the alphabet; the second argument gives log P(type | past of the cause).

@@ -178,6 +178,7 @@ class Slots:
         gap_seconds: Time that each gap token stands for.
         ends: Indices of the types that end a sequence: labels of whole sequences.
         forbidden: Index of a type that is never sampled: the others are, as if it could not happen.
+        is_near: Which types are events of neighbours; None where there are none.
     """
 
     events: Int[Tensor, " type"]
@@ -185,6 +186,7 @@ class Slots:
     gap_seconds: Float[Tensor, " bin"]
     ends: Int[Tensor, " end"] = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     forbidden: int | None = None
+    is_near: Bool[Tensor, " type"] | None = None
 
     @property
     def tokens_per_event(self) -> int:

@@ -31,7 +31,7 @@ from hf_trace.questions.outcome_scores import (
 )
 from hf_trace.questions.outcome_totals import Forced, score_total_outcomes
 from hf_trace.questions.root_causes import Redraws
-from hf_trace.questions.what_if import REMOVED, check_known, horizon_within
+from hf_trace.questions.what_if import REMOVED, check_known, check_own_effects, horizon_within
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import member_seed
 
@@ -153,7 +153,7 @@ def outcomes(
     asked = _asked(model, outcome)
     found = _scored(model, sequences, asked, settings, advance)
     if settings.level == "instance":
-        documents = [_instance(item, scores, asked, settings) for item, scores in found]
+        documents = [_instance(model, item, scores, asked, settings) for item, scores in found]
         if not documents:
             raise _nothing(asked)
         return documents
@@ -169,9 +169,17 @@ def outcomes(
     if not any(pool.sequences):
         raise _nothing(asked)
     return {
-        "outcomes": pool.causes(
-            min_frequency=settings.min_frequency, min_support=settings.min_support, seed=settings.seed
-        ),
+        "outcomes": [
+            {
+                **found,
+                **{
+                    key: [{**each, **model.where(each["event"])} for each in found[key]] for key in ("causes", "tested")
+                },
+            }
+            for found in pool.causes(
+                min_frequency=settings.min_frequency, min_support=settings.min_support, seed=settings.seed
+            )
+        ],
         "prediction": prediction_quality(observed, predicted, model.outcome_labels),
         "settings": asdict(settings),
         "oracle": {**model.description, "oracles": 1 + len(model.members)},
@@ -200,12 +208,19 @@ def _asked(model: EventModel, outcome: str | Sequence[str] | None) -> _Asked:
         given = [outcome] if isinstance(outcome, str) else list(outcome)
         wanted = [by_value.get(name, name) for name in given]
         check_known(wanted, tokens)
+        check_own_effects(model, wanted)
     of_sequence = [name in labels for name in wanted]
     if any(of_sequence) and not all(of_sequence):
         raise QueryError(
             f"{preview(wanted)} are labels of sequences and events within them, expected one kind. Ask twice."
         )
-    rivals = labels if all(of_sequence) else [name for name in types if name not in labels]
+    rivals = (
+        labels
+        if all(of_sequence)
+        else [
+            name for name, near in zip(types, model.tokenizer.is_near, strict=True) if name not in labels and not near
+        ]
+    )
     columns = [rivals.index(name) for name in wanted]
     return _Asked(wanted, columns, np.array([tokens[name] for name in rivals]), all(of_sequence))
 
@@ -305,7 +320,9 @@ def _kept(scores: OutcomeScores, asked: _Asked) -> OutcomeScores:
     return replace(scores, **{name: getattr(scores, name)[:, asked.columns] for name in names})
 
 
-def _instance(item: _Item, scores: OutcomeScores, asked: _Asked, settings: OutcomeSettings) -> Document:
+def _instance(
+    model: EventModel, item: _Item, scores: OutcomeScores, asked: _Asked, settings: OutcomeSettings
+) -> Document:
     return {
         "id": item.sequence.id,
         "observed": item.outcome,
@@ -313,18 +330,18 @@ def _instance(item: _Item, scores: OutcomeScores, asked: _Asked, settings: Outco
             {
                 "outcome": name,
                 "probability": float(scores.probability[asked.columns[number]]),
-                "causes": _causes(item, scores, number, settings.bound),
+                "causes": _causes(model, item, scores, number, settings.bound),
             }
             for number, name in enumerate(asked.names)
         ],
     }
 
 
-def _causes(item: _Item, scores: OutcomeScores, outcome: int, bound: float) -> list[Document]:
+def _causes(model: EventModel, item: _Item, scores: OutcomeScores, outcome: int, bound: float) -> list[Document]:
     order = np.argsort(-scores.cmi[:, outcome], kind="stable")
     return [
         {
-            "event": item.sequence.events[int(scores.position[row])],
+            **model.where(item.sequence.events[int(scores.position[row])]),
             "position": int(scores.position[row]) + item.start,
             "cmi": float(scores.cmi[row, outcome]),
             "cmi_error": float(scores.cmi_error[row, outcome]),

@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from hf_trace.checks import one_of, whole
 from hf_trace.discovery.constructions import score_pairs
+from hf_trace.discovery.scoring import allowed_pairs
 from hf_trace.discovery.settings import DiscoverySettings
 from hf_trace.discovery.total_effects import Horizon
 from hf_trace.documents import Document
@@ -29,7 +30,15 @@ from hf_trace.questions.root_causes import (
     reciprocal_ranks,
     surprises,
 )
-from hf_trace.questions.what_if import REMOVED, Given, check_known, given_event, given_silence, horizon_within
+from hf_trace.questions.what_if import (
+    REMOVED,
+    Given,
+    check_known,
+    check_own_effects,
+    given_event,
+    given_silence,
+    horizon_within,
+)
 from hf_trace.runs.event_model import EventModel
 
 _WITHIN = 32
@@ -120,10 +129,11 @@ def rank(
     unknown = model.unknown(settings.unknown)
     if unknown == "error":
         check_known([outcome], types)
+    check_own_effects(model, [outcome])
     within = settings.within or str(min(_WITHIN, max(1, (model.most_events or 2 * _WITHIN) // 2)))
     settings = replace(settings, within=within, unknown=unknown)
     horizon = horizon_within(model, within, most_ahead=_MOST_AHEAD)
-    places = _candidates(sequence, place, horizon, settings)
+    places = _candidates(model, sequence, place, horizon, settings)
     asked = (horizon, unknown, settings.num_samples)
     candidates = [given_event(model, sequence, each, *asked) for each in places]
     if outcome in types:
@@ -140,7 +150,7 @@ def rank(
         settings = replace(settings, by="surprise")
     if reference is not None:
         effects = replace(effects, surprise=surprises_to(reference, sequence, places))
-    causes = _ranked(sequence, place, places, effects, graph, settings, reference is not None)
+    causes = _ranked(model, sequence, place, places, effects, graph, settings, reference is not None)
     document = {
         "id": sequence.id,
         "outcome": outcome,
@@ -178,14 +188,17 @@ def _occurrence(sequence: EventSequence, outcome: str, position: int | None) -> 
     return position
 
 
-def _candidates(sequence: EventSequence, outcome: int, horizon: Horizon, settings: RankSettings) -> list[int]:
+def _candidates(
+    model: EventModel, sequence: EventSequence, outcome: int, horizon: Horizon, settings: RankSettings
+) -> list[int]:
     """Positions within the horizon before the outcome that are not excluded."""
     first = max(int(settings.proposal == REMOVED), outcome - horizon.events)
     near = range(first, outcome)
     if horizon.seconds and sequence.timestamps is not None:
         longest, times = max(horizon.seconds), sequence.timestamps
         near = range(next(i for i in range(first, outcome + 1) if times[outcome] - times[i] <= longest), outcome)
-    places = [i for i in near if not any(fnmatchcase(sequence.events[i], each) for each in settings.exclude)]
+    names = list(map(model.tokenizer.plain_name, sequence.events))
+    places = [i for i in near if not any(fnmatchcase(names[i], each) for each in settings.exclude)]
     if not places:
         raise EmptyLogError(
             f"No event within {settings.within} before position {outcome} may be a cause. Look further back with "
@@ -206,12 +219,14 @@ def _graph(
     found = model.history(sequence, outcome, ahead=0, unknown=model.unknown(settings.unknown))
     scoring = DiscoverySettings(max_lag=horizon.events, num_samples=settings.num_samples, seed=settings.seed)
     tested = [range(max(1, min(places)) - found.start, outcome - found.start)]
-    scores = score_pairs(model.oracle, [found.encoded], model.alphabet, scoring, tested=tested)[0]
+    allowed = allowed_pairs(model)
+    scores = score_pairs(model.oracle, [found.encoded], model.alphabet, scoring, tested=tested, allowed=allowed)[0]
     graph = influence_graph(scores, settings.bound)
     return nx.relabel_nodes(graph, {place: place + found.start for place in graph})
 
 
 def _ranked(
+    model: EventModel,
     sequence: EventSequence,
     outcome: int,
     places: Sequence[int],
@@ -232,7 +247,7 @@ def _ranked(
     return [
         {
             "rank": number + 1,
-            "event": sequence.events[places[index]],
+            **model.where(sequence.events[places[index]]),
             "position": places[index],
             "lag": outcome - places[index],
             **({} if times is None else {"lag_seconds": times[outcome] - times[places[index]]}),

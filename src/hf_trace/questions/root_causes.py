@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import networkx as nx
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from torch import Tensor
 
 from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.total_effects import Horizon
@@ -113,7 +114,8 @@ def effects_on(
     if redraws.proposal == REMOVED:
         other, _ = chances(oracle, removed, target, slots, horizon, numbers)
     else:
-        drawn = _drawn(expected, uniforms[..., 0], slots, redraws)
+        observed_tokens = torch.tensor([int(each.last[0]) for each in candidates])
+        drawn = _drawn(expected, uniforms[..., 0], slots, redraws, observed_tokens)
         other = observed.copy()
         for some, samples in _alike(drawn != np.stack([each.last for each in candidates])):
             pairs = list(zip(some, samples, strict=True))
@@ -150,9 +152,11 @@ def _drawn(
     uniforms: Float[np.ndarray, "candidate sample"],
     slots: Slots,
     redraws: Redraws,
+    observed: Int[Tensor, " candidate"],
 ) -> NDArray[np.int64]:
-    alphabet = Alphabet(torch.arange(expected.shape[1]), torch.from_numpy(redraws.frequencies))
+    alphabet = Alphabet(torch.arange(expected.shape[1]), torch.from_numpy(redraws.frequencies), slots.is_near)
     probabilities = PROPOSALS[redraws.proposal](alphabet, lambda: torch.from_numpy(expected).log())
+    probabilities = alphabet.at_same_place(probabilities, (slots.events == observed[:, None]).int().argmax(1))
     probabilities = probabilities.index_fill(1, slots.ends, 0)  # an event is never replaced by the end of its sequence
     drawn = invert(probabilities, torch.from_numpy(uniforms))
     tokens: NDArray[np.int64] = slots.events[drawn].numpy()

@@ -15,11 +15,12 @@ from hf_trace.checks import near
 from hf_trace.discovery.total_effects import Horizon, parse_horizon
 from hf_trace.documents import Document
 from hf_trace.errors import QueryError, SettingsError, UnknownEventError, preview
+from hf_trace.logs.places.near_names import near_name
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.options import FUTURES, SEED, UNKNOWN, WITHIN
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.walks import Slots, sample_futures
-from hf_trace.runs.event_model import EventModel
+from hf_trace.runs.event_model import NEAR, EventModel
 from hf_trace.tokenizers.event_tokens import gap_bins
 
 _MOST_ROWS = 1024
@@ -256,7 +257,10 @@ def answer_what_if(model: EventModel, sequence: EventSequence, request: WhatIfRe
     position, event = _intervention(request.do, sequence)
     horizon = horizon_within(model, request.within)
     types = {name: index for index, name in enumerate(model.tokenizer.event_types)}
+    if event is not None and model.where(sequence.events[position]).get("place") == NEAR:
+        event = near_name(model.tokenizer.plain_name(event))
     check_known([request.target, *([event] if event is not None else [])], types)
+    check_own_effects(model, [request.target])
     unknown, samples = model.unknown(request.unknown), request.num_samples
     factual = given_event(model, sequence, position, horizon, unknown, samples)
     if event is None:
@@ -268,8 +272,8 @@ def answer_what_if(model: EventModel, sequence: EventSequence, request: WhatIfRe
     return {
         "id": sequence.id,
         "position": position,
-        "observed": sequence.events[position],
-        "do": REMOVED if event is None else event,
+        **{"observed" if key == "event" else key: each for key, each in model.where(sequence.events[position]).items()},
+        "do": REMOVED if event is None else model.tokenizer.plain_name(event),
         "target": request.target,
         "within": request.within,
         **asdict(found),
@@ -311,6 +315,19 @@ def check_known(names: Iterable[str], known: Collection[str]) -> None:
     if missing := [name for name in names if name not in known]:
         hint = near(missing[0], known) or f" It knows {preview(known)}."
         raise UnknownEventError(f"{preview(missing)} is not among the {len(known)} events of the model.{hint}")
+
+
+def check_own_effects(model: EventModel, names: Iterable[str]) -> None:
+    """Refuse to ask what brings about an event of a neighbour.
+
+    Raises:
+        QueryError: If one is asked about.
+    """
+    if wrong := [name for name in names if model.where(name).get("place") == NEAR]:
+        raise QueryError(
+            f"{preview(wrong)} happened at neighbours, whose events are causes here, and effects in their own "
+            f"sequences alone. Ask about {model.tokenizer.plain_name(wrong[0])!r}."
+        )
 
 
 def horizon_within(model: EventModel, within: str, *, most_ahead: int | None = None) -> Horizon:

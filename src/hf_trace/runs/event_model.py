@@ -25,7 +25,10 @@ from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.walks import Slots
 from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, own_tokenizer, read_json, run_of
 from hf_trace.runs.members import load_members
+from hf_trace.runs.trained_network import check_network
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+
+OWN, NEAR = "own", "near"
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,12 @@ class EventModel:
                 "The vocabulary of the model has no event types, expected those of a log. Train again."
             )
         ids, shares = (torch.from_numpy(each) for each in (self.tokenizer.event_ids, self.tokenizer.frequencies))
-        return Alphabet(ids[acts], shares[acts])
+        return Alphabet(ids[acts], shares[acts], None if self.near_types is None else self.near_types[acts])
+
+    @property
+    def near_types(self) -> Bool[Tensor, " type"] | None:
+        """Which event types are of neighbours; None for a model of single places."""
+        return torch.from_numpy(self.tokenizer.is_near) if self.tokenizer.reads_neighbours else None
 
     @cached_property
     def slots(self) -> Slots:
@@ -174,7 +182,15 @@ class EventModel:
             gaps=torch.from_numpy(self.tokenizer.gap_ids),
             gap_seconds=torch.tensor(self.tokenizer.gap_seconds, dtype=torch.float32),
             ends=self.outcome_events.nonzero()[:, 0],
+            is_near=self.near_types,
         )
+
+    def where(self, event: str) -> Document:
+        """What an event is called, and whether it is of the place itself or of a neighbour, where there are some."""
+        if not self.tokenizer.reads_neighbours:
+            return {"event": event}
+        plain = self.tokenizer.plain_name(event)
+        return {"event": plain, "place": OWN if plain == event else NEAR}
 
     @property
     def most_events(self) -> int | None:
@@ -232,7 +248,9 @@ class EventModel:
 
         Raises:
             EmptyLogError: If no sequence has two events.
+            SettingsError: If the log was read with another topology than the one trained with.
         """
+        check_network(log, self.recipe, reads_neighbours=self.tokenizer.reads_neighbours)
         longest = int(log.sequence_lengths.max())
         if slide:
             length = longest

@@ -37,12 +37,17 @@ _NAMES: Claim = (
     lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
     "a list of names",
 )
+_NETWORK: Claim = (
+    lambda value: isinstance(value, Mapping) and set(value) == {"pairs", "directed", "hops"},
+    "pairs of places, directed and hops",
+)
 _FIGURES: Claim = (_are_figures, "figures by name")
 # What is read of each; what is null counts as not known.
 _CLAIMS: dict[str, dict[str, Claim]] = {
     "training.json": {
         **dict.fromkeys(("kind", "outcome_column", "model", "preset", "history", "order"), _NAME),
         **dict.fromkeys(("context_columns", "learn"), _NAMES),
+        "topology": _NETWORK,
         **dict.fromkeys(("window_length", "min_count", "ensemble", "context_length"), _LENGTH),
         **dict.fromkeys(("folds", "seed", "patience", "batch_tokens", "sequences"), _COUNT),
         **dict.fromkeys(("window_gap", "epochs", "max_tokens", "learning_rate", "entropy", "smoothing"), _NUMBER),

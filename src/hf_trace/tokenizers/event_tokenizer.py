@@ -23,7 +23,7 @@ from hf_trace.errors import (
     preview,
 )
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.places.near_names import is_near_name
+from hf_trace.logs.places.near_names import is_near_name, plain_name
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.options import UNKNOWN
 from hf_trace.tokenizers.event_tokens import (
@@ -281,6 +281,10 @@ class EventTokenizer(StoredTokenizer):
             ModelLoadError: If there is no tokenizer, or a damaged one.
         """
         return cls.read(name_or_path, "hf-trace train", **kwargs)
+
+    def plain_name(self, event: str) -> str:
+        """What happened, wherever it did: the name of an event without the mark of neighbours, where there are some."""
+        return plain_name(event) if self.reads_neighbours else event
 
     def agrees_with(self, other: Any) -> bool:
         """Whether another tokenizer, such as one ``AutoTokenizer`` made, gives the ids that this one does."""

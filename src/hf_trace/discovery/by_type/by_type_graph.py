@@ -1,6 +1,6 @@
 """The population graph of by-type effects: which question it answers, its strengths, and which pairs are edges."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ def strengths(
     )
 
 
-def by_type_graph(
+def by_type_graph(  # noqa: PLR0913 - each is a choice of its own
     effects: ByTypeEffects,
     forward: Float[np.ndarray, "cause effect"] | None,
     threshold: Threshold,
@@ -91,6 +91,7 @@ def by_type_graph(
     knowledge: BackgroundKnowledge | None,
     resamples: int,
     seed: int,
+    plain_name: Callable[[str], str] = str,
 ) -> CausalGraph:
     """The graph of what drives what.
 
@@ -105,6 +106,7 @@ def by_type_graph(
         knowledge: Pairs that are ruled out or in.
         resamples: Bootstrap resamples of the cases, for intervals of edges; 0 for none.
         seed: Of the resamples.
+        plain_name: What is known of an event is known by this name.
 
     Returns:
         Edges with ``cmi`` (the strength), ``standard_error``, ``gain`` (expected events per occurrence) with
@@ -119,7 +121,7 @@ def by_type_graph(
         (effects.names[one], effects.names[other]) for one, other in zip(cause, found["effect"].to_numpy(), strict=True)
     ]
     if knowledge is not None:
-        kept = kept & np.array([knowledge.allows(*pair) for pair in named], dtype=bool)
+        kept = kept & np.array([knowledge.allows(*map(plain_name, pair)) for pair in named], dtype=bool)
     chosen = found[kept].copy()
     if resamples:
         told = effects.resampled(resamples, seed)[:, kept]

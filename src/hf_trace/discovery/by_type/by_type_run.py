@@ -33,7 +33,7 @@ def taking_of(model: EventModel, request: DiscoveryRequest) -> Taking:
     return Taking(
         tokenizer,
         model.alphabet,
-        Variables.of(tokenizer.event_types, tokenizer.event_ids, settings.variable),
+        Variables.of(tokenizer.event_types, tokenizer.event_ids, settings.variable, tokenizer.is_near),
         settings.proposal,
         settings.num_samples,
         settings.max_lag,
@@ -91,13 +91,15 @@ def by_type_result(
         knowledge=settings.knowledge,
         resamples=request.bootstrap,
         seed=settings.seed,
+        plain_name=model.tokenizer.plain_name,
     )
 
 
 def _check_knowledge(model: EventModel, request: DiscoveryRequest) -> None:
     """Refuse rules about names that are no variable."""
     if (knowledge := request.settings.knowledge) is not None:
-        knowledge.check_names(list(taking_of(model, request).variables.names))
+        names = dict.fromkeys(map(model.tokenizer.plain_name, variable_of_type(model, request).values()))
+        knowledge.check_names(list(names))
 
 
 def forward_shares(effects: ByTypeEffects, log: EventLog) -> Float[np.ndarray, "cause effect"] | None:
@@ -119,10 +121,16 @@ def forward_shares(effects: ByTypeEffects, log: EventLog) -> Float[np.ndarray, "
     return shares
 
 
+def variable_of_type(model: EventModel, request: DiscoveryRequest) -> dict[str, str]:
+    """The variable of every event type, by name; one of neighbours' events is written as their types are."""
+    tokenizer = model.tokenizer
+    names = variable_names(tokenizer.event_types, request.settings.variable, tokenizer.is_near)
+    return dict(zip(tokenizer.event_types, names, strict=True))
+
+
 def log_of_variables(model: EventModel, log: EventLog, request: DiscoveryRequest) -> EventLog:
     """The log with the variable of each event in place of its type."""
-    types = model.tokenizer.event_types
-    owner = dict(zip(types, variable_names(types, request.settings.variable), strict=True))
+    owner = variable_of_type(model, request)
     of_type, names = pd.factorize(np.array([owner.get(name, name) for name in log.event_types], dtype=object))
     return replace(log, event_types=tuple(names), codes=of_type[log.codes].astype(log.codes.dtype))
 
@@ -133,12 +141,11 @@ def by_type_pairs(
     """Pairs of positions: what all events of a cause together told about each later event, from the last one on."""
     _check_knowledge(model, request)
     taking, knowledge = taking_of(model, request), request.settings.knowledge
-    types = model.tokenizer.event_types
-    owner = dict(zip(types, variable_names(types, request.settings.variable), strict=True))
+    owner, plain = variable_of_type(model, request), model.tokenizer.plain_name
     for sequence, scores in by_type_scores(model.oracle, sequences, taking, batch_size=request.batch_size):
         pairs = _pairs(scores, request.settings.statistic)
         if knowledge is not None:
-            names = [owner.get(event, event) for event in sequence.events]
+            names = [plain(owner.get(event, event)) for event in sequence.events]
             ends = zip(pairs.cause_position.tolist(), pairs.effect_position.tolist(), strict=True)
             pairs = pairs.select(
                 np.array([knowledge.allows(names[one], names[other]) for one, other in ends], dtype=bool)

@@ -6,6 +6,9 @@ events the oracle predicts all types v twice: with u (p) and without (m). Both a
 another u, so that u's own bursts count as nothing, and m' is scaled by what u does to all others alike::
 
     p'(v) = p(v) / (1 - p(u))        m'(v) = c m(v) / (1 - m(u))        c: see ``common_factor``
+
+In histories with neighbours u may be own or near and v is own: places are own events, and both predictions are given
+that the event is one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,18 +92,24 @@ class Taking:
     seed: int
     unknown: str
 
+    @property
+    def own_ids(self) -> NDArray[np.int64]:
+        """Tokens of effects: all event types but those of neighbours."""
+        return self.tokenizer.event_ids[~self.tokenizer.is_near]
+
     def edits(self, number: int, sequence: EventSequence, encoded: EncodedSequence) -> Iterator[Edit]:
         """The sequence without each of its causes that has an event after it."""
         ids, positions = encoded.input_ids, encoded.event_positions
         acts = np.isin(ids[positions], self.alphabet.token_ids.numpy()) & (positions > 0)
         acts[: self.prefix_length] = False
         of_event = np.where(acts, self.variables.of_token(ids[positions]), -1)
+        effects = np.isin(ids[positions], self.own_ids) | (not self.tokenizer.reads_neighbours)
         at = np.arange(len(positions))
         for cause in np.unique(of_event[of_event >= 0]):
             taken = of_event == cause
             nearest = np.maximum.accumulate(np.where(taken, at, -1))
             reach = len(at) if self.max_lag is None else self.max_lag
-            place = np.flatnonzero(~taken & (nearest >= 0) & (at - nearest <= reach))
+            place = np.flatnonzero(effects & ~taken & (nearest >= 0) & (at - nearest <= reach))
             if len(place):
                 rows, kept = self._rows(sequence, encoded, taken, int(cause))
                 edited = kept[place]
@@ -129,7 +138,10 @@ class Taking:
         """Others in place of the events of a cause: the same numbers whatever is taken."""
         tokens = self.alphabet.token_ids
         weights = self.alphabet.frequencies if self.proposal == "unigram" else torch.ones(len(tokens))
-        others = weights.double() * torch.from_numpy(self.variables.of_token(tokens.numpy()) != cause)
+        is_cause = torch.from_numpy(self.variables.of_token(tokens.numpy()) == cause)
+        others = weights.double() * ~is_cause
+        if (near := self.alphabet.is_near) is not None:
+            others = others * (near == near[is_cause].any())
         if not others.any():
             others = torch.ones_like(others)
         numbers = generator_of(encoded, self.seed).random((self.num_samples, len(taken)))[:, taken]
@@ -239,7 +251,7 @@ class _Comparison:
         self.oracle, self.edits, self.variables = oracle, edits, len(taking.variables.names)
         self.ids = Block.build(encoded, taking.alphabet, [range(0)] * len(encoded)).input_ids
         self.reading = oracle.read(self.ids)
-        self.tokens = torch.from_numpy(taking.tokenizer.event_ids)
+        self.tokens = torch.from_numpy(taking.own_ids)
         self.variable_of_token = torch.from_numpy(taking.variables.of_token(np.arange(oracle.vocab_size)))
         self.sequence, self.shared, self.cause, self.occurrences = (
             torch.tensor([getattr(edit, name) for edit in edits])

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from hf_trace.errors import SettingsError, preview
+from hf_trace.logs.places.near_names import near_name, plain_name
 
 _SEPARATORS = " =:/._-"
 
@@ -28,18 +29,25 @@ class Variables:
     token_ids: NDArray[np.int64]
 
     @classmethod
-    def of(cls, event_types: Sequence[str], token_ids: NDArray[np.int64], patterns: Sequence[str] = ()) -> "Variables":
+    def of(
+        cls,
+        event_types: Sequence[str],
+        token_ids: NDArray[np.int64],
+        patterns: Sequence[str] = (),
+        is_near: Bool[np.ndarray, " type"] | None = None,
+    ) -> "Variables":
         """The variables that patterns make of event types.
 
         Args:
             event_types: Their names.
             token_ids: Their tokens.
             patterns: See ``variable_names``.
+            is_near: See ``variable_names``.
 
         Raises:
             SettingsError: See ``variable_names``.
         """
-        owners = variable_names(event_types, patterns)
+        owners = variable_names(event_types, patterns, is_near)
         names = tuple(dict.fromkeys(owners))
         place = {name: number for number, name in enumerate(names)}
         return cls(names, np.array([place[name] for name in owners], dtype=np.int64), token_ids)
@@ -52,13 +60,17 @@ class Variables:
         return found
 
 
-def variable_names(event_types: Sequence[str], patterns: Sequence[str]) -> list[str]:
+def variable_names(
+    event_types: Sequence[str], patterns: Sequence[str], is_near: Bool[np.ndarray, " type"] | None = None
+) -> list[str]:
     """The variable that each event type is a value of; its own name where no pattern fits.
 
     Args:
         event_types: Their names.
         patterns: ``pump=*`` makes one variable ``pump`` of all types whose names begin with ``pump=``, ``*=*`` one of
             all types with the same text before the last ``=``. The last ``*`` stands for the value.
+        is_near: Which types are of neighbours, ``<near:X>``: patterns are for their plain names, and near a place they
+            are a variable of their own.
 
     Raises:
         SettingsError: If a pattern has no ``*``, fits no name, or makes one variable of all types.
@@ -67,6 +79,10 @@ def variable_names(event_types: Sequence[str], patterns: Sequence[str]) -> list[
         >>> variable_names(["pump=on", "pump=off", "valve=up", "alarm"], ["*=*"])
         ['pump', 'pump', 'valve', 'alarm']
     """
+    if is_near is not None and is_near.any():
+        plain = [plain_name(name) if near else name for name, near in zip(event_types, is_near, strict=True)]
+        owners = variable_names(plain, patterns)
+        return [near_name(name) if near else name for name, near in zip(owners, is_near, strict=True)]
     owners = list(event_types)
     for pattern in patterns:
         if "*" not in pattern:

@@ -1,0 +1,69 @@
+"""Where an edge acts: near and own causes of one type become one edge, within a place, between places, or both."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from hf_trace.documents import Document
+from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.places.near_names import is_near_name, plain_name
+
+WITHIN, BETWEEN, BOTH = "within", "between", "both"
+
+
+def fold_places(graph: CausalGraph, *, self_loops: bool = False) -> CausalGraph:
+    """A graph of histories with neighbours as a graph of what happened, wherever it did.
+
+    Args:
+        graph: Some of its causes are events of neighbours, ``<near:X>``; its effects are own events.
+        self_loops: Whether to keep edges from a type to itself, within a place or between places.
+
+    Returns:
+        Edges say in ``place`` where they act. Of the edges of X and of ``<near:X>`` to one effect there is one, what it
+        says that of the stronger (``cmi``); ``within`` and ``between`` are the strengths of both. Edges between
+        positions all stay. In ``metadata["scores"]`` the stronger counts, too.
+
+    Example:
+        >>> edges = ({"cause": "a", "effect": "b", "cmi": 0.1}, {"cause": "<near:a>", "effect": "b", "cmi": 0.3})
+        >>> fold_places(CausalGraph("population", ("a", "b", "<near:a>"), edges)).edges
+        ({'cause': 'a', 'effect': 'b', 'cmi': 0.3, 'place': 'both', 'within': 0.1, 'between': 0.3},)
+    """
+    marked = [_marked(edge) for edge in graph.edges if not is_near_name(edge["effect"])]
+    if graph.level == "instance":
+        return CausalGraph("instance", tuple(map(plain_name, graph.events)), tuple(marked), graph.metadata)
+    kept = [edge for edge in marked if self_loops or edge["cause"] != edge["effect"]]
+    pairs = groupby(sorted(kept, key=_ends), key=_ends)
+    names = tuple(dict.fromkeys(map(plain_name, graph.events)))
+    metadata = dict(graph.metadata)
+    if scores := metadata.get("scores"):
+        metadata["scores"] = {"events": list(names), "matrix": _folded_table(scores, names)}
+    return CausalGraph(graph.level, names, tuple(_folded(list(same)) for _, same in pairs), metadata)
+
+
+def _ends(edge: Mapping[str, Any]) -> tuple[str, str]:
+    return edge["cause"], edge["effect"]
+
+
+def _marked(edge: Mapping[str, Any]) -> Document:
+    place = BETWEEN if is_near_name(edge["cause"]) else WITHIN
+    return {**edge, "cause": plain_name(edge["cause"]), "place": place}
+
+
+def _folded(edges: Sequence[Document]) -> Document:
+    """One edge of those within and between places, which are at most two."""
+    strongest = max(edges, key=lambda edge: abs(edge.get("cmi") or 0.0))
+    place = BOTH if len(edges) > 1 else strongest["place"]
+    return {**strongest, "place": place, **{edge["place"]: edge.get("cmi") for edge in edges}}
+
+
+def _folded_table(scores: Mapping[str, Any], names: Sequence[str]) -> list[list[float]]:
+    """The higher score of own and near causes; NaN where there is none."""
+    index = {name: number for number, name in enumerate(names)}
+    place = np.array([index[plain_name(name)] for name in scores["events"]], dtype=np.int64)
+    own = np.array([not is_near_name(name) for name in scores["events"]], dtype=bool)
+    found = np.full((len(names),) * 2, np.nan)
+    np.fmax.at(found, (place[:, None], place[own]), np.asarray(scores["matrix"], dtype=np.float64)[:, own])
+    table: list[list[float]] = found.tolist()
+    return table
