@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hf_trace.errors import EmptyLogError
-from hf_trace.graphs.counting import bigram_loss
+from hf_trace.graphs.counting import bigram_loss, unigram_loss
 from hf_trace.oracle.additive_model import MOST_TYPES, AdditiveModel, TimedEvents, additive_loss, fit_additive
 
 
@@ -132,6 +132,17 @@ def test_a_large_vocabulary_costs_no_more_and_is_still_a_distribution(is_masked,
     assert np.isfinite(model.log_probs(events)).all()
 
 
+def test_rare_types_are_counted_in_all_sequences_though_few_are_learned_from(monkeypatch):
+    """Of types of chance alone nothing is to be learned: the model is no worse than their frequencies."""
+    monkeypatch.setattr("hf_trace.oracle.additive_model.MOST_CELLS", 500_000)
+    types, length = 2_000, 10
+    codes = (np.random.default_rng(7).pareto(0.7, 100_000) * 3).astype(np.int64) % types
+    events = TimedEvents(codes, np.arange(0, len(codes) + 1, length))
+    valid = events.select(np.arange(500))
+    frequencies = unigram_loss(events.codes, events.offsets, valid.codes, valid.offsets, types)
+    assert additive_loss(events, valid, types) == pytest.approx(frequencies, abs=0.02)
+
+
 def test_what_is_not_predicted_is_still_seen_in_the_past():
     """Type 2 tells which of the others comes next; it is none of those that may."""
     rng = np.random.default_rng(5)
@@ -149,6 +160,23 @@ def test_the_same_seed_gives_the_same_model_and_nothing_else_is_drawn():
     assert additive_loss(train, valid, 2) == additive_loss(train, valid, 2)
     assert (torch.get_rng_state() == before).all()
     assert additive_loss(train, valid, 2, seed=1) != additive_loss(train, valid, 2)
+
+
+def test_windows_of_one_case_decide_together():
+    """Every case repeats a type of its own: other windows of the same case tell nothing of cases that are held out."""
+    rng = np.random.default_rng(8)
+    own = np.repeat(rng.integers(0, 8, 20), 5)[:, None]
+    events = events_of(np.where(rng.random((100, 12)) < 0.7, own, rng.integers(0, 8, (100, 12))).tolist())
+    cases = np.repeat(np.arange(20), 5)
+    train, valid = events._replace(cases=cases).select(np.arange(90)), events.select(np.arange(90, 100))
+    assert train.cases.tolist() == cases[:90].tolist()
+    found = fit_additive(train, 8).log_probs(valid)
+    assert np.isfinite(found).all()
+    # Alone, each sequence is a case of its own: others decide, and another model is found.
+    assert not np.array_equal(found, fit_additive(train._replace(cases=None), 8).log_probs(valid))
+    # Of fewer than ten cases the windows decide.
+    few = fit_additive(train._replace(cases=np.zeros(90, dtype=np.int64)), 8)
+    np.testing.assert_array_equal(few.log_probs(valid), fit_additive(train._replace(cases=None), 8).log_probs(valid))
 
 
 def test_too_little_is_said():

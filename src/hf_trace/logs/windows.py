@@ -142,6 +142,16 @@ def first_sequences(log: EventLog, count: int | None) -> EventLog:
     return log if kept >= len(log) else log.select(range(kept))
 
 
+def case_of(window: str) -> str:
+    """The sequence that a window named ``ID#NUMBER`` was cut from.
+
+    Example:
+        >>> case_of("pump#3"), case_of("pump")
+        ('pump', 'pump')
+    """
+    return window.rpartition("#")[0] or window
+
+
 def sequences_of(log: EventLog, ids: Sequence[str]) -> EventLog:
     """The sequences with these ids, in the order of the log; of one that was cut, all its windows.
 
@@ -154,7 +164,7 @@ def sequences_of(log: EventLog, ids: Sequence[str]) -> EventLog:
         >>> sequences_of(log, ["x"]).ids, sequences_of(log, ["x#1", "y"]).ids
         (('x#0', 'x#1'), ('x#1', 'y'))
     """
-    cases = [name.rpartition("#")[0] or name for name in log.ids]
+    cases = [case_of(name) for name in log.ids]
     if missing := [name for name in ids if name not in log.ids and name not in cases]:
         hint = near(missing[0], log.ids)
         raise SettingsError(f"No sequence has the id {preview(missing)}. The log has {preview(log.ids)}.{hint}")

@@ -23,10 +23,11 @@ from hf_trace.tokenizers.event_tokens import log_spaced_edges
 
 PAST_EVENTS, TIME_BINS = 32, 12
 # What bounds the cost: types beyond the most frequent ones are one, and so many events times types are learned from.
-MOST_TYPES, MOST_CELLS, MOST_EVENTS = 256, 6_000_000, 150_000
+MOST_TYPES, MOST_CELLS, MOST_EVENTS = 256, 16_000_000, 150_000
 _PASSES, _LEAST_STEPS, _MOST_STEPS, _BATCH, _HELD = 40, 24, 120, 256, 0.1
+_FEW_CASES = 10
 _RATE, _SLOWER, _SLOWED = 0.02, 0.3, 2
-_PRECISIONS = (1.0, 10.0)
+_PRECISIONS = (1.0, 10.0, 100.0)
 
 Rows = Int[np.ndarray, "event past"]
 Sample = tuple[csr_array, NDArray[np.int64]]
@@ -40,18 +41,21 @@ class TimedEvents(NamedTuple):
         codes: Event type of every event, 0 and up.
         offsets: Where each sequence starts in ``codes``, and the number of events at the end.
         times: When each event happened, in seconds; None: the number of events takes the place of time.
+        cases: What each sequence is a window of; None: each is a case of its own.
     """
 
     codes: Int[np.ndarray, " event"]
     offsets: Int[np.ndarray, " edge"]
     times: Float[np.ndarray, " event"] | None = None
+    cases: Int[np.ndarray, " sequence"] | None = None
 
     def select(self, sequences: Int[np.ndarray, " chosen"] | Bool[np.ndarray, " sequence"]) -> "TimedEvents":
         """Some sequences, in the given order."""
         lengths = np.diff(self.offsets)[sequences]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         positions = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][sequences] - offsets[:-1], lengths)
-        return TimedEvents(self.codes[positions], offsets, None if self.times is None else self.times[positions])
+        times = None if self.times is None else self.times[positions]
+        return TimedEvents(self.codes[positions], offsets, times, None if self.cases is None else self.cases[sequences])
 
 
 class _Past(NamedTuple):
@@ -77,12 +81,19 @@ class AdditiveModel(nn.Module):
         train: Events whose types are counted, and whose times since are cut into bins.
         n_types: Number of event types.
         is_predicted: Which types may come next; by default all. The others are seen in the past only.
+        counted: Event types to count instead, where those of ``train`` are a part of them.
     """
 
-    def __init__(self, train: TimedEvents, n_types: int, is_predicted: Bool[np.ndarray, " type"] | None = None) -> None:
+    def __init__(
+        self,
+        train: TimedEvents,
+        n_types: int,
+        is_predicted: Bool[np.ndarray, " type"] | None = None,
+        counted: Int[np.ndarray, " counted"] | None = None,
+    ) -> None:
         super().__init__()
         is_predicted = np.ones(n_types, dtype=bool) if is_predicted is None else is_predicted
-        counts = np.bincount(train.codes, minlength=n_types) + 1.0
+        counts = np.bincount(train.codes if counted is None else counted, minlength=n_types) + 1.0
         order = np.argsort(-counts, kind="stable")
         rank = np.empty(n_types, dtype=np.int64)
         rank[order] = np.arange(n_types)
@@ -150,8 +161,8 @@ def fit_additive(
 ) -> AdditiveModel:
     """Fit the additive model by Adam, in seconds, on the CPU.
 
-    A tenth of the sequences decide when to stop, and how strongly weights are drawn to 0; where they are many, others
-    than were drawn at random are not looked at.
+    A tenth of the cases decide when to stop, and how strongly weights are drawn to 0 (with fewer than ten cases, of the
+    sequences); where they are many, others than were drawn at random are not looked at.
 
     Args:
         train: Events to learn from.
@@ -171,21 +182,35 @@ def fit_additive(
         raise EmptyLogError("There are fewer than two sequences to learn from, expected one, and one to check on.")
     most = min(MOST_EVENTS, MOST_CELLS // min(n_types, MOST_TYPES))
     order = order[: max(2, int(np.searchsorted(np.cumsum(lengths[order]), most, side="right")))]
-    held = max(1, round(_HELD * len(order)))
-    learned, checked = train.select(np.sort(order[held:])), train.select(np.sort(order[:held]))
-    model = AdditiveModel(learned, n_types, is_predicted)
+    is_checked = _held(train.cases, order)
+    learned, checked = train.select(np.sort(order[~is_checked])), train.select(np.sort(order[is_checked]))
+    model = AdditiveModel(learned, n_types, is_predicted, train.codes)
+    samples = model.sample(learned), model.sample(checked)
     start, best = _weights(model), (float("inf"), _weights(model))
     for precision in _PRECISIONS:
         model.load_state_dict(start)
-        best = min(
-            best, _descended(model, model.sample(learned), model.sample(checked), precision, rng), key=itemgetter(0)
-        )
+        best = min(best, _descended(model, *samples, precision, rng), key=itemgetter(0))
     model.load_state_dict(best[1])
     return model
 
 
+def _held(cases: NDArray[np.int64] | None, order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the sequences, in a random order, decide: all of the cases that come first."""
+    found = order if cases is None else cases[order]
+    names, first = np.unique(found, return_index=True)
+    if len(names) < _FEW_CASES:
+        found, names, first = order, order, np.arange(len(order))
+    chosen = names[np.argsort(first)][: max(1, round(_HELD * len(names)))]
+    return np.isin(found, chosen)
+
+
 def _weights(model: AdditiveModel) -> Weights:
     return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def _loss(model: AdditiveModel, sample: Sample) -> float:
+    counted, classes = sample
+    return -float(model.class_log_probs(counted).numpy()[np.arange(len(classes)), classes].mean())
 
 
 def _descended(
@@ -198,12 +223,12 @@ def _descended(
     parts = [(counted[batch], classes[batch]) for batch in batches]
     # The precision of a Gaussian prior, as a share of the mean loss.
     optimizer = torch.optim.Adam(model.parameters(), lr=_RATE, weight_decay=precision / len(classes))
-    best, weights, slowed = float("inf"), _weights(model), 0
+    best, weights, slowed = _loss(model, stopping), _weights(model), 0
     for _ in range(_PASSES):
         for index in rng.permutation(len(parts)):
             model.learn(*parts[index])
             optimizer.step()
-        found = -float(model.class_log_probs(stopping[0]).numpy()[np.arange(len(stopping[1])), stopping[1]].mean())
+        found = _loss(model, stopping)
         if found < best:
             best, weights = found, _weights(model)
             continue

@@ -13,6 +13,7 @@ from hf_trace.graphs.counting import bigram_loss, unigram_loss
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import own_events
 from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.logs.windows import case_of
 from hf_trace.oracle.additive_model import TimedEvents, additive_loss
 from hf_trace.oracle.engine import Oracle
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
@@ -115,9 +116,10 @@ def _additive(tokenizer: EventTokenizer, train: EventLog, valid: EventLog) -> fl
     if np.count_nonzero(own_events(train).sequence_lengths) < 2:
         return None
     known, held = (TimedEvents(_known_codes(log, tokenizer), log.offsets, log.timestamps) for log in (train, valid))
+    cases = np.unique([case_of(name) for name in train.ids], return_inverse=True)[1]
     # Whether an event of unknown type is an own one is not known where there are neighbours.
     is_own = np.append(~tokenizer.is_near, not tokenizer.reads_neighbours)
-    return additive_loss(known, held, len(is_own), is_predicted=is_own)
+    return additive_loss(known._replace(cases=cases), held, len(is_own), is_predicted=is_own)
 
 
 def _known_codes(log: EventLog, tokenizer: EventTokenizer) -> NDArray[np.int64]:

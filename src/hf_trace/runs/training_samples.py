@@ -8,19 +8,9 @@ from jaxtyping import Bool
 
 from hf_trace.errors import EmptyLogError
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.windows import cut_windows
+from hf_trace.logs.windows import case_of, cut_windows
 from hf_trace.runs.members import member_seed
 from hf_trace.runs.resuming import log_digest
-
-
-def case_of(window: str) -> str:
-    """The sequence that a window named ``ID#NUMBER`` was cut from.
-
-    Example:
-        >>> case_of("pump#3"), case_of("pump")
-        ('pump', 'pump')
-    """
-    return window.rpartition("#")[0] or window
 
 
 def split_windows(windows: EventLog, share: float, seed: int) -> tuple[EventLog, EventLog]:
