@@ -88,8 +88,10 @@ def _table(path: Path, delimiter: str, places: Sequence[str]) -> list[Pair]:
     cells = [[cell.strip() for cell in row] for _, row in rows]
     if len(cells) > 2 and len(cells[0]) > 2 and _is_matrix(cells):
         return _cell_pairs(cells, places)
-    # Where the first line names the columns in words of its own, it joins two places that no log has.
-    return [(edge["cause"], edge["effect"]) for edge in _READER.table(rows)]
+    pairs = [(edge["cause"], edge["effect"]) for edge in _READER.table(rows)]
+    # The first line may name the columns in words of its own, which are no places.
+    names_columns = places and len(pairs) > 1 and not {*pairs[0]} & {*places, *(name for pair in pairs[1:] for name in pair)}
+    return pairs[1:] if names_columns else pairs
 
 
 def _is_matrix(cells: Sequence[Sequence[str]]) -> bool:
