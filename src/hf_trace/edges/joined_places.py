@@ -90,7 +90,8 @@ def _table(path: Path, delimiter: str, places: Sequence[str]) -> list[Pair]:
         return _cell_pairs(cells, places)
     pairs = [(edge["cause"], edge["effect"]) for edge in _READER.table(rows)]
     # The first line may name the columns in words of its own, which are no places.
-    names_columns = places and len(pairs) > 1 and not {*pairs[0]} & {*places, *(name for pair in pairs[1:] for name in pair)}
+    others = {*places, *(name for pair in pairs[1:] for name in pair)}
+    names_columns = places and len(pairs) > 1 and not {*pairs[0]} & others
     return pairs[1:] if names_columns else pairs
 
 
