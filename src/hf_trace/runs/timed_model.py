@@ -12,6 +12,7 @@ a softmax; see ``oracle.additive_model``).
 """
 
 # Loaded while Transformers itself is being loaded: nothing here may import the rest of the run folders.
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,26 +31,34 @@ from hf_trace.oracle.shared_attention import BranchCache
 class TimedConfig(LlamaConfig):
     """Configuration of a ``TimedForCausalLM``.
 
-    Attributes:
+    Args:
         first_gap_id: Token of the first gap; those of the others follow it.
         gap_seconds: Time that each gap token stands for, in rising order.
         time_share: Share of the rotary frequencies that turn with time.
         additive_bins: Bins of the time since an event, log-spaced, of the additive model; 0 for none.
         additive_reach: Tokens that the additive model looks back.
+        kwargs: As for a ``LlamaConfig``.
     """
 
     model_type = "hf_trace_timed"
 
-    first_gap_id: int = 0
-    gap_seconds: list[float] | None = None
-    time_share: float = 0.5
-    additive_bins: int = 10
-    additive_reach: int = 64
+    def __init__(
+        self,
+        first_gap_id: int = 0,
+        gap_seconds: Sequence[float] = (),
+        time_share: float = 0.5,
+        additive_bins: int = 10,
+        additive_reach: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.first_gap_id, self.gap_seconds = first_gap_id, list(gap_seconds)
+        self.time_share, self.additive_bins, self.additive_reach = time_share, additive_bins, additive_reach
 
 
 def time_span(config: TimedConfig) -> tuple[float, float]:
     """The shortest time between two events that can be told from none, and the longest a sequence can take."""
-    gaps = [gap for gap in config.gap_seconds or () if gap > 0] or [1.0]
+    gaps = [gap for gap in config.gap_seconds if gap > 0] or [1.0]
     return gaps[0], gaps[-1] * config.max_position_embeddings / 2
 
 
@@ -89,15 +98,17 @@ class Clock(nn.Module):
     Where a cache holds the past, tokens and their gaps stand in a layer of their own behind those of the decoder.
     """
 
+    gaps: Tensor
+
     def __init__(self, config: TimedConfig) -> None:
         super().__init__()
         self.first, self.layer, self.reach = config.first_gap_id, config.num_hidden_layers, config.additive_reach
-        self.gaps = nn.Buffer(self._gaps(config), persistent=False)
+        self.register_buffer("gaps", self._gaps(config), persistent=False)
 
     @staticmethod
     def _gaps(config: TimedConfig) -> Float[Tensor, " gap"]:
         """Time of every gap token, and of any other."""
-        return torch.tensor([*(config.gap_seconds or ()), 0.0], dtype=torch.float64)
+        return torch.tensor([*config.gap_seconds, 0.0], dtype=torch.float64)
 
     def start(self, config: TimedConfig) -> None:
         """Fill the buffers, which a file of weights leaves empty."""
@@ -149,11 +160,14 @@ class Clock(nn.Module):
 class TimedRotary(nn.Module):
     """Rotary angles of which some turn with positions and some with seconds, from the shortest to the longest time."""
 
+    per_position: Tensor
+    per_second: Tensor
+
     def __init__(self, config: TimedConfig) -> None:
         super().__init__()
         per_position, per_second = self._rates(config)
-        self.per_position = nn.Buffer(per_position, persistent=False)
-        self.per_second = nn.Buffer(per_second, persistent=False)
+        self.register_buffer("per_position", per_position, persistent=False)
+        self.register_buffer("per_second", per_second, persistent=False)
         self.time: Tensor | None = None
 
     @staticmethod
@@ -183,12 +197,14 @@ class TimedRotary(nn.Module):
 class AdditiveModel(nn.Module):
     """Sum over the last events of what each adds to the features, by its type and the time since."""
 
+    edges: Tensor
+
     def __init__(self, config: TimedConfig) -> None:
         super().__init__()
         self.bins, self.reach, self.none = config.additive_bins, config.additive_reach, config.vocab_size
         # The last row stands for no token and stays 0.
         self.weight = nn.Parameter(torch.zeros(config.vocab_size * self.bins + 1, config.hidden_size))
-        self.edges = nn.Buffer(self._edges(config), persistent=False)
+        self.register_buffer("edges", self._edges(config), persistent=False)
 
     @staticmethod
     def _edges(config: TimedConfig) -> Float[Tensor, " edge"]:
@@ -253,11 +269,7 @@ class TimedModel(_Timed, LlamaModel):
         use_cache: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
-        """As ``LlamaModel.forward``.
-
-        Args:
-            clock_ids: With ``inputs_embeds``, the tokens from which the time is read.
-        """
+        """As ``LlamaModel.forward``; with ``inputs_embeds``, the time is read from the tokens in ``clock_ids``."""
         tokens = clock_ids if input_ids is None else input_ids
         if tokens is None:
             raise ValueError("Embeddings do not say what time it is: pass the tokens too, as `clock_ids`.")

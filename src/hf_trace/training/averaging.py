@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 
 from hf_trace.runs.processes import joined
 
@@ -40,9 +40,7 @@ class WeightAverage(TrainerCallback):
         self.steps = int(self.weights.pop(_STEPS))
 
     @torch.no_grad()
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: Any, model: Any = None, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, *args: Any, model: nn.Module, **kwargs: Any) -> None:
         """Called by the trainer after every optimizer step."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
@@ -53,7 +51,7 @@ class WeightAverage(TrainerCallback):
             else:
                 self.weights[name] = weight.detach().clone()
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by the trainer after a checkpoint was written."""
         if joined().is_main:
             kept = {name: weight.contiguous() for name, weight in self.weights.items()}
