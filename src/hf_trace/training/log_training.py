@@ -30,17 +30,8 @@ from hf_trace.runs.members import MEMBERS, member_seed
 from hf_trace.runs.resuming import log_digest
 from hf_trace.runs.training_samples import bootstrap_sample, split_windows
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
-from hf_trace.training.loop import (
-    IGNORED,
-    Fitted,
-    Loop,
-    LoopSettings,
-    Schedule,
-    TrainedRun,
-    TrainingData,
-    batch_sizes,
-    training_run,
-)
+from hf_trace.training.data_trainer import IGNORED, Schedule, TrainingData, batch_sizes
+from hf_trace.training.loop import Fitted, Loop, LoopSettings, TrainedRun, training_run
 
 logger = logging.getLogger(__name__)
 MOST_EVENTS_PER_WINDOW = 128

@@ -25,8 +25,9 @@ from hf_trace.oracle.quality import OracleQuality
 from hf_trace.runs.resuming import log_digest
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer, flat_tokens
 from hf_trace.tokenizers.event_tokens import log_spaced_edges
+from hf_trace.training.data_trainer import Schedule, TrainingData, batch_sizes
 from hf_trace.training.log_training import MOST_EVENTS_PER_WINDOW, TrainingSettings, event_loss, measured
-from hf_trace.training.loop import Schedule, TrainedRun, TrainingData, batch_sizes, training_run
+from hf_trace.training.loop import TrainedRun, training_run
 
 # Sequences held out, and others kept for the counting models that the oracle is compared with.
 MOST_HELD_OUT = 500

@@ -25,8 +25,9 @@ from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.architectures import has_weights
+from hf_trace.training.data_trainer import Schedule, TrainingData
 from hf_trace.training.interrupted import document_in, table_digest
-from hf_trace.training.loop import Fitted, Loop, LoopSettings, Schedule, TrainedRun, TrainingData, training_run
+from hf_trace.training.loop import Fitted, Loop, LoopSettings, TrainedRun, training_run
 from hf_trace.training.table_losses import (
     DagQuality,
     TermLosses,
