@@ -134,7 +134,8 @@ def test_a_large_vocabulary_costs_no_more_and_is_still_a_distribution(is_masked,
 
 def test_rare_types_are_counted_in_all_sequences_though_few_are_learned_from(monkeypatch):
     """Of types of chance alone nothing is to be learned: the model is no worse than their frequencies."""
-    monkeypatch.setattr("hf_trace.oracle.additive_model.MOST_CELLS", 500_000)
+    monkeypatch.setattr("hf_trace.oracle.additive_model.MOST_CELLS", 50_000)
+    monkeypatch.setattr("hf_trace.oracle.additive_model.MOST_TYPES", 10)
     types, length = 2_000, 10
     codes = (np.random.default_rng(7).pareto(0.7, 100_000) * 3).astype(np.int64) % types
     events = TimedEvents(codes, np.arange(0, len(codes) + 1, length))
