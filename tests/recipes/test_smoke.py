@@ -21,6 +21,7 @@ SLOW = {
     "calibration/calibration": "4 s: two trainings",
     "peerread/peerread": "4 s: adapters and heads",
     "outcomes/outcomes": "3 s: trainings",
+    "topology/large_topology": "3 s: a training",
     "drift/drift": "3 s: trainings",
 }
 NEEDED = {"chess-endgame": "chess"}

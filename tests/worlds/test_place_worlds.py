@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 
-from hf_trace import TrainingSettings, train
-from hf_trace.discovery.results import log_result
-from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.hawkes import fit_hawkes
 from hf_trace.logs.places.histories import with_neighbours
 from hf_trace.logs.places.place_network import PlaceNetwork
-from hf_trace.runs.event_model import EventModel
 from hf_trace.worlds.place_worlds import PlaceWorld, simulate_places
 from hf_trace.worlds.process_spec import ProcessSpec
 from hf_trace.worlds.process_truth import mean_rates
@@ -65,15 +61,3 @@ def test_what_is_not_understood_is_refused(where, says):
     world = ring()
     with pytest.raises(SettingsError, match=says):
         PlaceWorld(world.spec, world.network, where)
-
-
-@pytest.mark.slow
-def test_by_type_edges_say_where_they_act(tmp_path):
-    world = ring(duration=30_000.0)
-    log = with_neighbours(simulate_places(world, seed=3), world.network)
-    train(log, tmp_path / "run", TrainingSettings(preset="nano", max_tokens=600_000))
-    model = EventModel.load(tmp_path / "run")
-    request = DiscoveryRequest().updated(level="population", construction="by-type", max_lag=6)
-    graph = log_result(model, model.windows(log, length=64).log, request, whole=log).graph
-    found = {(edge["cause"], edge["effect"]): edge["place"] for edge in graph.edges}
-    assert found == WHERE

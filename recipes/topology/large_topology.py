@@ -1,6 +1,6 @@
 """How large a log with a topology may be: seconds and memory of reading, of training and of discovery on a sample.
 
-    python recipes/topology/scale.py --out runs/topology-scale
+    python recipes/topology/large_topology.py --out runs/topology
 
 The log is made up: bursts of 50 types on places that are joined at random, in heavy-tailed times.
 """
@@ -91,10 +91,10 @@ RECIPE = Recipe(
     "How large may a log with a topology be?",
     measure,
     {
-        "events": Size(1_000_000, 3_000, "events of the log"),
+        "events": Size(1_000_000, 600, "events of the log"),
         "places": Size(1_000, 12, "places, each joined to four others"),
-        "passes": Size(0.03, 0.5, "passes of the training over the log"),
-        "windows": Size(200, 8, "windows that are analysed"),
+        "passes": Size(0.03, 0.1, "passes of the training over the log"),
+        "windows": Size(200, 4, "windows that are analysed"),
     },
 )
 
