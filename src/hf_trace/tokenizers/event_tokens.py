@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-GAP_BINS = 8
+GAP_BINS = 16
 
 
 def gap_token(index: int) -> str:
