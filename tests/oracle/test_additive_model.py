@@ -9,7 +9,7 @@ import torch
 
 from hf_trace.errors import EmptyLogError
 from hf_trace.graphs.counting import bigram_loss, unigram_loss
-from hf_trace.oracle.additive_model import MOST_TYPES, AdditiveModel, TimedEvents, additive_loss, fit_additive
+from hf_trace.oracle.additive_model import MOST_TYPES, AdditiveYardstick, TimedEvents, additive_loss, fit_additive
 
 
 def events_of(sequences, times=None):
@@ -80,7 +80,7 @@ def test_rows_are_counted_as_in_the_loop():
     events = events_of(
         [rng.integers(0, 3, n).tolist() for n in lengths], [rng.exponential(5, n).cumsum() for n in lengths]
     )
-    model = AdditiveModel(events, 3)
+    model = AdditiveYardstick(events, 3)
     bins = len(model.edges) + 1
     expected = np.zeros((48, 3 * bins + bins + 1 + 3))
     for start, stop in pairwise(events.offsets):
@@ -97,7 +97,7 @@ def test_rows_are_counted_as_in_the_loop():
 
 def test_gradients_are_those_of_the_mean_loss():
     events = chains(np.random.default_rng(3), 5, 9)
-    model = AdditiveModel(events, 2)
+    model = AdditiveYardstick(events, 2)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
     counted, classes = model.sample(events)
@@ -112,7 +112,7 @@ def test_gradients_are_those_of_the_mean_loss():
 
 def test_at_first_it_is_the_frequencies():
     events = events_of([[0, 0, 1]])
-    found = np.exp(AdditiveModel(events, 2).log_probs(events))
+    found = np.exp(AdditiveYardstick(events, 2).log_probs(events))
     assert found == pytest.approx([3 / 5, 3 / 5, 2 / 5])
 
 
@@ -122,7 +122,7 @@ def test_a_large_vocabulary_costs_no_more_and_is_still_a_distribution(is_masked,
     types = 30_000
     events = events_of((rng.pareto(0.5, (40, 50)).astype(np.int64) % types).tolist())
     is_predicted = np.arange(types) % 3 > 0 if is_masked else None
-    assert AdditiveModel(events, types, is_predicted).table().shape[1] == MOST_TYPES + 1 + is_masked
+    assert AdditiveYardstick(events, types, is_predicted).table().shape[1] == MOST_TYPES + 1 + is_masked
     monkeypatch.setattr("hf_trace.oracle.additive_model.MOST_TYPES", 20)
     model = fit_additive(events, types, is_predicted=is_predicted)
     of_class = model.class_log_probs(model.counted(events)).numpy()[:5]

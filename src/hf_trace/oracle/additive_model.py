@@ -74,7 +74,7 @@ def _past(events: TimedEvents) -> _Past:
     return _Past(events.codes[places], times[:, None] - times[places], exists)
 
 
-class AdditiveModel(nn.Module):
+class AdditiveYardstick(nn.Module):
     """An additive model of the next event; at first it knows how frequent every event type is, and nothing else.
 
     Args:
@@ -158,7 +158,7 @@ class AdditiveModel(nn.Module):
 
 def fit_additive(
     train: TimedEvents, n_types: int, *, is_predicted: Bool[np.ndarray, " type"] | None = None, seed: int = 0
-) -> AdditiveModel:
+) -> AdditiveYardstick:
     """Fit the additive model by Adam, in seconds, on the CPU.
 
     A tenth of the cases decide when to stop, and how strongly weights are drawn to 0 (with fewer than ten cases, of the
@@ -184,7 +184,7 @@ def fit_additive(
     order = order[: max(2, int(np.searchsorted(np.cumsum(lengths[order]), most, side="right")))]
     is_checked = _held(train.cases, order)
     learned, checked = train.select(np.sort(order[~is_checked])), train.select(np.sort(order[is_checked]))
-    model = AdditiveModel(learned, n_types, is_predicted, train.codes)
+    model = AdditiveYardstick(learned, n_types, is_predicted, train.codes)
     samples = model.sample(learned), model.sample(checked)
     start, best = _weights(model), (float("inf"), _weights(model))
     for precision in _PRECISIONS:
@@ -204,17 +204,17 @@ def _held(cases: NDArray[np.int64] | None, order: NDArray[np.int64]) -> NDArray[
     return np.isin(found, chosen)
 
 
-def _weights(model: AdditiveModel) -> Weights:
+def _weights(model: AdditiveYardstick) -> Weights:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def _loss(model: AdditiveModel, sample: Sample) -> float:
+def _loss(model: AdditiveYardstick, sample: Sample) -> float:
     counted, classes = sample
     return -float(model.class_log_probs(counted).numpy()[np.arange(len(classes)), classes].mean())
 
 
 def _descended(
-    model: AdditiveModel, learned: Sample, stopping: Sample, precision: float, rng: np.random.Generator
+    model: AdditiveYardstick, learned: Sample, stopping: Sample, precision: float, rng: np.random.Generator
 ) -> tuple[float, Weights]:
     """The least loss on what decides when to stop, and the weights; where a pass is in vain, steps are made shorter."""
     counted, classes = learned
