@@ -64,12 +64,18 @@ function edgeEvidence(edge) {
   ];
 }
 const nodeButton = (node) => element("button", { type: "button", class: "link", onclick: () => choose(null, node) }, nameOf(node));
+const WHERE = {
+  within: "It acts within a place. ",
+  between: "It acts from a place on those that are joined to it. ",
+  both: "It acts within a place, and on those that are joined to it. ",
+};
 function inWords(edge) {
   const direction = value("direction", edge), isUndirected = value("undirected", edge);
   const more = direction === "inhibits" ? "less" : "more", ends = isUndirected ? "Each makes the other" : "The cause makes the effect";
   const word = direction ? `${ends} ${more} likely. ` : "";
   const order = isUndirected ? "Seen between events of one time only, so which of them is the cause is not known. " : "";
-  return word + order + (value("required", edge) ? "Required by background knowledge, whatever was found. " : "");
+  const where = WHERE[value("place", edge)] || "";
+  return word + where + order + (value("required", edge) ? "Required by background knowledge, whatever was found. " : "");
 }
 function facts(edge) {
   const support = value("support", edge);
