@@ -194,7 +194,7 @@ ALWAYS = {
     "discover": {
         *("run_folder", "log", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
         *("case_column", "event_column", "time_column", "time_unit", "time_format", "window_gap", "max_lag"),
-        *("prefix_length", "ties", "unknown", "self_loops", "slide", "dtype", "device_map", "topology_directed", "hops"),
+        *("prefix_length", "ties", "unknown", "self_loops", "slide", "dtype", "topology_directed", "hops"),
         *("device_map", "memory", "processes", "trust_remote_code", "question"),
     },
     "effect": {"run", "log", "out", "num_samples", "processes", "trust_remote_code"},

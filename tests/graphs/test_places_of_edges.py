@@ -60,7 +60,19 @@ def test_of_all_scores_the_higher_is_kept():
     matrix = np.array([[0, 0.1, 9, 9], [0.2, 0, 9, 9], [0.3, 0.05, 9, 9], [np.nan, np.nan, 9, 9]])
     scores = {"events": list(EVENTS), "matrix": matrix.tolist()}
     graph = fold_places(CausalGraph("population", EVENTS, (), {"scores": scores}))
-    assert graph.metadata["scores"] == {"events": ["a", "b"], "matrix": [[0.3, 0.1], [0.2, 0.0]]}
+    found = graph.metadata["scores"]
+    assert (found["events"], found["matrix"]) == (["a", "b"], [[0.3, 0.1], [0.2, 0.0]])
+    assert (found["within"], found["between"]) == ([[0.0, 0.1], [0.2, 0.0]], [[0.3, 0.05], [None, None]])
+
+
+def test_a_strength_per_occurrence_is_that_of_all_occurrences():
+    scores = {"events": ["a", "b", "<near:a>"], "matrix": [[0, 0.1, 0], [0, 0, 0], [0, 0.3, 0]]}
+    given = CausalGraph("population", EVENTS[:3], (edge("<near:a>", "b", 0.3),), {"scores": scores})
+    graph = fold_places(given, occurrences={"a": 1, "b": 5, "<near:a>": 3})
+    (found,) = graph.edges  # (1 * 0.1 + 3 * 0.3) / 4
+    assert found["cmi"] == pytest.approx(0.25)
+    assert (found["place"], found["between"]) == ("between", 0.3)
+    assert graph.metadata["scores"]["matrix"][0][1] == pytest.approx(0.25)
 
 
 def test_files_keep_where_an_edge_acts(tmp_path):

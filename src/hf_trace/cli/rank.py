@@ -38,7 +38,7 @@ from hf_trace.options import HOPS, NUM_SAMPLES, SEED, TOPOLOGY_DIRECTED, TRUST_R
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
 
-_COLUMNS = {"event": "event", "position": "position", "lag": "lag", "effect": "effect",
+_COLUMNS = {"event": "event", "place": "where", "position": "position", "lag": "lag", "effect": "effect",
             "standard_error": "error", "pagerank": "PageRank", "surprise": "surprise (nats)"}  # fmt: skip
 
 
@@ -138,9 +138,10 @@ def _rows(found: list[Document]) -> Iterator[Document]:
 
 def _show(ranking: Document) -> None:
     causes = ranking["causes"]
-    rows = [[float("nan") if cause[key] is None else cause[key] for key in _COLUMNS] for cause in causes]
+    columns = {key: name for key, name in _COLUMNS.items() if key in causes[0]}
+    rows = [[float("nan") if cause[key] is None else cause[key] for key in columns] for cause in causes]
     title = f"causes of {ranking['outcome']} at position {ranking['position']} of sequence {ranking['id']}"
-    print_table(title, list(_COLUMNS.values()), rows)
+    print_table(title, list(columns.values()), rows)
     if note := ranking.get("note"):
         warn(note)
     elif path := causes[0]["path"]:

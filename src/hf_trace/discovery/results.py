@@ -155,7 +155,7 @@ def population_result(
         log = _as_log(sequences)
         check_more_than_one_type(log_of_variables(model, log, request))
         graph = by_type_result(model, log, request, advance=advance)
-        return _pooled_result(model, graph, request, {"sequences": len(log)})
+        return _result(model, graph, request, graph.edges, {"sequences": len(log)})
     pool = new_pool(request)
     for sequence, scores in scored(model, sequences, request):
         pool.add(sequence, scores)

@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from hf_trace.documents import Document
 from hf_trace.graphs.graph import CausalGraph
@@ -13,17 +14,21 @@ from hf_trace.logs.places.near_names import is_near_name, plain_name
 WITHIN, BETWEEN, BOTH = "within", "between", "both"
 
 
-def fold_places(graph: CausalGraph, *, self_loops: bool = False) -> CausalGraph:
+def fold_places(
+    graph: CausalGraph, *, self_loops: bool = False, occurrences: Mapping[str, float] | None = None
+) -> CausalGraph:
     """A graph of histories with neighbours as a graph of what happened, wherever it did.
 
     Args:
         graph: Some of its causes are events of neighbours, ``<near:X>``; its effects are own events.
         self_loops: Whether to keep edges from a type to itself, within a place or between places.
+        occurrences: How often each cause was counted, where a strength is one per occurrence: then that of X is the
+            mean over all of them, own and near. None: the stronger of both.
 
     Returns:
-        Edges say in ``place`` where they act. Of the edges of X and of ``<near:X>`` to one effect there is one, what it
-        says that of the stronger (``cmi``); ``within`` and ``between`` are the strengths of both. Edges between
-        positions all stay. In ``metadata["scores"]`` the stronger counts, too.
+        Edges say in ``place`` where they act. Of the edges of X and of ``<near:X>`` to one effect there is one: what it
+        says is what the stronger says, but for ``cmi``; ``within`` and ``between`` are the strengths of both. Edges
+        between positions all stay. ``metadata["scores"]`` has tables of that name too.
 
     Example:
         >>> edges = ({"cause": "a", "effect": "b", "cmi": 0.1}, {"cause": "<near:a>", "effect": "b", "cmi": 0.3})
@@ -34,12 +39,16 @@ def fold_places(graph: CausalGraph, *, self_loops: bool = False) -> CausalGraph:
     if graph.level == "instance":
         return CausalGraph("instance", tuple(map(plain_name, graph.events)), tuple(marked), graph.metadata)
     kept = [edge for edge in marked if self_loops or edge["cause"] != edge["effect"]]
-    pairs = groupby(sorted(kept, key=_ends), key=_ends)
+    edges = [_folded(list(same)) for _, same in groupby(sorted(kept, key=_ends), key=_ends)]
     names = tuple(dict.fromkeys(map(plain_name, graph.events)))
     metadata = dict(graph.metadata)
     if scores := metadata.get("scores"):
-        metadata["scores"] = {"events": list(names), "matrix": _folded_table(scores, names)}
-    return CausalGraph(graph.level, names, tuple(_folded(list(same)) for _, same in pairs), metadata)
+        tables = _folded_tables(scores, names, occurrences)
+        metadata["scores"] = {"events": list(names), **{name: table.tolist() for name, table in tables.items()}}
+        if occurrences is not None:
+            row = {name: number for number, name in enumerate(names)}
+            edges = [edge | {"cmi": tables["matrix"][row[edge["cause"]], row[edge["effect"]]]} for edge in edges]
+    return CausalGraph(graph.level, names, tuple(edges), metadata)
 
 
 def _ends(edge: Mapping[str, Any]) -> tuple[str, str]:
@@ -58,12 +67,21 @@ def _folded(edges: Sequence[Document]) -> Document:
     return {**strongest, "place": place, **{edge["place"]: edge.get("cmi") for edge in edges}}
 
 
-def _folded_table(scores: Mapping[str, Any], names: Sequence[str]) -> list[list[float]]:
-    """The higher score of own and near causes; NaN where there is none."""
+def _folded_tables(
+    scores: Mapping[str, Any], names: Sequence[str], occurrences: Mapping[str, float] | None
+) -> dict[str, Float[np.ndarray, "cause effect"]]:
+    """Scores within places, between them, and both in one; NaN where there is none."""
     index = {name: number for number, name in enumerate(names)}
     place = np.array([index[plain_name(name)] for name in scores["events"]], dtype=np.int64)
-    own = np.array([not is_near_name(name) for name in scores["events"]], dtype=bool)
-    found = np.full((len(names),) * 2, np.nan)
-    np.fmax.at(found, (place[:, None], place[own]), np.asarray(scores["matrix"], dtype=np.float64)[:, own])
-    table: list[list[float]] = found.tolist()
-    return table
+    near = np.array([is_near_name(name) for name in scores["events"]], dtype=bool)
+    matrix = np.asarray(scores["matrix"], dtype=np.float64)
+    parts, weights = np.full((2, len(names), len(names)), np.nan), np.zeros((2, len(names), 1))
+    for part, kind in enumerate((~near, near)):
+        parts[part][np.ix_(place[kind], place[~near])] = matrix[np.ix_(kind, ~near)]
+        chosen = [name for name, is_kind in zip(scores["events"], kind, strict=True) if is_kind]
+        weights[part, place[kind], 0] = [(occurrences or {}).get(name, 0.0) for name in chosen]
+    if occurrences is None:
+        whole = np.fmax(*parts)
+    else:
+        whole = (np.nan_to_num(parts) * weights).sum(0) / np.maximum(weights.sum(0), 1)
+    return {"matrix": whole, WITHIN: parts[0], BETWEEN: parts[1]}

@@ -18,6 +18,7 @@ from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.graphs.counted_graphs import CountingSettings
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.onsets import onset_counts
+from hf_trace.graphs.places_of_edges import fold_places
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.runs.event_model import EventModel
@@ -82,7 +83,7 @@ def by_type_result(
     settings = request.settings
     _check_knowledge(model, request)
     effects = by_type_effects(model, list(log), request, advance=advance)
-    return by_type_graph(
+    graph = by_type_graph(
         effects,
         forward_shares(effects, log_of_variables(model, log, request)),
         parse_threshold(settings.threshold),
@@ -93,6 +94,9 @@ def by_type_result(
         seed=settings.seed,
         plain_name=model.tokenizer.plain_name,
     )
+    if not model.tokenizer.reads_neighbours:
+        return graph
+    return fold_places(graph, occurrences=dict(zip(effects.names, effects.occurrences.tolist(), strict=True)))
 
 
 def _check_knowledge(model: EventModel, request: DiscoveryRequest) -> None:
