@@ -68,7 +68,7 @@ def test_of_all_scores_the_higher_is_kept():
 def test_a_strength_per_occurrence_is_that_of_all_occurrences():
     scores = {"events": ["a", "b", "<near:a>"], "matrix": [[0, 0.1, 0], [0, 0, 0], [0, 0.3, 0]]}
     given = CausalGraph("population", EVENTS[:3], (edge("<near:a>", "b", 0.3),), {"scores": scores})
-    graph = fold_places(given, occurrences={"a": 1, "b": 5, "<near:a>": 3})
+    graph = fold_places(given, occurrences={"a": 1.0, "b": 5.0, "<near:a>": 3.0})
     (found,) = graph.edges  # (1 * 0.1 + 3 * 0.3) / 4
     assert found["cmi"] == pytest.approx(0.25)
     assert (found["place"], found["between"]) == ("between", 0.3)
