@@ -20,7 +20,7 @@ from hf_trace.training.loop import ProgressCallback
 
 
 class Divergence(TrainerCallback):
-    def on_step_end(self, args, state, control, model, **kwargs):
+    def on_optimizer_step(self, args, state, control, model, **kwargs):
         for parameter in model.parameters():
             parameter.data.fill_(float("nan"))
 

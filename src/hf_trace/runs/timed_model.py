@@ -56,7 +56,7 @@ class TimedConfig(LlamaConfig):
         self.time_share, self.additive_bins, self.additive_reach = time_share, additive_bins, additive_reach
 
 
-def time_span(config: TimedConfig) -> tuple[float, float]:
+def told_times(config: TimedConfig) -> tuple[float, float]:
     """The shortest time between two events that can be told from none, and the longest a sequence can take."""
     gaps = [gap for gap in config.gap_seconds if gap > 0] or [1.0]
     return gaps[0], gaps[-1] * config.max_position_embeddings / 2
@@ -175,7 +175,7 @@ class TimedRotary(nn.Module):
         """Radians per position, and per second."""
         pairs = (config.head_dim or config.hidden_size // config.num_attention_heads) // 2
         timed = round(pairs * config.time_share) if config.gap_seconds else 0
-        shortest, longest = time_span(config)
+        shortest, longest = told_times(config)
         per_second = torch.logspace(0, 1, timed, base=longest / shortest, dtype=torch.float64) / longest
         return 10_000.0 ** (-torch.arange(pairs - timed) / max(1, pairs - timed)), per_second
 
@@ -208,7 +208,7 @@ class AdditiveModel(nn.Module):
 
     @staticmethod
     def _edges(config: TimedConfig) -> Float[Tensor, " edge"]:
-        shortest, longest = time_span(config)
+        shortest, longest = told_times(config)
         return torch.logspace(0, 1, config.additive_bins - 1, base=2 * longest / shortest, dtype=torch.float64) * (
             shortest / 2
         )
