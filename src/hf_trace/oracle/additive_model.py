@@ -19,6 +19,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from hf_trace.errors import EmptyLogError
+from hf_trace.options import SEED
 from hf_trace.tokenizers.event_tokens import log_spaced_edges
 
 PAST_EVENTS, TIME_BINS = 32, 12
@@ -157,7 +158,7 @@ class AdditiveYardstick(nn.Module):
 
 
 def fit_additive(
-    train: TimedEvents, n_types: int, *, is_predicted: Bool[np.ndarray, " type"] | None = None, seed: int = 0
+    train: TimedEvents, n_types: int, *, is_predicted: Bool[np.ndarray, " type"] | None = None, seed: int = SEED.default
 ) -> AdditiveYardstick:
     """Fit the additive model by Adam, in seconds, on the CPU.
 
@@ -247,7 +248,7 @@ def additive_loss(
     n_types: int,
     *,
     is_predicted: Bool[np.ndarray, " type"] | None = None,
-    seed: int = 0,
+    seed: int = SEED.default,
 ) -> float:
     """Loss of the additive model, fitted to some sequences, on others.
 
