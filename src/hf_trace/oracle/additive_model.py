@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from hf_trace.errors import EmptyLogError
 from hf_trace.options import SEED
-from hf_trace.options import SEED
 from hf_trace.tokenizers.event_tokens import log_spaced_edges
 
 PAST_EVENTS, TIME_BINS = 32, 12
