@@ -148,3 +148,18 @@ def test_settings_are_told_once_and_in_words(tiny_run):
     card = model_card(tiny_run)
     assert card.count("patience") == 1
     assert "made_with" not in card
+
+
+def test_a_run_with_a_topology_says_what_its_sequences_hold(tmp_path, tiny_config, tiny_settings):
+    from dataclasses import replace
+
+    from tests.ring_world import RING, ring_rows
+
+    from hf_trace.logs.sources import read_log
+    from hf_trace.training.log_training import train
+
+    log = read_log(pd.DataFrame(ring_rows(40), columns=["case", "event", "time"]), time_column="time", topology=RING)
+    run = train(log, tmp_path / "run", replace(tiny_settings, epochs=1.0)).folder
+    card = model_card(run)
+    assert "as `<near:X>`, at those that are joined to it: 6 joined pairs of 6 places." in card
+    assert "'events': ['alarm', 'flood', 'leak']" in card.replace('"', "'")

@@ -17,9 +17,11 @@ from huggingface_hub import EvalResult, ModelCardData
 from hf_trace.documents import Document
 from hf_trace.errors import visible
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.places.near_names import near_name
 from hf_trace.report.page_texts import assumptions
 from hf_trace.runs.adapters import AdapterConfig
 from hf_trace.runs.folders import DAG_FILE, METRICS_FILE, TRAINING_FILE, read_json, run_kind
+from hf_trace.runs.trained_network import trained_network
 from hf_trace.tokenizers.event_tokenizer import TOKENIZER_FILE, EventTokenizer
 
 CARD_FILE, GRAPH_FILE = "README.md", "graph.json"
@@ -71,7 +73,7 @@ class RunFiles:
         metrics: ``metrics.json``.
         dag: ``dag.json``: the graph of a table.
         tokenizer: ``tokenizer_config.json``.
-        events: Names of some events, in a run of a log.
+        events: Names of events of a place itself, in a run of a log.
         graph: A discovered graph, where there is one.
     """
 
@@ -89,7 +91,7 @@ class RunFiles:
         """Read a folder."""
         kind, names = run_kind(folder), ("config.json", TRAINING_FILE, METRICS_FILE, DAG_FILE, "tokenizer_config.json")
         has_events = kind != "table" and (Path(folder) / TOKENIZER_FILE).exists()
-        events = EventTokenizer.from_pretrained(folder).event_types if has_events else ()
+        events = EventTokenizer.from_pretrained(folder).own_types if has_events else ()
         config, training, metrics, dag, tokenizer = (read_json(folder, name) for name in names)
         return cls(kind, config, training, metrics, dag, tokenizer, events, graph)
 
@@ -344,8 +346,17 @@ def _sizes(run: RunFiles) -> str:
     if windows:
         types = run.metrics.get("event_types", len(run.events))
         counts = f"{windows['training']:,} windows for training, {windows['validation']:,} held out"
-        return f"{counts}, {types:,} event types."
+        return f"{counts}, {types:,} event types.{_places(run)}"
     return f"{rows:,} rows, {len(run.dag['variables'])} variables." if rows and run.dag else ""
+
+
+def _places(run: RunFiles) -> str:
+    if (network := trained_network(run.training)) is None:
+        return ""
+    return (
+        f" A sequence holds what happened at a place and, as `{near_name('X')}`, at those that are joined to it: "
+        f"{network}. Causes are own or near, effects own; the losses are of own events."
+    )
 
 
 def _training(run: RunFiles) -> str:

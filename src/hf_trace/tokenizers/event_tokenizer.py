@@ -282,6 +282,11 @@ class EventTokenizer(StoredTokenizer):
         """
         return cls.read(name_or_path, "hf-trace train", **kwargs)
 
+    @property
+    def own_types(self) -> tuple[str, ...]:
+        """The event types but those of neighbours."""
+        return tuple(name for name, near in zip(self.event_types, self.is_near, strict=True) if not near)
+
     def plain_name(self, event: str) -> str:
         """What happened, wherever it did: the name of an event without the mark of neighbours, where there are some."""
         return plain_name(event) if self.reads_neighbours else event
