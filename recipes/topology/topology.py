@@ -135,9 +135,9 @@ RECIPE = Recipe(
     measure,
     {
         "events": Size(1_000_000, 2_000, "events of the log that is made up for the speed"),
-        "tokens": Size(2_000_000, 2_000, "tokens that each model is trained on"),
+        "tokens": Size(4_000_000, 2_000, "tokens that each model is trained on"),
         "windows": Size(400, 4, "windows that events are taken out of"),
-        "lag": Size(4, 4, "events after a cause that it may act on"),
+        "lag": Size(16, 4, "events after a cause that it may act on"),
     },
     data="the folder of the CSL sample (NeurIPS 2023): alarm.csv, topology.npy, true_graph.npy",
     tiny_data=made_up,
