@@ -66,11 +66,10 @@ def test_what_it_says_of_its_table_stands_in_the_table():
         int, re.search(r"of the (\d+) edges (\d+) are right, .* highest (\d+)\.", README).groups()
     )
     assert f", {count} edges; the strongest" in table
-    assert [right / count, counted / count] == [row["precision"] for row in (graph, onset)]
-    said = re.search(r"\(AUROC (\.\d+)\s+against (\.\d+)\), .*\(AUPRC (\.\d+), onset (\.\d+)\)", README).groups()
+    assert [right / count, counted / count] == pytest.approx([row["precision"] for row in (graph, onset)], abs=5e-4)
+    said = re.search(r"\(AUROC (\.\d+) against (\.\d+), AUPRC (\.\d+) against (\.\d+)\)", README).groups()
     assert list(map(float, said)) == [graph["auroc"], onset["auroc"], graph["auprc"], onset["auprc"]]
-    assert graph["auroc"] > max(row["auroc"] for name, row in rows.items() if name != "predicted")
-    assert onset["auprc"] > graph["auprc"]
+    assert all(onset[name] >= graph[name] for name in ("auroc", "auprc"))  # no better than counting in time
     alone = re.search(r"F1 is (\.\d+), AUROC (\.\d+), AUPRC (\.\d+)", README).groups()
     measured = json.loads((ROOT / "recipes/demo/expected.json").read_text())["metrics"]
     ways = {"": [graph[name] for name in ("f1", "auroc", "auprc")], "atomic_": list(map(float, alone))}
