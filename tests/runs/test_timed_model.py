@@ -61,10 +61,19 @@ def test_recent_tokens_and_how_long_ago_each_was(present):
 
 
 def test_rotary_periods_span_the_shortest_gap_and_the_longest_sequence():
-    rotary = TimedRotary(timed_config())
-    assert rotary.per_second.max().item() == pytest.approx(1 / 1.0)
-    assert rotary.per_second.min().item() == pytest.approx(1 / (100.0 * 24))
-    assert len(rotary.per_second) == len(rotary.per_position) == 4
+    per_position, per_second = TimedRotary(timed_config()).rates(torch.device("cpu"))
+    assert per_second.max().item() == pytest.approx(1 / 1.0)
+    assert per_second.min().item() == pytest.approx(1 / (100.0 * 24))
+    assert len(per_second) == len(per_position) == 4
+
+
+def test_time_keeps_its_precision_where_weights_have_less(model):
+    half = AutoModelForCausalLM.from_config(timed_config()).to(torch.bfloat16).requires_grad_(False).eval()
+    ids = some_ids()
+    assert torch.equal(half.model.clock(ids, None, None).time, model.model.clock(ids, None, None).time)
+    half.load_state_dict(model.state_dict())
+    close = half(input_ids=ids).logits.float() - model(input_ids=ids).logits
+    assert float(close.abs().max()) < 0.05 * float(model(input_ids=ids).logits.abs().max())
 
 
 def test_the_additive_model_sums_what_the_last_events_add():
@@ -166,7 +175,7 @@ def test_gradients_reach_the_additive_model(model):
     alone(inputs_embeds=embedded, clock_ids=ids).logits[0, -1, 5].backward()
     told = alone.model.clock(ids, None, None)
     token, ago = (each[0, -1, -4:] for each in told.recent(4, 6))
-    entry = token * 10 + torch.searchsorted(alone.model.additive.edges, ago.contiguous())
+    entry = token * 10 + torch.searchsorted(alone.model.additive.edges(ago.device), ago.contiguous())
     expected = alone.model.additive.weight[entry].sum(-1)
     torch.testing.assert_close((embedded.grad * embedded).sum(-1)[0], expected, rtol=1e-4, atol=1e-4)
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from hf_trace.errors import OutputError
 from hf_trace.training.averaging import AVERAGE_FILE, WeightAverage
 
 
@@ -57,3 +58,8 @@ def test_it_goes_on_from_a_checkpoint_and_leaves_out_what_is_not_trained(tmp_pat
     later.settle(model, str(folder))
     assert model.weight.item() != pytest.approx(later.weights["weight"].item() + 1)
     assert later.steps == 3
+
+
+def test_a_checkpoint_without_an_average_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="holds no averaged weights"):
+        WeightAverage(str(tmp_path))

@@ -23,7 +23,6 @@ from torch.nn.functional import embedding_bag, pad
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, LlamaModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast
-from transformers.models.llama.modeling_llama import LlamaPreTrainedModel
 
 from hf_trace.oracle.shared_attention import BranchCache
 
@@ -98,26 +97,17 @@ class Clock(nn.Module):
     Where a cache holds the past, tokens and their gaps stand in a layer of their own behind those of the decoder.
     """
 
-    gaps: Tensor
-
     def __init__(self, config: TimedConfig) -> None:
         super().__init__()
         self.first, self.layer, self.reach = config.first_gap_id, config.num_hidden_layers, config.additive_reach
-        self.register_buffer("gaps", self._gaps(config), persistent=False)
-
-    @staticmethod
-    def _gaps(config: TimedConfig) -> Float[Tensor, " gap"]:
-        """Time of every gap token, and of any other."""
-        return torch.tensor([*config.gap_seconds, 0.0], dtype=torch.float64)
-
-    def start(self, config: TimedConfig) -> None:
-        """Fill the buffers, which a file of weights leaves empty."""
-        self.gaps = self._gaps(config).to(self.gaps.device)
+        # No buffer: those take the precision of the weights, which is too little for times.
+        self.gap_seconds = [*config.gap_seconds, 0.0]
 
     def seconds(self, input_ids: Int[Tensor, "row slot"]) -> Float[Tensor, "row slot"]:
         """What each token adds to the time; 0 for all but gaps."""
+        gaps = torch.tensor(self.gap_seconds, dtype=torch.float64, device=input_ids.device)
         gap = input_ids - self.first
-        return self.gaps[gap.where((gap >= 0) & (gap < len(self.gaps)), -1)]
+        return gaps[gap.where((gap >= 0) & (gap < len(gaps)), -1)]
 
     def forward(
         self, input_ids: Int[Tensor, "row slot"], past: Cache | None, present: Int[Tensor, "row pos"] | None
@@ -160,35 +150,26 @@ class Clock(nn.Module):
 class TimedRotary(nn.Module):
     """Rotary angles of which some turn with positions and some with seconds, from the shortest to the longest time."""
 
-    per_position: Tensor
-    per_second: Tensor
-
     def __init__(self, config: TimedConfig) -> None:
         super().__init__()
-        per_position, per_second = self._rates(config)
-        self.register_buffer("per_position", per_position, persistent=False)
-        self.register_buffer("per_second", per_second, persistent=False)
+        pairs = (config.head_dim or config.hidden_size // config.num_attention_heads) // 2
+        self.timed = round(pairs * config.time_share) if config.gap_seconds else 0
+        self.untimed, (self.shortest, self.longest) = pairs - self.timed, told_times(config)
         self.time: Tensor | None = None
 
-    @staticmethod
-    def _rates(config: TimedConfig) -> tuple[Float[Tensor, " pair"], Float[Tensor, " timed_pair"]]:
+    def rates(self, device: torch.device) -> tuple[Float[Tensor, " pair"], Float[Tensor, " timed_pair"]]:
         """Radians per position, and per second."""
-        pairs = (config.head_dim or config.hidden_size // config.num_attention_heads) // 2
-        timed = round(pairs * config.time_share) if config.gap_seconds else 0
-        shortest, longest = told_times(config)
-        per_second = torch.logspace(0, 1, timed, base=longest / shortest, dtype=torch.float64) / longest
-        return 10_000.0 ** (-torch.arange(pairs - timed) / max(1, pairs - timed)), per_second
-
-    def start(self, config: TimedConfig) -> None:
-        """Fill the buffers, which a file of weights leaves empty."""
-        device = self.per_second.device
-        self.per_position, self.per_second = (rates.to(device) for rates in self._rates(config))
+        per_position = 10_000.0 ** (-torch.arange(self.untimed, device=device) / max(1, self.untimed))
+        base = self.longest / self.shortest
+        per_second = torch.logspace(0, 1, self.timed, base=base, dtype=torch.float64, device=device) / self.longest
+        return per_position, per_second
 
     def forward(self, x: Tensor, position_ids: Int[Tensor, "row slot"]) -> tuple[Tensor, Tensor]:
         """Cosines and sines, as ``LlamaRotaryEmbedding`` gives them; ``time`` is that of the tokens."""
-        angles = position_ids[..., None].float() * self.per_position
+        per_position, per_second = self.rates(x.device)
+        angles = position_ids[..., None].float() * per_position
         if self.time is not None:
-            turned = (self.time[..., None] * self.per_second).remainder(2 * torch.pi).float()
+            turned = (self.time[..., None] * per_second).remainder(2 * torch.pi).float()
             angles = torch.cat([angles.expand(*turned.shape[:2], -1), turned], -1)
         both = torch.cat([angles, angles], -1)
         return both.cos().to(x.dtype), both.sin().to(x.dtype)
@@ -197,25 +178,18 @@ class TimedRotary(nn.Module):
 class AdditiveModel(nn.Module):
     """Sum over the last events of what each adds to the features, by its type and the time since."""
 
-    edges: Tensor
-
     def __init__(self, config: TimedConfig) -> None:
         super().__init__()
         self.bins, self.reach, self.none = config.additive_bins, config.additive_reach, config.vocab_size
+        self.shortest, self.longest = told_times(config)
         # The last row stands for no token and stays 0.
         self.weight = nn.Parameter(torch.zeros(config.vocab_size * self.bins + 1, config.hidden_size))
-        self.register_buffer("edges", self._edges(config), persistent=False)
 
-    @staticmethod
-    def _edges(config: TimedConfig) -> Float[Tensor, " edge"]:
-        shortest, longest = told_times(config)
-        return torch.logspace(0, 1, config.additive_bins - 1, base=2 * longest / shortest, dtype=torch.float64) * (
-            shortest / 2
-        )
-
-    def start(self, config: TimedConfig) -> None:
-        """Fill the buffers, which a file of weights leaves empty."""
-        self.edges = self._edges(config).to(self.edges.device)
+    def edges(self, device: torch.device) -> Float[Tensor, " edge"]:
+        """Upper edges of all bins but the last, in seconds."""
+        half = self.shortest / 2
+        ratio = self.longest / half
+        return half * torch.logspace(0, 1, self.bins - 1, base=ratio, dtype=torch.float64, device=device)
 
     def forward(
         self, told: Told, slots: int, presence: Float[Tensor, "row pos"] | None = None
@@ -228,7 +202,7 @@ class AdditiveModel(nn.Module):
             presence: How much of each token is there, for gradients.
         """
         ids, ago = told.recent(slots, self.reach)
-        entry = ids * self.bins + torch.searchsorted(self.edges, ago.contiguous())
+        entry = ids * self.bins + torch.searchsorted(self.edges(ago.device), ago.contiguous())
         entry = entry.where(ids >= 0, self.none * self.bins)
         weights = None
         if presence is not None:
@@ -239,17 +213,10 @@ class AdditiveModel(nn.Module):
         return added.unflatten(0, ids.shape[:2])
 
 
-class _Timed(LlamaPreTrainedModel):
-    config_class = TimedConfig
-
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, Clock | TimedRotary | AdditiveModel):
-            module.start(self.config)
-
-
-class TimedModel(_Timed, LlamaModel):
+class TimedModel(LlamaModel):
     """The body of a ``TimedForCausalLM``."""
+
+    config_class = TimedConfig
 
     def __init__(self, config: TimedConfig) -> None:
         super().__init__(config)
@@ -301,8 +268,10 @@ class TimedModel(_Timed, LlamaModel):
         return (given * known).sum(-1) / known.square().sum(-1).clamp(min=torch.finfo(known.dtype).tiny)
 
 
-class TimedForCausalLM(_Timed, LlamaForCausalLM):
+class TimedForCausalLM(LlamaForCausalLM):
     """A causal language model of events in time, read by the engine like any Llama."""
+
+    config_class = TimedConfig
 
     def __init__(self, config: TimedConfig) -> None:
         super().__init__(config)

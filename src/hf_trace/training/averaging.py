@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
+from hf_trace.errors import OutputError
 from hf_trace.runs.processes import joined
 
 AVERAGE_FILE = "average.safetensors"
@@ -27,6 +28,9 @@ class WeightAverage(TrainerCallback):
     Args:
         checkpoint: Where it goes on from, if it does.
         decay: d.
+
+    Raises:
+        OutputError: If the checkpoint holds no average.
     """
 
     def __init__(self, checkpoint: str | None = None, *, decay: float = DECAY) -> None:
@@ -36,6 +40,11 @@ class WeightAverage(TrainerCallback):
             self._restore(checkpoint)
 
     def _restore(self, checkpoint: str) -> None:
+        if not (Path(checkpoint) / AVERAGE_FILE).exists():
+            raise OutputError(
+                f"The checkpoint '{checkpoint}' holds no averaged weights, as those of older versions. Leave out "
+                "`--resume` to start over."
+            )
         self.weights = load_file(Path(checkpoint) / AVERAGE_FILE)
         self.steps = int(self.weights.pop(_STEPS))
 
