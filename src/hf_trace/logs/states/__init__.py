@@ -1,0 +1,1 @@
+"""States: which variables a log knows, what value each holds, and since when."""
