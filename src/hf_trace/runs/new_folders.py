@@ -29,7 +29,7 @@ _MODEL_FILES = (
     *("merges.txt", "chat_template.jinja", "event_tokenizer_backend.py"),
 )
 _RUN_FILES = (
-    *(*_MODEL_FILES, _ABOUT, "metrics.json", "dag.json", "folds.json", "members", "members/#"),
+    *(*_MODEL_FILES, _ABOUT, "metrics.json", "dag.json", "states.json", "folds.json", "members", "members/#"),
     *("adapter", "adapter/adapter_config.json", "adapter/adapter_model*.safetensors*"),
 )
 _ADVICE = "Choose a new folder for `--out`, or move"

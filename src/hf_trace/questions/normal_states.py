@@ -1,0 +1,235 @@
+r"""How odd a state is: how rarely it is held in normal operation, and how unexpected it was when it began.
+
+A fault replaces what decides the value of one variable; what follows from it fits its causes. The likelihood ratio of
+"n was forced" is therefore :math:`-\ln p(s_n \mid s_{others})` *at the onset* of the state: at the alarm its
+own effects explain it away. Both parts are tail probabilities under normal operation, and add up:
+
+.. math:: S = R + C, \quad R = -\ln P(\text{n holds s}), \quad C = -\ln P(\text{n is at least as unexpected}).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_trace.documents import Document
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.states.state_histories import StateHistory, state_history, values_of
+from hf_trace.logs.states.state_names import state_names
+from hf_trace.questions.state_oracle import SnapshotOracle
+
+# Normal moments that oddness is compared with, and the share of them that reach a score that stands out.
+MOMENTS, FALSE_ALARMS = 200, 0.05
+# Seconds (events, without times) added to what was seen of a state, so that nothing is impossible.
+_UNSEEN = 1.0
+
+
+@dataclass(frozen=True)
+class OddState:
+    """A state at a moment, and how odd it is.
+
+    Attributes:
+        variable: Which variable.
+        value: What it holds.
+        onset: When it took that value, in seconds: the oddest of its onsets, of equally odd ones the first; None where
+            it held it from the beginning.
+        rarity: R, in nats.
+        context: C, in nats.
+        surprise: -ln p of the state given the others at the onset, in nats; infinite for what the model never saw.
+        expected: What was most probable instead, and how probable.
+    """
+
+    variable: str
+    value: str
+    onset: float | None
+    rarity: float
+    context: float = 0.0
+    surprise: float = 0.0
+    expected: tuple[str, float] | None = None
+
+    @property
+    def score(self) -> float:
+        """S, in nats."""
+        return self.rarity + self.context
+
+
+@dataclass(frozen=True, eq=False)
+class NormalStates:
+    """What normal operation is like.
+
+    Attributes:
+        seconds: How long each variable held each value.
+        total: How long it was watched, in seconds (events, without times).
+        horizon: How soon what follows a state follows it, in seconds.
+        oracle: A model of snapshots.
+        surprises: Of every variable the surprise of its state at normal moments, rising.
+        loudest: The largest score of any variable at those moments, rising.
+        patterns: See ``state_names``.
+        pairs: See ``state_names``.
+    """
+
+    seconds: Mapping[str, Mapping[str, float]]
+    total: float
+    horizon: float
+    oracle: SnapshotOracle
+    surprises: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    loudest: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    patterns: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+
+    @property
+    def bound(self) -> float:
+        """The score that a variable reaches in 5 % of normal moments."""
+        return float(np.quantile(self.loudest, 1 - FALSE_ALARMS, method="higher")) if len(self.loudest) else np.inf
+
+    @cached_property
+    def _moments(self) -> int:
+        return max(map(len, self.surprises.values()), default=0)
+
+    def share(self, variable: str, value: str) -> float:
+        """Share of normal time that a variable spends in a state."""
+        held = self.seconds.get(variable, {})
+        return held.get(value, 0.0) / (sum(held.values()) or self.total)
+
+    def rarity(self, variable: str, value: str) -> float:
+        """R: -ln of the share of normal time, a second more on either side; for what is rarer than that, never seen."""
+        held = self.seconds.get(variable, {})
+        total = sum(held.values()) or self.total
+        return float(-np.log((held.get(value, 0.0) + _UNSEEN) / (total + 2 * _UNSEEN)))
+
+    def context(self, variable: str, surprise: float) -> float:
+        """C: -ln of the share of normal moments at which a variable was at least as unexpected."""
+        known = self.surprises.get(variable, np.empty(0))
+        count = len(known) or self._moments
+        above = len(known) - int(np.searchsorted(known, surprise - 1e-9))
+        return float(-np.log((above + 1) / (count + 1)))
+
+    def histories(self, log: EventLog) -> list[StateHistory]:
+        """The sequences of a log as states."""
+        names = state_names(log.event_types, self.patterns, self.pairs)
+        values = {name: tuple(each) for name, each in self.seconds.items()}
+        for name, each in values_of(names.values()).items():
+            values[name] = tuple(dict.fromkeys((*each, *values.get(name, ()))))
+        return [state_history(sequence, names, values) for sequence in log]
+
+    def odd_states(self, history: StateHistory, time: float, exclude: Sequence[str] = ()) -> list[OddState]:
+        """Every state at a time, with how odd it is; what never varied and still does not is left out.
+
+        Args:
+            history: A sequence.
+            time: In seconds.
+            exclude: Patterns of variables that are no causes.
+        """
+        found: list[OddState] = []
+        asked: list[tuple[str, Mapping[str, str]]] = []
+        onsets: list[list[float | None]] = []
+        for name, held in history.at(time).items():
+            own = self.seconds.get(name, {})
+            is_constant = not self.oracle.values(name)
+            if any(fnmatchcase(name, each) for each in exclude) or (is_constant and own.get(held.value, 0) > 0):
+                continue
+            times = history.onsets(name, time)
+            if not own and not times:  # a variable of which normal operation knows nothing, and that has not changed
+                continue
+            onsets.append(list(dict.fromkeys([times[0], times[-1]])) if times else [None])
+            found.append(OddState(name, held.value, onsets[-1][0], self.rarity(name, held.value)))
+            if held.value in self.oracle.values(name):
+                asked += [(name, _snapshot(history, time, onset)) for onset in onsets[-1]]
+        answers = iter(self.oracle.log_probs(asked))
+        return [self._judged(state, times, answers.__next__) for state, times in zip(found, onsets, strict=True)]
+
+    def _judged(
+        self, state: OddState, onsets: Sequence[float | None], answer: Callable[[], NDArray[np.float64]]
+    ) -> OddState:
+        values = self.oracle.values(state.variable)
+        if state.value not in values:
+            surprise = np.inf if self.share(state.variable, state.value) == 0 else 0.0
+            return replace(state, surprise=surprise, context=self.context(state.variable, surprise))
+        place, judged = values.index(state.value), []
+        for onset in onsets:
+            log_probs = answer()
+            best = int(log_probs.argmax())
+            surprise = float(-log_probs[place])
+            expected = (values[best], float(np.exp(log_probs[best])))
+            context = self.context(state.variable, surprise)
+            judged.append(replace(state, onset=onset, surprise=surprise, context=context, expected=expected))
+        return max(judged, key=lambda each: round(each.context if self.surprises else each.surprise, 1))
+
+    def calibrated(
+        self, histories: Sequence[StateHistory], seed: int, advance: Callable[[int], None]
+    ) -> "NormalStates":
+        """The same with surprises and scores of normal moments, of sequences that the model has not seen.
+
+        Args:
+            histories: The sequences.
+            seed: Seed of the moments.
+            advance: Called with the number of moments done.
+        """
+        generator, moments = np.random.default_rng([seed, 1]), []
+        lengths = np.array([each.end - each.start for each in histories]) + 1e-9
+        for number in range(MOMENTS):
+            history = histories[int(generator.choice(len(histories), p=lengths / lengths.sum()))]
+            moments.append(self.odd_states(history, float(generator.uniform(history.start, history.end))))
+            advance(number + 1)
+        by_name: dict[str, list[float]] = {}
+        for each in (state for states in moments for state in states):
+            by_name.setdefault(each.variable, []).append(each.surprise)
+        scale = replace(self, surprises={name: np.sort(each) for name, each in by_name.items()})
+        loudest = [max((_rescored(scale, each).score for each in states), default=0.0) for states in moments]
+        return replace(scale, loudest=np.sort(loudest))
+
+    def to_dict(self) -> Document:
+        """All but the oracle, for JSON."""
+        return {
+            "seconds": {name: dict(each) for name, each in self.seconds.items()},
+            "total": self.total,
+            "horizon": self.horizon,
+            "surprises": {name: [_finite(value) for value in each] for name, each in self.surprises.items()},
+            "loudest": self.loudest.tolist(),
+            "patterns": list(self.patterns),
+            "pairs": list(self.pairs),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Document, oracle: SnapshotOracle) -> "NormalStates":
+        """What ``to_dict`` gave, with the oracle."""
+        seconds, total, horizon = (document[name] for name in ("seconds", "total", "horizon"))
+        surprises = {
+            name: np.array([np.inf if value is None else value for value in each])
+            for name, each in document["surprises"].items()
+        }
+        patterns, pairs = (tuple(document[name]) for name in ("patterns", "pairs"))
+        return cls(seconds, total, horizon, oracle, surprises, np.array(document["loudest"]), patterns, pairs)
+
+
+def _snapshot(history: StateHistory, time: float, onset: float | None) -> dict[str, str]:
+    """What the others held when a state began; of one that was there from the beginning, what they hold now."""
+    held = history.at(time) if onset is None else history.at(onset, before=True)
+    return {name: each.value for name, each in held.items()}
+
+
+def _rescored(scale: NormalStates, state: OddState) -> OddState:
+    return replace(state, context=scale.context(state.variable, state.surprise))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def seconds_held(histories: Iterable[StateHistory]) -> dict[str, dict[str, float]]:
+    """How long each variable held each value in all sequences together.
+
+    Example:
+        >>> from hf_trace.logs.sequence import EventSequence
+        >>> names = {"on": State("pump", "on"), "off": State("pump", "off")}
+        >>> seconds_held([state_history(EventSequence(("on", "off", "on"), (0.0, 3.0, 7.0)), names)])
+        {'pump': {'on': 3.0, 'off': 4.0}}
+    """
+    found: dict[str, dict[str, float]] = {}
+    for name, value, seconds in (each for history in histories for each in history.seconds()):
+        held = found.setdefault(name, {})
+        held[value] = held.get(value, 0.0) + seconds
+    return found

@@ -1,0 +1,135 @@
+"""Training a model of what states go together in normal operation: snapshots of a log, as rows of a table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from transformers import TrainerCallback
+
+from hf_trace.checks import whole
+from hf_trace.errors import SettingsError
+from hf_trace.graphs.near_events import suggested_horizon
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.states.state_histories import StateHistory, state_history, values_of
+from hf_trace.logs.states.state_names import state_names
+from hf_trace.questions.normal_states import NormalStates, seconds_held
+from hf_trace.questions.state_runs import STATES_FILE, load_states, oracle_of
+from hf_trace.runs.folders import write_json
+from hf_trace.runs.new_folders import new_folder
+from hf_trace.tables.encoding import DagTable
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import MISSING, Variable
+from hf_trace.training.table_training import DagTrainingSettings, train_dag
+
+# Share of the sequences that the model does not see, and normal moments are taken from.
+_UNSEEN_SHARE = 0.2
+_FEWEST = 5  # sequences, below which there are none to spare
+
+
+@dataclass(frozen=True)
+class StateTrainingSettings:
+    """How a model of states is trained.
+
+    Attributes:
+        snapshots: How many are drawn from the log, every other at an event, the others at any time.
+        table: How the model of the snapshots is trained; variables stand in random orders.
+        patterns: Which event types are values of one variable; see ``state_names``.
+        pairs: Further pairs of words for the two values of a variable; see ``state_names``.
+
+    Raises:
+        SettingsError: If a number is out of range.
+    """
+
+    snapshots: int = 5_000
+    table: DagTrainingSettings = field(default_factory=lambda: DagTrainingSettings(epochs=4.0))
+    patterns: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        whole("snapshots", self.snapshots, least=2)
+        object.__setattr__(self, "table", replace(self.table, history="full", order="random"))
+
+
+def train_states(
+    log: EventLog,
+    out: str | PathLike[str],
+    settings: StateTrainingSettings | None = None,
+    *,
+    overwrite: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
+    advance: Callable[[int], None] = lambda _: None,
+) -> NormalStates:
+    """Train a model of the states of normal operation and write a run folder.
+
+    Of five sequences or more a fifth is not trained on: what is odd is measured there.
+
+    Args:
+        log: Normal operation.
+        out: Folder to write; it appears only when all is done.
+        settings: See ``StateTrainingSettings``.
+        overwrite: Whether an older run in ``out`` is replaced.
+        callbacks: Called by the trainer, for progress.
+        advance: Called with the number of normal moments done.
+
+    Raises:
+        SettingsError: If no variable of the log ever changes, or a pattern fits nothing.
+        OutputError: If ``out`` cannot be written.
+    """
+    settings = settings or StateTrainingSettings()
+    names = state_names(log.event_types, settings.patterns, settings.pairs)
+    values = values_of(names.values())
+    histories = [state_history(sequence, names, values) for sequence in log if len(sequence)]
+    generator = np.random.default_rng(settings.table.seed)
+    order = generator.permutation(len(histories))
+    spared = round(_UNSEEN_SHARE * len(histories)) if len(histories) >= _FEWEST else 0
+    unseen, seen = ([histories[i] for i in part] for part in (order[:spared], order[spared:]))
+    seconds = seconds_held(histories)
+    table = snapshot_table(seen, settings.snapshots, generator)
+    with new_folder(out, overwrite=overwrite) as folder:
+        train_dag(table, folder, settings.table, callbacks=callbacks)
+        states = NormalStates(
+            seconds,
+            sum(each.end - each.start for each in histories),
+            suggested_horizon(log, positions=1),
+            oracle_of(folder),
+            patterns=settings.patterns,
+            pairs=settings.pairs,
+        ).calibrated(unseen or seen, settings.table.seed, advance)
+        write_json(Path(folder) / STATES_FILE, states.to_dict())
+    return load_states(out)
+
+
+def snapshot_table(histories: Sequence[StateHistory], count: int, generator: np.random.Generator) -> DagTable:
+    """Snapshots as rows of a table in which no variable is known to cause another.
+
+    Args:
+        histories: What they are taken from, each as often as it is long.
+        count: How many rows.
+        generator: Draws them.
+
+    Raises:
+        SettingsError: If no variable ever changes.
+    """
+    lengths = np.array([each.end - each.start for each in histories]) + 1e-9
+    rows = []
+    for history, times in zip(histories, generator.multinomial(count, lengths / lengths.sum()), strict=True):
+        rows += [history.at(time) for time in history.moments(generator, times).tolist()]
+    columns = {
+        name: [row[name].value if name in row else MISSING for row in rows]
+        for name in dict.fromkeys(name for row in rows for name in row)
+    }
+    varying = {name: column for name, column in columns.items() if len(set(column) - {MISSING}) > 1}
+    if not varying:
+        raise SettingsError(
+            f"None of the {len(columns)} variables of the log ever changes, expected some that do: states such as "
+            "'pump=on' and 'pump=off'. Name the event column, or say with `--variable` what is a value."
+        )
+    # What is not known comes last among the values.
+    variables = [
+        Variable(name, values=tuple(sorted(set(column), key=lambda value: (value == MISSING, value))))
+        for name, column in varying.items()
+    ]
+    codes = {each.name: np.array([each.values.index(value) for value in varying[each.name]]) for each in variables}
+    return DagTable(DagSchema(tuple(variables)), codes, np.ones(len(rows)))
