@@ -7,7 +7,7 @@ own effects explain it away. Both parts are tail probabilities under normal oper
 .. math:: S = R + C, \quad R = -\ln P(\text{n holds s}), \quad C = -\ln P(\text{n is at least as unexpected}).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from hf_trace.documents import Document
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.states.state_histories import StateHistory, state_history, values_of
-from hf_trace.logs.states.state_names import state_names
+from hf_trace.logs.states.state_histories import StateHistory
+from hf_trace.logs.states.state_log import StateLog
 from hf_trace.questions.state_oracle import SnapshotOracle
 
 # Normal moments that oddness is compared with, and the share of them that reach a score that stands out.
@@ -107,13 +107,9 @@ class NormalStates:
         above = len(known) - int(np.searchsorted(known, surprise - 1e-9))
         return float(-np.log((above + 1) / (count + 1)))
 
-    def histories(self, log: EventLog) -> list[StateHistory]:
-        """The sequences of a log as states."""
-        names = state_names(log.event_types, self.patterns, self.pairs)
-        values = {name: tuple(each) for name, each in self.seconds.items()}
-        for name, each in values_of(names.values()).items():
-            values[name] = tuple(dict.fromkeys((*each, *values.get(name, ()))))
-        return [state_history(sequence, names, values) for sequence in log]
+    def read(self, log: EventLog) -> StateLog:
+        """A log as states, its variables named as those of normal operation."""
+        return StateLog.of(log, self.patterns, self.pairs, {name: tuple(each) for name, each in self.seconds.items()})
 
     def odd_states(self, history: StateHistory, time: float, exclude: Sequence[str] = ()) -> list[OddState]:
         """Every state at a time, with how odd it is; what never varied and still does not is left out.
@@ -132,7 +128,7 @@ class NormalStates:
             if any(fnmatchcase(name, each) for each in exclude) or (is_constant and own.get(held.value, 0) > 0):
                 continue
             times = history.onsets(name, time)
-            if not own and not times:  # a variable of which normal operation knows nothing, and that has not changed
+            if not own and held.value == history.changes[name].values[0]:  # unknown, and as it was
                 continue
             onsets.append(list(dict.fromkeys([times[0], times[-1]])) if times else [None])
             found.append(OddState(name, held.value, onsets[-1][0], self.rarity(name, held.value)))
@@ -217,19 +213,3 @@ def _rescored(scale: NormalStates, state: OddState) -> OddState:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def seconds_held(histories: Iterable[StateHistory]) -> dict[str, dict[str, float]]:
-    """How long each variable held each value in all sequences together.
-
-    Example:
-        >>> from hf_trace.logs.sequence import EventSequence
-        >>> names = {"on": State("pump", "on"), "off": State("pump", "off")}
-        >>> seconds_held([state_history(EventSequence(("on", "off", "on"), (0.0, 3.0, 7.0)), names)])
-        {'pump': {'on': 3.0, 'off': 4.0}}
-    """
-    found: dict[str, dict[str, float]] = {}
-    for name, value, seconds in (each for history in histories for each in history.seconds()):
-        held = found.setdefault(name, {})
-        held[value] = held.get(value, 0.0) + seconds
-    return found

@@ -12,9 +12,9 @@ from hf_trace.checks import whole
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.near_events import suggested_horizon
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.states.state_histories import StateHistory, state_history, values_of
-from hf_trace.logs.states.state_names import state_names
-from hf_trace.questions.normal_states import NormalStates, seconds_held
+from hf_trace.logs.states.state_histories import StateHistory, seconds_held
+from hf_trace.logs.states.state_log import StateLog
+from hf_trace.questions.normal_states import NormalStates
 from hf_trace.questions.state_runs import STATES_FILE, load_states, oracle_of
 from hf_trace.runs.folders import write_json
 from hf_trace.runs.new_folders import new_folder
@@ -78,9 +78,7 @@ def train_states(
         OutputError: If ``out`` cannot be written.
     """
     settings = settings or StateTrainingSettings()
-    names = state_names(log.event_types, settings.patterns, settings.pairs)
-    values = values_of(names.values())
-    histories = [state_history(sequence, names, values) for sequence in log if len(sequence)]
+    histories = StateLog.of(log.without_empty_sequences(), settings.patterns, settings.pairs).histories
     generator = np.random.default_rng(settings.table.seed)
     order = generator.permutation(len(histories))
     spared = round(_UNSEEN_SHARE * len(histories)) if len(histories) >= _FEWEST else 0

@@ -156,6 +156,22 @@ def values_of(states: Iterable[State]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(each) for name, each in found.items()}
 
 
+def seconds_held(histories: Iterable[StateHistory]) -> dict[str, dict[str, float]]:
+    """How long each variable held each value in all sequences together.
+
+    Example:
+        >>> from hf_trace.logs.sequence import EventSequence
+        >>> names = {"on": State("pump", "on"), "off": State("pump", "off")}
+        >>> seconds_held([state_history(EventSequence(("on", "off", "on"), (0.0, 3.0, 7.0)), names)])
+        {'pump': {'on': 3.0, 'off': 4.0}}
+    """
+    found: dict[str, dict[str, float]] = {}
+    for name, value, seconds in (each for history in histories for each in history.seconds()):
+        held = found.setdefault(name, {})
+        held[value] = held.get(value, 0.0) + seconds
+    return found
+
+
 def with_ends(starts: EventLog, ends: EventLog) -> EventLog:
     """A log of alarms that last: each begins in one log and ends in the other, under the same name.
 

@@ -57,7 +57,13 @@ def state_names(
     """
     types = list(dict.fromkeys(event_types))
     plain = {plain_name(name) for name in types}
-    named = {**_equal_signs(plain), **_word_pairs(plain, [*map(_pair, pairs), *PAIRS]), **_fitting(plain, patterns)}
+    # What the user says comes before what is recognised.
+    named = {
+        **_word_pairs(plain, PAIRS),
+        **_equal_signs(plain),
+        **_word_pairs(plain, map(_pair, pairs)),
+        **_fitting(plain, patterns),
+    }
     found = {}
     for name in types:
         state = named.get(plain_name(name), State(plain_name(name), HAPPENED))

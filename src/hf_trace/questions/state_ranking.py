@@ -1,0 +1,227 @@
+"""Which states led to alarms: the oddest first, what follows from others after them, each in a sentence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import networkx as nx
+import numpy as np
+
+from hf_trace.checks import whole
+from hf_trace.documents import Document
+from hf_trace.errors import QueryError, SettingsError
+from hf_trace.logs.states.state_histories import StateHistory
+from hf_trace.logs.states.state_log import StateLog
+from hf_trace.questions.normal_states import NormalStates, OddState
+from hf_trace.questions.state_sentences import told
+
+# How much less odd, in nats, what explains a state may be.
+_ABOUT_AS_ODD = 3.0
+
+
+@dataclass(frozen=True)
+class StateRankSettings:
+    """How states that led to an alarm are ranked.
+
+    Attributes:
+        exclude: Patterns of variables that are never causes, such as ``Alarm*``.
+        top: Number of causes listed; None for all.
+
+    Raises:
+        SettingsError: If a value is not understood.
+    """
+
+    exclude: Sequence[str] = ()
+    top: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.top is not None:
+            whole("top", self.top)
+        if isinstance(self.exclude, str):
+            raise SettingsError(f"exclude is {self.exclude!r}, expected a list of patterns: [{self.exclude!r}].")
+        object.__setattr__(self, "exclude", tuple(self.exclude))
+
+
+@dataclass(frozen=True)
+class SeenIncident:
+    """An incident of which nobody says what caused it.
+
+    Attributes:
+        alarms: The events that were raised.
+        states: What every variable held when the last of them was.
+    """
+
+    alarms: frozenset[str]
+    states: Mapping[str, str]
+
+    @classmethod
+    def of(cls, states: StateLog, number: int, outcomes: Sequence[str]) -> "SeenIncident | None":
+        """A sequence at its alarms; None where it has none."""
+        raised = states.raised(number, outcomes)
+        if not raised:
+            return None
+        held = states.histories[number].at(max(raised.values()))
+        return cls(frozenset(raised), {name: each.value for name, each in held.items()})
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """A state with all that places it among the others."""
+
+    state: OddState
+    seen: float
+    path: tuple[str, ...] | None
+    explained_by: str | None = None
+
+    @property
+    def score(self) -> float:
+        return self.state.score + self.seen
+
+    @property
+    def onset(self) -> float:
+        return np.inf if self.state.onset is None else self.state.onset
+
+    @property
+    def key(self) -> tuple[bool, bool, float, float, str]:
+        explained = self.explained_by is not None
+        return self.path == (), explained, -round(self.score, 1), self.onset, self.state.variable
+
+
+def rank_states(
+    normal: NormalStates,
+    states: StateLog,
+    number: int,
+    outcomes: Sequence[str],
+    settings: StateRankSettings,
+    *,
+    seen: Sequence[SeenIncident] = (),
+    graph: "nx.DiGraph[str] | None" = None,
+) -> Document:
+    """Rank what variables hold when alarms come by how surely it led to them.
+
+    A state is the odder the more rarely it is held in normal operation and the less it fitted the others when
+    it began; see ``normal_states``. States that an earlier one of about their oddness explains come after all others.
+
+    Args:
+        normal: What normal operation is like.
+        states: The log with the incident.
+        number: Which sequence it is.
+        outcomes: The alarms; those it does not hold are passed over, of the others the first occurrence counts.
+        settings: See ``StateRankSettings``.
+        seen: Other incidents: what is held at these alarms, rather than at others, counts more.
+        graph: What is known to cause what, as variables: states that no path leads from come last.
+
+    Returns:
+        ``causes``, best first, each with ``variable``, ``value``, ``since``, ``lag_seconds``, ``share`` of normal time,
+        ``rarity``, ``context``, ``surprise``, ``expected`` with its probability, ``seen``, ``score``, ``explained_by``,
+        ``path``, ``stands_out`` and a ``sentence``; and when each alarm came. If nothing stands out, a ``note``.
+
+    Raises:
+        QueryError: If the sequence holds none of the alarms, or the graph none of them.
+    """
+    history = states.histories[number]
+    raised = states.raised(number, outcomes)
+    if not raised:
+        raise QueryError(
+            f"The sequence {history.id or ''!r} has no event {outcomes[0]!r}, expected one to explain. Choose another "
+            "sequence or outcome."
+        )
+    time = max(raised.values())
+    alarms = [states.names[name].variable for name in raised]
+    odd = [each for each in normal.odd_states(history, time, settings.exclude) if each.variable not in alarms]
+    paths = None if graph is None else _paths(graph, alarms)
+    causes = [
+        _Cause(
+            each, _told_apart(each, frozenset(raised), seen), None if paths is None else paths.get(each.variable, ())
+        )
+        for each in odd
+    ]
+    reaches = {} if graph is None else {name: set(nx.descendants(graph, name)) for name in graph}
+    causes = [_explained(cause, causes, normal.horizon, reaches) for cause in causes]
+    ordered = sorted(causes, key=lambda cause: cause.key)
+    listed = [_document(place, each, normal, history, time) for place, each in enumerate(ordered[: settings.top], 1)]
+    document = {
+        "id": history.id,
+        "outcome": next(iter(raised)),
+        "time": time,
+        "alarms": [{"event": name, "time": when} for name, when in raised.items()],
+        "causes": listed,
+        "settings": {
+            **asdict(settings),
+            "exclude": list(settings.exclude),
+            "seen": len(seen),
+            "graph": graph is not None,
+        },
+        "bound": normal.bound,
+    }
+    if not any(each.state.score > normal.bound for each in causes):
+        document["note"] = (
+            "Nothing stands out: no state is odder than what is seen in one of twenty moments of normal operation. Do "
+            "not act on this order."
+        )
+    return document
+
+
+def _told_apart(state: OddState, raised: frozenset[str], seen: Sequence[SeenIncident]) -> float:
+    """How much more often a state was held at the same alarms than at others, as a log ratio; 0 if none was seen."""
+    if not seen:
+        return 0.0
+    odds = []
+    for group in ([each for each in seen if each.alarms & raised], [each for each in seen if not each.alarms & raised]):
+        held = sum(each.states.get(state.variable) == state.value for each in group)
+        odds.append(np.log((held + 0.5) / (len(group) + 1)))
+    return float(odds[0] - odds[1])
+
+
+def _paths(graph: "nx.DiGraph[str]", alarms: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Of every variable that leads to one of the alarms the shortest path to the nearest."""
+    known = [name for name in alarms if name in graph]
+    if not known:
+        raise QueryError(
+            f"The graph has no node {alarms[0]!r}, expected one to explain. Name its nodes as the log does."
+        )
+    found: dict[str, tuple[str, ...]] = {}
+    for alarm in known:
+        for name, path in nx.single_target_shortest_path(graph, alarm).items():
+            if name not in found or len(path) < len(found[name]):
+                found[name] = tuple(path)
+    return found
+
+
+def _explained(cause: _Cause, causes: Sequence[_Cause], horizon: float, reaches: Mapping[str, set[str]]) -> _Cause:
+    """A cause with the oddest earlier state that explains it, if one does."""
+    name = cause.state.variable
+    earlier = [
+        other
+        for other in causes
+        if other.onset < cause.onset
+        and other.score >= cause.score - _ABOUT_AS_ODD
+        and (cause.onset - other.onset <= horizon or name in reaches.get(other.state.variable, ()))
+    ]
+    if not earlier:
+        return cause
+    first = min(earlier, key=lambda other: (-round(other.score, 1), other.onset))
+    return _Cause(cause.state, cause.seen, cause.path, first.state.variable)
+
+
+def _document(place: int, cause: _Cause, normal: NormalStates, history: StateHistory, time: float) -> Document:
+    state = cause.state
+    expected, probability = state.expected or (None, None)
+    document = {
+        "rank": place,
+        "variable": state.variable,
+        "value": state.value,
+        "since": state.onset,
+        "lag_seconds": None if state.onset is None else time - state.onset,
+        "share": normal.share(state.variable, state.value),
+        "rarity": state.rarity,
+        "context": state.context,
+        "surprise": state.surprise if np.isfinite(state.surprise) else None,
+        "expected": expected,
+        "probability_expected": probability,
+        "seen": cause.seen,
+        "score": cause.score,
+        "explained_by": cause.explained_by,
+        "path": None if cause.path is None else list(cause.path),
+        "stands_out": state.score > normal.bound,
+    }
+    return {**document, "sentence": told(document, normal)}
