@@ -102,6 +102,17 @@ Stream = Annotated[
 Topology = Annotated[Path | None, flag(options.TOPOLOGY)]
 Directed = Annotated[bool, typer.Option("--topology-directed", help=options.TOPOLOGY_DIRECTED.help)]
 Hops = Annotated[int, flag(options.HOPS)]
+StateVariables = Annotated[
+    list[str] | None,
+    typer.Option("--variable", help="Event types that are values of one variable, e.g. 'pump *'; can be repeated."),
+]
+StatePairs = Annotated[
+    list[str] | None,
+    typer.Option(help="Words for the two values of a variable, e.g. 'failed|repaired'; can be repeated."),
+]
+EndColumn = Annotated[
+    str | None, typer.Option(help="Column with the time when an alarm ended: it is a state until then.")
+]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or Hub id.")]
 Processes = Annotated[
     int,

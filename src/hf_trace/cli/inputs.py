@@ -94,6 +94,14 @@ class LogSource:
             check_network(table, self.run, reads_neighbours=bool(self.run.get("topology")))
         return _told(table)
 
+    def with_ends(self, column: str | None) -> "EventLog":
+        """The log with events that last until the time in a column; as it is without one."""
+        if column is None:
+            return self.read()
+        from hf_trace.logs.states.state_histories import with_ends
+
+        return with_ends(self.read(), replace(self, time=column).read())
+
     def opened(self) -> "EventStream":
         """The log as a stream, to be read in parts.
 

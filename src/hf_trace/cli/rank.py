@@ -1,6 +1,6 @@
 """``hf-trace rank``: root causes of an event, ranked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hf_trace.cli.flags as flags
 from hf_trace.checks import near
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
 from hf_trace.cli.flags import (
@@ -28,24 +29,38 @@ from hf_trace.cli.flags import (
     Trust,
     Unknown,
     flag,
+    refuse_given,
 )
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.documents import Document
-from hf_trace.errors import QueryError
+from hf_trace.errors import QueryError, SettingsError
 from hf_trace.options import HOPS, NUM_SAMPLES, SEED, TOPOLOGY_DIRECTED, TRUST_REMOTE_CODE, UNKNOWN
 
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
+    from hf_trace.questions.normal_states import NormalStates
+    from hf_trace.questions.state_ranking import StateRankSettings
 
 _COLUMNS = {"event": "event", "place": "where", "position": "position", "lag": "lag", "effect": "effect",
             "standard_error": "error", "pagerank": "PageRank", "surprise": "surprise (nats)"}  # fmt: skip
 
 
+# What is about events and their effects, and what is about states.
+_OF_EVENTS = (
+    *("position", "within", "by", "proposal", "num_samples", "reference", "topology", "topology_directed", "hops"),
+    "unknown",
+)
+_OF_STATES = ("knowledge", "seen", "end_column")
+
+
 def rank(
+    context: typer.Context,
     run_folder: RunFolder,
     log: Log,
-    outcome: Annotated[str, typer.Option(help="The event to explain.")],
+    outcome: Annotated[
+        list[str], typer.Option(help="The event to explain; can be repeated, for alarms that come together.")
+    ],
     only: Only = None,
     position: Annotated[int | None, typer.Option(help="Which occurrence, from 0; the first by default.")] = None,
     top: Annotated[int, typer.Option(help="Maximum number of causes listed per incident.")] = 10,
@@ -63,6 +78,13 @@ def rank(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Events that are never causes, e.g. 'Alarm*'; can be repeated.")
     ] = None,
+    knowledge: Annotated[
+        Path | None, typer.Option(help="With a run of states: graph of what causes what (GML, GraphML, JSON, CSV).")
+    ] = None,
+    seen: Annotated[
+        bool, typer.Option("--seen/--not-seen", help="With a run of states: whether other incidents of LOG count.")
+    ] = True,
+    end_column: flags.EndColumn = None,
     out: Annotated[Path | None, typer.Option(help="Ranking file: .json, .jsonl or .csv.")] = None,
     case_column: Case = None,
     event_column: Event = None,
@@ -78,9 +100,27 @@ def rank(
     seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
-    """Rank the causes of an event by what they changed and by where influence comes from."""
+    """Rank what led to an event: earlier events by their effects or, with a run of states, states by their oddness."""
     check_output(out, (".json", ".jsonl", ".csv"))
     quiet_transformers()
+    from hf_trace.questions.state_runs import is_of_states
+
+    source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
+    if is_of_states(run_folder):
+        refuse_given(context, _OF_EVENTS, "is for runs of events, and this one is of states. Leave it out.")
+        from hf_trace.questions.state_ranking import StateRankSettings
+        from hf_trace.questions.state_runs import load_states
+
+        states = load_states(run_folder, trust_remote_code=trust_remote_code)
+        wanted = StateRankSettings(exclude=tuple(exclude or ()), top=top)
+        found = _ranked_states(states, source.with_ends(end_column), outcome, only, wanted, knowledge, seen=seen)
+        _tell(found, list(_state_rows(found)), out, _show_states, json_output=json_output)
+        return
+    refuse_given(context, _OF_STATES, "is for runs of states, `hf-trace train --states`. Leave it out.")
+    if reference is not None and is_of_states(reference):
+        raise SettingsError(
+            f"`--reference` is a run of states, which ranks by itself: `hf-trace rank {reference} LOG`."
+        )
     from hf_trace.questions.ranking import RankSettings
     from hf_trace.questions.ranking import rank as ranked
     from hf_trace.runs.event_model import EventModel
@@ -89,27 +129,88 @@ def rank(
         within=within, by=by, proposal=proposal, num_samples=num_samples, exclude=tuple(exclude or ()), top=top,
         unknown=unknown, seed=seed,
     )  # fmt: skip
-    source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
     source = replace(source, topology=topology, directed=topology_directed, hops=hops)
-    incidents = _incidents(source.as_trained(run_folder).read(), outcome, only)
+    table = source.as_trained(run_folder).read()
+    incidents = [(each, name) for name in outcome for each in _incidents(table, name, only)]
     model = EventModel.load(run_folder, trust_remote_code=trust_remote_code)
     normal = None if reference is None else EventModel.load(reference, trust_remote_code=trust_remote_code)
     found = []
     with progress("ranking", len(incidents)) as advance:
-        for number, incident in enumerate(incidents):
-            found.append(ranked(model, incident, outcome, settings, position=position, reference=normal))
+        for number, (incident, name) in enumerate(incidents):
+            found.append(ranked(model, incident, name, settings, position=position, reference=normal))
             advance(number + 1)
     if problem := found[0].get("warning"):
         warn(problem)
+    _tell(found, list(_rows(found)), out, _show, json_output=json_output)
+
+
+def _tell(
+    found: list[Document],
+    rows: list[Document],
+    out: Path | None,
+    show: Callable[[Document], None],
+    *,
+    json_output: bool,
+) -> None:
+    """Write and show rankings."""
     if out is not None:
-        write_documents(out, found, list(_rows(found)))
+        write_documents(out, found, rows)
     if json_output:
         print_json(found[0] if len(found) == 1 else found)
         return
     for each in found[:3]:
-        _show(each)
+        show(each)
     if len(found) > 3:
         say(f"… and {len(found) - 3} more incidents; `--out FILE` writes all.")
+
+
+def _ranked_states(
+    normal: "NormalStates",
+    log: "EventLog",
+    outcomes: list[str],
+    only: list[str] | None,
+    settings: "StateRankSettings",
+    knowledge: Path | None,
+    *,
+    seen: bool,
+) -> list[Document]:
+    """The sequences with one of the alarms, each with the states that led there; the others count as seen."""
+    from hf_trace.graphs.graph import CausalGraph
+    from hf_trace.logs.windows import sequences_of
+    from hf_trace.questions.state_ranking import SeenIncident, rank_states, variable_graph
+
+    states = normal.read(log)
+    graph = None if knowledge is None else variable_graph(CausalGraph.load(knowledge).to_networkx(), states)
+    incidents = {number: each for number in range(len(log)) if (each := SeenIncident.of(states, number, outcomes))}
+    chosen = set(sequences_of(log, only).ids if only else log.ids)
+    asked = [number for number in incidents if log.ids[number] in chosen]
+    if not asked:
+        raise QueryError(
+            f"No chosen sequence holds {outcomes[0]!r}, expected at least one. Choose another with `--id`."
+        )
+    found = []
+    with progress("ranking", len(asked)) as advance:
+        for done, number in enumerate(asked):
+            others = [each for other, each in incidents.items() if seen and other != number]
+            found.append(rank_states(normal, states, number, outcomes, settings, seen=others, graph=graph))
+            advance(done + 1)
+    return found
+
+
+def _state_rows(found: list[Document]) -> Iterator[Document]:
+    """One row per incident and cause."""
+    for each in found:
+        for cause in each["causes"]:
+            yield {"id": each["id"], "outcome": each["outcome"], **cause, "path": " → ".join(cause["path"] or ())}
+
+
+def _show_states(ranking: Document) -> None:
+    alarms = ", ".join(f"{each['event']} at {each['time']:,.1f}" for each in ranking["alarms"])
+    say(f"Sequence {ranking['id']}: {alarms}")
+    for cause in ranking["causes"]:
+        say(f"{cause['rank']:3}. {cause['sentence']} ({cause['score']:.1f} nats)")
+    if note := ranking.get("note"):
+        warn(note)
 
 
 def _incidents(table: "EventLog", outcome: str, only: list[str] | None) -> "EventLog":

@@ -16,16 +16,24 @@ from hf_trace.errors import SettingsError
 from hf_trace.options import HOPS, SEED, TOPOLOGY_DIRECTED, TRUST_REMOTE_CODE
 
 if TYPE_CHECKING:
+    from hf_trace.logs.log import EventLog
     from hf_trace.training.log_training import TrainingSettings
     from hf_trace.training.loop import TrainedRun
+    from hf_trace.training.state_training import StateTrainingSettings, TrainedStates
     from hf_trace.training.table_training import DagTrainingSettings
 
 # What is said of a log, and what of a table, alone; typed beside the other, it is refused.
 _OF_LOGS = (
     *("case_column", "event_column", "time_column", "query", "time_unit", "time_format", "outcome_column", "stream"),
     *("context_column", "min_count", "gaps", "gradient_accumulation", "window_length", "window_gap", "ensemble"),
-    *("topology", "topology_directed", "hops"),
+    *("topology", "topology_directed", "hops", "states", "variable", "state_pairs", "end_column"),
 )
+# What a model of states does not read, and what only it does.
+_NOT_OF_STATES = (
+    *("outcome_column", "stream", "topology", "topology_directed", "hops", "context_column", "model", "lora", "merge"),
+    *("min_count", "gaps", "gradient_accumulation", "window_length", "window_gap", "ensemble", "resume"),
+)
+_OF_STATES = ("variable", "state_pairs", "end_column")
 _OF_TABLES = ("latent", "history", "order", "learn", "bins", "weight_column", "folds")
 
 
@@ -90,6 +98,12 @@ def train(
     folds: Annotated[
         int, typer.Option(help="With --dag: number of folds to cross-fit, for confidence intervals of effects.")
     ] = 0,
+    states: Annotated[
+        bool, typer.Option("--states", help="LOG is normal operation: learn which states go together, for `rank`.")
+    ] = False,
+    variable: flags.StateVariables = None,
+    state_pairs: flags.StatePairs = None,
+    end_column: flags.EndColumn = None,
     trust_remote_code: flags.Trust = TRUST_REMOTE_CODE.default,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted training of the same log with the same settings.")
@@ -112,6 +126,21 @@ def train(
         )  # fmt: skip
         table = TableSource(log, dag, tuple(latent or ()), bins, weight_column)
         trained: Any = _train_table(table, out, table_settings, history, order, resume=resume, overwrite=overwrite)
+    elif states:
+        work_alone("States are learned on")
+        quiet_transformers()
+        from hf_trace.training.state_training import StateTrainingSettings
+        from hf_trace.training.table_training import DagTrainingSettings
+
+        defaults = StateTrainingSettings()
+        table_settings = DagTrainingSettings(
+            preset=preset or defaults.table.preset, epochs=epochs or defaults.table.epochs, bf16=bf16, seed=seed
+        )
+        states_settings = replace(
+            defaults, table=table_settings, patterns=tuple(variable or ()), pairs=tuple(state_pairs or ())
+        )
+        source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
+        trained = _train_states(source.with_ends(end_column), out, states_settings, overwrite=overwrite)
     else:
         source = LogSource(
             log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or (),
@@ -139,6 +168,11 @@ def _check(context: typer.Context, out: Path, *, merge: bool, lora: bool, is_tab
     refuse_whole(context, ("query", "context_column", "outcome_column", "ensemble", "lora", "topology"))
     if is_named:
         refuse_given(context, ["preset"], "is the size of a new model, and `--model` names one. Leave out either.")
+    if context.params["states"]:
+        reason = "is not for a model of states, which reads snapshots of variables. Leave out either."
+        refuse_given(context, (*_NOT_OF_STATES, "dag", *_OF_TABLES), reason)
+    else:
+        refuse_given(context, _OF_STATES, "says what is a state. Add `--states`, or leave it out.")
     if is_table:
         refuse_given(context, _OF_LOGS, "is about an event log, and `--dag` makes LOG a table. Leave out either.")
     else:
@@ -172,6 +206,28 @@ def _train_log(
         warn(problem)
     say(f"{trained.quality}; {trained.metrics['seconds']:.0f} s. Wrote {out}")
     return trained
+
+
+def _train_states(log: "EventLog", out: Path, settings: "StateTrainingSettings", *, overwrite: bool) -> "TrainedStates":
+    """Say what varies, train, say what stands out from it."""
+    from hf_trace.logs.states.state_log import StateLog
+    from hf_trace.training.loop import ProgressCallback
+    from hf_trace.training.state_training import train_states
+
+    variables = StateLog.of(log, settings.patterns, settings.pairs).variables()
+    rows = [[each["variable"], each["changes"], _shares(each["shares"])] for each in variables]
+    print_table("variables", ["variable", "changes", "share of time"], sorted(rows, key=lambda row: -row[1])[:20])
+    with progress("training (%)", 100) as advance:
+        trained = train_states(log, out, settings, overwrite=overwrite, callbacks=[ProgressCallback(advance)])
+    say(
+        f"{len(variables)} variables; one of twenty normal moments has a state odder than {trained.normal.bound:.1f} "
+        f"nats; {trained.metrics['seconds']:.0f} s. Wrote {out}"
+    )
+    return trained
+
+
+def _shares(shares: dict[str, float]) -> str:
+    return ", ".join(f"{value} {share:.1%}" for value, share in sorted(shares.items(), key=lambda pair: -pair[1]))
 
 
 @dataclass(frozen=True)

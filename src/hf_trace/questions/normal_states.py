@@ -34,8 +34,8 @@ class OddState:
     Attributes:
         variable: Which variable.
         value: What it holds.
-        onset: When it took that value, in seconds: the oddest of its onsets, of equally odd ones the first; None where
-            it held it from the beginning.
+        since: When it took that value, in seconds; None where it held it from the beginning.
+        onset: The oddest time at which it took that value, the first of equally odd ones.
         rarity: R, in nats.
         context: C, in nats.
         surprise: -ln p of the state given the others at the onset, in nats; infinite for what the model never saw.
@@ -44,6 +44,7 @@ class OddState:
 
     variable: str
     value: str
+    since: float | None
     onset: float | None
     rarity: float
     context: float = 0.0
@@ -112,7 +113,7 @@ class NormalStates:
         return StateLog.of(log, self.patterns, self.pairs, {name: tuple(each) for name, each in self.seconds.items()})
 
     def odd_states(self, history: StateHistory, time: float, exclude: Sequence[str] = ()) -> list[OddState]:
-        """Every state at a time, with how odd it is; what never varied and still does not is left out.
+        """Every state at a time, with how odd it is; what hardly ever varied, and is as usual, is left out.
 
         Args:
             history: A sequence.
@@ -124,14 +125,14 @@ class NormalStates:
         onsets: list[list[float | None]] = []
         for name, held in history.at(time).items():
             own = self.seconds.get(name, {})
-            is_constant = not self.oracle.values(name)
-            if any(fnmatchcase(name, each) for each in exclude) or (is_constant and own.get(held.value, 0) > 0):
+            is_usual = not self.oracle.values(name) and own.get(held.value, 0.0) > 0.5 * sum(own.values())
+            if is_usual or any(fnmatchcase(name, each) for each in exclude):
                 continue
             times = history.onsets(name, time)
             if not own and held.value == history.changes[name].values[0]:  # unknown, and as it was
                 continue
             onsets.append(list(dict.fromkeys([times[0], times[-1]])) if times else [None])
-            found.append(OddState(name, held.value, onsets[-1][0], self.rarity(name, held.value)))
+            found.append(OddState(name, held.value, held.since, onsets[-1][0], self.rarity(name, held.value)))
             if held.value in self.oracle.values(name):
                 asked += [(name, _snapshot(history, time, onset)) for onset in onsets[-1]]
         answers = iter(self.oracle.log_probs(asked))
@@ -142,7 +143,7 @@ class NormalStates:
     ) -> OddState:
         values = self.oracle.values(state.variable)
         if state.value not in values:
-            surprise = np.inf if self.share(state.variable, state.value) == 0 else 0.0
+            surprise = np.inf
             return replace(state, surprise=surprise, context=self.context(state.variable, surprise))
         place, judged = values.index(state.value), []
         for onset in onsets:

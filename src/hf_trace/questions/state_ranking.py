@@ -8,7 +8,7 @@ import numpy as np
 
 from hf_trace.checks import whole
 from hf_trace.documents import Document
-from hf_trace.errors import QueryError, SettingsError
+from hf_trace.errors import QueryError, SettingsError, preview
 from hf_trace.logs.states.state_histories import StateHistory
 from hf_trace.logs.states.state_log import StateLog
 from hf_trace.questions.normal_states import NormalStates, OddState
@@ -111,9 +111,10 @@ def rank_states(
         graph: What is known to cause what, as variables: states that no path leads from come last.
 
     Returns:
-        ``causes``, best first, each with ``variable``, ``value``, ``since``, ``lag_seconds``, ``share`` of normal time,
-        ``rarity``, ``context``, ``surprise``, ``expected`` with its probability, ``seen``, ``score``, ``explained_by``,
-        ``path``, ``stands_out`` and a ``sentence``; and when each alarm came. If nothing stands out, a ``note``.
+        ``causes``, best first, each with ``variable``, ``value``, ``since``, ``lag_seconds``, ``onset``, ``share`` of
+        normal time, ``rarity``, ``context``, ``surprise``, ``expected`` with its probability, ``seen``, ``score``,
+        ``explained_by``, ``path``, ``stands_out`` and a ``sentence``; and when each alarm came. If nothing stands out,
+        a ``note``.
 
     Raises:
         QueryError: If the sequence holds none of the alarms, or the graph none of them.
@@ -159,6 +160,32 @@ def rank_states(
             "not act on this order."
         )
     return document
+
+
+def variable_graph(graph: "nx.DiGraph[str]", states: StateLog) -> "nx.DiGraph[str]":
+    """A graph of variables from one of variables and events: an event stands for its variable.
+
+    Raises:
+        QueryError: If no node is a variable or an event of the log.
+
+    Example:
+        >>> from hf_trace.logs.log import EventLog
+        >>> from hf_trace.logs.sequence import EventSequence
+        >>> log = EventLog.from_sequences([EventSequence(("pump=off", "leak"))])
+        >>> list(variable_graph(nx.DiGraph([("pump=off", "leak")]), StateLog.of(log)).edges)
+        [('pump', 'leak')]
+    """
+    names = {node: states.names[node].variable if node in states.names else node for node in graph}
+    known = {name for history in states.histories for name in history.changes}
+    if not known.intersection(names.values()):
+        raise QueryError(
+            f"No node of the graph is a variable of the log: {preview(list(graph))}. Expected names such as "
+            f"{preview(sorted(known))}."
+        )
+    found: nx.DiGraph[str] = nx.DiGraph()
+    found.add_nodes_from(names.values())
+    found.add_edges_from((names[a], names[b]) for a, b in graph.edges if names[a] != names[b])
+    return found
 
 
 def _told_apart(state: OddState, raised: frozenset[str], seen: Sequence[SeenIncident]) -> float:
@@ -210,8 +237,9 @@ def _document(place: int, cause: _Cause, normal: NormalStates, history: StateHis
         "rank": place,
         "variable": state.variable,
         "value": state.value,
-        "since": state.onset,
-        "lag_seconds": None if state.onset is None else time - state.onset,
+        "since": state.since,
+        "lag_seconds": None if state.since is None else time - state.since,
+        "onset": state.onset,
         "share": normal.share(state.variable, state.value),
         "rarity": state.rarity,
         "context": state.context,

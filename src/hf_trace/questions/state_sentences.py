@@ -1,9 +1,10 @@
 """A ranked state in words: since when, how often normal operation sees it, what was expected, and where it leads."""
 
 from hf_trace.documents import Document
+from hf_trace.logs.states.state_names import HAPPENED, NOT_YET
 from hf_trace.questions.normal_states import NormalStates
 
-_SURE = 0.5
+_SURE = 0.8
 
 
 def told(cause: Document, normal: NormalStates) -> str:
@@ -14,7 +15,7 @@ def told(cause: Document, normal: NormalStates) -> str:
         normal: What normal operation is like.
     """
     since = "since the beginning" if cause["since"] is None else f"since {cause['lag_seconds']:,.1f} s before the alarm"
-    parts = [f"{cause['variable']} is {cause['value']} {since}; {_how_often(cause, normal)}."]
+    parts = [f"{_held(cause)} {since}; {_how_often(cause, normal)}."]
     if cause["expected"] not in (None, cause["value"]) and cause["probability_expected"] > _SURE:
         when = "now" if cause["since"] is None else "when it began"
         parts.append(
@@ -27,6 +28,12 @@ def told(cause: Document, normal: NormalStates) -> str:
     elif cause["path"] is not None:
         parts.append("No known path leads from it to the alarm.")
     return " ".join(parts)
+
+
+def _held(cause: Document) -> str:
+    if cause["value"] in (HAPPENED, NOT_YET):
+        return f"{cause['variable']} has {'' if cause['value'] == HAPPENED else 'not '}happened"
+    return f"{cause['variable']} is {cause['value']}"
 
 
 def _how_often(cause: Document, normal: NormalStates) -> str:

@@ -9,13 +9,14 @@ import numpy as np
 from transformers import TrainerCallback
 
 from hf_trace.checks import whole
+from hf_trace.documents import Document
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.near_events import suggested_horizon
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.states.state_histories import StateHistory, seconds_held
 from hf_trace.logs.states.state_log import StateLog
 from hf_trace.questions.normal_states import NormalStates
-from hf_trace.questions.state_runs import STATES_FILE, load_states, oracle_of
+from hf_trace.questions.state_runs import STATES_FILE, oracle_of
 from hf_trace.runs.folders import write_json
 from hf_trace.runs.new_folders import new_folder
 from hf_trace.tables.encoding import DagTable
@@ -52,6 +53,21 @@ class StateTrainingSettings:
         object.__setattr__(self, "table", replace(self.table, history="full", order="random"))
 
 
+@dataclass(frozen=True)
+class TrainedStates:
+    """A run folder with a model of states.
+
+    Attributes:
+        folder: Where it is.
+        normal: What normal operation is like.
+        metrics: What was measured of the model of snapshots.
+    """
+
+    folder: Path
+    normal: NormalStates
+    metrics: Document
+
+
 def train_states(
     log: EventLog,
     out: str | PathLike[str],
@@ -60,7 +76,7 @@ def train_states(
     overwrite: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
     advance: Callable[[int], None] = lambda _: None,
-) -> NormalStates:
+) -> "TrainedStates":
     """Train a model of the states of normal operation and write a run folder.
 
     Of five sequences or more a fifth is not trained on: what is odd is measured there.
@@ -86,7 +102,7 @@ def train_states(
     seconds = seconds_held(histories)
     table = snapshot_table(seen, settings.snapshots, generator)
     with new_folder(out, overwrite=overwrite) as folder:
-        train_dag(table, folder, settings.table, callbacks=callbacks)
+        trained = train_dag(table, folder, settings.table, callbacks=callbacks)
         states = NormalStates(
             seconds,
             sum(each.end - each.start for each in histories),
@@ -96,7 +112,7 @@ def train_states(
             pairs=settings.pairs,
         ).calibrated(unseen or seen, settings.table.seed, advance)
         write_json(Path(folder) / STATES_FILE, states.to_dict())
-    return load_states(out)
+    return TrainedStates(Path(out), states, trained.metrics)
 
 
 def snapshot_table(histories: Sequence[StateHistory], count: int, generator: np.random.Generator) -> DagTable:

@@ -12,7 +12,15 @@ NOT_YET, HAPPENED = "not yet", "happened"
 STARTED, ENDED = "on", "off"
 PAIRS = (
     *(("set", "clear"), ("set", "cleared"), ("set", "reset"), ("raise", "clear"), ("raised", "cleared")),
-    *(("on", "off"), ("up", "down"), ("open", "close"), ("opened", "closed"), ("start", "stop"), ("start", "end")),
+    *(
+        ("on", "off"),
+        ("up", "down"),
+        ("open", "closed"),
+        ("open", "close"),
+        ("opened", "closed"),
+        ("start", "stop"),
+        ("start", "end"),
+    ),
     *(("started", "stopped"), ("started", "ended"), ("started", "finished"), ("start", "complete")),
     *(("begin", "end"), ("active", "inactive"), ("enabled", "disabled"), ("connected", "disconnected")),
     *(("locked", "unlocked"), ("lock", "unlock"), ("occurred", "resolved"), ("login", "logout")),
