@@ -53,13 +53,15 @@ def normal_ranges(data: Path) -> dict[str, tuple[float, float]]:
     return {str(node): (float(row["min"]), float(row["max"])) for node, row in found.iterrows()}
 
 
-def normal_recordings(data: Path, ranges: dict[str, tuple[float, float]]) -> list[EventSequence]:
+def normal_recordings(
+    data: Path, ranges: dict[str, tuple[float, float]], *, snapshot: bool = False
+) -> list[EventSequence]:
     """All recordings of normal operation with at least two events."""
-    found = [recording(path, ranges) for path in sorted((data / "real_op").glob("*.csv"))]
+    found = [recording(path, ranges, snapshot=snapshot) for path in sorted((data / "real_op").glob("*.csv"))]
     return [sequence for sequence in found if len(sequence) >= 2]
 
 
-def incidents(data: Path, ranges: dict[str, tuple[float, float]]) -> list[Incident]:
+def incidents(data: Path, ranges: dict[str, tuple[float, float]], *, snapshot: bool = False) -> list[Incident]:
     """All fault recordings of both groups."""
     found = []
     for group in GROUPS:
@@ -70,7 +72,7 @@ def incidents(data: Path, ranges: dict[str, tuple[float, float]]) -> list[Incide
                 table = next(run.glob("*.csv"))
                 found.append(
                     Incident(
-                        sequence=recording(table, ranges),
+                        sequence=recording(table, ranges, snapshot=snapshot),
                         group=group,
                         experiment=description["exp_id"],
                         fold=number % FOLDS,
@@ -82,8 +84,11 @@ def incidents(data: Path, ranges: dict[str, tuple[float, float]]) -> list[Incide
     return found
 
 
-def recording(path: Path, ranges: dict[str, tuple[float, float]]) -> EventSequence:
-    """One file as a sequence; a variable unknown to normal operation should keep the value it begins with."""
+def recording(path: Path, ranges: dict[str, tuple[float, float]], *, snapshot: bool = False) -> EventSequence:
+    """One file as a sequence; a variable unknown to normal operation should keep the value it begins with.
+
+    With ``snapshot`` it begins with what every variable holds at time 0.
+    """
     table = pd.read_csv(path, dtype={"value": str})
     events: list[str] = []
     times: list[float] = []
@@ -95,11 +100,11 @@ def recording(path: Path, ranges: dict[str, tuple[float, float]]) -> EventSequen
             first = begins.setdefault(row.node, value)
             low, high = ranges.get(row.node, (first, first))
             name = "low" if value < low else "high" if value > high else "normal"
-            changed = state.get(row.node, "normal") != name
+            changed = state.get(row.node, None if snapshot else "normal") != name
             state[row.node] = name
         else:
             name, changed = row.value, row.type in ("Binary", "Alarm")
-        if changed and row.time_s > 0:
+        if changed and (snapshot or row.time_s > 0):
             events.append(f"{row.node}={name}")
             times.append(float(row.time_s))
     return EventSequence(tuple(events), tuple(times), path.stem)

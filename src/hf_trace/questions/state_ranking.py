@@ -64,8 +64,15 @@ class SeenIncident:
 
 
 @dataclass(frozen=True)
-class _Cause:
-    """A state with all that places it among the others."""
+class StateCause:
+    """A state with all that places it among the others.
+
+    Attributes:
+        state: The state, and how odd it is.
+        seen: How much more often it was held at the same alarms than at others, as a log ratio.
+        path: Variables from it to an alarm in what is known, empty if there is none; None: nothing is known.
+        explained_by: The variable of an earlier state that explains it.
+    """
 
     state: OddState
     seen: float
@@ -74,14 +81,17 @@ class _Cause:
 
     @property
     def score(self) -> float:
+        """What it is ranked by, in nats."""
         return self.state.score + self.seen
 
     @property
     def onset(self) -> float:
+        """When it began; after all others where it was there from the beginning."""
         return np.inf if self.state.onset is None else self.state.onset
 
     @property
     def key(self) -> tuple[bool, bool, float, float, str]:
+        """The order: what leads to no alarm comes last, and what is explained after what is not."""
         explained = self.explained_by is not None
         return self.path == (), explained, -round(self.score, 1), self.onset, self.state.variable
 
@@ -129,16 +139,7 @@ def rank_states(
     time = max(raised.values())
     alarms = [states.names[name].variable for name in raised]
     odd = [each for each in normal.odd_states(history, time, settings.exclude) if each.variable not in alarms]
-    paths = None if graph is None else _paths(graph, alarms)
-    causes = [
-        _Cause(
-            each, _told_apart(each, frozenset(raised), seen), None if paths is None else paths.get(each.variable, ())
-        )
-        for each in odd
-    ]
-    reaches = {} if graph is None else {name: set(nx.descendants(graph, name)) for name in graph}
-    causes = [_explained(cause, causes, normal.horizon, reaches) for cause in causes]
-    ordered = sorted(causes, key=lambda cause: cause.key)
+    ordered = ordered_causes(odd, normal.horizon, raised=frozenset(raised), seen=seen, alarms=alarms, graph=graph)
     listed = [_document(place, each, normal, history, time) for place, each in enumerate(ordered[: settings.top], 1)]
     document = {
         "id": history.id,
@@ -146,20 +147,49 @@ def rank_states(
         "time": time,
         "alarms": [{"event": name, "time": when} for name, when in raised.items()],
         "causes": listed,
-        "settings": {
-            **asdict(settings),
-            "exclude": list(settings.exclude),
-            "seen": len(seen),
-            "graph": graph is not None,
-        },
+        "settings": asdict(settings),
+        "seen_incidents": len(seen),
+        "knows_graph": graph is not None,
         "bound": normal.bound,
     }
-    if not any(each.state.score > normal.bound for each in causes):
+    if not any(each.state.score > normal.bound for each in ordered):
         document["note"] = (
             "Nothing stands out: no state is odder than what is seen in one of twenty moments of normal operation. Do "
             "not act on this order."
         )
     return document
+
+
+def ordered_causes(
+    odd: Sequence[OddState],
+    horizon: float,
+    *,
+    raised: frozenset[str] = frozenset(),
+    seen: Sequence[SeenIncident] = (),
+    alarms: Sequence[str] = (),
+    graph: "nx.DiGraph[str] | None" = None,
+) -> list[StateCause]:
+    """States in the order in which they are taken for causes.
+
+    Args:
+        odd: The states of a moment.
+        horizon: How soon what follows a state follows it, in seconds.
+        raised: The alarms, as events.
+        seen: See ``rank_states``.
+        alarms: Their variables.
+        graph: See ``rank_states``.
+
+    Example:
+        >>> first, then = (OddState(name, "off", when, when, 9.0) for name, when in (("pump", 1.0), ("fan", 1.2)))
+        >>> [(each.state.variable, each.explained_by) for each in ordered_causes([then, first], horizon=0.5)]
+        [('pump', None), ('fan', 'pump')]
+    """
+    paths = None if graph is None else _paths(graph, alarms)
+    reaches = {} if graph is None else {name: set(nx.descendants(graph, name)) for name in graph}
+    ways = [None if paths is None else paths.get(each.variable, ()) for each in odd]
+    told_apart = [_told_apart(each, raised, seen) for each in odd]
+    causes = [StateCause(*each) for each in zip(odd, told_apart, ways, strict=True)]
+    return sorted((_explained(each, causes, horizon, reaches) for each in causes), key=lambda cause: cause.key)
 
 
 def variable_graph(graph: "nx.DiGraph[str]", states: StateLog) -> "nx.DiGraph[str]":
@@ -214,7 +244,9 @@ def _paths(graph: "nx.DiGraph[str]", alarms: Sequence[str]) -> dict[str, tuple[s
     return found
 
 
-def _explained(cause: _Cause, causes: Sequence[_Cause], horizon: float, reaches: Mapping[str, set[str]]) -> _Cause:
+def _explained(
+    cause: StateCause, causes: Sequence[StateCause], horizon: float, reaches: Mapping[str, set[str]]
+) -> StateCause:
     """A cause with the oddest earlier state that explains it, if one does."""
     name = cause.state.variable
     earlier = [
@@ -227,10 +259,10 @@ def _explained(cause: _Cause, causes: Sequence[_Cause], horizon: float, reaches:
     if not earlier:
         return cause
     first = min(earlier, key=lambda other: (-round(other.score, 1), other.onset))
-    return _Cause(cause.state, cause.seen, cause.path, first.state.variable)
+    return StateCause(cause.state, cause.seen, cause.path, first.state.variable)
 
 
-def _document(place: int, cause: _Cause, normal: NormalStates, history: StateHistory, time: float) -> Document:
+def _document(place: int, cause: StateCause, normal: NormalStates, history: StateHistory, time: float) -> Document:
     state = cause.state
     expected, probability = state.expected or (None, None)
     document = {
