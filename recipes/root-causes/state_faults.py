@@ -116,16 +116,25 @@ def _other(value: str) -> str:
     return "False" if value == "True" else "True"
 
 
-def world_faults(world_seed: int, count: int) -> tuple[StateLog, list[Fault]]:
-    """Normal operation of a world of signals, and sequences in which one signal is set and kept so.
+def world_states(world_seed: int, seed: int) -> StateLog:
+    """Normal operation of a world of signals.
+
+    Args:
+        world_seed: Which world.
+        seed: Of its events.
+    """
+    return StateLog.of(simulate_process(process_world("signals", world_seed=world_seed), 60, seed=seed).log)
+
+
+def world_faults(world_seed: int, count: int) -> list[Fault]:
+    """Sequences of a world of signals in which one signal is set and kept so.
 
     Args:
         world_seed: Which world.
         count: How many faults.
     """
     spec = process_world("signals", world_seed=world_seed)
-    normal = StateLog.of(simulate_process(spec, 60, seed=world_seed).log)
-    rng, found = np.random.default_rng(world_seed), []
+    rng, found = np.random.default_rng(world_seed), list[Fault]()
     names = [off.partition("=")[0] for off, _ in spec.variables]
     for number in range(20 * count):
         place = int(rng.integers(len(names)))
@@ -139,7 +148,7 @@ def world_faults(world_seed: int, count: int) -> tuple[StateLog, list[Fault]]:
             found.append(Fault(history, time, (names[place],)))
         if len(found) == count:
             break
-    return normal, found
+    return found
 
 
 def _stuck(spec: ProcessSpec, place: int) -> ProcessSpec:

@@ -215,10 +215,10 @@ def _train_states(log: "EventLog", out: Path, settings: "StateTrainingSettings",
     from hf_trace.training.state_training import train_states
 
     variables = StateLog.of(log, settings.patterns, settings.pairs).variables()
-    rows = [[each["variable"], each["changes"], _shares(each["shares"])] for each in variables]
-    print_table("variables", ["variable", "changes", "share of time"], sorted(rows, key=lambda row: -row[1])[:20])
     with progress("training (%)", 100) as advance:
         trained = train_states(log, out, settings, overwrite=overwrite, callbacks=[ProgressCallback(advance)])
+    rows = [[each["variable"], each["changes"], _shares(each["shares"])] for each in variables]
+    print_table("variables", ["variable", "changes", "share of time"], sorted(rows, key=lambda row: -row[1])[:20])
     say(
         f"{len(variables)} variables; one of twenty normal moments has a state odder than {trained.normal.bound:.1f} "
         f"nats; {trained.metrics['seconds']:.0f} s. Wrote {out}"

@@ -25,6 +25,7 @@ from hf_trace.questions.state_oracle import SnapshotOracle
 MOMENTS, FALSE_ALARMS = 200, 0.05
 # Seconds (events, without times) added to what was seen of a state, so that nothing is impossible.
 _UNSEEN = 1.0
+_ALIKE = 1e-4  # nats, below which surprises in float32 are equal
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class NormalStates:
         """C: -ln of the share of normal moments at which a variable was at least as unexpected."""
         known = self.surprises.get(variable, np.empty(0))
         count = len(known) or self._moments
-        above = len(known) - int(np.searchsorted(known, surprise - 1e-9))
+        above = len(known) - int(np.searchsorted(known, surprise - _ALIKE))
         return float(-np.log((above + 1) / (count + 1)))
 
     def read(self, log: EventLog) -> StateLog:
@@ -156,7 +157,7 @@ class NormalStates:
         return max(judged, key=lambda each: round(each.context if self.surprises else each.surprise, 1))
 
     def calibrated(
-        self, histories: Sequence[StateHistory], seed: int, advance: Callable[[int], None]
+        self, histories: Sequence[StateHistory], seed: int, advance: Callable[[int], None] = lambda _: None
     ) -> "NormalStates":
         """The same with surprises and scores of normal moments, of sequences that the model has not seen.
 

@@ -129,7 +129,7 @@ def snapshot_table(histories: Sequence[StateHistory], count: int, generator: np.
     lengths = np.array([each.end - each.start for each in histories]) + 1e-9
     rows = []
     for history, times in zip(histories, generator.multinomial(count, lengths / lengths.sum()), strict=True):
-        rows += [history.at(time) for time in history.moments(generator, times).tolist()]
+        rows += [history.at(time) for time in history.moments(generator, int(times)).tolist()]
     columns = {
         name: [row[name].value if name in row else MISSING for row in rows]
         for name in dict.fromkeys(name for row in rows for name in row)
