@@ -42,12 +42,11 @@ def measure(options: argparse.Namespace) -> Report:
     if len(worlds) < 2:
         raise NotMeasured("There are fewer than two worlds to learn from. Pass a larger --worlds.")
     size = (worlds, options.members, options.epochs)
-    validated = kept(options.out / "validated.json", lambda: cross_validated(*size))
+    validated = kept(options.out / f"validated-{len(worlds)}.json", lambda: cross_validated(*size))
     print(edge_training.markdown(validated), flush=True)
-    folder = options.out / "edge_model"
-    if not folder.exists():
-        fitted(*size).save_pretrained(folder)
-    rows = judge(EdgeModel.from_pretrained(folder).eval(), options)
+    model = fitted(*size)
+    model.save_pretrained(options.out / "edge_model")
+    rows = judge(model, options)
     found = metrics(rows, lambda row: f"{row['log']}, {row['method']}", SHOWN)
     unseen = {"auprc": validated["auprc"]["all"]["combined"]} | {
         key: validated[key] for key in ("f1", "brier", "worse")

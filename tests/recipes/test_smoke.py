@@ -11,6 +11,7 @@ from tests.recipes.conftest import RECIPES, forget
 OTHERWISE = {"demo": "the command of the package, see tests/test_readme.py"}
 SLOW = {
     "by-type/by_type": "10 s and more: every method on three logs, two of them with trained oracles",
+    "combined/combined": "9 s and more: oracles of three worlds and three logs",
     "scale/scale": "6 s and more: starts three processes that import everything",
     "causrca/confidence": "6 s and more: starts hf-trace as a process of its own",
     "effects/effects": "6 s: the models of nine methods",
