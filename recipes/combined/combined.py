@@ -32,6 +32,9 @@ from hf_trace.training.log_training import TrainingSettings, train
 
 # With fewer edges a world says little of how well they are ranked.
 _FEWEST = 3
+UNSEEN = {
+    "auprc": ("AUPRC", 0.03), "f1": ("F1", 0.03), "brier": ("Brier score", 0.003), "worse": ("share worse", 0.1),
+}  # fmt: skip
 SHOWN = {"auroc": ("AUROC", 0.05), "auprc": ("AUPRC", 0.08), "f1": ("F1", 0.1), "brier": ("Brier score", 0.02)}
 
 
@@ -47,14 +50,11 @@ def measure(options: argparse.Namespace) -> Report:
     model = fitted(*size)
     model.save_pretrained(options.out / "edge_model")
     rows = judge(model, options)
-    found = metrics(rows, lambda row: f"{row['log']}, {row['method']}", SHOWN)
-    unseen = {"auprc": validated["auprc"]["all"]["combined"]} | {
-        key: validated[key] for key in ("f1", "brier", "worse")
+    unseen = {**validated, "auprc": validated["auprc"]["all"]["combined"]}
+    found = {
+        **metrics([unseen], lambda _: "unseen worlds", UNSEEN),
+        **metrics(rows, lambda row: f"{row['log']}, {row['method']}", SHOWN),
     }
-    columns = {
-        "auprc": ("AUPRC", 0.03), "f1": ("F1", 0.03), "brier": ("Brier score", 0.003), "worse": ("share worse", 0.1),
-    }  # fmt: skip
-    found = {**metrics([unseen], lambda _: "unseen worlds", columns), **found}
     text = f"{edge_training.markdown(validated)}\n\n{markdown(rows)}"
     return Report({"worlds": validated, "logs": rows}, text, found, draw(validated["reliability"], rows))
 
