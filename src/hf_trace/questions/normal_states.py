@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from hf_trace.documents import Document
 from hf_trace.logs.log import EventLog
-from hf_trace.logs.states.state_histories import StateHistory
+from hf_trace.logs.states.state_histories import StateHistory, seconds_held
 from hf_trace.logs.states.state_log import StateLog
 from hf_trace.questions.state_oracle import SnapshotOracle
 
-# Normal moments that oddness is compared with, and the share of them that reach a score that stands out.
+# Normal moments that oddness is compared with, and the share of them at which something may stand out.
 MOMENTS, FALSE_ALARMS = 200, 0.05
 # Seconds (events, without times) added to what was seen of a state, so that nothing is impossible.
 _UNSEEN = 1.0
+_RESAMPLES = 1_000
 _ALIKE = 1e-4  # nats, below which surprises in float32 are equal
 
 
@@ -68,9 +69,10 @@ class NormalStates:
         horizon: How soon what follows a state follows it, in seconds.
         oracle: A model of snapshots.
         surprises: Of every variable the surprise of its state at normal moments, rising.
-        loudest: The largest score of any variable at those moments, rising.
+        bound: What the score of no variable exceeds in 19 of 20 normal moments; above it a state stands out.
         patterns: See ``state_names``.
         pairs: See ``state_names``.
+        unit: What time is counted in: ``s``, or ``events`` where the log has none.
     """
 
     seconds: Mapping[str, Mapping[str, float]]
@@ -78,14 +80,10 @@ class NormalStates:
     horizon: float
     oracle: SnapshotOracle
     surprises: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    loudest: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    bound: float = np.inf
     patterns: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
-
-    @property
-    def bound(self) -> float:
-        """The score that a variable reaches in 5 % of normal moments."""
-        return float(np.quantile(self.loudest, 1 - FALSE_ALARMS, method="higher")) if len(self.loudest) else np.inf
+    unit: str = "s"
 
     @cached_property
     def _moments(self) -> int:
@@ -166,18 +164,31 @@ class NormalStates:
             seed: Seed of the moments.
             advance: Called with the number of moments done.
         """
-        generator, moments = np.random.default_rng([seed, 1]), []
+        generator = np.random.default_rng([seed, 1])
         lengths = np.array([each.end - each.start for each in histories]) + 1e-9
-        for number in range(MOMENTS):
-            history = histories[int(generator.choice(len(histories), p=lengths / lengths.sum()))]
+        owners = generator.choice(len(histories), MOMENTS, p=lengths / lengths.sum())
+        moments = []
+        for number, history in enumerate(histories[int(owner)] for owner in owners):
             moments.append(self.odd_states(history, float(generator.uniform(history.start, history.end))))
             advance(number + 1)
-        by_name: dict[str, list[float]] = {}
-        for each in (state for states in moments for state in states):
-            by_name.setdefault(each.variable, []).append(each.surprise)
-        scale = replace(self, surprises={name: np.sort(each) for name, each in by_name.items()})
-        loudest = [max((_rescored(scale, each).score for each in states), default=0.0) for states in moments]
-        return replace(scale, loudest=np.sort(loudest))
+        scale = replace(self, surprises=_surprises(moments))
+        return replace(scale, bound=_surely_above(scale._loudest(histories, owners, moments), generator))
+
+    def _loudest(
+        self, histories: Sequence[StateHistory], owners: NDArray[np.int64], moments: Sequence[Sequence[OddState]]
+    ) -> list[list[float]]:
+        """By sequence the largest score of each moment, on the scale of the others: its own knows it too well."""
+        found = []
+        for owner in np.unique(owners).tolist():
+            rest = [states for states, other in zip(moments, owners, strict=True) if other != owner]
+            less = _without(self.seconds, seconds_held([histories[owner]]))
+            scale = replace(self, seconds=less, surprises=_surprises(rest)) if rest else self
+            own = [states for states, other in zip(moments, owners, strict=True) if other == owner]
+            found.append([max((scale._score(each) for each in states), default=0.0) for states in own])
+        return found
+
+    def _score(self, state: OddState) -> float:
+        return self.rarity(state.variable, state.value) + self.context(state.variable, state.surprise)
 
     def to_dict(self) -> Document:
         """All but the oracle, for JSON."""
@@ -186,21 +197,23 @@ class NormalStates:
             "total": self.total,
             "horizon": self.horizon,
             "surprises": {name: [_finite(value) for value in each] for name, each in self.surprises.items()},
-            "loudest": self.loudest.tolist(),
+            "bound": _finite(self.bound),
             "patterns": list(self.patterns),
             "pairs": list(self.pairs),
+            "unit": self.unit,
         }
 
     @classmethod
     def from_dict(cls, document: Document, oracle: SnapshotOracle) -> "NormalStates":
         """What ``to_dict`` gave, with the oracle."""
         seconds, total, horizon = (document[name] for name in ("seconds", "total", "horizon"))
+        bound = np.inf if document["bound"] is None else float(document["bound"])
         surprises = {
             name: np.array([np.inf if value is None else value for value in each])
             for name, each in document["surprises"].items()
         }
         patterns, pairs = (tuple(document[name]) for name in ("patterns", "pairs"))
-        return cls(seconds, total, horizon, oracle, surprises, np.array(document["loudest"]), patterns, pairs)
+        return cls(seconds, total, horizon, oracle, surprises, bound, patterns, pairs, document["unit"])
 
 
 def _snapshot(history: StateHistory, time: float, onset: float | None) -> dict[str, str]:
@@ -209,8 +222,31 @@ def _snapshot(history: StateHistory, time: float, onset: float | None) -> dict[s
     return {name: each.value for name, each in held.items()}
 
 
-def _rescored(scale: NormalStates, state: OddState) -> OddState:
-    return replace(state, context=scale.context(state.variable, state.surprise))
+def _surprises(moments: Sequence[Sequence[OddState]]) -> dict[str, NDArray[np.float64]]:
+    """Of every variable its surprises at some moments, rising."""
+    found: dict[str, list[float]] = {}
+    for state in (each for states in moments for each in states):
+        found.setdefault(state.variable, []).append(state.surprise)
+    return {name: np.sort(each) for name, each in found.items()}
+
+
+def _surely_above(groups: Sequence[Sequence[float]], generator: np.random.Generator) -> float:
+    """The upper 95 % limit of the 95 % quantile of scores; those of one sequence are drawn together (bootstrap)."""
+    quantiles = []
+    for _ in range(_RESAMPLES):
+        drawn = generator.integers(len(groups), size=len(groups))
+        values = [value for place in drawn for value in groups[place]]
+        quantiles.append(np.quantile(values, 1 - FALSE_ALARMS, method="higher"))
+    return float(np.quantile(quantiles, 1 - FALSE_ALARMS, method="higher"))
+
+
+def _without(
+    seconds: Mapping[str, Mapping[str, float]], part: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    return {
+        name: {value: max(0.0, held - part.get(name, {}).get(value, 0.0)) for value, held in each.items()}
+        for name, each in seconds.items()
+    }
 
 
 def _finite(value: float) -> float | None:

@@ -5,6 +5,7 @@ from hf_trace.logs.states.state_names import HAPPENED, NOT_YET
 from hf_trace.questions.normal_states import NormalStates
 
 _SURE = 0.8
+_UNITS = (("years", 31_557_600.0), ("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0))
 
 
 def told(cause: Document, normal: NormalStates) -> str:
@@ -14,7 +15,9 @@ def told(cause: Document, normal: NormalStates) -> str:
         cause: Its entry.
         normal: What normal operation is like.
     """
-    since = "since the beginning" if cause["since"] is None else f"since {cause['lag_seconds']:,.1f} s before the alarm"
+    since = "since the beginning"
+    if cause["since"] is not None:
+        since = f"since {lasting(cause['lag_seconds'], normal.unit)} before the alarm"
     parts = [f"{_held(cause)} {since}; {_how_often(cause, normal)}."]
     if cause["expected"] not in (None, cause["value"]) and cause["probability_expected"] > _SURE:
         when = "now" if cause["since"] is None else "when it began"
@@ -41,5 +44,18 @@ def _how_often(cause: Document, normal: NormalStates) -> str:
     if held is None:
         return "normal operation does not know it"
     if not cause["share"]:
-        return f"in {sum(held.values()):,.0f} s of normal operation it never was"
+        return f"in {lasting(sum(held.values()), normal.unit)} of normal operation it never was"
     return f"normal operation is so {cause['share']:.2%} of the time"
+
+
+def lasting(time: float, unit: str) -> str:
+    """A length of time in words: seconds up to two minutes, then what is larger; or a number of events.
+
+    Example:
+        >>> lasting(9.0, "s"), lasting(7_660, "s"), lasting(1_307_964, "s"), lasting(3.0, "events")
+        ('9.0 s', '2.1 hours', '15.1 days', '3 events')
+    """
+    if unit != "s":
+        return f"{time:,.0f} {unit}"
+    name, size = next((each for each in _UNITS if time >= 2 * each[1]), ("s", 1.0))
+    return f"{time / size:,.1f} {name}"

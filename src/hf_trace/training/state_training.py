@@ -110,6 +110,7 @@ def train_states(
             oracle_of(folder),
             patterns=settings.patterns,
             pairs=settings.pairs,
+            unit="s" if log.timestamps is not None else "events",
         ).calibrated(unseen or seen, settings.table.seed, advance)
         write_json(Path(folder) / STATES_FILE, states.to_dict())
     return TrainedStates(Path(out), states, trained.metrics)
