@@ -102,6 +102,7 @@ _EXTENSIONS = {
     "transformers.models.auto.modeling_auto": (
         "hf_trace.runs.world_model",
         "hf_trace.runs.timed_model",
+        "hf_trace.runs.edge_model",
         "hf_trace.runs.adapters",
     ),
 }

@@ -85,7 +85,8 @@ CONSTRUCTION = Option(
 STATISTIC = Option(
     "statistic",
     "kl_to_mixture",
-    "kl_to_mixture, log_ratio, …; by-type: log_ratio, gain, kl or association; for the staircase: library or paper.",
+    "kl_to_mixture, log_ratio, …; by-type: log_ratio, gain, kl, association, or combined (with counts, a probability); "
+    "staircase: library or paper.",
 )
 EFFECT = Option(
     "effect",

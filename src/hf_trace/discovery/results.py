@@ -1,7 +1,6 @@
 """Results of discovery: graphs of scored sequences, with what is needed to judge and to reproduce them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,14 +15,13 @@ from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.discovery.total_run import total_effects_graph
 from hf_trace.discovery.which_question import check_more_than_one_type
 from hf_trace.documents import Document
-from hf_trace.errors import SettingsError
 from hf_trace.graphs.counted_graphs import IN_TIME, CountingSettings, baseline_tables
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import with_required
 from hf_trace.graphs.places_of_edges import fold_places
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import own_events
-from hf_trace.logs.places.topology import Topology
+from hf_trace.logs.places.topology import topology_of
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.options import QUESTIONS
 from hf_trace.oracle.quality import quality_warning
@@ -137,7 +135,8 @@ def population_result(
         sequences: Read once.
         request: With level ``"population"``.
         advance: Called with the number of contexts done, for total effects, or of events, for by-type effects.
-        whole: The log before it was cut into windows; what follows is counted in it.
+        whole: The log before it was cut into windows; what follows, and what stands beside by-type effects in one
+            score (statistic ``combined``), is counted in it.
 
     Raises:
         EmptyLogError: If all sequences hold one event type each, so that nothing can be told.
@@ -154,7 +153,7 @@ def population_result(
     if request.is_pooled_by_type:
         log = _as_log(sequences)
         check_more_than_one_type(log_of_variables(model, log, request))
-        graph = by_type_result(model, log, request, advance=advance)
+        graph = by_type_result(model, log, request, whole=whole, advance=advance)
         return _result(model, graph, request, graph.edges, {"sequences": len(log)})
     pool = new_pool(request)
     for sequence, scores in scored(model, sequences, request):
@@ -249,19 +248,12 @@ def _counted(windows: EventLog, whole: EventLog | None) -> EventLog:
     return windows if whole is None or whole.network is None else whole
 
 
-def _joined(log: EventLog) -> Topology | None:
-    """What joins the sequences of a log, for counting: None if nothing does."""
-    with suppress(SettingsError):
-        return None if log.network is None else Topology.of_network(log, log.network)
-    return None
-
-
 def _with_baselines(
     found: Discovered, log: EventLog, request: DiscoveryRequest, *, without: Sequence[str] = ()
 ) -> Discovered:
     """The same with the scores of counting baselines for all pairs of types, in the order of the graph's events."""
     settings = CountingSettings(request.settings.max_lag or int(log.sequence_lengths.max()))
-    log, settings = own_events(log), replace(settings, topology=_joined(log))
+    log, settings = own_events(log), replace(settings, topology=topology_of(log))
     # Total effects are of all types of the model, of which the log may lack some.
     tables = baseline_tables(log, found.graph.events, settings)
     tables = {name: table for name, table in tables.items() if name not in without}

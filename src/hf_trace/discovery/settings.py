@@ -40,6 +40,8 @@ from hf_trace.oracle.proposals import PROPOSALS
 BY_TYPE = "by-type"
 # See ``by_type_graph.strengths``.
 BY_TYPE_STATISTICS = ("log_ratio", "gain", "kl", "association")
+# See ``combined_graph``; its score is a probability, of which more than a half makes an edge.
+COMBINED, LIKELIER = "combined", "fixed:0.5"
 REMOVAL = "removal"
 _REPLACEMENTS = (*PROPOSALS, "exhaustive", *(f"exhaustive:{name}" for name in PROPOSALS))
 ALL_PROPOSALS = (*_REPLACEMENTS, REMOVAL)
@@ -69,7 +71,7 @@ CONSTRUCTIONS = {
     "saliency": Construction(ATTRIBUTION_STATISTICS),
     "attention": Construction(("rollout",)),
     "shapley": Construction(ATTRIBUTION_STATISTICS),
-    BY_TYPE: Construction(BY_TYPE_STATISTICS, (REMOVAL, "uniform", "unigram")),
+    BY_TYPE: Construction((*BY_TYPE_STATISTICS, COMBINED), (REMOVAL, "uniform", "unigram")),
 }
 # The horizon that a log suggests, see ``follows.resolved_horizon``; and the statistic of ``follows.Following``.
 SUGGESTED = "suggested"
@@ -332,6 +334,11 @@ class DiscoveryRequest:
             f"with level {self.level!r} and {self.settings.effect} effects, expected a population graph of direct "
             "effects, whose sequences"
         )
+        if self.settings.statistic == COMBINED and self.level != "population":
+            raise SettingsError(
+                f"statistic is {COMBINED!r} and level {self.level!r}, expected level='population' (`--level "
+                "population`): what is counted beside is counted in the whole log."
+            )
         if self.settings.is_by_type and self.slide:
             raise SettingsError(
                 "slide is on and construction 'by-type', which reads whole sequences. Leave it out (`--slide`): long "
@@ -382,6 +389,9 @@ class DiscoveryRequest:
         for name, default in defaults.items():
             if parameters.get(name, "") is None or (name not in parameters and changes):
                 parameters[name] = default
+        is_combined = [one.get("statistic") == COMBINED for one in (parameters, {"statistic": self.settings.statistic})]
+        if is_combined == [True, False] and self.settings.threshold == THRESHOLD.default:
+            parameters.setdefault("threshold", LIKELIER)
         if isinstance(parameters.get("variable"), str):
             parameters["variable"] = (parameters["variable"],)
         parameters |= {name: _CHECKS[name](value) for name, value in parameters.items() if name in _CHECKS}

@@ -9,10 +9,11 @@ from jaxtyping import Float
 
 from hf_trace.discovery.by_type.by_type_graph import by_type_graph
 from hf_trace.discovery.by_type.by_type_sums import ByTypeEffects, ByTypeSums
+from hf_trace.discovery.by_type.combined import combined_graph
 from hf_trace.discovery.by_type.comparison import ByTypeScores, Taking, by_type_scores
 from hf_trace.discovery.by_type.event_variables import Variables, variable_names
 from hf_trace.discovery.population.resampling import resampling_units
-from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.settings import COMBINED, DiscoveryRequest
 from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.graphs.counted_graphs import CountingSettings
@@ -20,6 +21,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.onsets import onset_counts
 from hf_trace.graphs.places_of_edges import fold_places
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.histories import own_events
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.runs.event_model import EventModel
 
@@ -77,15 +79,28 @@ def by_type_effects(
 
 
 def by_type_result(
-    model: EventModel, log: EventLog, request: DiscoveryRequest, *, advance: Advance = lambda _: None
+    model: EventModel,
+    log: EventLog,
+    request: DiscoveryRequest,
+    *,
+    whole: EventLog | None = None,
+    advance: Advance = lambda _: None,
 ) -> CausalGraph:
-    """The population graph; arguments and errors are those of ``by_type_effects``."""
+    """The population graph; arguments and errors are those of ``by_type_effects``.
+
+    With statistic ``combined`` what is counted beside is counted in ``whole``, the log before it was cut into windows;
+    see ``combined_graph``.
+    """
     settings = request.settings
     _check_knowledge(model, request)
     effects = by_type_effects(model, list(log), request, advance=advance)
+    forward = forward_shares(effects, log_of_variables(model, log, request))
+    if settings.statistic == COMBINED:
+        counted = log_of_variables(model, own_events(log if whole is None else whole), request)
+        return combined_graph(effects, forward, counted, request)
     graph = by_type_graph(
         effects,
-        forward_shares(effects, log_of_variables(model, log, request)),
+        forward,
         parse_threshold(settings.threshold),
         statistic=settings.statistic,
         min_support=request.min_support,

@@ -1,12 +1,12 @@
 """By-type effects of many sequences: sums per occurrence of a cause, with errors over sequences."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from hf_trace.discovery.by_type.comparison import ByTypeScores
@@ -81,6 +81,13 @@ class ByTypeEffects:
                 variance = np.maximum(scatter, 0) * units / np.where(units > 1, units - 1, np.nan)
             found[name], found[f"{name}_error"] = ratio, np.sqrt(variance) / total
         return found
+
+    def among(self, kept: Bool[np.ndarray, "cause effect"]) -> "ByTypeEffects":
+        """The same of some pairs of variables."""
+        by_unit, delays = (
+            table[kept[table["cause"].to_numpy(), table["effect"].to_numpy()]] for table in (self.by_unit, self.delays)
+        )
+        return replace(self, by_unit=by_unit, delays=delays)
 
     def resampled(self, count: int, seed: int) -> Float[np.ndarray, "resample pair"]:
         """``told`` of every pair of ``pairs`` in bootstrap resamples of the units; NaN where no unit has the cause."""

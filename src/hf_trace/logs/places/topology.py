@@ -1,6 +1,7 @@
 """Which sequences of a log are joined: devices that are neighbours, services that call each other."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,6 +154,13 @@ class Topology:
             log.contexts,
         )
         return seen, origin[order]
+
+
+def topology_of(log: EventLog) -> Topology | None:
+    """What joins the sequences of a log; None where nothing does."""
+    with suppress(SettingsError):
+        return None if log.network is None else Topology.of_network(log, log.network)
+    return None
 
 
 def _joins_nothing(log: EventLog, pairs: Iterable[tuple[str, str]]) -> SettingsError:
