@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hf_trace.options import SEED
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.walks import Walk
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
@@ -28,7 +29,7 @@ class SnapshotOracle:
 
     oracle: Oracle
     tokenizer: DagTokenizer
-    seed: int = 0
+    seed: int = SEED.default
 
     def values(self, variable: str) -> tuple[str, ...]:
         """The values that the model knows of a variable; empty where it does not know it."""
