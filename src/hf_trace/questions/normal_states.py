@@ -25,7 +25,6 @@ from hf_trace.questions.state_oracle import SnapshotOracle
 MOMENTS, FALSE_ALARMS = 200, 0.05
 # Seconds (events, without times) added to what was seen of a state, so that nothing is impossible.
 _UNSEEN = 1.0
-_RESAMPLES = 1_000
 _ALIKE = 1e-4  # nats, below which surprises in float32 are equal
 
 
@@ -69,7 +68,7 @@ class NormalStates:
         horizon: How soon what follows a state follows it, in seconds.
         oracle: A model of snapshots.
         surprises: Of every variable the surprise of its state at normal moments, rising.
-        bound: What the score of no variable exceeds in 19 of 20 normal moments; above it a state stands out.
+        bound: What no score exceeds in 19 of 20 normal moments; above it a state stands out.
         patterns: See ``state_names``.
         pairs: See ``state_names``.
         unit: What time is counted in: ``s``, or ``events`` where the log has none.
@@ -157,7 +156,7 @@ class NormalStates:
     def calibrated(
         self, histories: Sequence[StateHistory], seed: int, advance: Callable[[int], None] = lambda _: None
     ) -> "NormalStates":
-        """The same with surprises and scores of normal moments, of sequences that the model has not seen.
+        """The same with surprises and scores of normal moments.
 
         Args:
             histories: The sequences.
@@ -172,19 +171,20 @@ class NormalStates:
             moments.append(self.odd_states(history, float(generator.uniform(history.start, history.end))))
             advance(number + 1)
         scale = replace(self, surprises=_surprises(moments))
-        return replace(scale, bound=_surely_above(scale._loudest(histories, owners, moments), generator))
+        loudest = scale._loudest(histories, owners, moments)
+        return replace(scale, bound=float(np.quantile(loudest, 1 - FALSE_ALARMS, method="higher")))
 
     def _loudest(
         self, histories: Sequence[StateHistory], owners: NDArray[np.int64], moments: Sequence[Sequence[OddState]]
-    ) -> list[list[float]]:
-        """By sequence the largest score of each moment, on the scale of the others: its own knows it too well."""
+    ) -> list[float]:
+        """The largest score of each moment, on the scale of the other sequences: its own knows it too well."""
         found = []
         for owner in np.unique(owners).tolist():
             rest = [states for states, other in zip(moments, owners, strict=True) if other != owner]
             less = _without(self.seconds, seconds_held([histories[owner]]))
             scale = replace(self, seconds=less, surprises=_surprises(rest)) if rest else self
             own = [states for states, other in zip(moments, owners, strict=True) if other == owner]
-            found.append([max((scale._score(each) for each in states), default=0.0) for states in own])
+            found += [max((scale._score(each) for each in states), default=0.0) for states in own]
         return found
 
     def _score(self, state: OddState) -> float:
@@ -228,16 +228,6 @@ def _surprises(moments: Sequence[Sequence[OddState]]) -> dict[str, NDArray[np.fl
     for state in (each for states in moments for each in states):
         found.setdefault(state.variable, []).append(state.surprise)
     return {name: np.sort(each) for name, each in found.items()}
-
-
-def _surely_above(groups: Sequence[Sequence[float]], generator: np.random.Generator) -> float:
-    """The upper 95 % limit of the 95 % quantile of scores; those of one sequence are drawn together (bootstrap)."""
-    quantiles = []
-    for _ in range(_RESAMPLES):
-        drawn = generator.integers(len(groups), size=len(groups))
-        values = [value for place in drawn for value in groups[place]]
-        quantiles.append(np.quantile(values, 1 - FALSE_ALARMS, method="higher"))
-    return float(np.quantile(quantiles, 1 - FALSE_ALARMS, method="higher"))
 
 
 def _without(

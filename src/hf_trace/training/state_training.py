@@ -24,10 +24,6 @@ from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import MISSING, Variable
 from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
-# Share of the sequences that the model does not see, and normal moments are taken from.
-_UNSEEN_SHARE = 0.2
-_FEWEST = 5  # sequences, below which there are none to spare
-
 
 @dataclass(frozen=True)
 class StateTrainingSettings:
@@ -79,7 +75,7 @@ def train_states(
 ) -> "TrainedStates":
     """Train a model of the states of normal operation and write a run folder.
 
-    Of five sequences or more a fifth is not trained on: what is odd is measured there.
+    What stands out is measured on normal moments, each by what the other sequences say of it; bring several.
 
     Args:
         log: Normal operation.
@@ -96,22 +92,18 @@ def train_states(
     settings = settings or StateTrainingSettings()
     histories = StateLog.of(log.without_empty_sequences(), settings.patterns, settings.pairs).histories
     generator = np.random.default_rng(settings.table.seed)
-    order = generator.permutation(len(histories))
-    spared = round(_UNSEEN_SHARE * len(histories)) if len(histories) >= _FEWEST else 0
-    unseen, seen = ([histories[i] for i in part] for part in (order[:spared], order[spared:]))
-    seconds = seconds_held(histories)
-    table = snapshot_table(seen, settings.snapshots, generator)
+    table = snapshot_table(histories, settings.snapshots, generator)
     with new_folder(out, overwrite=overwrite) as folder:
         trained = train_dag(table, folder, settings.table, callbacks=callbacks)
         states = NormalStates(
-            seconds,
+            seconds_held(histories),
             sum(each.end - each.start for each in histories),
             suggested_horizon(log, positions=1),
             oracle_of(folder),
             patterns=settings.patterns,
             pairs=settings.pairs,
             unit="s" if log.timestamps is not None else "events",
-        ).calibrated(unseen or seen, settings.table.seed, advance)
+        ).calibrated(histories, settings.table.seed, advance)
         write_json(Path(folder) / STATES_FILE, states.to_dict())
     return TrainedStates(Path(out), states, trained.metrics)
 
