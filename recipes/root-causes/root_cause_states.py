@@ -111,14 +111,12 @@ def names_of(causes: Sequence[StateCause]) -> list[str]:
     return [cause.state.variable for cause in causes]
 
 
-def states_run(out: Path, normal: EventLog, *, smoke: bool, seed: int) -> tuple[NormalStates, float | None]:
+def states_run(out: Path, normal: EventLog, *, snapshots: int, seed: int) -> tuple[NormalStates, float | None]:
     """The model of normal operation and the CPU seconds of its training; a folder that exists is used as it is."""
     folder = out / f"states-{seed}"
     if (folder / STATES_FILE).exists():
         return load_states(folder), None
-    settings = StateTrainingSettings(table=DagTrainingSettings(epochs=4.0, seed=seed))
-    if smoke:
-        settings = replace(settings, snapshots=100, table=DagTrainingSettings(epochs=1.0))
+    settings = StateTrainingSettings(snapshots, DagTrainingSettings(epochs=4.0, seed=seed))
     started = time.process_time()
     return train_states(normal, folder, settings).normal, time.process_time() - started
 
@@ -251,10 +249,10 @@ def measure(options: argparse.Namespace) -> Report:
     scores: dict[str, dict[str, list]] = {}
     result: dict = {"seconds": {}}
     for seed in options.seeds:
-        normal, training = states_run(options.out, log, smoke=options.smoke, seed=seed)
+        normal, training = states_run(options.out, log, snapshots=options.snapshots, seed=seed)
         found, states, seconds = cases(normal, faults)
         result["seconds"][str(seed)] = {"training": training, "incident": seconds}
-        table = snapshot_table(normal.read(log).histories, 5_000, np.random.default_rng(0))
+        table = snapshot_table(normal.read(log).histories, options.snapshots, np.random.default_rng(0))
         ranked = rankings(normal, found, Odd(table), expert_graph(data, states))
         for name, orders in ranked.items():
             pairs = list(zip(orders, faults, strict=True))
@@ -281,20 +279,20 @@ def simulations(options: argparse.Namespace, recordings: Sequence) -> dict[str, 
         EventLog.from_sequences([each for number, each in enumerate(recordings) if (number in held) == is_held])
         for is_held in (False, True)
     )
-    normal, _ = states_run(options.out / "simulated", log, smoke=options.smoke, seed=0)
+    normal, _ = states_run(options.out / "simulated", log, snapshots=options.snapshots, seed=0)
     found = {}
-    table = snapshot_table(normal.read(log).histories, 5_000, np.random.default_rng(0))
+    table = snapshot_table(normal.read(log).histories, options.snapshots, np.random.default_rng(0))
     if not options.smoke:
         drawn = LatheFaults(normal.read(test), normal.seconds, seed=1)
         sets = [drawn.draw() for _ in range(options.faults)], [drawn.normal() for _ in range(options.faults)]
         found["lathe"] = simulated(normal, *sets, Odd(table))
     for world in options.worlds:
         states, faults = world_states(world, world), world_faults(world, max(2, options.faults // 5))
-        normal, _ = states_run(options.out / f"world-{world}", states.log, smoke=options.smoke, seed=0)
+        normal, _ = states_run(options.out / f"world-{world}", states.log, snapshots=options.snapshots, seed=0)
         fresh, rng = world_states(world, 1_000 + world), np.random.default_rng(world)
         chosen = [fresh.histories[int(i)] for i in rng.integers(len(fresh.histories), size=max(2, options.faults // 2))]
         moments = [Fault(each, float(rng.uniform(each.start, each.end)), ()) for each in chosen]
-        table = snapshot_table(states.histories, 5_000, np.random.default_rng(0))
+        table = snapshot_table(states.histories, options.snapshots, np.random.default_rng(0))
         found[f"world {world}"] = simulated(normal, faults, moments, Odd(table))
     return found
 
@@ -347,6 +345,7 @@ RECIPE = Recipe(
     "What state led to a fault of the lathe?",
     measure,
     {
+        "snapshots": Size(5_000, 100, "rows that a model is trained on"),
         "seeds": Size([0, 1, 2], [0], "models of states"),
         "faults": Size(400, 10, "simulated faults in recordings; a fifth of it in each world"),
         "worlds": Size([1, 2, 3, 4, 5], [1], "worlds of signals"),

@@ -15,6 +15,7 @@ SLOW = {
     "scale/scale": "6 s and more: starts three processes that import everything",
     "causrca/confidence": "6 s and more: starts hf-trace as a process of its own",
     "effects/effects": "6 s: the models of nine methods",
+    "root-causes/root_cause_states": "6 s and more: three models of states, each measured at 200 moments",
     "chess-endgame/chess_endgame": "6 s: plays its games",
     "maze/maze": "4 s: the models of six methods",
     "oracle-quality/oracle_quality": "4 s and more: trains, and fits the additive model",
