@@ -29,7 +29,7 @@ def few(types, ends=()):
     """Effects in a world in which the first type brings the last, some of whose types end a sequence."""
     model = WorldModel.of(World(WorldSpec(types=types, memory=1, edges=((0, types - 1, 2.5),), length=6)))
     slots = Slots(
-        torch.arange(4, 4 + types), torch.empty(0, dtype=torch.long), torch.empty(0), torch.tensor(ends).long()
+        torch.arange(4, 4 + types), torch.empty(0, dtype=torch.long), torch.empty(0, 2), torch.tensor(ends).long()
     )
     return total_effects(Oracle(model), [np.array([1, 4])] * 20, slots, Horizon(2), seed=0)
 

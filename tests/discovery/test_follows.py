@@ -66,7 +66,7 @@ def test_without_a_relation_both_estimates_are_the_same_share():
     world = World(WorldSpec(types=4, memory=1, edges=((0, 1, 0.0),), length=200))
     simulated = simulate(world, 300, seed=0).log
     counts = onset_counts(EventLog.from_sequences([EventSequence(each.events) for each in simulated]), horizon=2.0)
-    slots = Slots(torch.arange(4, 8), torch.empty(0, dtype=torch.long), torch.empty(0))
+    slots = Slots(torch.arange(4, 8), torch.empty(0, dtype=torch.long), torch.empty(0, 2))
     contexts = [np.array([1, 4 + index % 4]) for index in range(400)]
     effects = total_effects(Oracle(WorldModel.of(world)), contexts, slots, Horizon(2), seed=0)
     shares = np.exp(world.log_probs(torch.zeros((1, 1), dtype=torch.long)).numpy().ravel())

@@ -22,7 +22,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def found(world):
-    slots = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0))
+    slots = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0, 2))
     contexts = [np.array([1, 4 + index % 3]) for index in range(CONTEXTS)]
     return total_effects(Oracle(WorldModel.of(world)), contexts, slots, Horizon(2), seed=1)
 
@@ -57,7 +57,7 @@ def test_gains_compare_with_the_other_causes(world, found):
 
 
 def test_what_ends_a_sequence_causes_nothing_and_nothing_follows_it(world):
-    slots = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0), ends=torch.tensor([1]))
+    slots = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0, 2), ends=torch.tensor([1]))
     contexts = [np.array([1, 4 + index % 3]) for index in range(CONTEXTS)]
     found = total_effects(Oracle(WorldModel.of(world)), contexts, slots, Horizon(2), seed=1)
     after = world.log_probs(torch.arange(3)[:, None]).double().exp().numpy()
@@ -71,7 +71,7 @@ def test_what_ends_a_sequence_causes_nothing_and_nothing_follows_it(world):
 
 
 def test_few_contexts_leave_risks_within_bounds_nearly_unbiased_and_with_their_errors(world):
-    slots = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0))
+    slots = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0, 2))
     oracle, count, seeds = Oracle(WorldModel.of(world)), 8, 120
     contexts = [np.array([1, 4 + index % 3]) for index in range(count)]
     found = [total_effects(oracle, contexts, slots, Horizon(2), seed=seed) for seed in range(seeds)]

@@ -83,7 +83,7 @@ def walked(oracle):
 def futures(oracle):
     context, last = IDS[:, :9], IDS[:, 9:].repeat(1, 2)
     uniforms = torch.rand((*last.shape, 4), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    slots = Slots(torch.arange(4, 11), torch.tensor([12, 13]), torch.tensor([1.0, 10.0]))
+    slots = Slots(torch.arange(4, 11), torch.tensor([12, 13]), torch.tensor([[0.5, 2.0], [2.0, 50.0]]))
     return [step.probabilities for step in sample_futures(oracle, context, last, slots, uniforms)]
 
 

@@ -25,7 +25,7 @@ from hf_trace.worlds.world import World, WorldSpec
 
 # 0 brings 1, 1 brings 2.
 SPEC = WorldSpec(types=3, memory=1, edges=((0, 1, 3.0), (1, 2, 3.0)), length=6)
-SLOTS = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0))
+SLOTS = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0, 2))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from hf_trace.worlds.world import World, WorldSpec
 
 # 0 brings 1, 1 brings 2, and 2 keeps 0 away; two events back count half as much.
 SPEC = WorldSpec(types=3, memory=2, edges=((0, 1, 2.5), (1, 2, 2.5), (2, 0, -1.0)), decay=0.7, length=6)
-SLOTS = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0))
+SLOTS = Slots(torch.arange(4, 7), torch.empty(0, dtype=torch.long), torch.empty(0, 2))
 SAMPLES = 2000
 
 

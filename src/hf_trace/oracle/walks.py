@@ -175,7 +175,7 @@ class Slots:
     Attributes:
         events: Tokens of event types.
         gaps: Tokens of gap bins; empty where no time is written.
-        gap_seconds: Time that each gap token stands for.
+        gap_bounds: Shortest and longest time that each gap token stands for, in seconds.
         ends: Indices of the types that end a sequence: labels of whole sequences.
         forbidden: Index of a type that is never sampled: the others are, as if it could not happen.
         is_near: Which types are events of neighbours; None where there are none.
@@ -183,7 +183,7 @@ class Slots:
 
     events: Int[Tensor, " type"]
     gaps: Int[Tensor, " bin"]
-    gap_seconds: Float[Tensor, " bin"]
+    gap_bounds: Float[Tensor, "bin 2"]
     ends: Int[Tensor, " end"] = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     forbidden: int | None = None
     is_near: Bool[Tensor, " type"] | None = None
@@ -212,6 +212,36 @@ class Step:
     ended: Bool[Tensor, " row"]
     seconds: Float[Tensor, " row"]
     row: Int[Tensor, " row"]
+
+
+def time_within(
+    bins: Float[Tensor, "row bin"],
+    drawn: Int[Tensor, " row"],
+    uniforms: Float[Tensor, " row"],
+    bounds: Float[Tensor, "bin 2"],
+) -> Float[Tensor, " row"]:
+    """A time in the bin that each number in [0, 1) has drawn, in seconds: where in the bin it fell says which.
+
+    Together with the bins this is a density of the next time, which is the same everywhere in a bin: on a logarithmic
+    scale, or in a bin that begins at 0 on a plain one.
+
+    Args:
+        bins: Probabilities of all bins, up to a factor.
+        drawn: What ``invert`` makes of the numbers.
+        uniforms: The numbers.
+        bounds: Of the bins.
+
+    Example:
+        >>> bins, bounds = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.0, 1.0], [1.0, 16.0]])
+        >>> time_within(bins, torch.tensor([1]), torch.tensor([0.75]), bounds)
+        tensor([4.])
+    """
+    above = bins.double().cumsum(1)
+    mass, above = (each.gather(1, drawn[:, None])[:, 0] for each in (bins.double(), above / above[:, -1:]))
+    mass = mass / bins.double().sum(1)
+    share = (1 - (above - uniforms) / mass.clamp(min=torch.finfo(mass.dtype).tiny)).clamp(0, 1)
+    low, high = bounds.double()[drawn].unbind(1)
+    return torch.where(low > 0, low * (high / low.where(low > 0, 1)) ** share, share * high).float()
 
 
 def sample_futures(
@@ -270,7 +300,7 @@ def sample_futures(
                 shortest = least_gap.repeat_interleave(last.shape[1])[:, None]
                 bins = bins.masked_fill(torch.arange(bins.shape[1]) < shortest, 0)
             drawn = invert(bins, numbers[rows, 2 * slot, None])[:, 0]
-            seconds = seconds + slots.gap_seconds[drawn]
+            seconds = seconds + time_within(bins, drawn, numbers[rows, 2 * slot], slots.gap_bounds)
             tokens = slots.gaps[drawn].to(oracle.device)
         walk.read(tokens[:, None])
         probabilities = walk.log_probs(slots.events).exp()

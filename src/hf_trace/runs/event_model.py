@@ -180,7 +180,7 @@ class EventModel:
         return Slots(
             events=torch.from_numpy(self.tokenizer.event_ids),
             gaps=torch.from_numpy(self.tokenizer.gap_ids),
-            gap_seconds=torch.tensor(self.tokenizer.gap_seconds, dtype=torch.float32),
+            gap_bounds=torch.tensor(self.tokenizer.gap_bounds, dtype=torch.float32).reshape(-1, 2),
             ends=self.outcome_events.nonzero()[:, 0],
             is_near=self.near_types,
         )

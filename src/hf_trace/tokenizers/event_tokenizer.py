@@ -27,6 +27,7 @@ from hf_trace.logs.places.near_names import is_near_name, plain_name
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.options import UNKNOWN
 from hf_trace.tokenizers.event_tokens import (
+    bin_bounds,
     bin_middles,
     context_token,
     context_tokens,
@@ -197,6 +198,11 @@ class EventTokenizer(StoredTokenizer):
     def gap_seconds(self) -> list[float]:
         """What each gap token stands for: the middle of its bin, in seconds."""
         return bin_middles(self.gap_edges)
+
+    @property
+    def gap_bounds(self) -> list[tuple[float, float]]:
+        """The shortest and the longest time that each gap token stands for, in seconds."""
+        return bin_bounds(self.gap_edges)
 
     @classmethod
     def from_event_types(

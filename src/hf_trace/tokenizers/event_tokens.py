@@ -50,17 +50,24 @@ def gap_bins(timestamps: Sequence[float], edges: Sequence[float]) -> NDArray[np.
     return np.searchsorted(np.asarray(edges), gaps, side="left")
 
 
+def bin_bounds(edges: Sequence[float]) -> list[tuple[float, float]]:
+    """The shortest and the longest time of every bin, in seconds; that of the last is four times the last edge.
+
+    Example:
+        >>> bin_bounds([0.0, 4.0, 100.0])
+        [(0.0, 0.0), (0.0, 4.0), (4.0, 100.0), (100.0, 400.0)]
+    """
+    return list(pairwise([0.0, *edges, 4 * edges[-1]])) if edges else []
+
+
 def bin_middles(edges: Sequence[float]) -> list[float]:
-    """A time in every bin, in seconds: the geometric middle, half the edge below the first, twice it beyond the last.
+    """A time in every bin, in seconds: the geometric middle, or half the edge where a bin begins at 0.
 
     Example:
         >>> bin_middles([0.0, 4.0, 100.0])
         [0.0, 2.0, 20.0, 200.0]
     """
-    if not edges:
-        return []
-    inner = [(low * high) ** 0.5 if low > 0 else high / 2 for low, high in pairwise(edges)]
-    return [edges[0], *inner, 2 * edges[-1]]
+    return [(low * high) ** 0.5 if low > 0 else high / 2 for low, high in bin_bounds(edges)]
 
 
 def context_token(column: str, value: str) -> str:
