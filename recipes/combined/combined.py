@@ -22,8 +22,8 @@ from harness import NotMeasured, Recipe, Report, Size, kept, metrics, panels, ta
 from judged_logs import atomic, judged_logs, scored
 from known_graph import made_once
 from labelled_logs import LabelledLog
+from log_evidence import Evidence, evidence_of, history, kept_evidence
 from matplotlib.figure import Figure
-from pair_evidence import Evidence, evidence_of, history, kept_evidence
 from random_worlds import random_signals, random_world
 
 from hf_trace.runs.edge_model import EdgeModel

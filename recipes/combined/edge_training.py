@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from harness import table
-from pair_evidence import Evidence
+from log_evidence import Evidence
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score
 from torch.nn.functional import binary_cross_entropy_with_logits
 

@@ -8,7 +8,7 @@ import numpy as np
 from known_graph import by_type
 from known_logs import KnownLog, known_logs
 from labelled_logs import LabelledLog
-from pair_evidence import RULED, Evidence, history
+from log_evidence import RULED, Evidence, history
 from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss
 

@@ -28,7 +28,7 @@ def module(recipe):
 @pytest.fixture(scope="module")
 def evidence(module, tiny_run, tiny_log):
     log = module("labelled_logs").LabelledLog("rule", tiny_log, [tiny_log.event_types[:2]])
-    return module("pair_evidence").evidence_of(log, EventModel.load(tiny_run), 5)
+    return module("log_evidence").evidence_of(log, EventModel.load(tiny_run), 5)
 
 
 def test_a_seed_gives_one_log(module):
@@ -60,7 +60,7 @@ def test_edges_of_values_are_of_their_variables(module):
 
 
 def test_the_classifier_is_asked_as_the_package_asks_it(module, evidence, tiny_run, tiny_log):
-    model, request = EventModel.load(tiny_run), module("pair_evidence").BY_TYPE
+    model, request = EventModel.load(tiny_run), module("log_evidence").BY_TYPE
     drawn = sampled_sequences(model.windows(tiny_log).log, 5, 0)
     graph = log_result(model, drawn, request.updated(statistic="combined"), whole=tiny_log).graph
     place = [graph.events.index(name) for name in tiny_log.event_types]
@@ -70,7 +70,7 @@ def test_the_classifier_is_asked_as_the_package_asks_it(module, evidence, tiny_r
 
 def test_what_is_kept_is_all_there_is(module, evidence, tmp_path):
     evidence.save(tmp_path / "worlds" / "one.npz")
-    ((name, found),) = module("pair_evidence").kept_evidence(tmp_path / "worlds")
+    ((name, found),) = module("log_evidence").kept_evidence(tmp_path / "worlds")
     assert (name, found.kind) == ("one", "rule")
     assert (found.features == evidence.features).all()
     assert (found.labels == evidence.labels).all()
@@ -86,7 +86,7 @@ def worlds_of(module, evidence, count):
         truth = generator.random((12, 12)) < 0.2
         np.fill_diagonal(truth, False)
         tables["onset"] = np.where(truth, 0.5, 0.1) * generator.uniform(0.8, 1.2, (12, 12))
-        found.append(module("pair_evidence").Evidence("made up", truth, tables, {"onset": truth, "hawkes": truth}))
+        found.append(module("log_evidence").Evidence("made up", truth, tables, {"onset": truth, "hawkes": truth}))
     return found
 
 

@@ -10,7 +10,7 @@ from labelled_logs import LabelledLog
 
 from hf_trace.discovery.by_type.by_type_run import by_type_effects, forward_shares, log_of_variables
 from hf_trace.discovery.by_type.by_type_sums import SUMS
-from hf_trace.discovery.by_type.evidence import COUNTED, TOLD, counted_tables, pair_features, told_tables
+from hf_trace.discovery.by_type.pair_evidence import COUNTED, TOLD, counted_tables, pair_features, told_tables
 from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.graphs.counted_graphs import BASELINES, CountingSettings
 from hf_trace.logs.log import EventLog
