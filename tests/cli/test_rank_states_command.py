@@ -85,3 +85,20 @@ def test_alarms_with_an_end_are_states(run, hf_trace):
     code, out, err = hf_trace(*asked, "--epochs", 0.05)
     assert code == 0, err
     assert "on 42.9%" in out  # 36 of 84 seconds
+
+
+def test_a_neighbour_may_be_the_cause(folder, monkeypatch, hf_trace, refused):
+    monkeypatch.chdir(folder)
+    rows = [row for place in "abcd" for row in _rows(place, 6)]
+    _write("places.csv", rows)
+    Path("joined.csv").write_text("one,other\na,b\nc,d\n")
+    asked = ("train", "places.csv", "--states", "--topology", "joined.csv", "--out", "near", "--epochs", 0.05)
+    code, _, err = hf_trace(*asked)
+    assert code == 0, err
+    _write("spread.csv", [*rows, ("b", "filter blocked", 131), ("a", "pressure high", 137)])
+    code, _, err = hf_trace("rank", "near", "spread.csv", "--outcome", "pressure high", "--top", 1)
+    assert code == 0, err
+    assert "1. filter blocked of a neighbour has happened since 6.0 s before the alarm" in err
+    Path("other.csv").write_text("one,other\na,c\n")
+    asked = ("rank", "near", "spread.csv", "--outcome", "pressure high", "--topology", "other.csv")
+    assert "the run was trained with one of" in refused(*asked)

@@ -47,10 +47,7 @@ _COLUMNS = {"event": "event", "place": "where", "position": "position", "lag": "
 
 
 # What is about events and their effects, and what is about states.
-_OF_EVENTS = (
-    *("position", "within", "by", "proposal", "num_samples", "reference", "topology", "topology_directed", "hops"),
-    "unknown",
-)
+_OF_EVENTS = (*("position", "within", "by", "proposal", "num_samples", "reference", "unknown"),)
 _OF_STATES = ("knowledge", "seen", "end_column")
 
 
@@ -106,12 +103,14 @@ def rank(
     from hf_trace.questions.state_runs import is_of_states
 
     source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
+    source = replace(source, topology=topology, directed=topology_directed, hops=hops)
     if is_of_states(run_folder):
         refuse_given(context, _OF_EVENTS, "is for runs of events, and this one is of states. Leave it out.")
         from hf_trace.questions.state_ranking import StateRankSettings
         from hf_trace.questions.state_runs import load_states
 
         states = load_states(run_folder, trust_remote_code=trust_remote_code)
+        source = replace(source, topology=topology or states.network)
         wanted = StateRankSettings(exclude=tuple(exclude or ()), top=top)
         found = _ranked_states(states, source.with_ends(end_column), outcome, only, wanted, knowledge, seen=seen)
         _tell(found, list(_state_rows(found)), out, _show_states, json_output=json_output)
@@ -129,7 +128,6 @@ def rank(
         within=within, by=by, proposal=proposal, num_samples=num_samples, exclude=tuple(exclude or ()), top=top,
         unknown=unknown, seed=seed,
     )  # fmt: skip
-    source = replace(source, topology=topology, directed=topology_directed, hops=hops)
     table = source.as_trained(run_folder).read()
     incidents = [(each, name) for name in outcome for each in _incidents(table, name, only)]
     model = EventModel.load(run_folder, trust_remote_code=trust_remote_code)

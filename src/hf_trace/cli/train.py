@@ -30,7 +30,7 @@ _OF_LOGS = (
 )
 # What a model of states does not read, and what only it does.
 _NOT_OF_STATES = (
-    *("outcome_column", "stream", "topology", "topology_directed", "hops", "context_column", "model", "lora", "merge"),
+    *("outcome_column", "stream", "context_column", "model", "lora", "merge"),
     *("min_count", "gaps", "gradient_accumulation", "window_length", "window_gap", "ensemble", "resume"),
 )
 _OF_STATES = ("variable", "state_pairs", "end_column")
@@ -140,6 +140,7 @@ def train(
             defaults, table=table_settings, patterns=tuple(variable or ()), pairs=tuple(state_pairs or ())
         )
         source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
+        source = replace(source, topology=topology, directed=topology_directed, hops=hops)
         trained = _train_states(source.with_ends(end_column), out, states_settings, overwrite=overwrite)
     else:
         source = LogSource(

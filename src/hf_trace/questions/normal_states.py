@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from hf_trace.documents import Document
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.place_network import PlaceNetwork
 from hf_trace.logs.states.state_histories import StateHistory, seconds_held
 from hf_trace.logs.states.state_log import StateLog
 from hf_trace.questions.state_oracle import SnapshotOracle
+from hf_trace.runs.trained_network import check_network, trained_network
 
 # Normal moments that oddness is compared with, and the share of them at which something may stand out.
 MOMENTS, FALSE_ALARMS = 200, 0.05
@@ -72,6 +74,7 @@ class NormalStates:
         patterns: See ``state_names``.
         pairs: See ``state_names``.
         unit: What time is counted in: ``s``, or ``events`` where the log has none.
+        network: Which places are joined, where what neighbours hold is told too.
     """
 
     seconds: Mapping[str, Mapping[str, float]]
@@ -83,6 +86,7 @@ class NormalStates:
     patterns: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
     unit: str = "s"
+    network: PlaceNetwork | None = None
 
     @cached_property
     def _moments(self) -> int:
@@ -107,7 +111,16 @@ class NormalStates:
         return float(-np.log((above + 1) / (count + 1)))
 
     def read(self, log: EventLog) -> StateLog:
-        """A log as states, its variables named as those of normal operation."""
+        """A log as states, its variables named as those of normal operation.
+
+        Raises:
+            SettingsError: If it was read with another topology.
+        """
+        check_network(
+            log,
+            {} if self.network is None else {"topology": self.network.to_dict()},
+            reads_neighbours=self.network is not None,
+        )
         return StateLog.of(log, self.patterns, self.pairs, {name: tuple(each) for name, each in self.seconds.items()})
 
     def odd_states(self, history: StateHistory, time: float, exclude: Sequence[str] = ()) -> list[OddState]:
@@ -201,6 +214,7 @@ class NormalStates:
             "patterns": list(self.patterns),
             "pairs": list(self.pairs),
             "unit": self.unit,
+            "topology": None if self.network is None else self.network.to_dict(),
         }
 
     @classmethod
@@ -213,7 +227,18 @@ class NormalStates:
             for name, each in document["surprises"].items()
         }
         patterns, pairs = (tuple(document[name]) for name in ("patterns", "pairs"))
-        return cls(seconds, total, horizon, oracle, surprises, bound, patterns, pairs, document["unit"])
+        return cls(
+            seconds,
+            total,
+            horizon,
+            oracle,
+            surprises,
+            bound,
+            patterns,
+            pairs,
+            document["unit"],
+            trained_network(document),
+        )
 
 
 def _snapshot(history: StateHistory, time: float, onset: float | None) -> dict[str, str]:

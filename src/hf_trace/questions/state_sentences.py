@@ -1,6 +1,7 @@
 """A ranked state in words: since when, how often normal operation sees it, what was expected, and where it leads."""
 
 from hf_trace.documents import Document
+from hf_trace.logs.places.near_names import is_near_name, plain_name
 from hf_trace.logs.states.state_names import HAPPENED, NOT_YET
 from hf_trace.questions.normal_states import NormalStates
 
@@ -34,9 +35,13 @@ def told(cause: Document, normal: NormalStates) -> str:
 
 
 def _held(cause: Document) -> str:
-    if cause["value"] in (HAPPENED, NOT_YET):
-        return f"{cause['variable']} has {'' if cause['value'] == HAPPENED else 'not '}happened"
-    return f"{cause['variable']} is {cause['value']}"
+    name, value = cause["variable"], cause["value"]
+    name = f"{plain_name(name)} of a neighbour" if is_near_name(name) else name
+    return (
+        f"{name} has {'' if value == HAPPENED else 'not '}happened"
+        if value in (HAPPENED, NOT_YET)
+        else f"{name} is {value}"
+    )
 
 
 def _how_often(cause: Document, normal: NormalStates) -> str:

@@ -103,6 +103,7 @@ def train_states(
             patterns=settings.patterns,
             pairs=settings.pairs,
             unit="s" if log.timestamps is not None else "events",
+            network=log.network,
         ).calibrated(histories, settings.table.seed, advance)
         write_json(Path(folder) / STATES_FILE, states.to_dict())
     return TrainedStates(Path(out), states, trained.metrics)

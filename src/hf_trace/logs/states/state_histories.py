@@ -193,4 +193,4 @@ def with_ends(starts: EventLog, ends: EventLog) -> EventLog:
         replace(log, event_types=tuple(f"{name}={value}" for name in log.event_types))
         for log, value in ((starts, STARTED), (ends, ENDED))
     ]
-    return EventLog.concat(logs, join_ids=True)
+    return replace(EventLog.concat(logs, join_ids=True), network=starts.network)
