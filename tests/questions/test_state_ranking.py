@@ -83,6 +83,8 @@ def test_a_state_is_judged_by_what_the_others_were_when_it_began(normal):
     assert odd["valve"].surprise == pytest.approx(-np.log(0.1), abs=1e-4)
     assert odd["pump"].surprise == pytest.approx(-np.log(0.9), abs=1e-4)
     assert odd["valve"].expected == ("off", pytest.approx(0.9, abs=1e-4))
+    assert normal.beside(states.histories[0], 9.0, odd["valve"]) == ("pump", "off")
+    assert normal.beside(states.histories[0], 9.0, odd["light"]) is None
     assert odd["valve"].score == pytest.approx(-np.log(51 / 102) - np.log(11 / 101), abs=1e-3)
 
 
@@ -99,7 +101,7 @@ def test_causes_paths_sentences_and_what_never_was(normal):
         "by filter → pump → A."
     )
     assert (second["variable"], second["explained_by"], "note" in ranking) == ("pump", "filter", False)
-    assert "Beside the other states when it began, on was expected (90.0%). It follows filter." in second["sentence"]
+    assert "Beside valve = on when it began, on was expected (90.0%). It follows filter." in second["sentence"]
     calm = incident(normal, *start, ("A", 9.0))
     assert "Nothing stands out" in rank_states(normal, calm, 0, ["A"], StateRankSettings())["note"]
 

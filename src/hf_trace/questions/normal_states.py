@@ -27,6 +27,7 @@ from hf_trace.runs.trained_network import check_network, trained_network
 MOMENTS, FALSE_ALARMS = 200, 0.05
 # Seconds (events, without times) added to what was seen of a state, so that nothing is impossible.
 _UNSEEN = 1.0
+_MATTERS = 0.5  # nats less of surprise, without a variable
 _ALIKE = 1e-4  # nats, below which surprises in float32 are equal
 
 
@@ -165,6 +166,25 @@ class NormalStates:
             context = self.context(state.variable, surprise)
             judged.append(replace(state, onset=onset, surprise=surprise, context=context, expected=expected))
         return max(judged, key=lambda each: round(each.context if self.surprises else each.surprise, 1))
+
+    def beside(self, history: StateHistory, time: float, state: OddState) -> tuple[str, str] | None:
+        """The variable, and what it held, without which a state would be least unexpected; None if none matters.
+
+        Args:
+            history: The sequence.
+            time: When the state was looked at.
+            state: One of ``odd_states``.
+        """
+        values = self.oracle.values(state.variable)
+        told = _snapshot(history, time, state.onset)
+        others = [name for name in told if name != state.variable and told[name] in self.oracle.values(name)]
+        if state.value not in values or not others:
+            return None
+        less = [{name: value for name, value in told.items() if name != other} for other in others]
+        answers = self.oracle.log_probs([(state.variable, each) for each in less])
+        gains = [float(answer[values.index(state.value)]) + state.surprise for answer in answers]
+        best = int(np.argmax(gains))
+        return (others[best], told[others[best]]) if gains[best] > _MATTERS else None
 
     def calibrated(
         self, histories: Sequence[StateHistory], seed: int, advance: Callable[[int], None] = lambda _: None

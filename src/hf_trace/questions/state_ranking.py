@@ -16,6 +16,7 @@ from hf_trace.questions.state_sentences import told
 
 # How much less odd, in nats, what explains a state may be.
 _ABOUT_AS_ODD = 3.0
+_EXPLAINED = 5  # first causes of which is said beside what they are odd
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,9 @@ def rank_states(
 
     Returns:
         ``causes``, best first, each with ``variable``, ``value``, ``since``, ``lag_seconds``, ``onset``, ``share`` of
-        normal time, ``rarity``, ``context``, ``surprise``, ``expected`` with its probability, ``seen``, ``score``,
-        ``explained_by``, ``path``, ``stands_out`` and a ``sentence``; and when each alarm came. If nothing stands out,
-        a ``note``.
+        normal time, ``rarity``, ``context``, ``surprise``, ``expected`` with its probability, ``beside`` what (of the
+        first five), ``seen``, ``score``, ``explained_by``, ``path``, ``stands_out`` and a ``sentence``; and when each
+        alarm came. If nothing stands out, a ``note``.
 
     Raises:
         QueryError: If the sequence holds none of the alarms, or the graph none of them.
@@ -278,10 +279,13 @@ def _document(place: int, cause: StateCause, normal: NormalStates, history: Stat
         "surprise": state.surprise if np.isfinite(state.surprise) else None,
         "expected": expected,
         "probability_expected": probability,
+        "beside": None,
         "seen": cause.seen,
         "score": cause.score,
         "explained_by": cause.explained_by,
         "path": None if cause.path is None else list(cause.path),
         "stands_out": state.score > normal.bound,
     }
+    if place <= _EXPLAINED and expected not in (None, state.value):
+        document["beside"] = normal.beside(history, time, state)
     return {**document, "sentence": told(document, normal)}

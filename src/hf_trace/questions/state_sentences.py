@@ -21,10 +21,9 @@ def told(cause: Document, normal: NormalStates) -> str:
         since = f"since {lasting(cause['lag_seconds'], normal.unit)} before the alarm"
     parts = [f"{_held(cause)} {since}; {_how_often(cause, normal)}."]
     if cause["expected"] not in (None, cause["value"]) and cause["probability_expected"] > _SURE:
+        others = "the other states" if cause["beside"] is None else " = ".join(cause["beside"])
         when = "now" if cause["since"] is None else "when it began"
-        parts.append(
-            f"Beside the other states {when}, {cause['expected']} was expected ({cause['probability_expected']:.1%})."
-        )
+        parts.append(f"Beside {others} {when}, {cause['expected']} was expected ({cause['probability_expected']:.1%}).")
     if cause["explained_by"] is not None:
         parts.append(f"It follows {cause['explained_by']}.")
     if cause["path"]:
