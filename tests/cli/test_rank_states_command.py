@@ -69,6 +69,9 @@ def test_what_does_not_belong_together_is_refused(run, hf_trace, refused):
     assert "says what is a state. Add `--states`" in refused("train", "normal.csv", "--variable", "p*", "--out", "x")
     Path("same.csv").write_text("case,event,time\na,mode=1,0\nb,mode=1,0\nb,mode=1,5\n")
     assert "ever changes" in refused("train", "same.csv", "--states", "--out", "x")
+    wide = "".join(f"a,v{n}={value},{n + 1000 * value}\n" for value in (0, 1) for n in range(501))
+    Path("wide.csv").write_text("case,event,time\n" + wide)
+    assert "501 variables of the log change" in refused("train", "wide.csv", "--states", "--out", "x")
     assert not Path("x").exists()
     Path("run/states.json").rename("kept.json")
     try:

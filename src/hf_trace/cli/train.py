@@ -130,11 +130,10 @@ def train(
         work_alone("States are learned on")
         quiet_transformers()
         from hf_trace.training.state_training import StateTrainingSettings
-        from hf_trace.training.table_training import DagTrainingSettings
 
         defaults = StateTrainingSettings()
-        table_settings = DagTrainingSettings(
-            preset=preset or defaults.table.preset, epochs=epochs or defaults.table.epochs, bf16=bf16, seed=seed
+        table_settings = replace(
+            defaults.table, preset=preset or defaults.table.preset, epochs=epochs, bf16=bf16, seed=seed
         )
         states_settings = replace(
             defaults, table=table_settings, patterns=tuple(variable or ()), pairs=tuple(state_pairs or ())

@@ -24,6 +24,8 @@ from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import MISSING, Variable
 from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
+_MOST_VARIABLES = 500
+
 
 @dataclass(frozen=True)
 class StateTrainingSettings:
@@ -40,7 +42,7 @@ class StateTrainingSettings:
     """
 
     snapshots: int = 5_000
-    table: DagTrainingSettings = field(default_factory=lambda: DagTrainingSettings(epochs=4.0))
+    table: DagTrainingSettings = field(default_factory=lambda: DagTrainingSettings(max_tokens=2_000_000))
     patterns: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
 
@@ -86,7 +88,7 @@ def train_states(
         advance: Called with the number of normal moments done.
 
     Raises:
-        SettingsError: If no variable of the log ever changes, or a pattern fits nothing.
+        SettingsError: If no variable of the log ever changes, more than 500 do, or a pattern fits nothing.
         OutputError: If ``out`` cannot be written.
     """
     settings = settings or StateTrainingSettings()
@@ -118,8 +120,14 @@ def snapshot_table(histories: Sequence[StateHistory], count: int, generator: np.
         generator: Draws them.
 
     Raises:
-        SettingsError: If no variable ever changes.
+        SettingsError: If no variable ever changes, or more than 500 do.
     """
+    changing = {name for history in histories for name, each in history.changes.items() if len(each.values) > 1}
+    if len(changing) > _MOST_VARIABLES:
+        raise SettingsError(
+            f"{len(changing):,} variables of the log change, expected at most {_MOST_VARIABLES} in a snapshot. "
+            "Name a coarser event column, or keep fewer rows with a query."
+        )
     lengths = np.array([each.end - each.start for each in histories]) + 1e-9
     rows = []
     for history, times in zip(histories, generator.multinomial(count, lengths / lengths.sum()), strict=True):
