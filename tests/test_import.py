@@ -22,7 +22,9 @@ def test_import_is_light():
     assert not loaded_by("import hf_trace").intersection(HEAVY)
 
 
-@pytest.mark.parametrize("command", ["", "train", "discover", "count", "evaluate", "simulate", "push", "demo"])
+@pytest.mark.parametrize(
+    "command", ["", "doctor", "train", "discover", "count", "evaluate", "simulate", "push", "demo"]
+)
 def test_help_is_light(command):
     arguments = ["hf-trace", *([command] if command else []), "--help"]
     code = f"""
@@ -53,7 +55,7 @@ def test_optional_packages_are_not_imported():
 PUBLIC = """CausalDiscoveryPipeline CausalEffectPipeline CausalGraph DagSchema DagTokenizer DagTrainingSettings
 DiscoverySettings EventLog EventSequence EventTokenizer HfTraceError TrainingSettings Variable __version__ cut_windows
 draw_graph encode_table infer_schema push_log read_log train train_dag"""
-COMMANDS = "train discover effect outcomes rank count evaluate simulate push demo"
+COMMANDS = "doctor train discover effect outcomes rank count evaluate simulate push demo"
 
 
 def test_public_names_and_commands_are_all_there():

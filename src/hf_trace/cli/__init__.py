@@ -10,6 +10,7 @@ from hf_trace.cli.console import hush, run
 from hf_trace.cli.count import count
 from hf_trace.cli.demo import demo
 from hf_trace.cli.discover import discover
+from hf_trace.cli.doctor import doctor
 from hf_trace.cli.effect import effect
 from hf_trace.cli.evaluate import evaluate
 from hf_trace.cli.launching import forget_launch, is_helping, let_main_speak, processes_not_started, start_processes
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _COMMANDS = (
+    (doctor, "hf-trace doctor alarms.csv"),
     (train, "hf-trace train alarms.csv --case-column device --event-column alarm --out runs/alarms"),
     (discover, "hf-trace discover runs/alarms alarms.csv --max-lag 8 --plot graph.png --out graph.json"),
     (effect, "hf-trace effect runs/sachs --target Akt --do Mek=HIGH --given PKA=LOW"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -195,6 +196,20 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     _stdout.width = max(table_width(), least)
     _stdout.print(f"[italic]{escape(_fitting(title))}[/]", soft_wrap=True)
     _stdout.print(table)
+
+
+def print_section(title: str, lines: Iterable[str], *, fold: bool = True) -> None:
+    """Sentences under a title, folded at the width of the terminal unless they are to be copied; none: no title."""
+    shown = [escape(_fitting(line)) for line in lines]
+    if not shown:
+        return
+    _stdout.width = table_width()
+    _stdout.print(f"[bold]{escape(_fitting(title))}[/]")
+    for line in shown:
+        if fold:
+            _stdout.print(Padding(line, (0, 0, 0, 2), expand=False))
+        else:
+            _stdout.print(f"  {line}", soft_wrap=True)
 
 
 def table_width() -> int:

@@ -3,7 +3,8 @@
 import glob
 import re
 import tokenize
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,26 @@ def read_log(  # noqa: PLR0913 - a log needs as many words
     if topology is None:
         return log
     return with_neighbours(log, topology, directed=topology_directed, hops=hops)
+
+
+def source_frames(source: Any, *, query: str | None = None) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The tables that ``read_log`` makes a log of, as they are written; files of plain text have none.
+
+    Args:
+        source: A path, a folder, a glob pattern or a list of paths.
+        query: Rows to keep, as for ``read_log``; tables of which none is kept are left out.
+
+    Yields:
+        The name of each file without its suffixes, and its rows.
+
+    Raises:
+        LogFormatError: If a file is absent, or is not what its suffix says.
+        SettingsError: If the query is not understood.
+    """
+    for path in find_files(source):
+        if data_suffix(path) in LOG_SUFFIXES or data_suffix(path) == ".json":
+            with suppress(_NothingKeptError):
+                yield file_stem(path), _kept(read_file(path), query)
 
 
 def with_derived(log: EventLog, columns: Sequence[str]) -> EventLog:

@@ -109,15 +109,13 @@ def train(
     """
     settings = settings or TrainingSettings()
     with training_run(out, resume=resume, overwrite=overwrite, callbacks=callbacks) as loop:
-        tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
-        length = max(2, settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW))
-        settings = replace(settings, window_length=length, context_columns=tuple(tokenizer.contexts))
+        tokenizer, settings = prepared(log, settings)
         loop.begin(settings, log=log_digest(log))
         if loop.finished:
             return TrainedRun(Path(out), OracleQuality.from_dict(loop.finished["validation"]), loop.finished)
-        if problem := crowding_warning(log, length):
+        if problem := crowding_warning(log, settings.window_length or 0):
             logger.warning("%s", problem)
-        windows = cut_windows(log, length=length, gap=settings.window_gap)
+        windows = cut_windows(log, length=settings.window_length, gap=settings.window_gap)
         training, validation = split_windows(windows, settings.validation_share, settings.seed)
         quality, metrics = _train_one(loop, tokenizer, training, validation, settings)
         for number in range(1, settings.ensemble):
@@ -125,6 +123,13 @@ def train(
             sample, alone = bootstrap_sample(training, seed), replace(settings, ensemble=1, seed=seed)
             _train_one(loop, tokenizer, sample, validation, alone, f"{MEMBERS}/{number}")
     return TrainedRun(Path(out), quality, metrics)
+
+
+def prepared(log: EventLog, settings: TrainingSettings) -> tuple[EventTokenizer, TrainingSettings]:
+    """The vocabulary of a log, and the settings with what follows from the log: the length of windows, contexts."""
+    tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
+    length = max(2, settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW))
+    return tokenizer, replace(settings, window_length=length, context_columns=tuple(tokenizer.contexts))
 
 
 def _train_one(
@@ -135,7 +140,7 @@ def _train_one(
     settings: TrainingSettings,
     name: str = "",
 ) -> tuple[OracleQuality, Document]:
-    data = _LogData(tokenizer, training, validation, settings)
+    data = LogData(tokenizer, training, validation, settings)
     fitted = loop.fit(data, settings, name)
     quality, metrics = measured(fitted, tokenizer, training, validation)
     return quality, loop.save(fitted, data, settings, metrics, name)
@@ -154,7 +159,7 @@ def measured(
     }
 
 
-class _LogData(TrainingData):
+class LogData(TrainingData):
     """Windows in batches of similar lengths; the best model is the one that predicts held-out events best.
 
     Labels of whole sequences count as much as an average window, and what happened at neighbours little.
@@ -203,9 +208,11 @@ class _LogData(TrainingData):
         return weights
 
     def sampler(self, trainer: Trainer) -> Any:
+        """Windows of like lengths together, in an order of the seed."""
         return _PassSampler(trainer, self.lengths)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor | None:
+        """Weighted, where not every token counts the same."""
         if self.weights is None:
             return None
         labels = batch["labels"]
@@ -213,6 +220,7 @@ class _LogData(TrainingData):
         return weighted_loss(logits, labels, self.weights.to(labels.device))
 
     def evaluate(self, model: nn.Module) -> float:
+        """Of the own events of the windows that are held out."""
         return event_loss(model, self.held_out, self.tokenizer, self.schedule.at_once)
 
 
