@@ -50,13 +50,14 @@ def measure(options: argparse.Namespace) -> Report:
     model = fitted(*size)
     model.save_pretrained(options.out / "edge_model")
     rows = judge(model, options)
-    unseen = {**validated, "auprc": validated["auprc"]["all"]["combined"]}
+    unseen = [{**each, "asked": asked, "auprc": each["auprc"]["all"]["combined"]} for asked, each in validated.items()]
     found = {
-        **metrics([unseen], lambda _: "unseen worlds", UNSEEN),
+        **metrics(unseen, lambda row: f"unseen worlds, {row['asked']}", UNSEEN),
         **metrics(rows, lambda row: f"{row['log']}, {row['method']}", SHOWN),
     }
     text = f"{edge_training.markdown(validated)}\n\n{markdown(rows)}"
-    return Report({"worlds": validated, "logs": rows}, text, found, draw(validated["reliability"], rows))
+    reliability = {asked: each["reliability"] for asked, each in validated.items()}
+    return Report({"worlds": validated, "logs": rows}, text, found, draw(reliability, rows))
 
 
 def make_worlds(options: argparse.Namespace) -> None:
@@ -122,11 +123,11 @@ def markdown(rows: list[dict]) -> str:
         ),
     ]
     lines = [
-        [row["log"], f"{row['brier']:.4f}", f"{row['brier_base']:.4f}", row["mean"], row["base_rate"]]
+        [row["log"], row["method"], f"{row['brier']:.4f}", f"{row['brier_base']:.4f}", row["mean"], row["base_rate"]]
         for row in rows
         if "brier" in row
     ]
-    columns = ("log", "Brier score of combined", "of the base rate", "mean probability", "base rate")
+    columns = ("log", "score", "Brier score", "of the base rate", "mean probability", "base rate")
     return "\n\n".join([*(f"{title}\n\n{found}" for title, found in tables), table(columns, lines)])
 
 
@@ -144,18 +145,23 @@ def dotless(value: float) -> str:
     return f"{value:.3f}".removeprefix("0") if value < 1 else "1.000"
 
 
-def draw(reliability: list[dict], rows: list[dict]) -> Figure:
+def draw(reliability: dict[str, list[dict]], rows: list[dict]) -> Figure:
     """How probable edges were said to be and how many are true; AUPRC on each log."""
     figure, (left, right) = panels(12, 3.8, 1, 2, gridspec_kw={"width_ratios": (1, 3)})
     left.plot([0, 1], [0, 1], color="grey", ls="--", lw=1)
-    left.plot([row["said"] for row in reliability], [row["true"] for row in reliability], "o-", color="#0072B2")
+    for (asked, found), colour in zip(reliability.items(), ("#0072B2", "#009E73"), strict=True):
+        left.plot([row["said"] for row in found], [row["true"] for row in found], "o-", color=colour, label=asked)
+    left.legend(fontsize=7)
     left.set(xlabel="probability", ylabel="share of true edges", title="worlds not seen", xlim=(0, 1), ylim=(0, 1))
-    colours = {"combined": "#0072B2", "by-type": "#56B4E9", "onset": "#D55E00", "hawkes": "#E69F00"}
+    colours = {
+        "combined": "#0072B2", "combined_follows": "#009E73", "by-type": "#56B4E9",
+        "onset": "#D55E00", "hawkes": "#E69F00",
+    }  # fmt: skip
     logs = list(dict.fromkeys(row["log"] for row in rows))
     for number, (method, colour) in enumerate(colours.items()):
         values = {row["log"]: row["auprc"] for row in rows if row["method"] == method}
-        places = [place + 0.2 * (number - 1.5) for place in range(len(logs))]
-        right.bar(places, [values[log] for log in logs], 0.2, label=method, color=colour)
+        places = [place + 0.16 * (number - 2) for place in range(len(logs))]
+        right.bar(places, [values[log] for log in logs], 0.16, label=method, color=colour)
     right.set_xticks(range(len(logs)), logs, rotation=40, ha="right")
     right.set(ylabel="AUPRC", ylim=(0, 1.02), title="logs with known graphs")
     right.legend(fontsize=7)

@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from hf_trace.runs.edge_model import EdgeConfig, EdgeModel
 
+QUESTIONS = ("drives", "follows")
 SINGLE = {"onset": "onset", "hawkes": "hawkes", "strength": "by-type", "bigram": "bigram"}
 _BATCH, _RATE, _DECAY = 512, 2e-3, 0.1
 _FOLDS, _BINS = 5, 10
@@ -21,12 +22,13 @@ _WORSE = 0.01
 def fitted(worlds: Sequence[Evidence], members: int, epochs: int) -> EdgeModel:
     """A classifier of the pairs of all worlds; a world counts as the root of its number of pairs."""
     features = torch.from_numpy(np.concatenate([world.features for world in worlds])).float()
-    labels = torch.from_numpy(np.concatenate([world.labels for world in worlds])).float()
-    sizes = torch.tensor([len(world.labels) for world in worlds])
+    asked = [np.concatenate([world.labels(question) for world in worlds]) for question in QUESTIONS]
+    labels = torch.from_numpy(np.stack(asked, axis=1)).float()
+    sizes = torch.tensor([len(world.features) for world in worlds])
     weights = (sizes**-0.5).repeat_interleave(sizes)
     weights /= weights.mean()
     torch.manual_seed(0)
-    model = EdgeModel(EdgeConfig(features.shape[1], members=members)).train()
+    model = EdgeModel(EdgeConfig(features.shape[1], members=members, questions=QUESTIONS)).train()
     model.standardise(features)
     optimizer = torch.optim.AdamW(model.members.parameters(), lr=_RATE, weight_decay=_DECAY)
     steps = max(epochs * len(labels) // _BATCH, 1)
@@ -37,27 +39,40 @@ def fitted(worlds: Sequence[Evidence], members: int, epochs: int) -> EdgeModel:
         losses = binary_cross_entropy_with_logits(logits, labels[drawn].expand_as(logits), reduction="none")
         optimizer.zero_grad()
         # Each member learns by itself.
-        (losses * weights[drawn]).mean(1).sum().backward()
+        (losses * weights[drawn, None]).mean(1).sum().backward()
         optimizer.step()
         schedule.step()
     return model.eval()
 
 
-def unseen_probabilities(worlds: Sequence[Evidence], members: int, epochs: int) -> Iterator[tuple[int, np.ndarray]]:
-    """For each world, by number, what a classifier of the other folds says of its pairs."""
+def unseen_probabilities(
+    worlds: Sequence[Evidence], members: int, epochs: int
+) -> Iterator[tuple[int, str, np.ndarray]]:
+    """For each world, by number, and each question what a classifier of the other folds says of its pairs."""
     fold = np.arange(len(worlds)) % min(_FOLDS, len(worlds))
     for left_out in np.unique(fold):
         model = fitted([worlds[number] for number in np.flatnonzero(fold != left_out)], members, epochs)
         for number in np.flatnonzero(fold == left_out):
-            yield int(number), model.probabilities(worlds[number].features)
+            for question in QUESTIONS:
+                yield int(number), question, model.probabilities(worlds[number].features, question)
 
 
-def cross_validated(worlds: Sequence[Evidence], members: int, epochs: int) -> dict:
-    """How good the classifier is in worlds it has not seen, beside single scores and beside knowing the base rate."""
-    found = dict(unseen_probabilities(worlds, members, epochs))
-    precision = [precisions(world, found[number]) for number, world in enumerate(worlds)]
-    labels = np.concatenate([world.labels for world in worlds])
-    probability = np.concatenate([found[number] for number in range(len(worlds))])
+def cross_validated(worlds: Sequence[Evidence], members: int, epochs: int) -> dict[str, dict]:
+    """How good the classifier is in worlds it has not seen, by question."""
+    found: dict[str, dict[int, np.ndarray]] = {question: {} for question in QUESTIONS}
+    for number, question, probability in unseen_probabilities(worlds, members, epochs):
+        found[question][number] = probability
+    return {
+        question: validated(worlds, question, [said[number] for number in range(len(worlds))])
+        for question, said in found.items()
+    }
+
+
+def validated(worlds: Sequence[Evidence], question: str, found: Sequence[np.ndarray]) -> dict:
+    """How good probabilities are, beside single scores and beside knowing the base rate."""
+    precision = [precisions(world, question, each) for world, each in zip(worlds, found, strict=True)]
+    labels = np.concatenate([world.labels(question) for world in worlds])
+    probability = np.concatenate(found)
     best = np.array([max(each[name] for name in SINGLE.values()) for each in precision])
     combined = np.array([each["combined"] for each in precision])
     kinds = [world.kind for world in worlds]
@@ -71,11 +86,12 @@ def cross_validated(worlds: Sequence[Evidence], members: int, epochs: int) -> di
     }  # fmt: skip
 
 
-def precisions(world: Evidence, probability: np.ndarray) -> dict[str, float]:
+def precisions(world: Evidence, question: str, probability: np.ndarray) -> dict[str, float]:
     """AUPRC of each score, and the base rate."""
+    labels = world.labels(question)
     scores = {called: world.scores(name) for name, called in SINGLE.items()} | {"combined": probability}
-    found = {name: float(average_precision_score(world.labels, each)) for name, each in scores.items()}
-    return found | {"base rate": float(world.labels.mean())}
+    found = {name: float(average_precision_score(labels, each)) for name, each in scores.items()}
+    return found | {"base rate": float(labels.mean())}
 
 
 def means(rows: Sequence[dict[str, float]], kinds: Sequence[str] = (), kind: str = "") -> dict[str, float]:
@@ -99,8 +115,13 @@ def reliability(labels: np.ndarray, probability: np.ndarray) -> list[dict]:
     ]
 
 
-def markdown(found: dict) -> str:
+def markdown(found: dict[str, dict]) -> str:
     """The tables, readable."""
+    return "\n\n".join(f"Unseen worlds, what {question}\n\n{of_question(each)}" for question, each in found.items())
+
+
+def of_question(found: dict) -> str:
+    """The same of one question."""
     columns = ("worlds", "combined", *SINGLE.values(), "base rate")
     ranked = table(("AUPRC, mean", *columns), [[kind, *map(row.get, columns)] for kind, row in found["auprc"].items()])
     said = table(

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss
 
 from hf_trace.discovery.results import log_result
-from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.settings import COMBINED, DiscoveryRequest
 from hf_trace.edges.joined_places import read_joined_places
 from hf_trace.graphs.metrics import score_graph
 from hf_trace.logs.places.place_network import PlaceNetwork
@@ -43,7 +43,7 @@ def judged_logs(csl: str, causrca: str, *, small: bool) -> dict[str, Callable[[]
 def _judged(known: KnownLog) -> Judged:
     task = known.task
     names = task.log.event_types if known.by_node is None else sorted(known.by_node.event_types)
-    edges = [(names[cause], names[effect]) for cause, effect in np.argwhere(task.truth)]
+    edges = {(names[cause], names[effect]): np.nan for cause, effect in np.argwhere(task.truth)}
     return LabelledLog(known.name, task.log, edges, variable=known.variable), replace(task.training, ensemble=1)
 
 
@@ -59,7 +59,7 @@ def _network(name: str, small: bool) -> Judged:
     pairs = [(a, b) for a in names for b in names if (a != b if is_directed else a < b) and rng.random() < 3 / size]
     network = PlaceNetwork.of(pairs, directed=is_directed)
     spec = replace(process_world("hawkes"), duration=_SIX_HOURS)
-    edges = [(edge.cause, edge.effect) for edge in spec.edges]
+    edges = {(edge.cause, edge.effect): edge.weight for edge in spec.edges}
     world = PlaceWorld(spec, network, dict.fromkeys(edges, "both" if is_directed else name))
     training = TrainingSettings(preset="nano", window_length=32, epochs=0.2) if small else TrainingSettings()
     return LabelledLog(name, simulate_places(world, seed=0), edges, network), training
@@ -67,20 +67,19 @@ def _network(name: str, small: bool) -> Judged:
 
 def scored(found: Evidence, model: EdgeModel) -> list[dict]:
     """A row for each score: how well it ranks, and what its own rule names."""
-    probability, strength = np.zeros(found.truth.shape), np.nan_to_num(found.tables["strength"])
-    probability[found.off] = model.probabilities(found.features)
-    ranks = [rankdata(each) for each in (found.scores("onset"), probability[found.off])]
-    both = np.zeros(found.truth.shape)
-    both[found.off] = np.mean(ranks, axis=0)
+    strength = np.nan_to_num(found.tables["strength"])
     rows = [row(found.truth, name, found.tables[name], found.edges[name]) for name in RULED]
     rows.append(row(found.truth, "by-type", strength, strength > _MARGIN))
-    combined = row(found.truth, "combined", probability, probability > _LIKELIER)
-    base = float(found.labels.mean())
-    brier = float(brier_score_loss(found.labels, probability[found.off]))
-    rows.append(
-        combined | {"brier": brier, "brier_base": base * (1 - base), "mean": float(probability[found.off].mean())}
-    )
-    return [*rows, row(found.truth, "mean rank of onset and combined", both, None)]
+    base = float(found.labels().mean())
+    for method, question in COMBINED.items():
+        probability = np.zeros(found.truth.shape)
+        probability[found.off] = said = model.probabilities(found.features, question)
+        combined = row(found.truth, method, probability, probability > _LIKELIER)
+        brier = float(brier_score_loss(found.labels(), said))
+        rows.append(combined | {"brier": brier, "brier_base": base * (1 - base), "mean": float(said.mean())})
+    both = np.zeros(found.truth.shape)
+    both[found.off] = np.mean([rankdata(each) for each in (found.scores("onset"), said)], axis=0)
+    return [*rows, row(found.truth, "mean rank of onset and combined_follows", both, None)]
 
 
 def row(truth: np.ndarray, method: str, scores: np.ndarray, edges: np.ndarray | None) -> dict:

@@ -34,12 +34,14 @@ class Evidence:
     Attributes:
         kind: What sort of log it is.
         truth: Whether each pair is an edge.
+        follows: Whether the effect is a consequence of the cause, by whatever way.
         tables: Those of ``NEEDED``.
         edges: What the own rules of ``RULED`` say.
     """
 
     kind: str
     truth: np.ndarray
+    follows: np.ndarray
     tables: dict[str, np.ndarray]
     edges: dict[str, np.ndarray]
 
@@ -53,10 +55,9 @@ class Evidence:
         """Of each pair of different types."""
         return pair_features(self.tables)[0]
 
-    @property
-    def labels(self) -> np.ndarray:
-        """Whether each of these pairs is an edge."""
-        return self.truth[self.off]
+    def labels(self, question: str = "drives") -> np.ndarray:
+        """Whether each of these pairs is an edge, where one question is asked."""
+        return {"drives": self.truth, "follows": self.follows}[question][self.off]
 
     def scores(self, name: str) -> np.ndarray:
         """One number for each of these pairs."""
@@ -67,7 +68,7 @@ class Evidence:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".tmp.npz")
         np.savez_compressed(
-            unfinished, kind=self.kind, truth=self.truth,
+            unfinished, kind=self.kind, truth=self.truth, follows=self.follows,
             **{name: self.tables[name] for name in NEEDED}, **{f"{name}_edges": self.edges[name] for name in RULED},
         )  # fmt: skip
         unfinished.replace(path)
@@ -77,7 +78,7 @@ class Evidence:
         """What was saved."""
         with np.load(path) as file:
             tables, edges = {name: file[name] for name in NEEDED}, {name: file[f"{name}_edges"] for name in RULED}
-            return cls(str(file["kind"]), file["truth"], tables, edges)
+            return cls(str(file["kind"]), file["truth"], file["follows"], tables, edges)
 
 
 def evidence_of(labelled: LabelledLog, model: EventModel, windows: int) -> Evidence:
@@ -91,7 +92,7 @@ def evidence_of(labelled: LabelledLog, model: EventModel, windows: int) -> Evide
     settings = CountingSettings(request.settings.max_lag, topology=joined)
     tables = counted_tables(counted, settings) | told_tables(effects, forward, counted.event_types)
     edges = {name: BASELINES[name](counted, settings).edges() for name in RULED}
-    return Evidence(labelled.kind, labelled.truth, tables, edges)
+    return Evidence(labelled.kind, labelled.truth, labelled.follows, tables, edges)
 
 
 def history(labelled: LabelledLog) -> EventLog:

@@ -48,7 +48,7 @@ def random_world(seed: int) -> LabelledLog:
                 duration = events / len(network.places) / rate
                 log = simulate_places(_at_places(draw, replace(spec, duration=duration), network), seed=seed)
             if _EVENTS[0] <= len(log.codes) <= _EVENTS[1]:
-                edges = [(each.cause, each.effect) for each in (*spec.edges, *spec.inhibitions)]
+                edges = _weighted(spec) | {(each.cause, each.effect): 0.0 for each in spec.inhibitions}
                 seen = network if kind == "places" else None
                 return LabelledLog(kind, _recorded(draw, log, process.delay), edges, seen)
     raise SettingsError(f"Seed {seed} gives no world of {_EVENTS[0]:,} to {_EVENTS[1]:,} events. Take another.")
@@ -65,10 +65,18 @@ def random_signals(seed: int) -> LabelledLog:
             rate = _events_per_second(spec, signals.delay, seed)
             log = _simulated(draw, spec, events, rate, seed, sequences=(3, 100, 60))
             if _EVENTS[0] <= len(log.codes) <= _EVENTS[1]:
-                edges = [(each.cause, each.effect) for each in spec.edges]
                 kind, variable = ("variables", ("*=*",)) if seed % 3 else ("values", ())
-                return LabelledLog(kind, _recorded(draw, log, signals.delay), edges, variable=variable)
+                return LabelledLog(kind, _recorded(draw, log, signals.delay), _weighted(spec), variable=variable)
     raise SettingsError(f"Seed {seed} gives no world of {_EVENTS[0]:,} to {_EVENTS[1]:,} events. Take another.")
+
+
+def _weighted(spec: ProcessSpec) -> dict[tuple[str, str], float]:
+    """Expected number of effects of each event of a cause, by edge."""
+    found: dict[tuple[str, str], float] = {}
+    for edge in spec.edges:
+        ends = edge.cause, edge.effect
+        found[ends] = found.get(ends, 0.0) + edge.weight
+    return found
 
 
 class _Draws:

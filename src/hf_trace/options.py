@@ -85,8 +85,8 @@ CONSTRUCTION = Option(
 STATISTIC = Option(
     "statistic",
     "kl_to_mixture",
-    "kl_to_mixture, log_ratio, …; by-type: log_ratio, gain, kl, association, or combined (with counts, a probability); "
-    "staircase: library or paper.",
+    "kl_to_mixture, log_ratio, …; by-type: log_ratio, gain, kl, association; with counts, probabilities: combined "
+    "(what drives) and combined_follows; staircase: library or paper.",
 )
 EFFECT = Option(
     "effect",

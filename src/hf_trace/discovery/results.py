@@ -238,7 +238,7 @@ def _result(
     if any(warnings):
         oracle["warning"] = " ".join(filter(None, warnings))
     if request.level == "population":
-        graph = graph.with_metadata(question=QUESTIONS["follows" if request.is_total else "drives"])
+        graph = graph.with_metadata(question=QUESTIONS[request.settings.answers])
     found = Discovered(graph, edges, oracle, settings, beside)
     return found.with_metadata(settings=settings, oracle=oracle)
 

@@ -40,8 +40,8 @@ from hf_trace.oracle.proposals import PROPOSALS
 BY_TYPE = "by-type"
 # See ``by_type_graph.strengths``.
 BY_TYPE_STATISTICS = ("log_ratio", "gain", "kl", "association")
-# See ``combined_graph``; its score is a probability, of which more than a half makes an edge.
-COMBINED, LIKELIER = "combined", "fixed:0.5"
+# The question of each, see ``combined_graph``; their score is a probability, of which more than a half makes an edge.
+COMBINED, LIKELIER = {"combined": "drives", "combined_follows": "follows"}, "fixed:0.5"
 REMOVAL = "removal"
 _REPLACEMENTS = (*PROPOSALS, "exhaustive", *(f"exhaustive:{name}" for name in PROPOSALS))
 ALL_PROPOSALS = (*_REPLACEMENTS, REMOVAL)
@@ -71,7 +71,7 @@ CONSTRUCTIONS = {
     "saliency": Construction(ATTRIBUTION_STATISTICS),
     "attention": Construction(("rollout",)),
     "shapley": Construction(ATTRIBUTION_STATISTICS),
-    BY_TYPE: Construction((*BY_TYPE_STATISTICS, COMBINED), (REMOVAL, "uniform", "unigram")),
+    BY_TYPE: Construction((*BY_TYPE_STATISTICS, *COMBINED), (REMOVAL, "uniform", "unigram")),
 }
 # The horizon that a log suggests, see ``follows.resolved_horizon``; and the statistic of ``follows.Following``.
 SUGGESTED = "suggested"
@@ -178,6 +178,11 @@ class DiscoverySettings:
             parse_horizon(self.horizon)
         if parse_threshold(self.threshold).has_confidence and not self.is_by_type:
             _check_confidence(self)
+
+    @property
+    def answers(self) -> str:
+        """The question that a graph of all sequences answers."""
+        return "follows" if self.effect == "total" else COMBINED.get(self.statistic, "drives")
 
     @property
     def is_by_type(self) -> bool:
@@ -334,10 +339,10 @@ class DiscoveryRequest:
             f"with level {self.level!r} and {self.settings.effect} effects, expected a population graph of direct "
             "effects, whose sequences"
         )
-        if self.settings.statistic == COMBINED and self.level != "population":
+        if self.settings.statistic in COMBINED and self.level != "population":
             raise SettingsError(
-                f"statistic is {COMBINED!r} and level {self.level!r}, expected level='population' (`--level "
-                "population`): what is counted beside is counted in the whole log."
+                f"statistic is {self.settings.statistic!r} and level {self.level!r}, expected level='population' "
+                "(`--level population`): what is counted beside is counted in the whole log."
             )
         if self.settings.is_by_type and self.slide:
             raise SettingsError(
@@ -389,8 +394,8 @@ class DiscoveryRequest:
         for name, default in defaults.items():
             if parameters.get(name, "") is None or (name not in parameters and changes):
                 parameters[name] = default
-        is_combined = [one.get("statistic") == COMBINED for one in (parameters, {"statistic": self.settings.statistic})]
-        if is_combined == [True, False] and self.settings.threshold == THRESHOLD.default:
+        becomes_combined = parameters.get("statistic") in COMBINED and self.settings.statistic not in COMBINED
+        if becomes_combined and self.settings.threshold == THRESHOLD.default:
             parameters.setdefault("threshold", LIKELIER)
         if isinstance(parameters.get("variable"), str):
             parameters["variable"] = (parameters["variable"],)

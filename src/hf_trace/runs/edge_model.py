@@ -5,6 +5,7 @@
 """
 
 # Loaded while Transformers itself is being loaded: nothing here may import the rest of the run folders.
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ class EdgeConfig(PreTrainedConfig):
         features: Number of features of a pair.
         hidden: Width of the two layers between.
         members: Networks whose probabilities are averaged.
+        questions: What is told of each pair: whether its cause ``drives`` its effect, whether the effect ``follows``.
         dropout: Share of hidden units left out in training.
         kwargs: As for a ``PreTrainedConfig``.
     """
@@ -36,10 +38,17 @@ class EdgeConfig(PreTrainedConfig):
     model_type = "hf_trace_edges"
 
     def __init__(
-        self, features: int = 1, hidden: int = 128, members: int = 3, dropout: float = 0.4, **kwargs: Any
+        self,
+        features: int = 1,
+        hidden: int = 128,
+        members: int = 3,
+        questions: Sequence[str] = ("drives", "follows"),
+        dropout: float = 0.4,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.features, self.hidden, self.members, self.dropout = features, hidden, members, dropout
+        self.questions = list(questions)
 
 
 @dataclass
@@ -47,10 +56,10 @@ class EdgeOutput(ModelOutput):
     """What an ``EdgeModel`` says.
 
     Attributes:
-        logits: Log odds that each pair is an edge, of each member.
+        logits: Log odds that each pair is an edge, by each member, for each question.
     """
 
-    logits: Float[Tensor, "member pair"] | None = None
+    logits: Float[Tensor, "member pair question"] | None = None
 
 
 class EdgeModel(PreTrainedModel):
@@ -67,7 +76,7 @@ class EdgeModel(PreTrainedModel):
             nn.Sequential(
                 nn.Linear(config.features, config.hidden), nn.GELU(), nn.Dropout(config.dropout),
                 nn.Linear(config.hidden, config.hidden), nn.GELU(), nn.Dropout(config.dropout),
-                nn.Linear(config.hidden, 1),
+                nn.Linear(config.hidden, len(config.questions)),
             )
             for _ in range(config.members)
         )  # fmt: skip
@@ -84,13 +93,15 @@ class EdgeModel(PreTrainedModel):
     def forward(self, features: Float[Tensor, "pair feature"]) -> EdgeOutput:
         """Log odds of pairs."""
         near = ((features - self.mean) / self.scale).clamp(-_FURTHEST, _FURTHEST)
-        return EdgeOutput(logits=torch.stack([member(near)[:, 0] for member in self.members]))
+        return EdgeOutput(logits=torch.stack([member(near) for member in self.members]))
 
     @torch.no_grad()
-    def probabilities(self, features: Float[np.ndarray, "pair feature"]) -> Float[np.ndarray, " pair"]:
-        """Probability that each pair is an edge: the mean over all members."""
-        found = self(torch.from_numpy(features).float()).logits.sigmoid().mean(0)
-        return found.double().numpy()
+    def probabilities(
+        self, features: Float[np.ndarray, "pair feature"], question: str = "drives"
+    ) -> Float[np.ndarray, " pair"]:
+        """Probability that each pair is an edge where one question is asked: the mean over all members."""
+        found = self(torch.from_numpy(features).float()).logits[..., self.config.questions.index(question)]
+        return found.sigmoid().mean(0).double().numpy()
 
 
 @cache

@@ -88,14 +88,14 @@ def by_type_result(
 ) -> CausalGraph:
     """The population graph; arguments and errors are those of ``by_type_effects``.
 
-    With statistic ``combined`` what is counted beside is counted in ``whole``, the log before it was cut into windows;
-    see ``combined_graph``.
+    With a statistic of ``COMBINED`` what is counted beside is counted in ``whole``, the log before it was cut into
+    windows; see ``combined_graph``.
     """
     settings = request.settings
     _check_knowledge(model, request)
     effects = by_type_effects(model, list(log), request, advance=advance)
     forward = forward_shares(effects, log_of_variables(model, log, request))
-    if settings.statistic == COMBINED:
+    if settings.statistic in COMBINED:
         counted = log_of_variables(model, own_events(log if whole is None else whole), request)
         return combined_graph(effects, forward, counted, request)
     graph = by_type_graph(

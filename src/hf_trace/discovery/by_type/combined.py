@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from hf_trace.discovery.by_type.by_type_graph import by_type_graph
 from hf_trace.discovery.by_type.by_type_sums import ByTypeEffects
 from hf_trace.discovery.by_type.pair_evidence import counted_tables, pair_features, told_tables
-from hf_trace.discovery.settings import DiscoveryRequest
+from hf_trace.discovery.settings import COMBINED, DiscoveryRequest
 from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Bound, Fdr, Threshold, parse_threshold
 from hf_trace.documents import Document
@@ -29,7 +29,7 @@ Kept = Bool[np.ndarray, "cause effect"]
 def combined_graph(
     effects: ByTypeEffects, forward: Table | None, counted: EventLog, request: DiscoveryRequest
 ) -> CausalGraph:
-    """The graph whose edges are probably real.
+    """The graph whose edges are probably real: of what drives what, or with ``combined_follows`` of what follows what.
 
     The probability is that of a small classifier which has seen simulated logs alone (``runs.edge_model``; how it was
     trained and how far it can be trusted says the recipe ``combined``).
@@ -38,8 +38,8 @@ def combined_graph(
         effects: By-type effects, of variables and, with a topology, of neighbours' events.
         forward: Direction shares, see ``strengths``.
         counted: The log, by variable, each place by itself; its types are those of the graph.
-        request: Threshold (``fixed:P``: probabilities above P; ``fdr:Q``: as many of the likeliest pairs as are
-            expected to have a share Q of false ones), support, knowledge.
+        request: Statistic, threshold (``fixed:P``: probabilities above P; ``fdr:Q``: as many of the likeliest pairs as
+            are expected to have a share Q of false ones), support, knowledge.
 
     Returns:
         Edges as ``by_type_graph`` has them, but for ``cmi``, which is the ``probability``; ``by_type`` is the strength
@@ -59,7 +59,7 @@ def combined_graph(
     tables |= told_tables(effects, forward, names)
     features, off = pair_features(tables)
     scores = np.zeros(off.shape)
-    scores[off] = shipped_edge_model().probabilities(features)
+    scores[off] = shipped_edge_model().probabilities(features, COMBINED[settings.statistic])
     kept = _kept(scores, off, parse_threshold(settings.threshold))
     kept &= (_sequences_with(counted) >= request.min_support)[:, None]
     if settings.knowledge is not None:

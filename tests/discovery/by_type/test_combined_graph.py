@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from transformers import AutoModel
 
 from hf_trace.discovery.by_type import combined
 from hf_trace.discovery.by_type.by_type_sums import ByTypeEffects
@@ -101,7 +103,8 @@ class Stub:
     def __init__(self, table):
         self.table = np.asarray(table, dtype=float)
 
-    def probabilities(self, features):
+    def probabilities(self, features, question):
+        assert question in ("drives", "follows")
         off = ~np.eye(len(self.table), dtype=bool)
         assert len(features) == off.sum()
         return self.table[off]
@@ -182,23 +185,16 @@ def test_what_cannot_be_combined():
 def test_members_are_averaged_over_standardised_features(tmp_path):
     model = EdgeModel(EdgeConfig(features=2, hidden=4, members=2)).eval()
     features = np.array([[1.0, 10.0], [3.0, 30.0]])
-    model.standardise(np_tensor(features))
+    model.standardise(torch.tensor(features, dtype=torch.float32))
     assert model.mean.tolist() == [2.0, 20.0]
     for member, bias in zip(model.members, (0.0, np.log(3)), strict=True):
         member[-1].weight.data.zero_()
-        member[-1].bias.data.fill_(bias)
+        member[-1].bias.data.copy_(torch.tensor([bias, -50.0]))
     assert model.probabilities(features) == pytest.approx([0.625, 0.625])  # of 1/2 and 3/4
+    assert model.probabilities(features, "follows") == pytest.approx([0, 0], abs=1e-9)
     model.save_pretrained(tmp_path)
-    from transformers import AutoModel
-
     read = AutoModel.from_pretrained(tmp_path)
     assert read.probabilities(features) == pytest.approx([0.625, 0.625])
-
-
-def np_tensor(values):
-    import torch
-
-    return torch.tensor(values, dtype=torch.float32)
 
 
 def test_the_shipped_model_fits_the_features():
