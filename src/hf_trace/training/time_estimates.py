@@ -23,10 +23,10 @@ from hf_trace.training.log_training import LogData, TrainingSettings, measured, 
 from hf_trace.training.loop import Loop
 
 # Steps that are made, of which the first are slower than the others, with one evaluation among them.
-_STEPS, _WARM_UP, _EVERY, _MOST_SECONDS = 24, 3, 12, 40.0
+_STEPS, _WARM_UP, _EVERY, _MOST_SECONDS = 72, 3, 24, 40.0
 # Training stops when the held-out loss has not fallen for four evaluations: between half of the passes and all.
 _USUAL_SHARE = 0.75
-_CONTEXTS, _FIRST_EVENTS, _MORE = (4, 12), 400, 4
+_CONTEXTS, _FIRST_EVENTS, _MORE = (4, 24), 1_000, 6
 
 
 @dataclass(frozen=True)

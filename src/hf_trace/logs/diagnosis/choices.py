@@ -165,9 +165,7 @@ def _lag(log: EventLog, horizon: float) -> Suggestion:
         return Suggestion("discover", "max_lag", "16", reason, is_default=True)
     near = float(np.quantile(events_within(log, horizon), _REACHED))
     lag = next((each for each in LAGS if each >= near), LAGS[-1])
-    reason = (
-        f"nine of ten events have at most {near:.0f} others of their sequence within {duration(horizon)} after them"
-    )
+    reason = f"after nine of ten events {near:.0f} or fewer of their sequence come within {duration(horizon)}"
     if longest - 1 <= lag:
         reason = f"the longest sequence has {longest} events"
     return Suggestion("discover", "max_lag", str(lag), reason, is_default=lag == 16)
