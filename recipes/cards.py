@@ -163,11 +163,13 @@ def edge_card(model: EdgeClassifier) -> str:
     """The card of the classifier of edges."""
     document = json.loads((RECIPES / model.recipe / "expected.json").read_text(encoding="utf-8"))
     metrics = {name: each["value"] for name, each in document["metrics"].items()}
+    columns = (*SHOWN, "Brier score")
     rows: dict[str, dict[str, float]] = {}
     for name, value in metrics.items():
         row, _, metric = name.rpartition(": ")
-        if row == "unseen worlds" or row.endswith(", combined"):
-            rows.setdefault(row.removesuffix(", combined"), {})[metric] = value
+        log, _, score = row.rpartition(", ")
+        if metric in columns and (log == "unseen worlds" or score.startswith("combined")):
+            rows.setdefault(row, {})[metric] = value
     results = [
         EvalResult(
             task_type="causal-discovery",
@@ -187,7 +189,6 @@ def edge_card(model: EdgeClassifier) -> str:
         model_name=model.title,
         eval_results=results,
     )
-    columns = (*SHOWN, "Brier score")
     lines = "\n".join(
         f"| {name} | " + " | ".join(f"{row[column]:.3f}" if column in row else "–" for column in columns) + " |"
         for name, row in rows.items()
@@ -197,9 +198,10 @@ def edge_card(model: EdgeClassifier) -> str:
 ---
 # {model.title}
 
-Three networks of two layers, 128 wide, that say how probable it is that one event type causes another: from counts of a
-log (onset and direction, a Hawkes process, bigrams and others) and the by-type effects of an oracle trained on it. It
-comes with `hf_trace` (`src/hf_trace/runs/edge_model_files`).
+Three networks of two layers, 128 wide, that say how probable it is that one event type drives another (`combined`), and
+that it is followed by it in whatever way (`combined_follows`): from counts of a log (onset and direction, a Hawkes
+process, bigrams and others) and the by-type effects of an oracle trained on it. They come with `hf_trace`
+(`src/hf_trace/runs/edge_model_files`).
 
 **Data.** Simulated logs alone: point processes with bursts, floods, hidden causes, beats and lost events, of one
 process, of joined places, and of variables with values. No real log was fitted to.
@@ -211,7 +213,7 @@ process, of joined places, and of variables with values. No real log was fitted 
 
 ## Measured against known graphs
 
-| log | {" | ".join(columns)} |
+| log, score | {" | ".join(columns)} |
 |---|{"---|" * len(columns)}
 {lines}
 

@@ -163,8 +163,8 @@ def draw(reliability: dict[str, list[dict]], rows: list[dict]) -> Figure:
         places = [place + 0.16 * (number - 2) for place in range(len(logs))]
         right.bar(places, [values[log] for log in logs], 0.16, label=method, color=colour)
     right.set_xticks(range(len(logs)), logs, rotation=40, ha="right")
-    right.set(ylabel="AUPRC", ylim=(0, 1.02), title="logs with known graphs")
-    right.legend(fontsize=7)
+    right.set(ylabel="AUPRC", ylim=(0, 1.15), title="logs with known graphs")
+    right.legend(fontsize=7, ncols=len(colours), loc="upper center")
     return figure
 
 
