@@ -2,9 +2,17 @@
 
 import json
 import shlex
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_trace.cli.doctor import examined
+from hf_trace.cli.inputs import LogSource
+from hf_trace.errors import HfTraceError
 
 SECTIONS = ["columns", "possible_columns", "times", "repeats", "states", "size", "suggestions", "notes", "commands"]
 
@@ -126,3 +134,27 @@ def test_a_topology_is_read_as_in_training(hf_trace):
 )
 def test_mistakes_are_one_line(refused, options, message):
     assert refused("doctor", *options).startswith(message)
+
+
+CELLS = st.one_of(
+    st.sampled_from(["", "a", "b", "on", "x=1", "x=2", "2024-05-01T07:00:00Z", "7:30", "0", "1e3"]),
+    st.integers(-5, 2_000_000_000).map(str),
+)
+HEADERS = [("id", "event", "time", "site"), ("case", "event", "end", "other"), ("event", "n", "n2", "time")]
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(HEADERS), st.lists(st.lists(CELLS, min_size=4, max_size=4), min_size=1, max_size=25))
+def test_whatever_is_read_as_a_log_has_a_report(header, rows):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "log.csv"
+        pd.DataFrame(rows, columns=header).to_csv(path, index=False)
+        source = LogSource(str(path), None, None, None, None, "s")
+        try:
+            table = source.read()
+        except HfTraceError:
+            return
+        document = json.loads(json.dumps(examined(source, table).to_dict()))
+    (size,) = document["size"]
+    assert (size["events"], size["sequences"]) == (len(table.codes), len(table))
+    assert all(isinstance(line, str) for name in SECTIONS[:-2] for each in document[name] for line in each["text"])

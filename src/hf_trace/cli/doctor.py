@@ -96,7 +96,7 @@ def doctor(
     with noted() as notes:
         table = source.read()
         reading = time.monotonic() - started
-    report = _examined(source, table)
+    report = examined(source, table)
     report.notes["times"] = list(dict.fromkeys(notes))
     if timing:
         _measured(report, table, source, reading)
@@ -122,8 +122,13 @@ def noted() -> Iterator[list[str]]:
         logger.propagate = propagates
 
 
-def _examined(source: LogSource, table: "EventLog") -> Report:
-    """All that needs no model."""
+def examined(source: LogSource, table: "EventLog") -> Report:
+    """All that needs no model.
+
+    Args:
+        source: How the log is described.
+        table: The log as it was read.
+    """
     from hf_trace.graphs.log_power import LogPower
     from hf_trace.logs.diagnosis.choices import StateVariables, next_commands, shell_line, training_choices
     from hf_trace.logs.diagnosis.repeats import Chatter, Duplicates, Floods, Periodic
