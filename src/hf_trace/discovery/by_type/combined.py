@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 
 from hf_trace.discovery.by_type.by_type_graph import by_type_graph
 from hf_trace.discovery.by_type.by_type_sums import ByTypeEffects
-from hf_trace.discovery.by_type.pair_evidence import counted_tables, pair_features, told_tables
+from hf_trace.discovery.by_type.pair_evidence import Shares, counted_tables, pair_features, told_tables
 from hf_trace.discovery.settings import COMBINED, DiscoveryRequest
 from hf_trace.discovery.statistics import PairScores
 from hf_trace.discovery.thresholds import Bound, Fdr, Threshold, parse_threshold
@@ -27,7 +27,7 @@ Kept = Bool[np.ndarray, "cause effect"]
 
 
 def combined_graph(
-    effects: ByTypeEffects, forward: Table | None, counted: EventLog, request: DiscoveryRequest
+    effects: ByTypeEffects, forward: Shares | None, counted: EventLog, request: DiscoveryRequest
 ) -> CausalGraph:
     """The graph whose edges are probably real: of what drives what, or with ``combined_follows`` of what follows what.
 
@@ -102,7 +102,7 @@ def _sequences_with(log: EventLog) -> Float[np.ndarray, " type"]:
 
 
 def _told(
-    effects: ByTypeEffects, forward: Table | None, names: tuple[str, ...], kept: Kept, request: DiscoveryRequest
+    effects: ByTypeEffects, forward: Shares | None, names: tuple[str, ...], kept: Kept, request: DiscoveryRequest
 ) -> dict[tuple[str, str], Document]:
     """What by-type effects say of the pairs that are kept."""
     number = {name: place for place, name in enumerate(names)}

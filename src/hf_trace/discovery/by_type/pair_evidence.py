@@ -19,6 +19,8 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.near_names import plain_name
 
 Table = Float[np.ndarray, "cause effect"]
+# Of by-type effects, which may be of neighbours' events too.
+Shares = Float[np.ndarray, "told moved"]
 Tables = Mapping[str, Table]
 
 COUNTED = ("onset", "hawkes", "nats", "bigram", "lift", "cooccurrence")
@@ -48,7 +50,7 @@ def counted_tables(log: EventLog, settings: CountingSettings) -> dict[str, Table
     return found | {"causes": ends[0], "effects": ends[1]}
 
 
-def told_tables(effects: ByTypeEffects, forward: Table | None, names: tuple[str, ...]) -> dict[str, Table]:
+def told_tables(effects: ByTypeEffects, forward: Shares | None, names: tuple[str, ...]) -> dict[str, Table]:
     """What by-type effects say of each pair: means over the occurrences of a cause, at the place or at a neighbour.
 
     Args:
