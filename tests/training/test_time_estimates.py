@@ -1,5 +1,7 @@
 """Estimates of time: arithmetic of the clock, and a sample that trains and asks."""
 
+from dataclasses import replace
+
 import pytest
 
 from hf_trace.discovery.settings import DiscoveryRequest
@@ -32,6 +34,16 @@ def test_a_sample_is_measured(timed_log, tiny_settings, question):
     assert (found.question, found.steps > 0, found.step_seconds > 0) == (question, True, True)
     assert found.memory_bytes == 0 or found.memory_bytes > 1e8
     assert all("about" in line or "Measured" in line for line in found.lines())
+
+
+@pytest.mark.parametrize("question", ["drives", "follows"])
+def test_types_too_rare_for_the_vocabulary_are_read_as_it_reads_them(timed_log, tiny_settings, question):
+    rare = [
+        EventSequence((f"rare {number}", *each.events[1:]), each.timestamps) for number, each in enumerate(timed_log)
+    ]
+    request = DiscoveryRequest(level="population").updated(question=question, num_contexts=8)
+    found = estimate_times(EventLog.from_sequences(rare), replace(tiny_settings, min_count=2), request)
+    assert found.discovery_seconds > 0
 
 
 def test_a_log_that_cannot_be_trained_on_is_refused(tiny_settings):

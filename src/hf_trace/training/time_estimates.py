@@ -131,7 +131,8 @@ def estimate_times(
         fitted = loop.fit(data, settings)
         step, pause = clock.step_and_pause(every)
         last = _seconds(lambda: measured(fitted, tokenizer, training, validation))
-    model = EventModel(Oracle(fitted.model), tokenizer, {}, {})
+    recipe = {"min_count": settings.min_count, "outcome_column": settings.outcome_column}
+    model = EventModel(Oracle(fitted.model), tokenizer, {}, recipe)
     discovery = _discovery_seconds(model, log, windows, request.updated(level="population"))
     passes = steps * step + steps // schedule.every * pause
     return TimeEstimate(
