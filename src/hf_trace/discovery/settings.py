@@ -219,6 +219,12 @@ class DiscoverySettings:
 def _check_total(settings: DiscoverySettings) -> None:
     """Total effects have statistics of their own, and no pairs of positions."""
     if settings.question == "follows":
+        if settings.statistic in COMBINED:
+            raise SettingsError(
+                f"statistic is {settings.statistic!r} and question 'follows', for which events are forced and counted. "
+                "Leave the question out and take construction='by-type', statistic='combined_follows' (`--construction "
+                "by-type --statistic combined_follows`), which tells what follows too."
+            )
         one_of("statistic of question 'follows'", settings.statistic, (ONSET_RISK,))
     else:
         one_of("statistic of total effects", settings.statistic, TOTAL_STATISTICS)

@@ -175,6 +175,8 @@ def test_support_and_knowledge(graph_of):
 def test_what_cannot_be_combined():
     with pytest.raises(SettingsError, match="level='population'"):
         DiscoveryRequest().updated(construction="by-type", statistic="combined")
+    with pytest.raises(SettingsError, match="--statistic combined_follows"):
+        DiscoveryRequest().updated(level="population", question="follows", statistic="combined")
     with pytest.raises(SettingsError, match="statistic"):
         DiscoveryRequest().updated(construction="atomic", statistic="combined")
     many = EventLog.from_sequences([EventSequence(tuple(map(str, range(1001))), tuple(map(float, range(1001))))])
