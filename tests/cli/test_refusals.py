@@ -39,6 +39,21 @@ REFUSED = [
         WHOLE,
     ),
     (
+        "train x.csv --out new",
+        "--variable 'p=*'|--state-pairs pairs.csv|--end-column e",
+        "says what is a state. Add `--states`, or leave it out.",
+    ),
+    (
+        "train x.csv --out new --states",
+        "--outcome-column o|--stream|--context-column c|--model gpt2|--min-count 2|--window-length 9|--ensemble 2",
+        "is not for a model of states, which reads snapshots of variables. Leave out either.",
+    ),
+    (
+        "rank run x.csv --outcome o",
+        "--knowledge known.json|--seen|--end-column e",
+        "is for runs of states, `hf-trace train --states`. Leave it out.",
+    ),
+    (
         "count x.csv --method lift",
         "--horizon 10m|--topology joined.csv|--topology-directed|--hops 2",
         "is about times, and the method 'lift' counts by order alone. Leave out either.",
@@ -190,7 +205,10 @@ CASES = [(line, option, reason) for line, options, reason in REFUSED for option 
 LOG = {"case_column", "event_column", "time_column", "query", "time_unit", "time_format"}
 PLACES = {"topology", "topology_directed", "hops"}
 ALWAYS = {
-    "train": {"log", "out", "model", "epochs", "bf16", "dag", "resume", "overwrite", "processes", "trust_remote_code"},
+    "doctor": {"log", "timing", "context_column", "outcome_column", *LOG, *PLACES},
+    "train": {
+        *("log", "out", "epochs", "bf16", "dag", "resume", "overwrite", "processes", "trust_remote_code", "states")
+    },
     "discover": {
         *("run_folder", "log", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
         *("case_column", "event_column", "time_column", "time_unit", "time_format", "window_gap", "max_lag"),
@@ -237,7 +255,8 @@ def test_what_does_not_belong_is_refused(nothing_to_read, refused, line, option,
 def test_every_option_belongs_always_or_is_refused_somewhere(command):
     spelled = {word: each.name for each in COMMANDS[command].params for word in (*each.opts, *each.secondary_opts)}
     at_times = {spelled[option.split()[0]] for line, option, _ in CASES if line.split()[0] == command}
-    always = ALWAYS[command] | ({"seed", "json_output"} if command != "push" else {"json_output"})
+    drawn = command not in ("push", "doctor")
+    always = ALWAYS[command] | ({"seed", "json_output"} if drawn else {"json_output"})
     known = {each.name for each in COMMANDS[command].params if each.name != "help"}
     assert at_times | always == known
     assert not at_times & always

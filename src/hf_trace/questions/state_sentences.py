@@ -56,7 +56,7 @@ def lasting(time: float, unit: str) -> str:
     """A length of time in words: seconds up to two minutes, then what is larger; or a number of events.
 
     Example:
-        >>> lasting(9.0, "s"), lasting(7_660, "s"), lasting(1_307_964, "s"), lasting(3.0, "events")
+        >>> lasting(9.0, "s"), lasting(7_660.0, "s"), lasting(1_307_964.0, "s"), lasting(3.0, "events")
         ('9.0 s', '2.1 hours', '15.1 days', '3 events')
     """
     if unit != "s":
