@@ -21,6 +21,7 @@ from transformers.utils import ModelOutput
 SHIPPED = Path(__file__).parent / "edge_model_files"
 # Features that lie further from what was seen are taken for this many standard deviations.
 _FURTHEST = 5.0
+_PAIRS_AT_ONCE = 2**16
 
 
 class EdgeConfig(PreTrainedConfig):
@@ -100,8 +101,11 @@ class EdgeModel(PreTrainedModel):
         self, features: Float[np.ndarray, "pair feature"], question: str = "drives"
     ) -> Float[np.ndarray, " pair"]:
         """Probability that each pair is an edge where one question is asked: the mean over all members."""
-        found = self(torch.from_numpy(features).float()).logits[..., self.config.questions.index(question)]
-        return found.sigmoid().mean(0).double().numpy()
+        asked = self.config.questions.index(question)
+        # In parts: a thousand types make a million pairs.
+        parts = torch.from_numpy(features).float().split(_PAIRS_AT_ONCE)
+        found = [self(part).logits[..., asked].sigmoid().mean(0) for part in parts]
+        return torch.cat(found).double().numpy()
 
 
 @cache

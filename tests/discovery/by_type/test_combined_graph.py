@@ -21,6 +21,7 @@ from hf_trace.graphs.counted_graphs import CountingSettings
 from hf_trace.graphs.knowledge import BackgroundKnowledge
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
+from hf_trace.runs import edge_model
 from hf_trace.runs.edge_model import SHIPPED, EdgeConfig, EdgeModel
 
 NAMES = ("a", "b", "c")
@@ -54,6 +55,22 @@ def test_effects_at_a_place_and_from_its_neighbours_are_averaged_over_all_occurr
     assert tables["strength"][0, 1] == pytest.approx(0.5 * 8 / 40)
     assert np.count_nonzero(tables["told"]) == 1
     assert np.all(tables["forward"] == 0.5)
+
+
+def test_without_a_topology_no_name_is_a_neighbours():
+    names = ("a", "b", "<near:a>")
+    effects = effects_of(names, [(0, 1, 3.0), (2, 1, 1.0), (0, 2, 9.0)], (10, 20, 40))
+    tables = told_tables(effects, None, names, str)
+    assert tables["told"][0].tolist() == pytest.approx([0, 0.6, 1.8])
+    assert tables["told"][2].tolist() == pytest.approx([0, 0.05, 0])
+
+
+def test_many_pairs_are_asked_in_parts(monkeypatch):
+    features = np.random.default_rng(0).normal(size=(25, 63))
+    model = EdgeModel.from_pretrained(SHIPPED).eval()
+    whole = model.probabilities(features)
+    monkeypatch.setattr(edge_model, "_PAIRS_AT_ONCE", 7)
+    assert model.probabilities(features) == pytest.approx(whole, abs=1e-6)
 
 
 def tables_of(seed, size=5):

@@ -97,7 +97,7 @@ def by_type_result(
     forward = forward_shares(effects, log_of_variables(model, log, request))
     if settings.statistic in COMBINED:
         counted = log_of_variables(model, own_events(log if whole is None else whole), request)
-        return combined_graph(effects, forward, counted, request)
+        return combined_graph(effects, forward, counted, request, plain=model.tokenizer.plain_name)
     graph = by_type_graph(
         effects,
         forward,

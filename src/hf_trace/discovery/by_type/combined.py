@@ -1,5 +1,7 @@
 """One graph from all evidence: by-type effects of an oracle and counts of the log, as the probability of each edge."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -27,7 +29,12 @@ Kept = Bool[np.ndarray, "cause effect"]
 
 
 def combined_graph(
-    effects: ByTypeEffects, forward: Shares | None, counted: EventLog, request: DiscoveryRequest
+    effects: ByTypeEffects,
+    forward: Shares | None,
+    counted: EventLog,
+    request: DiscoveryRequest,
+    *,
+    plain: Callable[[str], str] = plain_name,
 ) -> CausalGraph:
     """The graph whose edges are probably real: of what drives what, or with ``combined_follows`` of what follows what.
 
@@ -40,6 +47,7 @@ def combined_graph(
         counted: The log, by variable, each place by itself; its types are those of the graph.
         request: Statistic, threshold (``fixed:P``: probabilities above P; ``fdr:Q``: as many of the likeliest pairs as
             are expected to have a share Q of false ones), support, knowledge.
+        plain: The name in ``counted`` of a variable of ``effects``: without a topology no name is a neighbour's.
 
     Returns:
         Edges as ``by_type_graph`` has them, but for ``cmi``, which is the ``probability``; ``by_type`` is the strength
@@ -55,16 +63,18 @@ def combined_graph(
             f"The log has {len(names):,} types, and statistic 'combined' ranks all pairs of at most "
             f"{MOST_SCORED_TYPES:,}. Leave out rare ones (`--query`), or take another statistic."
         )
-    tables = counted_tables(counted, CountingSettings(settings.max_lag or 16, topology=topology_of(counted)))
-    tables |= told_tables(effects, forward, names)
+    reach = settings.max_lag or int(counted.sequence_lengths.max())
+    tables = counted_tables(counted, CountingSettings(reach, topology=topology_of(counted)))
+    tables |= told_tables(effects, forward, names, plain)
     features, off = pair_features(tables)
     scores = np.zeros(off.shape)
     scores[off] = shipped_edge_model().probabilities(features, COMBINED[settings.statistic])
     kept = _kept(scores, off, parse_threshold(settings.threshold))
     kept &= (_sequences_with(counted) >= request.min_support)[:, None]
     if settings.knowledge is not None:
-        kept &= np.array([[settings.knowledge.allows(one, other) for other in names] for one in names])
-    told = _told(effects, forward, names, kept, request)
+        for cause, effect in np.argwhere(kept).tolist():
+            kept[cause, effect] = settings.knowledge.allows(names[cause], names[effect])
+    told = _told(effects, forward, names, kept, request, plain)
     edges = tuple(
         {**told.get((names[cause], names[effect]), {"cause": names[cause], "effect": names[effect],
          "direction": "excites"}), "cmi": scores[cause, effect], "probability": scores[cause, effect],
@@ -75,8 +85,9 @@ def combined_graph(
     graph = CausalGraph("population", names, edges, {"strength": "probability", "scores": matrix})
     if settings.knowledge is None:
         return graph
-    ends = {(one, other): scores[i, j] for i, one in enumerate(names) for j, other in enumerate(names)}
-    return with_required(graph, settings.knowledge, ends)
+    place = {name: number for number, name in enumerate(names)}
+    required = settings.knowledge.required_among(names)
+    return with_required(graph, settings.knowledge, {(a, b): float(scores[place[a], place[b]]) for a, b in required})
 
 
 def _kept(scores: Table, off: Kept, threshold: Threshold) -> Kept:
@@ -102,11 +113,16 @@ def _sequences_with(log: EventLog) -> Float[np.ndarray, " type"]:
 
 
 def _told(
-    effects: ByTypeEffects, forward: Shares | None, names: tuple[str, ...], kept: Kept, request: DiscoveryRequest
+    effects: ByTypeEffects,
+    forward: Shares | None,
+    names: tuple[str, ...],
+    kept: Kept,
+    request: DiscoveryRequest,
+    plain: Callable[[str], str],
 ) -> dict[tuple[str, str], Document]:
     """What by-type effects say of the pairs that are kept."""
     number = {name: place for place, name in enumerate(names)}
-    place = np.array([number.get(plain_name(name), -1) for name in effects.names], dtype=np.int64)
+    place = np.array([number.get(plain(name), -1) for name in effects.names], dtype=np.int64)
     graph = by_type_graph(
         effects.among(kept[np.ix_(place, place)] & (place[:, None] >= 0) & (place >= 0)),
         forward,
@@ -117,6 +133,6 @@ def _told(
         resamples=request.bootstrap,
         seed=request.settings.seed,
     )
-    if any(name != plain_name(name) for name in effects.names):
+    if any(name != plain(name) for name in effects.names):
         graph = fold_places(graph, occurrences=dict(zip(effects.names, effects.occurrences.tolist(), strict=True)))
     return {(edge["cause"], edge["effect"]): edge for edge in graph.edges}

@@ -1,6 +1,5 @@
 """Which event types are one cause and one effect, such as all values of a signal."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,7 @@ from numpy.typing import NDArray
 
 from hf_trace.errors import SettingsError, preview
 from hf_trace.logs.places.near_names import near_name, plain_name
-
-_SEPARATORS = " =:/._-"
+from hf_trace.logs.states.state_names import fitting_states
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,23 +81,10 @@ def variable_names(
         plain = [plain_name(name) if near else name for name, near in zip(event_types, is_near, strict=True)]
         owners = variable_names(plain, patterns)
         return [near_name(name) if near else name for name, near in zip(owners, is_near, strict=True)]
-    owners = list(event_types)
+    owner = {name: name for name in event_types}
     for pattern in patterns:
-        if "*" not in pattern:
-            raise SettingsError(
-                f"variable is {pattern!r}, expected a pattern with `*` in place of the values, such as 'pump=*', or "
-                "'*=*' for every signal."
-            )
-        head, _, tail = (re.escape(part).replace(r"\*", ".*") for part in pattern.rpartition("*"))
-        fits = [re.fullmatch(f"({head}).*{tail}", name, re.DOTALL) for name in event_types]
-        if not any(fits):
-            raise SettingsError(
-                f"variable is {pattern!r}, and none of the {len(event_types):,} event types is named so: "
-                f"{preview(event_types)}. Expected a pattern such as 'pump=*'."
-            )
-        for number, found in enumerate(fits):
-            if found:
-                owners[number] = found[1].rstrip(_SEPARATORS) or pattern
+        owner |= {name: state.variable for name, state in fitting_states(event_types, pattern).items()}
+    owners = [owner[name] for name in event_types]
     if patterns and len(set(owners)) == 1:
         raise SettingsError(
             f"variable is {preview(patterns)}, which makes one variable of all {len(event_types):,} event types, so "

@@ -4,7 +4,7 @@ Logs differ in size, speed and noise, so that the same number says something els
 ranks: of a pair among all pairs, of its reverse, among the causes of its effect, and among the effects of its cause.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -50,26 +50,29 @@ def counted_tables(log: EventLog, settings: CountingSettings) -> dict[str, Table
     return found | {"causes": ends[0], "effects": ends[1]}
 
 
-def told_tables(effects: ByTypeEffects, forward: Shares | None, names: tuple[str, ...]) -> dict[str, Table]:
+def told_tables(
+    effects: ByTypeEffects, forward: Shares | None, names: tuple[str, ...], plain: Callable[[str], str] = plain_name
+) -> dict[str, Table]:
     """What by-type effects say of each pair: means over the occurrences of a cause, at the place or at a neighbour.
 
     Args:
         effects: Sums of all sequences.
         forward: Direction shares, see ``strengths``.
         names: Of the rows and columns.
+        plain: Which of them a variable of ``effects`` is, at the place or at a neighbour.
 
     Returns:
         ``strength``, ``told``, ``gain``, ``kl`` and ``rarer`` per occurrence, their ``_error``, and ``forward``.
     """
     found = strengths(effects, forward, "log_ratio")
     number = {name: place for place, name in enumerate(names)}
-    plain = np.array([number.get(plain_name(name), -1) for name in effects.names])
-    is_own = np.array([name == plain_name(name) for name in effects.names])
+    row = np.array([number.get(plain(name), -1) for name in effects.names])
+    is_own = np.array([name == plain(name) for name in effects.names])
     cause, effect = found["cause"].to_numpy(), found["effect"].to_numpy()
-    kept = is_own[effect] & (plain[cause] >= 0) & (plain[effect] >= 0)
+    kept = is_own[effect] & (row[cause] >= 0) & (row[effect] >= 0)
     found, cause, effect = found[kept], cause[kept], effect[kept]
-    at, weight = (plain[cause], plain[effect]), effects.occurrences[cause]
-    total = np.bincount(plain[plain >= 0], weights=effects.occurrences[plain >= 0], minlength=len(names))[:, None]
+    at, weight = (row[cause], row[effect]), effects.occurrences[cause]
+    total = np.bincount(row[row >= 0], weights=effects.occurrences[row >= 0], minlength=len(names))[:, None]
 
     def summed(values: NDArray[np.float64]) -> Table:
         table = np.zeros((len(names),) * 2)
@@ -116,7 +119,8 @@ def pair_features(tables: Tables) -> tuple[Float[np.ndarray, "pair feature"], Bo
     for name in ("causes", "effects"):
         count = tables[name]
         found += [np.log1p(count)[off], np.log((count + 1) / (tables["causes"][:, 0].sum() + 1))[off]]
-    return np.stack(found, axis=1), off
+    # In the precision that the classifier reads.
+    return np.stack([each.astype(np.float32) for each in found], axis=1), off
 
 
 def _ranks(table: Table, off: Bool[np.ndarray, "cause effect"]) -> list[Table]:

@@ -108,20 +108,41 @@ def _word_pairs(types: set[str], pairs: Iterable[tuple[str, str]]) -> dict[str, 
 
 
 def _fitting(types: set[str], patterns: Sequence[str]) -> dict[str, State]:
-    found = {}
+    found: dict[str, State] = {}
     for pattern in patterns:
-        if "*" not in pattern:
-            raise SettingsError(
-                f"variable is {pattern!r}, expected a pattern with `*` in place of the values, such as 'pump *'."
-            )
-        head, _, tail = (re.escape(part).replace(r"\*", ".*") for part in pattern.rpartition("*"))
-        fits = {name: re.fullmatch(f"({head})(.*){tail}", name, re.DOTALL) for name in types}
-        if not any(fits.values()):
-            raise SettingsError(
-                f"variable is {pattern!r}, and none of the {len(types):,} event types is named so: "
-                f"{preview(sorted(types))}. Expected a pattern such as 'pump *'."
-            )
-        for name, match in fits.items():
-            if match:
-                found[name] = State(match[1].rstrip(_SEPARATORS) or pattern, match[2].strip(_SEPARATORS) or HAPPENED)
+        found |= fitting_states(sorted(types), pattern)
+    return found
+
+
+def fitting_states(event_types: Sequence[str], pattern: str) -> dict[str, State]:
+    """The types that a pattern fits, each as a value of a variable.
+
+    Args:
+        event_types: Names of types.
+        pattern: ``pump=*`` or ``valve *``; the last ``*`` stands for the value, what comes before it for the variable.
+
+    Raises:
+        SettingsError: If it has no ``*``, or fits nothing.
+
+    Example:
+        >>> fitting_states(["pump=on", "leak"], "*=*")
+        {'pump=on': State(variable='pump', value='on')}
+    """
+    if "*" not in pattern:
+        raise SettingsError(
+            f"variable is {pattern!r}, expected a pattern with `*` in place of the values, such as 'pump=*', or "
+            "'*=*' for every signal."
+        )
+    head, _, tail = (re.escape(part).replace(r"\*", ".*") for part in pattern.rpartition("*"))
+    fits = {name: re.fullmatch(f"({head})(.*){tail}", name, re.DOTALL) for name in event_types}
+    found = {
+        name: State(match[1].rstrip(_SEPARATORS) or pattern, match[2].strip(_SEPARATORS) or HAPPENED)
+        for name, match in fits.items()
+        if match
+    }
+    if not found:
+        raise SettingsError(
+            f"variable is {pattern!r}, and none of the {len(event_types):,} event types is named so: "
+            f"{preview(event_types)}. Expected a pattern such as 'pump=*'."
+        )
     return found
