@@ -4,7 +4,7 @@ Logs differ in size, speed and noise, so that the same number says something els
 ranks: of a pair among all pairs, of its reverse, among the causes of its effect, and among the effects of its cause.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -104,23 +104,30 @@ def pair_features(tables: Tables) -> tuple[Float[np.ndarray, "pair feature"], Bo
         tables: Those of ``counted_tables`` and ``told_tables``.
     """
     off = ~np.eye(len(tables["onset"]), dtype=bool)
-    found: list[NDArray[np.float64]] = []
+    # In the precision that the classifier reads.
+    return np.stack([each[off].astype(np.float32) for each in _described(tables, off)], axis=1), off
+
+
+def _described(tables: Tables, off: Bool[np.ndarray, "cause effect"]) -> Iterator[Table]:
+    """One table for each feature; what stands on its diagonal says nothing."""
     for name in (*COUNTED, *TOLD):
-        found += [ranks[off] for ranks in _ranks(np.nan_to_num(tables[name]), off)]
-    found += [np.log(np.maximum(tables[name], 0) + least)[off] for name, least in _LEAST.items()]
+        yield from _ranks(np.nan_to_num(tables[name]), off)
+    for name, least in _LEAST.items():
+        yield np.log(np.maximum(tables[name], 0) + least)
     begins, before = tables["begins"], tables["before"]
-    found += [((begins + 1) / (begins + before + 2))[off], tables["forward"][off], np.log1p(begins)[off]]
-    found.append(_bounded((begins - before) / np.sqrt(begins + before + 1))[off])
+    yield (begins + 1) / (begins + before + 2)
+    yield tables["forward"]
+    yield np.log1p(begins)
+    yield _bounded((begins - before) / np.sqrt(begins + before + 1))
     for name in ("told", "gain", "kl", "rarer"):
         value = np.nan_to_num(tables[name])
-        found += [np.arcsinh(100 * value)[off], _bounded(value / (tables[f"{name}_error"] + 1e-4))[off]]
+        yield np.arcsinh(100 * value)
+        yield _bounded(value / (tables[f"{name}_error"] + 1e-4))
     for name in ("bigram", "cooccurrence"):
-        found.append(np.arcsinh(20 * tables[name])[off])
+        yield np.arcsinh(20 * tables[name])
     for name in ("causes", "effects"):
-        count = tables[name]
-        found += [np.log1p(count)[off], np.log((count + 1) / (tables["causes"][:, 0].sum() + 1))[off]]
-    # In the precision that the classifier reads.
-    return np.stack([each.astype(np.float32) for each in found], axis=1), off
+        yield np.log1p(tables[name])
+        yield np.log((tables[name] + 1) / (tables["causes"][:, 0].sum() + 1))
 
 
 def _ranks(table: Table, off: Bool[np.ndarray, "cause effect"]) -> list[Table]:
