@@ -33,6 +33,7 @@ from hf_trace.documents import Document
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.near_events import suggested_horizon
 from hf_trace.graphs.onsets import OnsetCounts, onset_counts
+from hf_trace.graphs.score_tables import score_table
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import own_events
 from hf_trace.runs.event_model import EventModel
@@ -115,7 +116,7 @@ def following_graph(
         Edges with ``cmi`` (the strength) and ``standard_error``, ``share`` (F / n), ``risk``, ``baseline_risk``,
         ``forward`` (D), ``direction`` (more or less than after other events, by the oracle), ``occurrences`` (n),
         ``support`` (contexts), and with times ``lag_seconds_quantiles`` from the cause to the onset.
-        ``metadata["scores"]`` holds the strength of every pair.
+        ``metadata["scores"]`` holds the strength of every pair and its error.
 
     Raises:
         EmptyLogError: If no event has another before it.
@@ -145,7 +146,7 @@ def following_graph(
         "horizon": settings.horizon,
     }
     if len(names) <= _MOST_SCORED_TYPES:
-        metadata["scores"] = {"events": list(names), "matrix": strengths.tolist()}
+        metadata["scores"] = score_table(names, strengths, found.errors())
     return CausalGraph("population", tuple(names), edges, metadata)
 
 

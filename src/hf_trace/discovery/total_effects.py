@@ -17,6 +17,7 @@ from hf_trace.discovery.statistics import PairScores, bernoulli_kl
 from hf_trace.discovery.thresholds import Threshold
 from hf_trace.errors import SettingsError
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.score_tables import score_table
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.walks import Slots, sample_futures
 
@@ -372,7 +373,7 @@ def total_graph(
     )
     metadata: dict[str, Any] = {"contexts": effects.contexts}
     if len(names) <= _MOST_SCORED_TYPES:
-        metadata["scores"] = {"events": list(names), "matrix": scores.tolist()}
+        metadata["scores"] = score_table(names, scores, errors)
     return CausalGraph("population", tuple(names), edges, metadata)
 
 

@@ -16,6 +16,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.hawkes import fit_hawkes
 from hf_trace.graphs.near_events import suggested_horizon, types_of_table
 from hf_trace.graphs.onsets import onset_counts
+from hf_trace.graphs.score_tables import score_table
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import own_events
 from hf_trace.logs.places.topology import Topology
@@ -66,6 +67,7 @@ class CountedPairs:
         strength: What the scores are, in words.
         parameters: What was used.
         columns: Gives more tables, of which every edge keeps its entry.
+        errors: Gives the standard errors of the scores, where they are known.
     """
 
     scores: Table
@@ -73,6 +75,7 @@ class CountedPairs:
     strength: str
     parameters: Document
     columns: Callable[[], Mapping[str, Shaped[np.ndarray, "cause effect"]]] = dict
+    errors: Callable[[], Table | None] = lambda: None
 
 
 def _in_order(score: Callable[..., Table], least: float, strength: str) -> "CountingMethod":
@@ -93,6 +96,7 @@ def _onset(log: EventLog, settings: CountingSettings) -> CountedPairs:
         "onset and direction (S)",
         {"horizon_seconds": found.horizon},
         lambda: {"confidence": found.confidence(), "begins": found.begins, "before": found.before},
+        found.errors,
     )
 
 
@@ -104,6 +108,7 @@ def _hawkes(log: EventLog, settings: CountingSettings) -> CountedPairs:
         "effects per cause (W)",
         {"horizon_seconds": found.horizon},
         lambda: {"nats": found.nats},
+        found.errors,
     )
 
 
@@ -172,7 +177,8 @@ def counted_graph(
     Returns:
         Edges whose ``cmi`` is the score, for whatever reads graphs by their strength, and which hold more by name:
         ``confidence``, ``begins`` and ``before`` of onsets, ``nats`` of Hawkes. The metadata say what the score is
-        (``strength``), and hold the ``scores`` and ``baselines`` of all pairs of up to 1,000 types.
+        (``strength``), and hold the ``scores`` and ``baselines`` of all pairs of up to 1,000 types, and of onsets and
+        Hawkes the ``errors`` of the scores.
 
     Raises:
         SettingsError: If an option is out of range, all events of a sequence have the same time, or the log is too
@@ -207,7 +213,7 @@ def counted_graph(
         "question": QUESTIONS["drives" if method in _DRIVES else "follows"],
     }
     if len(names) <= MOST_SCORED_TYPES:
-        metadata["scores"] = {"events": list(names), "matrix": found.scores.tolist()}
+        metadata["scores"] = score_table(names, found.scores, found.errors())
         metadata["baselines"] = baseline_tables(log, names, settings)
     return CausalGraph("population", names, edges, metadata)
 

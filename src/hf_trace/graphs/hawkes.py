@@ -69,6 +69,19 @@ class HawkesFit:
             ).T
         return found
 
+    def errors(self) -> Table:
+        r"""Standard errors of the weights as if each effect were known to be one: :math:`\sqrt{W n + 1} / n`.
+
+        Example:
+            >>> nothing = sparse.csr_array((2, 2))
+            >>> fit = HawkesFit(np.array([[0.0, 0.8]] * 2), np.ones(2), 1.0, np.array([0] * 10), nothing, 9.0)
+            >>> fit.errors()[0, 1].item()  # sqrt(9) / 10
+            0.3
+        """
+        events = np.maximum(np.bincount(self.codes, minlength=len(self.rates)), 1)[:, None]
+        errors: Table = np.sqrt(self.weights * events + 1) / events
+        return errors
+
     def edges(self) -> Bool[np.ndarray, "cause effect"]:
         """Pairs whose weight pays for one parameter: nats above half the log of the number of events (Schwarz 1978)."""
         kept: Bool[np.ndarray, "cause effect"] = self.nats > 0.5 * np.log(max(len(self.codes), 1))

@@ -59,6 +59,27 @@ class OnsetCounts:
         scores: Table = self.confidence() * (self.begins + 1) / (self.begins + self.before + 2)
         return scores
 
+    def errors(self) -> Table:
+        r"""Standard errors of the scores by the delta method, F and B taken as binomial counts.
+
+        .. math:: \sigma^2 = \Big(\frac{D}{n} + \frac{F}{n} \frac{B + 1}{(F + B + 2)^2}\Big)^2 V_F
+            + \Big(\frac{F}{n} \frac{F + 1}{(F + B + 2)^2}\Big)^2 V_B, \quad V_X = (X + 1)(1 - \tfrac{X}{n + 1})
+
+        so that no count is taken as certain, not even 0. In bursts events are not independent, and scores err more.
+
+        Example:
+            >>> begins, before = np.array([[0, 0], [0, 0]]), np.array([[0, 0], [0, 0]])
+            >>> OnsetCounts(begins, before, begins, np.array([100, 0]), 1.0).errors()[0].tolist()  # (1/2) / 100
+            [0.005, 0.005]
+        """
+        begins, before, events = self.begins, self.before, np.maximum(self.occurrences, 1)[:, None]
+        near = begins + before + 2
+        by_begins = (begins + 1) / near / events + begins / events * (before + 1) / near**2
+        by_before = begins / events * (begins + 1) / near**2
+        spread = [(count + 1) * (1 - np.minimum(count / (events + 1), 1)) for count in (begins, before)]
+        errors: Table = np.sqrt(by_begins**2 * spread[0] + by_before**2 * spread[1])
+        return errors
+
     def only_before(self) -> Counts:
         r"""Events of the cause before which the effect was there, and after which it is not: :math:`B - (P - F)`."""
         counts: Counts = self.before - (self.follows - self.begins)

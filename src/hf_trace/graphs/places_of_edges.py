@@ -5,13 +5,15 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from hf_trace.documents import Document
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.score_tables import score_table
 from hf_trace.logs.places.near_names import is_near_name, plain_name
 
 WITHIN, BETWEEN, BOTH = "within", "between", "both"
+Parts = Float[np.ndarray, "part cause effect"]
 
 
 def fold_places(
@@ -44,10 +46,11 @@ def fold_places(
     metadata = dict(graph.metadata)
     if scores := metadata.get("scores"):
         tables = _folded_tables(scores, names, occurrences)
-        metadata["scores"] = {"events": list(names), **{name: table.tolist() for name, table in tables.items()}}
+        whole = score_table(names, tables.pop("matrix"), tables.pop("errors"))
+        metadata["scores"] = whole | {name: table.tolist() for name, table in tables.items()}
         if occurrences is not None:
             row = {name: number for number, name in enumerate(names)}
-            edges = [edge | {"cmi": tables["matrix"][row[edge["cause"]], row[edge["effect"]]]} for edge in edges]
+            edges = [edge | {"cmi": whole["matrix"][row[edge["cause"]]][row[edge["effect"]]]} for edge in edges]
     return CausalGraph(graph.level, names, tuple(edges), metadata)
 
 
@@ -70,18 +73,29 @@ def _folded(edges: Sequence[Document]) -> Document:
 def _folded_tables(
     scores: Mapping[str, Any], names: Sequence[str], occurrences: Mapping[str, float] | None
 ) -> dict[str, Float[np.ndarray, "cause effect"]]:
-    """Scores within places, between them, and both in one; NaN where there is none."""
+    """Scores within places, between them, and both in one, with the errors of these; NaN where there is none."""
     index = {name: number for number, name in enumerate(names)}
     place = np.array([index[plain_name(name)] for name in scores["events"]], dtype=np.int64)
     near = np.array([is_near_name(name) for name in scores["events"]], dtype=bool)
-    matrix = np.asarray(scores["matrix"], dtype=np.float64)
-    parts, weights = np.full((2, len(names), len(names)), np.nan), np.zeros((2, len(names), 1))
+    unknown = np.full((len(near), len(near)), np.nan)
+    parts, errors = (_parted(scores.get(table, unknown), near, place, len(names)) for table in ("matrix", "errors"))
+    weights = np.zeros((2, len(names), 1))
     for part, kind in enumerate((~near, near)):
-        parts[part][np.ix_(place[kind], place[~near])] = matrix[np.ix_(kind, ~near)]
         chosen = [name for name, is_kind in zip(scores["events"], kind, strict=True) if is_kind]
         weights[part, place[kind], 0] = [(occurrences or {}).get(name, 0.0) for name in chosen]
     if occurrences is None:
         whole = np.fmax(*parts)
+        error = np.where(parts[0] == whole, *errors)
     else:
-        whole = (np.nan_to_num(parts) * weights).sum(0) / np.maximum(weights.sum(0), 1)
-    return {"matrix": whole, WITHIN: parts[0], BETWEEN: parts[1]}
+        total = np.maximum(weights.sum(0), 1)
+        whole = (np.nan_to_num(parts) * weights).sum(0) / total
+        error = np.where(np.isnan(errors).all(0), np.nan, np.sqrt(np.nansum((errors * weights) ** 2, axis=0)) / total)
+    return {"matrix": whole, "errors": error, WITHIN: parts[0], BETWEEN: parts[1]}
+
+
+def _parted(table: Any, near: Bool[np.ndarray, " event"], place: Int[np.ndarray, " event"], names: int) -> Parts:
+    """A table of own and near causes in two; NaN where there is none."""
+    parts = np.full((2, names, names), np.nan)
+    for part, kind in enumerate((~near, near)):
+        parts[part][np.ix_(place[kind], place[~near])] = np.asarray(table, np.float64)[np.ix_(kind, ~near)]
+    return parts

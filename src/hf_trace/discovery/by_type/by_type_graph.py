@@ -17,6 +17,7 @@ from hf_trace.discovery.thresholds import Fdr, Threshold
 from hf_trace.documents import Document
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import BackgroundKnowledge, with_required
+from hf_trace.graphs.score_tables import score_table
 
 # For each statistic: what speaks for more of the effect, and what for less; of one column, its sign decides.
 STATISTIC_PARTS = {
@@ -112,7 +113,7 @@ def by_type_graph(  # noqa: PLR0913 - each is a choice of its own
         Edges with ``cmi`` (the strength), ``standard_error``, ``gain`` (expected events per occurrence) with
         ``gain_error``, ``log_ratio`` and ``kl`` (nats per occurrence), ``forward`` (D), ``direction``, ``support``
         (sequences), ``occurrences``, ``lags`` (the three at which the effect became likelier most), and with times
-        ``lag_seconds_quantiles``. ``metadata["scores"]`` holds the strength of every pair.
+        ``lag_seconds_quantiles``. ``metadata["scores"]`` holds the strength of every pair and its error.
     """
     found = strengths(effects, forward, statistic)
     cause = found["cause"].to_numpy()
@@ -131,9 +132,9 @@ def by_type_graph(  # noqa: PLR0913 - each is a choice of its own
     edges = tuple(_edge(effects, row, delays.get((row["cause"], row["effect"]))) for row in chosen.to_dict("records"))
     metadata: Document = {"strength": _STRENGTHS[statistic]}
     if len(effects.names) <= _MOST_SCORED:
-        matrix = np.zeros((len(effects.names),) * 2)
-        matrix[cause, found["effect"]] = found["cmi"]
-        metadata["scores"] = {"events": list(effects.names), "matrix": matrix.tolist()}
+        matrix, errors = np.zeros((len(effects.names),) * 2), np.full((len(effects.names),) * 2, np.nan)
+        matrix[cause, found["effect"]], errors[cause, found["effect"]] = found["cmi"], found["standard_error"]
+        metadata["scores"] = score_table(effects.names, matrix, errors)
     graph = CausalGraph("population", effects.names, edges, metadata)
     if knowledge is None:
         return graph

@@ -19,6 +19,7 @@ from hf_trace.discovery.population.sums import (
     PairRows,
     added,
     counted_up,
+    errors_of_means,
     quantile,
     sums_by_sequence,
     tie_edges,
@@ -30,6 +31,7 @@ from hf_trace.discovery.thresholds import Threshold
 from hf_trace.errors import SettingsError, preview
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import BackgroundKnowledge, with_required
+from hf_trace.graphs.score_tables import score_table
 from hf_trace.logs.contexts import UNKNOWN
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import Context, EventSequence
@@ -173,7 +175,7 @@ class PopulationPool:
             which the pair is an edge), ``cmi_low`` and ``cmi_high``, ``resampled_frequency_low`` and
             ``resampled_frequency_high`` (percentiles 2.5 and 97.5). With ``compare`` each edge has ``groups``, and
             edges of single groups are added if their strength differs. ``metadata["scores"]`` holds the mean cmi of
-            every tested pair.
+            every tested pair, with its standard error over sequences.
 
         Raises:
             SettingsError: If ``min_frequency`` is not understood, or the pool cannot be resampled.
@@ -198,10 +200,11 @@ class PopulationPool:
         edges = tie_edges(self._tied(), edges, names, rule, min_support)
         metadata: dict[str, Any] = {"sequences": self.sequences}
         if len(names) <= _MOST_SCORED_TYPES:
-            matrix = np.zeros((len(names), len(names)))  # 0 for pairs never within reach
-            if len(pairs):
+            matrix, errors = np.zeros((len(names),) * 2), np.full((len(names),) * 2, np.nan)
+            if len(pairs):  # those never within reach stay 0
                 matrix[pairs["cause"], pairs["effect"]] = pairs["mean_cmi"]
-            metadata["scores"] = {"events": names, "matrix": matrix.tolist()}
+                errors[pairs["cause"], pairs["effect"]] = errors_of_means(pairs)
+            metadata["scores"] = score_table(names, matrix, errors)
         graph = CausalGraph("population", tuple(names), tuple(edges), metadata)
         return graph if knowledge is None else with_required(graph, knowledge, {})
 

@@ -16,6 +16,8 @@ MEASURES = ["cmi", "edge_cmi", "edge_gain", "edge_confidence", "edge_seconds"]
 SUMS = ["sequence", *PAIR, *COUNTS, *MEASURES]
 # Numbers of sequences: those tested, and those that carry an edge.
 SEQUENCES = ["support", "edge_sequences"]
+# Of the cmi and the number tested of each sequence, for errors over sequences.
+_SQUARES = ["cmi_squared", "cmi_tested", "tested_squared"]
 # Cause and effect of a pair are the high and the low bits of one key.
 _TYPES_BITS = 32
 
@@ -54,15 +56,40 @@ def added(total: pd.DataFrame, by_sequence: pd.DataFrame) -> pd.DataFrame:
         total: Earlier totals, or an empty frame.
         by_sequence: What ``sums_by_sequence`` returned.
     """
+    cmi, tested = by_sequence["cmi"], by_sequence["tested"]
+    squares = dict(zip(_SQUARES, (cmi**2, cmi * tested, tested**2), strict=True))
     more = by_sequence.drop(columns="sequence").assign(
-        support=1, edge_sequences=(by_sequence["edges"] > 0).astype(np.int64)
+        support=1, edge_sequences=(by_sequence["edges"] > 0).astype(np.int64), **squares
     )
     # The totals come first, so that adding in parts sums in the same order, to the last bit.
     rows = pd.concat([total, more], ignore_index=True) if len(total) else more
     keys, place = np.unique(pair_keys(rows), return_inverse=True)
     sums = {name: np.bincount(place, rows[name], len(keys)).astype(np.int64) for name in [*COUNTS, *SEQUENCES]}
-    measures = {name: np.bincount(place, rows[name], len(keys)) for name in MEASURES}
+    measures = {name: np.bincount(place, rows[name], len(keys)) for name in [*MEASURES, *_SQUARES]}
     return pd.DataFrame({**dict(zip(PAIR, pair_of_keys(keys), strict=True)), **sums, **measures})
+
+
+def errors_of_means(pairs: pd.DataFrame) -> NDArray[np.float64]:
+    r"""Standard error over sequences of the mean cmi of each pair of types; NaN from one sequence.
+
+    With the sums :math:`A_g` of :math:`n_g` tested pairs of positions in each of G sequences it is that of a ratio,
+
+    .. math:: \hat R = \frac{\sum A_g}{\sum n_g}, \quad
+        \mathrm{var} = \frac{G}{G - 1} \frac{\sum_g (A_g - \hat R n_g)^2}{(\sum_g n_g)^2}
+
+    Args:
+        pairs: What ``added`` returned.
+
+    Example:
+        >>> parts = {"sequence": [0, 1], "cause": 0, "effect": 1, "tested": 1, "edges": 0, "timed_edges": 0}
+        >>> parts |= {name: [0.1, 0.3] for name in MEASURES}  # 0.2 +- 0.1, as two values have it
+        >>> errors_of_means(added(pd.DataFrame(), pd.DataFrame(parts))).round(3).tolist()
+        [0.1]
+    """
+    mean, groups = pairs["cmi"] / pairs["tested"], pairs["support"].to_numpy(dtype=np.float64)
+    scatter = pairs["cmi_squared"] - 2 * mean * pairs["cmi_tested"] + mean**2 * pairs["tested_squared"]
+    variance = np.maximum(scatter, 0) * groups / np.where(groups > 1, groups - 1, np.nan)
+    return np.asarray(np.sqrt(variance) / pairs["tested"])
 
 
 def pair_keys(rows: pd.DataFrame) -> NDArray[np.int64]:
