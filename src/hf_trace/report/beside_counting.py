@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
+from hf_trace.documents import Document
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import count
 
@@ -52,6 +53,37 @@ def agreement(graph: CausalGraph) -> str:
         "with their direction rank highest: how often the effect begins soon after the cause and not before it (S), "
         "counted without a model. Where model and counting differ, look at the evidence first."
     )
+
+
+def left_out_pairs(graph: CausalGraph, most: int = 10) -> list[Document]:
+    """The pairs of two event types that counting ranks highest and that are no edge.
+
+    Args:
+        graph: See ``onset_columns``.
+        most: How many.
+
+    Example:
+        >>> table = [[0.0, 0.2, 0.6], [0.4, 0.0, 0.0], [0.0, 0.0, 0.0]]
+        >>> graph = CausalGraph.from_edges([("a", "c")], events=["a", "b", "c"])
+        >>> left_out_pairs(graph.with_metadata(baselines={"onset": table}), most=1)
+        [{'cause': 'b', 'effect': 'a', 'onset': 0.4, 'rank': 2}]
+    """
+    scores = _scores(graph)
+    if scores is None:
+        return []
+    ranks, left = _ranks(scores), scores > 0
+    np.fill_diagonal(left, val=False)
+    left[_ends(graph)] = False
+    first = np.argwhere(left)[np.argsort(ranks[left], kind="stable")][:most].tolist()
+    return [
+        {
+            "cause": graph.events[cause],
+            "effect": graph.events[effect],
+            "onset": float(scores[cause, effect]),
+            "rank": int(ranks[cause, effect]),
+        }
+        for cause, effect in first
+    ]
 
 
 def _scores(graph: CausalGraph) -> Float[np.ndarray, "cause effect"] | None:

@@ -1,8 +1,9 @@
 """What stands behind the edges of a graph over event types: examples, times between cause and effect, incidents."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -19,6 +20,7 @@ _EXAMPLES = 3
 _AROUND = 2
 _LONGEST_EXCERPT = 14
 _INCIDENTS = 8
+_INCIDENTS_HELD = 64
 _LONGEST_INCIDENT = 300
 _MOST_ARCS = 1_000
 _PAIRS_HELD = 20_000
@@ -113,28 +115,37 @@ class EvidenceCollector:
         kept = self._threshold.keep(scores)
         columns = (scores.cause_position, scores.effect_position, scores.cmi, scores.gain)
         rows = zip(*(column[kept].tolist() for column in columns), strict=True)
-        self._add(sequence, [Link(cause, effect, cmi, direction(gain)) for cause, effect, cmi, gain in rows])
+        self.add_links(sequence, [Link(cause, effect, cmi, direction(gain)) for cause, effect, cmi, gain in rows])
 
     def add_graph(self, sequence: EventSequence, graph: CausalGraph) -> None:
         """Add the instance graph of one sequence."""
-        self._add(sequence, [Link(*graph.ends(edge), edge.get("cmi"), edge.get("direction")) for edge in graph.edges])
+        self.add_links(
+            sequence, [Link(*graph.ends(edge), edge.get("cmi"), edge.get("direction")) for edge in graph.edges]
+        )
 
-    def examples(self, pair: Pair) -> list[Example]:
-        """The strongest examples of a pair, at most three, each from a sequence of its own."""
-        found = self._pairs.get(pair)
-        return [] if found is None else [example for *_, example in found.best]
+    def examples(self, *pairs: Pair) -> list[Example]:
+        """The strongest examples of pairs, at most three, those of one pair each from a sequence of its own."""
+        found = chain.from_iterable(self._pairs[pair].best for pair in pairs if pair in self._pairs)
+        return [example for *_, example in sorted(found, key=lambda item: item[:2], reverse=True)][:_EXAMPLES]
 
-    def seconds(self, pair: Pair) -> list[int]:
-        """How often the pair carried an edge over a time of each bin of ``LAG_SECONDS``; the last bin is open."""
-        found = self._pairs.get(pair)
-        return [] if found is None or not found.seconds else [found.seconds[i] for i in range(len(LAG_SECONDS) + 1)]
+    def seconds(self, *pairs: Pair) -> list[int]:
+        """How often pairs carried an edge over a time of each bin of ``LAG_SECONDS``; the last bin is open."""
+        found = sum((self._pairs[pair].seconds for pair in pairs if pair in self._pairs), Counter[int]())
+        return [found[i] for i in range(len(LAG_SECONDS) + 1)] if found else []
 
-    @property
-    def incidents(self) -> list[Incident]:
-        """The sequences with edges between the most pairs of types, in the order in which they came."""
-        return [incident for *_, incident in sorted(self._incidents, key=lambda item: -item[2])]
+    def incidents(self, among: Container[Pair] | None = None) -> list[Incident]:
+        """The sequences with edges between the most pairs of types, at most eight, in the order in which they came.
 
-    def _add(self, sequence: EventSequence, links: Sequence[Link]) -> None:
+        Args:
+            among: Pairs that count, such as the edges of a graph; sequences without one of them are left out. None:
+                all pairs.
+        """
+        ranked = [(_kinds(item[3], among) if among is not None else item[0], *item[1:]) for item in self._incidents]
+        most = sorted((item for item in ranked if item[0]), reverse=True, key=lambda item: item[:3])[:_INCIDENTS]
+        return [incident for *_, incident in sorted(most, key=lambda item: -item[2])]
+
+    def add_links(self, sequence: EventSequence, links: Sequence[Link]) -> None:
+        """Add the edges of one sequence."""
         self._sequences += 1
         by_pair: dict[Pair, list[Link]] = {}
         for link in links:
@@ -145,9 +156,9 @@ class EvidenceCollector:
             often = sorted(self._pairs, key=lambda pair: -self._pairs[pair].carried)[:_PAIRS_HELD]
             self._pairs = {pair: self._pairs[pair] for pair in often}
         rank = (len(by_pair), len(links), -self._sequences)
-        if links and (len(self._incidents) < _INCIDENTS or rank > self._incidents[-1][:3]):
+        if links and (len(self._incidents) < _INCIDENTS_HELD or rank > self._incidents[-1][:3]):
             incident = (*rank, _incident(sequence, self._name(sequence), links))
-            self._incidents = sorted([*self._incidents, incident], reverse=True)[:_INCIDENTS]
+            self._incidents = sorted([*self._incidents, incident], reverse=True)[:_INCIDENTS_HELD]
 
     def _add_pair(self, sequence: EventSequence, pair: Pair, links: list[Link]) -> None:
         found = self._pairs.setdefault(pair, _PairEvidence())
@@ -190,6 +201,13 @@ def _incident(sequence: EventSequence, name: str, links: Sequence[Link]) -> Inci
     strongest = sorted(inside, key=lambda link: -_strength(link))[:_MOST_ARCS]
     part = sequence.part(start, stop)
     return Incident(name, start, len(sequence), part.events, part.timestamps, tuple(strongest), len(links))
+
+
+def _kinds(incident: Incident, among: Container[Pair]) -> int:
+    """How many different pairs of types its edges are, of those that count."""
+    start, events = incident.start, incident.events
+    pairs = {(events[link.cause - start], events[link.effect - start]) for link in incident.links}
+    return sum(pair in among for pair in pairs)
 
 
 def _densest(links: Sequence[Link], length: int) -> int:

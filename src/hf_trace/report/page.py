@@ -6,7 +6,8 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import resources
 from itertools import chain
 from math import isfinite
@@ -21,21 +22,28 @@ from hf_trace.errors import OutputError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.graph_files import FORMAT, VERSION
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.places.near_names import plain_name
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.logs.writing import atomic_path
-from hf_trace.report.beside_counting import onset_columns
-from hf_trace.report.evidence import EvidenceCollector, Example, Incident
+from hf_trace.report.beside_counting import left_out_pairs, onset_columns
+from hf_trace.report.evidence import EvidenceCollector, Example, Incident, Link
 from hf_trace.report.layout import place_nodes
-from hf_trace.report.page_texts import assumptions, has_dates, log_facts, not_tested, type_counts
+from hf_trace.report.page_texts import assumptions, has_dates, headline, log_facts, not_tested, type_counts
+from hf_trace.report.pair_places import PairPlaces, looked_up, pairs_of
 
 SUFFIXES = (".html", ".htm")
 # In the order in which they are joined to one script.
-_SCRIPTS = ("model", "elements", "geometry", "graph", "evidence", "table", "timeline", "exports", "main")
+_SCRIPTS = (
+    *("model", "elements", "geometry", "labels", "graph", "evidence", "table", "timeline", "answers", "findings"),
+    *("exports", "printing", "main"),
+)
 _UNSAFE = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _MOST_EDGES = 20_000
 _MOST_PLACED = 600
 _MOST_WITH_EXAMPLES = 1_000
 _SHAPE = (1.6, 1.0)
+# Event types without an edge stand in rows below the picture, which shows them when asked.
+_PER_ROW, _ROW = 10, 0.09
 _TIMES = ["same time", "to 1 ms", "to 10 ms", "to 0.1 s", "to 1 s", "to 10 s", "to 1 min", "to 10 min", "to 1 h",
           "to 6 h", "to 1 day", "to 7 days", "to 30 days", "longer"]  # fmt: skip
 # Tables over all pairs of types, which a page does not show.
@@ -48,58 +56,133 @@ def page_document(
     log: EventLog | None = None,
     analyzed: EventLog | None = None,
     evidence: EvidenceCollector | None = None,
+    others: Sequence[CausalGraph] = (),
+    findings: Document | None = None,
     command: str = "",
     title: str = "Causal graph",
 ) -> Document:
     """Collect what a page shows of a graph.
 
     Args:
-        graph: Any level. An instance graph is shown as a timeline and as the summary of its event types.
+        graph: Any level. An instance graph is shown as a timeline and as the summary of its event types. Its edges may
+            say how they differ from those of an earlier graph: ``change`` (``new``, ``gone``, ``stronger``, ``weaker``
+            or ``same``), ``before`` and ``after``.
         log: The log it was found in, for the summary and the counts of event types.
         analyzed: The sequences that were looked at, where those are others.
-        evidence: Examples, times and incidents; those of an instance graph are taken from it when left out.
+        evidence: Examples, times and incidents; those of an instance graph are taken from it when left out. Where
+            single places were not scored, those where the ends of edges stand at their usual distance are looked up.
+        others: Graphs that answer other questions about the same log: the page has a switch.
+        findings: The same in words, see ``LogFindings.to_dict``.
         command: How to make the page again.
-        title: Heading of the page.
+        title: Heading of the page, best with the name of the log.
 
     Example:
         >>> document = page_document(CausalGraph.from_edges([("disk full", "reboot")]))
         >>> document["names"], document["edges"]["cause"]
         (['disk full', 'reboot'], [0])
     """
-    if evidence is None:
-        evidence = EvidenceCollector()
-        if graph.level == "instance":
-            evidence.add_graph(EventSequence(graph.events), graph)
-    typed = (_projected(graph) if graph.level == "instance" else graph).strongest(_MOST_EDGES)
-    names = typed.events if len(typed.events) <= _MOST_EDGES else tuple(chain(*map(typed.ends, typed.edges)))
-    incidents, examples = evidence.incidents, _examples(typed, evidence)
-    index = _index(names, incidents, examples)
-    metadata = {key: value for key, value in graph.metadata.items() if key not in _TABLES}
-    settings = metadata.get("settings", {})
+    looked_at = analyzed or log
+    shown = [_shown(graph, evidence, looked_at), *(_shown(each, None, looked_at) for each in others)]
+    incidents = _incidents(shown[0])
+    names = chain.from_iterable(each.typed.events for each in shown)
+    index = _index(names, incidents, [each.examples for each in shown])
+    first, *rest = (_part(each, index) for each in shown)
+    for part, each in zip(rest, shown[1:], strict=True):
+        part["links"] = [_links_in(incident, each.typed) for incident in incidents]
     counts = {} if log is None else type_counts(log)
     return {
         "format": "hf_trace.page",
         "graph_format": [FORMAT, VERSION],
         "title": title,
-        "level": graph.level,
+        "headline": headline(shown[0].typed, log),
         "names": list(index),
-        "types": len(set(names)),
+        "own": {str(number): index[own] for name, number in index.items() if (own := plain_name(name)) != name},
+        "types": len({name for each in shown for name in each.typed.events}),
         "counts": [counts.get(name) for name in index] if counts else None,
-        "places": _places(typed, index),
-        "found": len(graph) if graph.level != "instance" else len(typed),
-        "edges": _columns(typed.edges, index) | _counted(typed),
+        "places": _places([each.typed for each in shown], index),
+        **first,
+        "others": rest,
         "times": _TIMES,
-        "time_lags": _time_lags(typed, evidence),
-        "examples": {number: [_example(each, index) for each in found] for number, found in examples.items()},
         "incidents": [_incident(each, index) for each in incidents],
         "dates": log is not None and has_dates(log),
         "log": [] if log is None else log_facts(log, analyzed),
-        "oracle": metadata.get("oracle", {}),
+        "oracle": graph.metadata.get("oracle", {}),
+        "findings": findings,
+        "command": command,
+    }
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A graph as it is shown.
+
+    Attributes:
+        graph: As it was given.
+        typed: Over event types.
+        evidence: What stands behind its edges.
+        is_looked_up: Whether that are places that were not scored.
+    """
+
+    graph: CausalGraph
+    typed: CausalGraph
+    evidence: EvidenceCollector
+    is_looked_up: bool = False
+
+    @cached_property
+    def examples(self) -> dict[str, list[Example]]:
+        """Examples of the strongest edges, by the number of the edge."""
+        numbers = sorted(_by_strength(self.typed)[:_MOST_WITH_EXAMPLES])
+        found = {str(number): self.evidence.examples(*pairs_of(self.typed.edges[number])) for number in numbers}
+        return {number: examples for number, examples in found.items() if examples}
+
+    @property
+    def time_lags(self) -> dict[str, list[int]]:
+        """How often edges took how long, by the number of the edge."""
+        found = {str(number): self.evidence.seconds(*pairs_of(edge)) for number, edge in enumerate(self.typed.edges)}
+        return {number: bins for number, bins in found.items() if any(bins)}
+
+
+def _shown(graph: CausalGraph, evidence: EvidenceCollector | None, log: EventLog | None) -> _Shown:
+    if graph.level == "instance":
+        if evidence is None:
+            evidence = EvidenceCollector()
+            evidence.add_graph(EventSequence(graph.events), graph)
+        return _Shown(graph, _projected(graph).strongest(_MOST_EDGES), evidence)
+    typed = graph.strongest(_MOST_EDGES)
+    if evidence is not None and evidence.incidents():
+        return _Shown(graph, typed, evidence)
+    return _Shown(graph, typed, looked_up(typed, log) if log is not None else EvidenceCollector(), is_looked_up=True)
+
+
+def _part(shown: _Shown, index: Mapping[str, int]) -> Document:
+    """All of a page that depends on the question."""
+    graph, typed = shown.graph, shown.typed
+    metadata = {key: value for key, value in graph.metadata.items() if key not in _TABLES}
+    settings = metadata.get("settings", {})
+    question = str(metadata.get("question", ""))
+    return {
+        "level": graph.level,
+        "question": question,
+        "found": len(graph) if graph.level != "instance" else len(typed),
+        "edges": _columns(typed.edges, index) | _counted(typed),
+        "left_out": [each | {end: index[each[end]] for end in ("cause", "effect")} for each in left_out_pairs(typed)],
+        "time_lags": shown.time_lags,
+        "examples": {number: [_example(each, index) for each in found] for number, found in shown.examples.items()},
+        "looked_up": shown.is_looked_up,
         "assumptions": assumptions(graph, settings),
         "not_tested": not_tested(graph, settings),
         "metadata": metadata,
-        "command": command,
     }
+
+
+def _incidents(shown: _Shown) -> list[Incident]:
+    """Sequences in which edges of the graph can be seen; without any, those with the most edges of their own."""
+    pairs = {pair for edge in shown.typed.edges for pair in pairs_of(edge)}
+    return shown.evidence.incidents(pairs) or shown.evidence.incidents()
+
+
+def _links_in(incident: Incident, graph: CausalGraph) -> list[list[Any]]:
+    return _links(PairPlaces(graph).links(EventSequence(incident.events, incident.timestamps)))
 
 
 def _projected(graph: CausalGraph) -> CausalGraph:
@@ -111,12 +194,12 @@ def _projected(graph: CausalGraph) -> CausalGraph:
 
 
 def _index(
-    names: Sequence[str], incidents: Sequence[Incident], examples: Mapping[str, Sequence[Example]]
+    names: Iterable[str], incidents: Sequence[Incident], examples: Iterable[Mapping[str, Sequence[Example]]]
 ) -> dict[str, int]:
-    """Number the event types: those of the graph first, then those that only sequences show."""
-    shown: Iterable[Incident | Example] = chain(incidents, *examples.values())
-    seen = dict.fromkeys(chain(names, *(each.events for each in shown)))
-    return {name: number for number, name in enumerate(seen)}
+    """Number the event types: those of the graphs first, then those that only sequences show."""
+    found = (each for given in examples for several in given.values() for each in several)
+    only = list(chain.from_iterable(each.events for each in chain[Incident | Example](incidents, found)))
+    return {name: number for number, name in enumerate(dict.fromkeys(chain(names, only, map(plain_name, only))))}
 
 
 def _by_strength(graph: CausalGraph) -> list[int]:
@@ -143,11 +226,16 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isfinite(value) else None
 
 
-def _places(graph: CausalGraph, index: Mapping[str, int]) -> list[list[float] | None]:
-    """Where event types stand, from 0 to 1 on both axes; None for those that are in the table only."""
-    backbone = _backbone(graph)
-    degrees = {node: len(set(nx.all_neighbors(backbone, node))) for node in backbone}
-    kept = sorted(backbone, key=lambda node: (degrees[node] == 0, -degrees[node]))[:_MOST_PLACED]
+def _places(graphs: Sequence[CausalGraph], index: Mapping[str, int]) -> list[list[float] | None]:
+    """Where event types stand, one place for all graphs: from 0 to 1 on both axes, those without an edge below.
+
+    None for those that are in the table only.
+    """
+    backbone = nx.compose_all([_backbone(each) for each in graphs])
+    neighbours = {node: set(nx.all_neighbors(backbone, node)) - {node} for node in backbone}
+    kept = sorted((node for node in backbone if neighbours[node]), key=lambda node: -len(neighbours[node]))[
+        :_MOST_PLACED
+    ]
     drawn: nx.DiGraph[Any] = nx.DiGraph()
     drawn.add_nodes_from(sorted(kept, key=lambda node: index[str(node)]))
     chosen = set(kept)
@@ -155,6 +243,10 @@ def _places(graph: CausalGraph, index: Mapping[str, int]) -> list[list[float] | 
     width, height = _SHAPE
     found = place_nodes(drawn, width * 10, height * 10)
     places = {name: [round(x / width / 10, 4), round(1 - y / height / 10, 4)] for name, (x, y) in found.items()}
+    alone = [str(node) for node in backbone if not neighbours[node]][: _MOST_PLACED - len(kept)]
+    for number, name in enumerate(alone):
+        row, column = divmod(number, _PER_ROW)
+        places[name] = [(column + 0.5) / _PER_ROW, round(1 + _ROW * (row + 1), 4)]
     return [places.get(name) for name in index]
 
 
@@ -170,18 +262,6 @@ def _backbone(graph: CausalGraph) -> Any:
             backbone.add_edge(edge["cause"], edge["effect"])
         met |= ends
     return backbone
-
-
-def _time_lags(graph: CausalGraph, evidence: EvidenceCollector) -> dict[str, list[int]]:
-    found = {str(number): evidence.seconds(graph.ends(edge)) for number, edge in enumerate(graph.edges)}
-    return {number: bins for number, bins in found.items() if any(bins)}
-
-
-def _examples(graph: CausalGraph, evidence: EvidenceCollector) -> dict[str, list[Example]]:
-    """Examples of the strongest edges, by the number of the edge."""
-    numbers = sorted(_by_strength(graph)[:_MOST_WITH_EXAMPLES])
-    found = {str(number): evidence.examples(graph.ends(graph.edges[number])) for number in numbers}
-    return {number: examples for number, examples in found.items() if examples}
 
 
 def _example(example: Example, index: Mapping[str, int]) -> Document:
@@ -203,11 +283,12 @@ def _incident(incident: Incident, index: Mapping[str, int]) -> Document:
         "events": [index[name] for name in incident.events],
         "times": incident.timestamps,
         "found": incident.found,
-        "links": [
-            [link.cause - incident.start, link.effect - incident.start, _rounded(link.cmi), link.direction]
-            for link in incident.links
-        ],
+        "links": _links(incident.links, incident.start),
     }
+
+
+def _links(links: Iterable[Link], start: int = 0) -> list[list[Any]]:
+    return [[link.cause - start, link.effect - start, _rounded(link.cmi), link.direction] for link in links]
 
 
 def write_page(path: str | os.PathLike[str], document: Document) -> None:

@@ -11,6 +11,7 @@ from hf_trace.logs.log import RARE_BELOW, EventLog, count, duration
 from hf_trace.report.beside_counting import agreement
 
 # Numbers in this range are taken for seconds since 1970: 1990 to 2100.
+_LONGEST_NAME = 60
 _FIRST_DATE, _LAST_DATE = 631_152_000.0, 4_102_444_800.0
 _REPLACEMENTS = {
     "uniform": "event types drawn at random, each alike",
@@ -57,6 +58,35 @@ def log_facts(log: EventLog, analyzed: EventLog | None = None) -> list[dict[str,
         note = f"{count(len(analyzed), 'sequence')} of at most {longest:,} events"
         facts.append(_fact("Analyzed", count(len(analyzed.codes), "event"), note))
     return facts
+
+
+def headline(graph: CausalGraph, log: EventLog | None) -> str:
+    """Of which days a log is, and what was found first: a part of the name under which a page is kept.
+
+    Args:
+        graph: Over event types.
+        log: The log it was found in.
+
+    Example:
+        >>> headline(CausalGraph.from_edges([("disk full", "reboot")]), None)
+        'disk full → reboot is the only edge'
+    """
+    span, days = ("unknown", "") if log is None else _span(log)
+    when = days if log is not None and has_dates(log) else span
+    return _first_found(graph) if when == "unknown" else f"{when}: {_first_found(graph)}"
+
+
+def _first_found(graph: CausalGraph) -> str:
+    if not len(graph):
+        return "no edge was found"
+    strongest = max(graph.edges, key=lambda edge: abs(edge.get("cmi") or 0.0))
+    sign = "⊣" if strongest.get("direction") == "inhibits" else "→"
+    which = "only edge" if len(graph) == 1 else f"strongest of {len(graph):,} edges"
+    return f"{_short(strongest['cause'])} {sign} {_short(strongest['effect'])} is the {which}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def type_counts(log: EventLog) -> dict[str, int]:

@@ -26,16 +26,28 @@ function fact(label, ...found) {
 }
 function bars(counts, labels, direction) {
   const most = Math.max(...counts);
-  const rows = counts.flatMap((count, index) => {
-    const bar = element("i");
-    bar.style.width = (100 * count) / most + "%";
-    return count ? [element("span", {}, labels[index]), bar, element("span", {}, number(count))] : [];
-  });
+  const rows = counts.flatMap((count, index) => (count ? [element("span", {}, labels[index]), bar(count / most), element("span", {}, number(count))] : []));
   return element("div", { class: "histogram " + (direction || "") }, ...rows);
 }
-function badge(edge) {
+function bar(share) {
+  const made = element("i");
+  made.style.width = 100 * share + "%";
+  return made;
+}
+// A range and a point in it, as shares of the width.
+function rangeBar(low, point, high, words) {
+  const range = element("i"), middle = element("b");
+  range.style.left = 100 * low + "%";
+  range.style.width = 100 * (high - low) + "%";
+  middle.style.left = `calc(${100 * point}% - 1px)`;
+  return element("div", { class: "interval", role: "img", "aria-label": words }, range, middle);
+}
+
+// How an edge acts: by sign, word and colour.
+const sign = (edge) => (value("undirected", edge) ? "—" : value("direction", edge) === "inhibits" ? "⊣" : "→");
+function badge(edge, withSign = false) {
   const direction = value("direction", edge);
-  return direction ? element("span", { class: "badge " + direction }, (value("undirected", edge) ? "— " : direction === "inhibits" ? "⊣ " : "→ ") + direction) : null;
+  return direction ? element("span", { class: "badge " + direction }, (withSign ? sign(edge) + " " : "") + direction) : null;
 }
 
 // A note that follows the pointer
@@ -52,9 +64,10 @@ function tip(event, ...children) {
   box.style.top = (top + box.offsetHeight > innerHeight - 8 ? Math.max(4, event.clientY - box.offsetHeight - 12) : top) + "px";
 }
 const edgeWords = (edge) => [
-  nameOf(edges.cause[edge]), badge(edge) || "→", nameOf(edges.effect[edge]),
+  nameOf(edges.cause[edge]), badge(edge) || sign(edge), nameOf(edges.effect[edge]),
   element("span", {}, [
     value("cmi", edge) !== null ? `${number(value("cmi", edge))} ${UNIT}` : "",
     value("frequency", edge) !== null ? `in ${percent(value("frequency", edge))} of ${counted(value("support", edge) || 0, "sequence")}` : "",
+    isWeak(edge) ? `seen ${seen(edge)} times only` : "",
   ].filter(Boolean).join(", ")),
 ];

@@ -1,17 +1,17 @@
 // Files of what is shown: the graph as JSON and CSV, the picture as SVG.
 
-const KEYS_OF_EDGES = Object.keys(edges).filter((key) => key !== "cause" && key !== "effect");
+const edgeKeys = () => Object.keys(edges).filter((key) => key !== "cause" && key !== "effect");
 
 function record(edge) {
   const found = { cause: names[edges.cause[edge]], effect: names[edges.effect[edge]] };
-  for (const key of KEYS_OF_EDGES) if (value(key, edge) !== null) found[key] = value(key, edge);
+  for (const key of edgeKeys()) if (value(key, edge) !== null) found[key] = value(key, edge);
   return found;
 }
 function jsonText() {
   const [format, version] = data.graph_format;
-  const level = data.level === "instance" ? "summary" : data.level;
+  const level = graph.level === "instance" ? "summary" : graph.level;
   const shown = listed().sort((a, b) => a - b);
-  return JSON.stringify({ format, version, level, events: names.slice(0, data.types), edges: shown.map(record), metadata: data.metadata }, null, 1);
+  return JSON.stringify({ format, version, level, events: names.slice(0, data.types), edges: shown.map(record), metadata: graph.metadata }, null, 1);
 }
 // A spreadsheet takes a text that starts like this for a formula.
 const guarded = (text) => (/^[=+\-@\t\r]/.test(text) ? "'" + text : text);
@@ -22,19 +22,19 @@ function csvCell(found) {
   return '"' + text.replaceAll('"', '""') + '"';
 }
 function csvText() {
-  const keys = ["cause", "effect", ...KEYS_OF_EDGES];
+  const keys = ["cause", "effect", ...edgeKeys()];
   const lines = listed().map(record).map((found) => keys.map((key) => csvCell(found[key])).join(","));
   return "\ufeff" + [keys.map(csvCell).join(","), ...lines].join("\n") + "\n";
 }
-function svgText() {
+function picture() {
   const { size, lines, nodes, labels } = current, alpha = lineAlpha(lines);
   const round = (found) => Number(found.toFixed(2));
   const svg = svgElement("svg", { width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, "font-family": "sans-serif", "font-size": FONT });
   svg.append(svgElement("rect", { width: size.width, height: size.height, fill: colours.ground }));
   for (const line of lines) {
     const [x0, y0, ...rest] = line.curve.map(round), colour = colours[line.direction] || colours.neutral;
-    svg.append(svgElement("g", { opacity: line.isFaint ? faintAlpha(lines) : alpha, "data-edge": line.edge },
-      svgElement("path", { d: `M${x0} ${y0}C${rest.join(" ")}`, fill: "none", stroke: colour, "stroke-width": round(line.width) }),
+    svg.append(svgElement("g", { opacity: round(opacity(line, alpha)), "data-edge": line.edge },
+      svgElement("path", { d: `M${x0} ${y0}C${rest.join(" ")}`, fill: "none", stroke: colour, "stroke-width": round(line.width), "stroke-dasharray": line.dashes.join(" ") || null }),
       svgElement("polygon", { points: line.head.map((spot) => spot.map(round).join(",")).join(" "), fill: colour })));
   }
   for (const node of nodes) {
@@ -47,7 +47,7 @@ function svgText() {
       "paint-order": "stroke", opacity: label.isFaint ? 0.35 : 1,
     }, xmlText(label.text)));
   }
-  return new XMLSerializer().serializeToString(svg);
+  return svg;
 }
 // XML has no control characters, whatever a name holds.
 const xmlText = (text) => text.replace(new RegExp("[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\ufffe\\uffff]", "g"), " ");
@@ -64,6 +64,6 @@ function startExports() {
   byId("export-csv").addEventListener("click", () => download("edges.csv", "text/csv", csvText()));
   byId("export-svg").addEventListener("click", () => {
     paint();
-    download("graph.svg", "image/svg+xml", svgText());
+    download("graph.svg", "image/svg+xml", new XMLSerializer().serializeToString(picture()));
   });
 }

@@ -3,17 +3,20 @@
 const places = (data.places || []).map((place) => (place ? place.slice() : null));
 const camera = { zoom: 1, x: 0, y: 0 };
 const NODES = places.filter(Boolean).length;
+const DEEPEST = Math.max(1, ...places.filter(Boolean).map(([, y]) => y)); // event types without an edge stand below 1
 const RADIUS = NODES <= 25 ? 11 : NODES <= 60 ? 8 : NODES <= 150 ? 6 : 4.5;
 const LABEL = 24; // characters
 const LABEL_WIDTH = 150; // pixels
 const MOST_NAMED = 60; // as long as nothing is zoomed
+const SURELY_NAMED = 8; // of the strongest edges both ends have their names
 const FONT = 12;
-const MARGIN = { x: 64, top: 52, bottom: 62 };
+const MARGIN = { x: 64, top: 34, bottom: 40 };
 
 // A picture higher than wide shows the layout turned.
 const isTurned = (size) => size.height > 1.15 * size.width;
-function toScreen(place, size) {
-  const [x, y] = isTurned(size) ? [place[1], place[0]] : place;
+const depth = () => (view.alone ? DEEPEST : 1);
+function toScreen([across, down], size) {
+  const [x, y] = isTurned(size) ? [down / depth(), across] : [across, down / depth()];
   const inner = { width: size.width - 2 * MARGIN.x, height: size.height - MARGIN.top - MARGIN.bottom };
   return [
     (MARGIN.x + x * inner.width) * camera.zoom + camera.x,
@@ -26,7 +29,8 @@ function fromScreen(x, y, size) {
     ((x - camera.x) / camera.zoom - MARGIN.x) / inner.width,
     ((y - camera.y) / camera.zoom - MARGIN.top) / inner.height,
   ];
-  return isTurned(size) ? [place[1], place[0]] : place;
+  const [across, down] = isTurned(size) ? [place[1], place[0]] : place;
+  return [across, down * depth()];
 }
 const radius = () => RADIUS * Math.max(0.7, Math.min(2, Math.sqrt(camera.zoom)));
 
@@ -87,21 +91,31 @@ function headOf(curve, width, isBar) {
 function scene(size, hovered, measureText) {
   const spots = places.map((place) => (place ? toScreen(place, size) : null));
   const shown = drawn().filter((edge) => spots[edges.cause[edge]] && spots[edges.effect[edge]]);
-  const close = NODES <= 60 ? spots.filter(Boolean) : [];
+  const joined = new Set(shown.flatMap((edge) => [edges.cause[edge], edges.effect[edge]]));
+  const isHere = (index) => spots[index] && (view.alone || joined.has(index) || isMarked(index));
+  const close = NODES <= 60 ? spots.filter((_, index) => isHere(index)) : [];
   const most = Math.max(...all.map((edge) => strength(view.measure, edge)).filter(Number.isFinite), 1e-12);
   const degree = new Map();
   const lines = shown.map((edge) => {
     const plain = lineWidth(edge, most), width = plain + (edge === hovered || edge === view.edge ? 1.2 : 0);
     for (const end of [edges.cause[edge], edges.effect[edge]]) degree.set(end, (degree.get(end) || 0) + plain);
     const curve = curveOf(edge, spots, close), direction = value("direction", edge);
-    return { edge, width, curve, direction: direction || "neutral", isFaint: isFaint(edge), head: headOf(curve, width, direction === "inhibits") };
+    return {
+      edge, width, curve, direction: direction || "neutral", isFaint: isFaint(edge), solidity: solidity(edge), dashes: dashes(edge),
+      head: headOf(curve, width, direction === "inhibits"),
+    };
   });
   if (view.edge !== null) lines.sort((a, b) => (a.edge === view.edge) - (b.edge === view.edge));
   const near = neighbours(shown);
-  const nodes = spots.flatMap((spot, index) => (spot
-    ? [{ index, x: spot[0], y: spot[1], isMarked: isMarked(index), isFaint: near !== null ? !near.has(index) : !degree.has(index) && NODES > 25 }]
+  const nodes = spots.flatMap((spot, index) => (isHere(index)
+    ? [{ index, x: spot[0], y: spot[1], isMarked: isMarked(index), isFaint: near !== null && !near.has(index) }]
     : []));
-  return { size, lines, nodes, radius: radius(), labels: labels(nodes, lines, degree, size, measureText) };
+  return { size, lines, nodes, radius: radius(), labels: labels(nodes, lines, shown, degree, size, measureText) };
+}
+// Event types that are not drawn since none of their edges is.
+function leftOut() {
+  const joined = new Set(drawn().flatMap((edge) => [edges.cause[edge], edges.effect[edge]]));
+  return places.filter((place, index) => place && !joined.has(index)).length;
 }
 function lineWidth(edge, most) {
   const found = view.measure === null ? 0 : strength(view.measure, edge);
@@ -124,55 +138,4 @@ function neighbours(shown) {
   if (view.node !== null) near.add(view.node);
   for (const edge of shown) if (!isFaint(edge)) near.add(edges.cause[edge]).add(edges.effect[edge]);
   return near;
-}
-
-// Names beside their dots, clear of other names; where there are many, those that find no room are left out.
-function labels(nodes, lines, degree, size, measureText) {
-  const ranked = nodes.slice().sort((a, b) => b.isMarked - a.isMarked || a.isFaint - b.isFaint
-    || (degree.get(b.index) || 0) - (degree.get(a.index) || 0) || a.index - b.index);
-  const dots = nodes.map((node) => [node.x, node.y, radius()]);
-  const points = lines.length <= 150
-    ? lines.flatMap((line) => [0.15, 0.3, 0.5, 0.7, 0.85].map((t) => onCurve(line.curve, t))) : [];
-  const taken = [], placed = [], most = NODES <= MOST_NAMED ? NODES : MOST_NAMED * Math.max(1, camera.zoom ** 2);
-  for (const node of ranked) {
-    if (placed.length >= most) break;
-    if (node.x < -50 || node.y < -50 || node.x > size.width + 50 || node.y > size.height + 50) continue;
-    const text = fitted(names[node.index], node.isMarked ? 2 * LABEL : LABEL, node.isMarked ? 2 * LABEL_WIDTH : LABEL_WIDTH, measureText), width = measureText(text) + 6, height = FONT + 4;
-    const boxes = boxesAround(node, width, height, size);
-    const costs = boxes.map((box) => cost(box, taken, dots, points, size));
-    const best = costs.indexOf(Math.min(...costs));
-    if (costs[best] >= 1000 && NODES > 40 && !node.isMarked) continue;
-    const [left, top] = boxes[best];
-    taken.push(boxes[best]);
-    placed.push({ index: node.index, text, x: left + width / 2, y: top + height / 2, isFaint: node.isFaint, isMarked: node.isMarked });
-  }
-  return placed;
-}
-// The name with as many characters as the width allows.
-function fitted(name, limit, width, measureText) {
-  for (let characters = limit; ; characters -= 1) {
-    const text = shortened(name, characters);
-    if (characters < 4 || measureText(text) <= width) return text;
-  }
-}
-// Boxes of a name, moved sideways where they would leave the picture.
-function boxesAround(node, width, height, size) {
-  const gap = radius() + 3, { x, y } = node;
-  return [
-    [x - width / 2, y + gap], [x - width / 2, y - gap - height], [x + gap, y - height / 2], [x - gap - width, y - height / 2],
-    [x + 0.5 * gap, y + 0.6 * gap], [x - 0.5 * gap - width, y + 0.6 * gap], [x + 0.5 * gap, y - 0.6 * gap - height],
-    [x - 0.5 * gap - width, y - 0.6 * gap - height],
-  ].map(([left, top]) => [Math.max(2, Math.min(left, size.width - width - 2)), top])
-    .map(([left, top]) => [left, top, left + width, top + height]);
-}
-function cost([left, top, right, bottom], taken, dots, points, size) {
-  let found = left < 0 || top < 0 || right > size.width || bottom > size.height ? 400 : 0;
-  if (top < 30) found += 50; // the legend
-  for (const box of taken) if (left < box[2] && box[0] < right && top < box[3] && box[1] < bottom) found += 1000;
-  for (const [x, y, r] of dots) {
-    if (left < x + r && x - r < right && top < y + r && y - r < bottom) found += 60;
-    else if (left < x + r + 10 && x - r - 10 < right && top < y + r + 4 && y - r - 4 < bottom) found += 9; // reads as another's name
-  }
-  for (const [x, y] of points) if (left < x && x < right && top < y && y < bottom) found += 3;
-  return found;
 }

@@ -6,8 +6,10 @@ let current = null; // the scene that is painted
 let hovered = null; // the edge under the pointer
 let isAsked = false;
 let colours = {};
+const widths = new Map();
 
 function readColours() {
+  widths.clear();
   const style = getComputedStyle(document.documentElement);
   for (const name of ["ground", "ink", "soft", "excites", "inhibits", "neutral", "node", "mark"]) {
     colours[name] = style.getPropertyValue("--" + name).trim();
@@ -15,7 +17,6 @@ function readColours() {
 }
 const canvasSize = () => ({ width: canvas.clientWidth || 800, height: canvas.clientHeight || 500 });
 const font = (bold) => `${bold ? "600 " : ""}${FONT}px system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif`;
-const widths = new Map();
 function measureText(text) {
   if (!widths.has(text)) {
     pen.font = font(false);
@@ -23,9 +24,12 @@ function measureText(text) {
   }
   return widths.get(text);
 }
-const lineAlpha = (lines) => (lines.length <= 100 ? 0.85 : lines.length <= 500 ? 0.6 : 0.35);
-
+const lineAlpha = (lines) => (lines.length <= 100 ? 0.9 : lines.length <= 500 ? 0.6 : 0.35);
 const faintAlpha = (lines) => (lines.length <= 100 ? 0.2 : 0.08);
+function opacity(line, alpha) {
+  if (line.isFaint) return faintAlpha(current.lines);
+  return line.edge === view.edge ? 1 : alpha * line.solidity;
+}
 
 function askPaint() {
   if (isAsked) return;
@@ -53,13 +57,15 @@ function paint() {
 }
 function paintLine(line, alpha) {
   const [x0, y0, x1, y1, x2, y2, x3, y3] = line.curve;
-  pen.globalAlpha = line.isFaint ? faintAlpha(current.lines) : line.edge === view.edge ? 1 : alpha;
+  pen.globalAlpha = opacity(line, alpha);
+  pen.setLineDash(line.dashes);
   pen.strokeStyle = pen.fillStyle = colours[line.direction] || colours.neutral;
   pen.lineWidth = line.width;
   pen.beginPath();
   pen.moveTo(x0, y0);
   pen.bezierCurveTo(x1, y1, x2, y2, x3, y3);
   pen.stroke();
+  pen.setLineDash([]);
   pen.beginPath();
   line.head.forEach(([x, y], index) => (index ? pen.lineTo(x, y) : pen.moveTo(x, y)));
   pen.fill();
@@ -115,6 +121,7 @@ function edgeAt(x, y) {
 // Choosing
 
 function choose(edge, node) {
+  if (edge !== null && !drawn().includes(edge)) reveal(edge);
   view.edge = edge;
   view.node = node;
   changed("choice");

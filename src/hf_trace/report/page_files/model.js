@@ -1,23 +1,23 @@
 // What the page knows and which part of it is shown. Nothing here touches the page.
 
 const data = JSON.parse(document.getElementById("document").textContent);
-const edges = data.edges || { cause: [], effect: [] };
-const edgeCount = edges.cause.length;
 const names = data.names || [];
-
-// What the strength of an edge is a number of: nats, unless the graph says otherwise.
-const UNIT = (data.metadata && data.metadata.strength) || "nats";
-const STRENGTH = UNIT === "nats" ? "strength (cmi)" : "strength";
-const MEASURES = [
-  ["cmi", STRENGTH], ["frequency", "frequency"], ["confidence", "confidence"], ["resampled_share", "share of resamples"], ["support", "support"],
-  ["risk", "probability of the effect"],
-].filter(([key]) => (edges[key] || []).some((value) => typeof value === "number"));
+const numberOf = new Map(names.map((name, index) => [name, index]));
+// One graph for each question that was asked of the log, over the same event types.
+const graphs = [data, ...(data.others || [])];
+let graph, edges, edgeCount, all, edgeBetween;
+let UNIT; // what the strength of an edge is a number of: nats, unless the graph says otherwise
+let MEASURES, DELAY;
 
 const view = {
-  measure: MEASURES.length ? MEASURES[0][0] : null,
+  graph: 0,
+  measure: null,
   bound: -Infinity, // edges below are hidden
   words: "", // searched for in names
   direction: "",
+  place: "",
+  change: "",
+  alone: !graphs.some((part) => part.found), // whether event types without a shown edge are drawn
   edge: null, // the chosen edge
   node: null, // the chosen event type
   matches: null, // numbers of the event types that match the search, or null
@@ -27,19 +27,52 @@ const listeners = [];
 const onChange = (listener) => listeners.push(listener);
 const changed = (what) => listeners.forEach((listener) => listener(what));
 
-// Times from cause to effect have heavy tails, of which a mean says little. Earlier graphs have no more than the mean.
-const DELAY = edges.lag_seconds_quantiles ? ["delay", "after (median)"] : ["lag_seconds", "after (mean)"];
-function delay(number, level) {
-  const found = (edges.lag_seconds_quantiles || [])[number];
+function openGraph(at) {
+  view.graph = at;
+  graph = graphs[at];
+  edges = graph.edges || { cause: [], effect: [] };
+  edgeCount = edges.cause.length;
+  all = Array.from({ length: edgeCount }, (_, edge) => edge);
+  edgeBetween = new Map(all.map((edge) => [edges.cause[edge] + " " + edges.effect[edge], edge]));
+  UNIT = (graph.metadata && graph.metadata.strength) || "nats";
+  MEASURES = [
+    ["cmi", UNIT === "nats" ? "strength (cmi)" : "strength"], ["frequency", "frequency"], ["confidence", "confidence"],
+    ["resampled_share", "share of resamples"], ["support", "support"], ["risk", "probability of the effect"],
+    ["onset", "counted onsets (S)"],
+  ].filter(([key]) => (edges[key] || []).some((found) => typeof found === "number"));
+  // Times from cause to effect have heavy tails, of which a mean says little. Earlier graphs have no more than the mean.
+  DELAY = edges.lag_seconds_quantiles ? ["delay", "after (median)"] : ["lag_seconds", "after (mean)"];
+}
+openGraph(0);
+
+function delay(edge, level) {
+  const found = (edges.lag_seconds_quantiles || [])[edge];
   return found && typeof found[level] === "number" ? found[level] : null;
 }
-const value = (key, number) => (key === "delay" ? delay(number, "0.5") : edges[key] ? edges[key][number] ?? null : null);
-const strength = (key, number) => {
-  const found = value(key, number);
+function value(key, edge) {
+  if (key === "delay") return delay(edge, "0.5");
+  if (key === "delays") return delay(edge, "0.1") === null ? null : ["0.1", "0.9"].map((level) => delay(edge, level));
+  return edges[key] ? edges[key][edge] ?? null : null;
+}
+const strength = (key, edge) => {
+  const found = value(key, edge);
   return typeof found === "number" ? Math.abs(found) : -Infinity;
 };
-const edgeBetween = new Map(edges.cause.map((cause, number) => [cause + " " + edges.effect[number], number]));
 const findEdge = (cause, effect) => edgeBetween.get(cause + " " + effect);
+const edgeOf = (cause, effect) => findEdge(numberOf.get(cause), numberOf.get(effect));
+
+// In how many places an edge could be seen. Forced contexts are as many as one likes; what happened is not.
+const seen = (edge) => value(graph.metadata && graph.metadata.contexts ? "occurrences" : "support", edge);
+const FEW = data.few || 5;
+const isWeak = (edge) => (typeof seen(edge) === "number" && seen(edge) < FEW) || strength("cmi", edge) < 2 * (value("standard_error", edge) || 0);
+// How solid an edge is drawn: in full from 20 places on.
+const solidity = (edge) => (typeof seen(edge) === "number" ? Math.min(1, 0.35 + (0.65 * seen(edge)) / 20) : 1);
+const DASHES = { gone: [2, 4], between: [10, 4], weak: [4, 3] };
+function dashes(edge) {
+  if (value("change", edge) === "gone") return DASHES.gone;
+  if (value("place", edge) === "between") return DASHES.between;
+  return isWeak(edge) ? DASHES.weak : [];
+}
 
 // Control characters and marks that turn the direction of a text must not leave the name they stand in.
 const HIDDEN = new RegExp("[\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069]", "g");
@@ -73,6 +106,7 @@ function duration(seconds) {
   for (const [unit, length] of UNITS) if (seconds > length) return (seconds / length).toFixed(1) + " " + unit;
   return (seconds === 0 ? "0" : String(Number(seconds.toPrecision(3)))) + (seconds === 1 ? " second" : " seconds");
 }
+const briefly = (seconds) => duration(seconds).replace(/(econd|inute|our|ay|ear)s?$/, "").replace(/ m$/, " min");
 const moment = (seconds) => (data.dates
   ? new Date(1000 * seconds).toISOString().replace("T", " ").replace(/\.\d+Z|Z/, "") + " UTC"
   : `second ${seconds.toLocaleString("en-US")}`);
@@ -86,11 +120,13 @@ function searched(words) {
 }
 const isAbove = (edge) => view.bound === -Infinity || (view.measure !== null && strength(view.measure, edge) >= view.bound);
 const acts = (edge) => !view.direction || value("direction", edge) === view.direction;
-const all = Array.from({ length: edgeCount }, (_, edge) => edge);
+const isAt = (edge) => !view.place || [view.place, "both"].includes(value("place", edge));
+const isChanged = (edge) => !view.change || value("change", edge) === view.change || (view.change === "any" && value("change", edge) !== "same");
+const passes = (edge) => acts(edge) && isAt(edge) && isChanged(edge);
 // Edges above the slider, weakest first, as they are drawn one over the other.
 function drawn() {
   const key = view.measure;
-  const shown = all.filter((edge) => isAbove(edge) && acts(edge));
+  const shown = all.filter((edge) => isAbove(edge) && passes(edge));
   return key === null ? shown : shown.sort((a, b) => strength(key, a) - strength(key, b) || b - a);
 }
 const touchesMatch = (edge) => view.matches === null || view.matches.has(edges.cause[edge]) || view.matches.has(edges.effect[edge]);
