@@ -355,10 +355,10 @@ def test_bad_graphs(place, refused):
     ("arguments", "message"),
     [
         (["analyse"], "No such command 'analyse'. See `hf-trace --help`."),
-        (["train"], "Missing argument 'log'. See `hf-trace --help`."),
-        (["train", "plain.txt"], "Missing option '--out'. See `hf-trace --help`."),
+        (["train"], "Missing argument 'LOG'. See `hf-trace train --help`."),
+        (["train", "plain.txt"], "Missing option '--out'. See `hf-trace train --help`."),
         (["--verbose"], "No such option: --verbose"),
-        (["evaluate", "graph.json"], "Missing argument 'truth'. See `hf-trace --help`."),
+        (["evaluate", "graph.json"], "Missing argument 'TRUTH'. See `hf-trace evaluate --help`."),
     ],
 )
 def test_bad_commands(refused, arguments, message):

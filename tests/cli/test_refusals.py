@@ -153,8 +153,13 @@ REFUSED = [
         "is for runs trained on a table, but a log is given. Leave out either.",
     ),
     (
+        "effect run x.csv --list-events",
+        "--target b|--do 1=a|--within 8|--num-samples 9|--out answer.json",
+        "is a question, and `--list-events` only shows events. Leave it out.",
+    ),
+    (
         "effect run --target b",
-        f"--id 1|--within 8|{LOGS}|--topology joined.csv|--topology-directed|--hops 2",
+        f"--id 1|--list-events|--within 8|{LOGS}|--topology joined.csv|--topology-directed|--hops 2",
         "is for a sequence of a log, but no LOG is named. Leave out either.",
     ),
     (
@@ -191,7 +196,7 @@ REFUSED = [
     ),
     (
         "push world org/name --dry-run",
-        f"{LOGS}|--context-column c|--graph g.json|--data here",
+        f"{LOGS}|--context-column c|--graph g.json|--data-source here",
         "is not for a simulated world, which is published as it is, with its own truth. Leave it out.",
     ),
     (
@@ -215,7 +220,7 @@ ALWAYS = {
         *("prefix_length", "ties", "unknown", "self_loops", "slide", "dtype", "topology_directed", "hops"),
         *("device_map", "memory", "processes", "trust_remote_code", "question"),
     },
-    "effect": {"run", "log", "out", "num_samples", "processes", "trust_remote_code"},
+    "effect": {"run", "log", "processes", "trust_remote_code"},
     "outcomes": {
         *("run_folder", "log", "outcome", "level", "out", "only", "sample", "outcome_column", "proposal", "bound"),
         *("unknown", "effect", "trust_remote_code", *LOG, *PLACES),
@@ -227,7 +232,7 @@ ALWAYS = {
     "count": {*("log", "method", "out", "plot", "top", "max_lag", "self_loops", *LOG)},
     "evaluate": {"graph", "truth"},
     "simulate": {"world", "out", "sequences", "overwrite"},
-    "push": {"run", "repo_id", "private", "dry_run", "dataset", "update", "license"},
+    "push": {"run", "repo_id", "private", "dry_run", "dataset", "overwrite", "license"},
     "demo": {"out", "overwrite", "construction"},
 }
 COMMANDS = typer.main.get_command(app).commands

@@ -109,7 +109,7 @@ def test_a_repository_that_exists_is_left_alone_until_told(run, hub, hf_trace, r
     assert hub.repositories["model", "org/alarms"].private
     first = hub.repositories["model", "org/alarms"].head
     assert refused("push", run, "org/alarms") == (
-        "The repository 'org/alarms' exists already, and it is yours. Choose another name, or pass `--update` to "
+        "The repository 'org/alarms' exists already, and it is yours. Choose another name, or pass `--overwrite` to "
         "replace what is in it."
     )
     repository = hub.repositories["model", "org/alarms"]
@@ -164,7 +164,7 @@ def test_folders_that_are_no_run(tmp_path, refused, run):
 def test_options_that_do_not_belong_are_refused(world, run, hub, refused):
     reason = "is not for a simulated world, which is published as it is, with its own truth. Leave it out."
     assert refused("push", world, "org/x", "--graph", "g.json") == f"`--graph` {reason}"
-    assert refused("push", world, "org/x", "--data", "Ours") == f"`--data` {reason}"
+    assert refused("push", world, "org/x", "--data", "Ours") == f"`--data-source` {reason}"
     assert refused("push", run, "org/x", "--context-column", "site") == (
         "`--context-column` is for event logs. Add `--dataset` to publish one, or leave it out."
     )

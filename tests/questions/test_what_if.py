@@ -102,7 +102,7 @@ def test_command_line(place, hf_trace):
     ("arguments", "message"),
     [
         ([*ASK], "`--do` names nothing, expected one"),
-        ([*ASK, "--do", "C=3"], "`--do` is 'C=3', expected POSITION=EVENT"),
+        ([*ASK, "--do", "X=3"], "`--do` is 'X=3', and no event of the sequence 'case3' is called 'X'"),
         ([*ASK, "--do", "2=C", "--given", "A=1"], "`--given` is for runs trained on a table"),
         (["effect", "timed", "log.csv", "--do", "2=C", "--target", "B"], "expected one. Choose it: `--id"),
         (["effect", "timed", "log.csv", "--do", "2=C", "--id", "z", "--target", "B"], "No sequence has the id 'z'"),

@@ -1,11 +1,11 @@
 """The command line: reads options, calls the library, prints. What is heavy is imported inside the commands."""
 
 import sys
-from typing import Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
+from hf_trace import __version__
 from hf_trace.cli.console import hush, run
 from hf_trace.cli.count import count
 from hf_trace.cli.demo import demo
@@ -13,9 +13,9 @@ from hf_trace.cli.discover import discover
 from hf_trace.cli.doctor import doctor
 from hf_trace.cli.effect import effect
 from hf_trace.cli.evaluate import evaluate
+from hf_trace.cli.help_screens import HELP_NAMES, Command, Commands
 from hf_trace.cli.launching import forget_launch, is_helping, let_main_speak, processes_not_started, start_processes
 from hf_trace.cli.outcomes import outcomes
-from hf_trace.cli.outputs import check_places
 from hf_trace.cli.push import push
 from hf_trace.cli.rank import rank
 from hf_trace.cli.simulate import simulate
@@ -24,43 +24,58 @@ from hf_trace.starting import end_loading, end_now, was_interrupted
 
 app = typer.Typer(
     name="hf-trace",
+    cls=Commands,
     help="Causal graphs from event logs, by asking a language model what an event changed.",
-    add_completion=False,
     rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP_NAMES},
     pretty_exceptions_enable=False,
 )
+# Every command with command lines to begin with.
 _COMMANDS = (
-    (doctor, "hf-trace doctor alarms.csv"),
-    (train, "hf-trace train alarms.csv --case-column device --event-column alarm --out runs/alarms"),
-    (discover, "hf-trace discover runs/alarms alarms.csv --max-lag 8 --plot graph.png --out graph.json"),
-    (effect, "hf-trace effect runs/sachs --target Akt --do Mek=HIGH --given PKA=LOW"),
-    (outcomes, "hf-trace outcomes runs/blocks blocks.csv --outcome anomalous --out causes.csv"),
-    (rank, "hf-trace rank runs/line line.csv --outcome 'pressure lost' --id shift-7 --top 5"),
-    (count, "hf-trace count alarms.csv --case-column device --event-column alarm --out counted.json"),
-    (evaluate, "hf-trace evaluate graph.json truth.csv"),
-    (simulate, "hf-trace simulate small --out runs/small --sequences 500"),
-    (push, "hf-trace push runs/alarms ORG/alarms --license mit --dry-run"),
-    (demo, "hf-trace demo --out runs/demo"),
+    (doctor, "doctor alarms.csv", "doctor alarms.csv --topology links.csv --no-timing --json"),
+    (
+        *(train, "train alarms.csv --case-column device --event-column alarm --out runs/alarms"),
+        *("train sachs.csv --dag sachs.bif --out runs/sachs", "train normal.csv --states --out runs/normal"),
+    ),
+    (
+        *(discover, "discover runs/alarms alarms.csv --question auto --html report.html --out graph.json"),
+        *("discover runs/alarms alarms.csv --max-lag 8 --plot graph.png", "discover runs/alarms alarms.csv --id NE-7"),
+    ),
+    (
+        *(effect, "effect runs/sachs --target Akt --do Mek=HIGH --given PKA=LOW"),
+        "effect runs/sachs --target Akt --do Mek=HIGH --contrast ate",
+        "effect runs/alarms alarms.csv --id NE-7 --list-events",
+        "effect runs/alarms alarms.csv --id NE-7 --do 'fan#2' --target overheat --within 300s",
+    ),
+    (outcomes, "outcomes runs/blocks blocks.csv --outcome anomalous --out causes.csv"),
+    (rank, "rank runs/line line.csv --outcome 'pressure lost' --id shift-7 --top 5"),
+    (count, "count alarms.csv --case-column device --event-column alarm --out counted.json", "count log.csv --top 20"),
+    (evaluate, "evaluate graph.json truth.csv"),
+    (simulate, "simulate small --out runs/small --sequences 500", "simulate hawkes --out runs/hawkes --types 50"),
+    (push, "push runs/alarms ORG/alarms --license mit --dry-run", "push alarms.csv ORG/alarms-log --dataset"),
+    (demo, "demo --out runs/demo"),
 )
 
 
-class _Command(TyperCommand):
-    """A command whose context is of the class that commands ask for, which Typer only promises.
-
-    Nothing that it reads is written over, whichever command it is.
-    """
-
-    context_class = typer.Context
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        check_places(ctx)
-        return super().invoke(ctx)
+def _told(version: bool) -> bool:
+    if version:
+        typer.echo(f"hf-trace {__version__}")
+        raise typer.Exit
+    return version
 
 
-for _command, _example in _COMMANDS:
-    app.command(cls=_Command, epilog=f"Example: `{_example}`")(_command)
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_told, is_eager=True)
+    ] = False,
+) -> None:
+    del version
+
+
+for _command, *_examples in _COMMANDS:
+    _lines = [f"`hf-trace {each}`" for each in _examples]
+    app.command(cls=Command, epilog="\n\n".join(["Examples:", *_lines]))(_command)
 
 
 def _interrupted() -> None:

@@ -31,6 +31,7 @@ _NAME_WIDTH = 60
 _PIPE_WIDTH, _ROOMY, _LEAST_NAME = 160, 120, 8
 # As shells give the codes of programs that end by SIGINT and SIGPIPE.
 _INTERRUPTED, _UNREAD = 130, 141
+_MISUSED = 2
 # What an encoding such as ASCII lacks, and we write.
 _INSTEAD = {"…": "...", "→": "->", "±": "+-", "≈": "~", "·": "-", "–": "-", "—": "-", "─": "-", "━": "-", "│": "|"}
 _REPLACE = "hf_trace.replace"
@@ -251,7 +252,7 @@ def progress(description: str, total: int | float | None) -> Iterator[Callable[[
 
 
 def run(command: Callable[[], Any], usage_error: type[Exception]) -> int:
-    """Run a command; mistakes become one line and exit code 1."""
+    """Run a command; mistakes become one line and exit code 1, or 2 where the command line cannot be understood."""
     with guarded():
         return _run(command, usage_error)
 
@@ -265,7 +266,7 @@ def _run(command: Callable[[], Any], usage_error: type[Exception]) -> int:
     except HfTraceError as error:
         return _fail(str(error))
     except usage_error as error:
-        return _fail(f"{error.format_message().rstrip('.')}. See `hf-trace --help`.")  # type: ignore[attr-defined]
+        return _fail(_usage(error), _MISUSED)
     except OSError as error:
         where = f" {error.filename!r}" if error.filename else ""
         return _fail(f"Cannot read or write{where}: {error.strerror or error}.")
@@ -276,10 +277,16 @@ def _run(command: Callable[[], Any], usage_error: type[Exception]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _fail(message: str) -> int:
+def _usage(error: Any) -> str:
+    """What is wrong with a command line, and which help tells what is right."""
+    path = "hf-trace" if error.ctx is None else error.ctx.command_path
+    return f"{error.format_message().rstrip('.')}. See `{path} --help`."
+
+
+def _fail(message: str, code: int = 1) -> int:
     line = " ".join(message.split())
     _note(f"[bold red]error:[/] {escape(visible(line))}")
-    return 1
+    return code
 
 
 SHOWN = 5

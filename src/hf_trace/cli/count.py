@@ -1,6 +1,7 @@
 """``hf-trace count``: an event log to a causal graph by counting alone, without a model."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from hf_trace.cli.console import print_graphs, print_json, say
 from hf_trace.cli.flags import flag, refuse_given
 from hf_trace.cli.inputs import LogSource
 from hf_trace.cli.outputs import check_output
+from hf_trace.errors import SettingsError
 
 if TYPE_CHECKING:
     from hf_trace.logs.log import EventLog
@@ -38,17 +40,18 @@ def count(
         ),
     ] = "onset",
     out: Annotated[Path | None, typer.Option(help="Graph file: .json .graphml .dot .csv .parquet.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Figure: .png .svg .pdf.")] = None,
+    plot: flags.Plot = None,
     horizon: Annotated[str | None, flag(_HORIZON)] = None,
     topology: flags.Topology = None,
     topology_directed: flags.Directed = options.TOPOLOGY_DIRECTED.default,
     hops: flags.Hops = options.HOPS.default,
     threshold: Annotated[
-        float | None, typer.Option(help="Least score of an edge; by default each method's own rule, see below.")
+        str | None,
+        typer.Option(help="Least score of an edge, fixed:VALUE or VALUE; by default the method's own rule, see above."),
     ] = None,
     top: Annotated[int | None, typer.Option(help="Most edges, instead of a threshold.")] = None,
     max_lag: Annotated[int, flag(_MAX_LAG)] = options.MAX_LAG.default or 0,
-    self_loops: Annotated[bool, typer.Option("--self-loops", help="Keep edges from a type to itself.")] = False,
+    self_loops: flags.SelfLoops = False,
     case_column: flags.Case = None,
     event_column: flags.Event = None,
     time_column: flags.Time = None,
@@ -72,7 +75,7 @@ def count(
         refuse_given(context, _IN_TIME, reason)
     if top is not None:
         refuse_given(context, ["threshold"], "says what makes an edge, and so does `--top`. Leave out either.")
-    seconds = None if horizon is None else time_span("horizon", horizon)
+    seconds, least = None if horizon is None else time_span("horizon", horizon), _least_score(threshold)
     source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
     from hf_trace.graphs.counted_graphs import CountingSettings, counted_graph
 
@@ -83,7 +86,7 @@ def count(
     else:
         refuse_given(context, ("topology_directed", "hops"), "is about a topology. Add `--topology FILE`.")
     started = time.monotonic()
-    graph = counted_graph(table, method, settings, threshold=threshold, top=top, self_loops=self_loops)
+    graph = counted_graph(table, method, settings, threshold=least, top=top, self_loops=self_loops)
     if table.timestamps is None:
         say("The log has no times; positions in the sequence are counted instead.")
     elif (used := graph.metadata["settings"].get("horizon_seconds")) is not None:
@@ -101,6 +104,17 @@ def count(
         print_json(graph.to_dict())
     else:
         print_graphs([graph])
+
+
+def _least_score(text: str | None) -> float | None:
+    """The value of a threshold as ``discover`` writes it, or the value alone."""
+    if text is None:
+        return None
+    kind, _, value = text.rpartition(":")
+    with suppress(ValueError):
+        if kind in ("", "fixed"):
+            return float(value)
+    raise SettingsError(f"threshold is {text!r}, expected fixed:VALUE, or the value alone: the least score of an edge.")
 
 
 def _joined(path: Path, log: "EventLog", *, directed: bool, hops: int) -> "Topology":

@@ -14,7 +14,7 @@ import typer
 import hf_trace.cli.flags as flags
 from hf_trace import options
 from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say, warn
-from hf_trace.cli.flags import flag, is_typed, refuse_draws, refuse_given, refuse_whole
+from hf_trace.cli.flags import flag, is_typed, parse_sample, refuse_draws, refuse_given, refuse_whole
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping
 from hf_trace.cli.outputs import check_one_graph, check_output, write_graphs, write_report
@@ -77,11 +77,11 @@ def discover(
         Path | None,
         typer.Option(help="Graph file: .json .graphml .dot .csv .parquet; several graphs: .jsonl .parquet."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Figure: .png .svg .pdf.")] = None,
+    plot: flags.Plot = None,
     html: Annotated[Path | None, typer.Option(help="Page with graph, evidence and timeline: .html.")] = None,
     only: flags.Only = None,
     max_sequences: Annotated[int | None, typer.Option(help="Only the first N sequences.")] = None,
-    sample: Annotated[str | None, typer.Option(help="Only N sequences (1000) or a share (0.1), at random.")] = None,
+    sample: flags.Sample = None,
     stream: flags.Stream = False,
     case_column: flags.Case = None,
     event_column: flags.Event = None,
@@ -109,7 +109,7 @@ def discover(
     ] = None,
     ties: Annotated[str, flag(options.TIES)] = options.TIES.default,
     unknown: flags.Unknown = options.UNKNOWN.default,
-    self_loops: Annotated[bool, typer.Option("--self-loops", help="Keep edges from a type to itself.")] = False,
+    self_loops: flags.SelfLoops = False,
     window_length: flags.Length = None,
     window_gap: flags.Gap = None,
     knowledge: Annotated[
@@ -119,7 +119,9 @@ def discover(
     statistic: Annotated[str | None, flag(options.STATISTIC)] = None,
     variable: Annotated[
         list[str] | None,
-        typer.Option(help="What is one cause and one effect, for by-type: 'pump=*', or '*=*' for every signal."),
+        typer.Option(
+            help="What is one cause and one effect, for by-type: `pump=*`, or `*=*` for all; can be repeated."
+        ),
     ] = None,
     question: Annotated[str | None, flag(options.QUESTION)] = options.QUESTION.default,
     effect: Annotated[str, flag(options.EFFECT)] = options.EFFECT.default,
@@ -316,28 +318,6 @@ def _check_construction(context: typer.Context, construction: str, level: str) -
     if construction in ("saliency", "attention"):
         reason = f"is about replaced events, and the construction {construction!r} replaces none. Leave out either."
         refuse_given(context, ("num_samples", "proposal"), reason)
-
-
-def parse_sample(text: str | None) -> int | float | None:
-    """A number of sequences (``1000``), or a share of them (``0.1``, ``10%``).
-
-    Raises:
-        SettingsError: If it is neither.
-
-    Example:
-        >>> parse_sample("1000"), parse_sample("0.1"), parse_sample("10%")
-        (1000, 0.1, 0.1)
-    """
-    if text is None:
-        return None
-    try:
-        if text.endswith("%"):
-            return float(text[:-1]) / 100
-        return float(text) if "." in text else int(text)
-    except ValueError:
-        raise SettingsError(
-            f"sample is {text!r}, expected a number of sequences such as 1000, or a share such as 0.1."
-        ) from None
 
 
 def _known_causes(threshold: str, truth: Path | None) -> "CausalGraph | None":

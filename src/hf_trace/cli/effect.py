@@ -1,6 +1,6 @@
 """``hf-trace effect``: what would happen if, from a run trained on a table with a known graph or on an event log."""
 
-import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,22 +30,23 @@ from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping, work_alone
 from hf_trace.cli.outputs import check_output
 from hf_trace.documents import parse_json
-from hf_trace.errors import QueryError, SettingsError, preview
+from hf_trace.errors import QueryError, SettingsError
 from hf_trace.options import FUTURES, HOPS, SEED, TOPOLOGY_DIRECTED, TRUST_REMOTE_CODE, WITHIN
 
 if TYPE_CHECKING:
     from hf_trace.documents import Document
-    from hf_trace.effects.table_questions import EffectRequest
     from hf_trace.logs.log import EventLog
     from hf_trace.logs.sequence import EventSequence
-    from hf_trace.questions.what_if import WhatIfRequest
 
 _MONTE_CARLO = "Monte Carlo error"
 _OF_CONTRASTS = ("versus", "estimator", "data", "target_value")
 _OF_TABLES = ("given", "contrast", "queries", *_OF_CONTRASTS)
 _OF_ONE = ("target", "do", "given", "contrast", "versus")
-_OF_LOGS = ("only", "within", "case_column", "event_column", "time_column", "query", "time_unit", "time_format",
-            "topology", "topology_directed", "hops")  # fmt: skip
+_OF_WHAT_IF = ("target", "do", "within", "num_samples", "out")
+_OF_LOGS = (
+    *("only", "list_events", "within", "case_column", "event_column", "time_column", "query", "time_unit"),
+    *("time_format", "topology", "topology_directed", "hops"),
+)
 
 
 def _check_kind(run: str, log: str | None) -> None:
@@ -56,61 +57,81 @@ def _check_kind(run: str, log: str | None) -> None:
     if log is None and kind in ("log", "world"):
         raise QueryError(
             f"The run {run!r} is of events, which are asked about in a sequence, but no log was named. Write "
-            f"`hf-trace effect {run} LOG --id SEQUENCE --do POSITION=EVENT --target EVENT`."
+            f"`hf-trace effect {run} LOG --id SEQUENCE --do WHICH=EVENT --target EVENT`."
         )
     if log is not None and kind == "table":
         raise QueryError(f"The run {run!r} is of a table, which is asked about without a log. Leave {log!r} out.")
 
 
-def _answer_in_log(
-    run: str, source: LogSource, name: str | None, request: "WhatIfRequest", *, trust: bool
-) -> "Document":
-    """The answer to one question about one sequence of a log: that of a name, or the only one."""
-    from hf_trace.questions.what_if import answer_what_if
+def _answer_in_log(context: typer.Context, source: LogSource, run: str) -> "list[Document]":
+    """The answer to one question about one sequence of a log."""
+    from hf_trace.questions.named_events import intervention, placed
+    from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
     from hf_trace.runs.event_model import EventModel
 
-    sequence = _chosen_sequence(source.as_trained(run).read(), name)
-    model = EventModel.load(run, trust_remote_code=trust)
+    asked = context.params
+    do, target = intervention(asked["do"]), _named(asked["target"])
+    request = WhatIfRequest({}, target, asked["within"], asked["num_samples"], seed=asked["seed"])
+    table = source.as_trained(run).read()
+    sequence = _chosen_sequence(table, asked["only"])
+    request = replace(request, do=placed(do, sequence, table.event_types))
+    model = EventModel.load(run, trust_remote_code=asked["trust_remote_code"])
     with progress("simulating", None):
-        return answer_what_if(model, sequence, request)
+        return [answer_what_if(model, sequence, request)]
 
 
-def _answers_of_table(
-    run: str, records: "list[Document]", request: "EffectRequest", *, trust: bool
-) -> "list[Document]":
-    """The answers to all questions about a table, in every process."""
-    from hf_trace.effects.question_records import answered
+def _answers_of_table(context: typer.Context, run: str) -> "tuple[list[Document], list[Document]]":
+    """The answers to all questions about a table, in every process, and the questions."""
+    asked = context.params
+    refuse_given(context, _OF_LOGS, "is for a sequence of a log, but no LOG is named. Leave out either.")
+    if asked["queries"] is not None:
+        refuse_given(context, _OF_ONE, "is for one question, but a file of questions is given. Leave out either.")
+    elif asked["contrast"] is None:
+        refuse_given(context, _OF_CONTRASTS, "is for contrasts, but none is asked for. Add `--contrast ate`.")
+    _check_kind(run, None)
+    from hf_trace.effects.question_records import answered, read_questions
     from hf_trace.effects.table_model import TableModel
-    from hf_trace.effects.table_questions import answer_questions
+    from hf_trace.effects.table_questions import EffectRequest, answer_questions
     from hf_trace.runs.processes import joined
 
+    one = [asked[name] for name in _OF_ONE]
+    records = read_questions(asked["queries"]) if asked["queries"] else _records(*one)
+    settings = {name: asked[name] for name in ("seed", "estimator", "data", "target_value")}
+    on_refusal = "report" if asked["queries"] else "raise"
+    request = EffectRequest(asked["num_samples"], on_refusal=on_refusal, **settings)
     request.check_rows()
-    model = TableModel.load(run, trust_remote_code=trust)
+    model = TableModel.load(run, trust_remote_code=asked["trust_remote_code"])
     if request.data is not None and request.estimator == "plug-in" and not model.only_read:
         raise SettingsError("`--data` is not read by the plug-in estimator. Add `--estimator aipw`, or leave it out.")
     with progress("answering", None):
-        return answered(lambda some: answer_questions(model, some, request), records, joined())
+        return answered(lambda some: answer_questions(model, some, request), records, joined()), records
 
 
-def _chosen_sequence(table: "EventLog", name: str | None) -> "EventSequence":
+def _chosen_sequence(table: "EventLog", names: Sequence[str] | None) -> "EventSequence":
     """The sequence with an id, or the only one."""
-    if name is None and len(table) > 1:
-        raise SettingsError(f"The log has {len(table):,} sequences, expected one. Choose it: `--id {table.ids[0]}`.")
-    if name is not None and name not in table.ids:
-        raise SettingsError(f"No sequence has the id {name!r}. The log has {preview(table.ids)}.")
-    return table[0 if name is None else table.ids.index(name)]
+    from hf_trace.logs.windows import sequences_of
+
+    found = sequences_of(table, names) if names else table
+    if len(found) > 1:
+        chosen = f"`--id` names {len(found)}" if names else f"The log has {len(found):,}"
+        raise SettingsError(f"{chosen} sequences, expected one. Choose it: `--id {found.ids[0]}`.")
+    return found[0]
 
 
-def _intervention(given: list[str] | None) -> dict[int, str]:
-    if not given or len(given) > 1:
-        found = "nothing" if not given else f"{len(given)} interventions"
-        raise QueryError(
-            f"`--do` names {found}, expected one: `--do POSITION=EVENT` or `--do POSITION=removed`, positions from 0."
-        )
-    position, equals, event = given[0].partition("=")
-    if not equals or not event or not re.fullmatch(r"\d+", position.strip()):
-        raise QueryError(f"`--do` is {given[0]!r}, expected POSITION=EVENT or POSITION=removed, positions from 0.")
-    return {int(position): event}
+def _list_events(sequence: "EventSequence", *, as_json: bool) -> None:
+    """Where the events of a sequence stand, and how ``--do`` calls them."""
+    from hf_trace.questions.named_events import listed_events
+
+    rows = listed_events(sequence)
+    if as_json:
+        print_json(rows)
+        return
+    has_times = sequence.timestamps is not None
+    print_table(
+        f"events of the sequence {sequence.id or ''}",
+        ["position", "event", *(["after (seconds)"] if has_times else [])],
+        [[row["position"], row["name"], *([row["after"]] if has_times else [])] for row in rows],
+    )
 
 
 def _named(target: str | None) -> str:
@@ -144,7 +165,7 @@ def effect(
         list[str] | None,
         typer.Option(
             help='Intervention: A=a; start of a sequence: "moves=N,N,..."; policy: A=\'{"a": 0.3, "b": 0.7}\'; '
-            "in a LOG: POSITION=EVENT or POSITION=removed, positions from 0."
+            "in a LOG: WHICH=EVENT, or WHICH to remove it: an event's name, T06#2 for its second, or a position from 0."
         ),
     ] = None,
     given: Annotated[list[str] | None, typer.Option(help="Evidence: Z=z.")] = None,
@@ -164,7 +185,10 @@ def effect(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the answers as JSON Lines.")] = None,
     num_samples: Annotated[int, flag(FUTURES)] = FUTURES.default,
-    only: Annotated[str | None, typer.Option("--id", help="With LOG: id of the sequence.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--id", help="With LOG: id of the sequence.")] = None,
+    list_events: Annotated[
+        bool, typer.Option("--list-events", help="With LOG: only show the events of the sequence and their positions.")
+    ] = False,
     within: Annotated[str, typer.Option(help=f"With LOG: {WITHIN.help}")] = WITHIN.default,
     case_column: Case = None,
     event_column: Event = None,
@@ -180,41 +204,36 @@ def effect(
     seed: Seed = SEED.default,
     json_output: Json = False,
 ) -> None:
-    """Answer p(target | do, given), or how much an intervention changes it."""
+    """What would happen if: p(target | do, given), or how much an intervention changes it.
+
+    Two kinds of runs answer. One of a table (`train --dag`) is asked without LOG: how likely a value of `--target`
+    is once `--do` has set variables, or with `--contrast` how much that changes. One of an event log is asked with LOG
+    about one of its sequences, `--id`: how likely `--target` follows within `--within`, as observed and had the
+    event that `--do` names been another or not been at all; `--list-events` shows what can be named.
+    """
     check_output(out, (".jsonl", ".json"))
+    records: list[Document] = []
     if queries is None:
         work_alone("One question is answered")
     quiet_transformers()
     if log is not None:
         refuse_given(context, _OF_TABLES, "is for runs trained on a table, but a log is given. Leave out either.")
         _check_kind(run, log)
-        from hf_trace.questions.what_if import WhatIfRequest
-
-        what_if = WhatIfRequest(_intervention(do), _named(target), within, num_samples, seed=seed)
         source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
         source = replace(source, topology=topology, directed=topology_directed, hops=hops)
-        answers = [_answer_in_log(run, source, only, what_if, trust=trust_remote_code)]
+        if list_events:
+            refuse_given(context, _OF_WHAT_IF, "is a question, and `--list-events` only shows events. Leave it out.")
+            return _list_events(_chosen_sequence(source.as_trained(run).read(), only), as_json=json_output)
+        answers = _answer_in_log(context, source, run)
     else:
-        refuse_given(context, _OF_LOGS, "is for a sequence of a log, but no LOG is named. Leave out either.")
-        if queries is not None:
-            refuse_given(context, _OF_ONE, "is for one question, but a file of questions is given. Leave out either.")
-        elif contrast is None:
-            refuse_given(context, _OF_CONTRASTS, "is for contrasts, but none is asked for. Add `--contrast ate`.")
-        _check_kind(run, log)
-        from hf_trace.effects.question_records import read_questions
-        from hf_trace.effects.table_questions import EffectRequest
-
-        records = read_questions(queries) if queries else _records(target, do, given, contrast, versus)
-        request = EffectRequest(num_samples, seed=seed, estimator=estimator, data=data, target_value=target_value)
-        request = replace(request, on_refusal="report" if queries else "raise")
-        answers = _answers_of_table(run, records, request, trust=trust_remote_code)
+        answers, records = _answers_of_table(context, run)
     if is_helping():
         return
     if out is not None:
         from hf_trace.logs.writing import write_json_lines
 
         write_json_lines(out, answers)
-        say(f"Wrote {len(answers):,} answers to {out}")
+        say(f"Wrote {out}: {len(answers):,} answers.")
     if json_output:
         print_json(answers if queries is not None else answers[0])
     elif log is not None:
@@ -225,7 +244,11 @@ def effect(
 
 
 def _records(
-    target: str | None, do: list[str] | None, given: list[str] | None, contrast: str | None, versus: list[str] | None
+    target: str | None,
+    do: Sequence[str] | None,
+    given: Sequence[str] | None,
+    contrast: str | None,
+    versus: Sequence[str] | None,
 ) -> "list[Document]":
     """The question on the command line."""
     if target is None:
@@ -236,7 +259,7 @@ def _records(
     return [record]
 
 
-def _pairs(option: str, listed: list[str] | None) -> "Document":
+def _pairs(option: str, listed: Sequence[str] | None) -> "Document":
     """``["A=a"]`` as a mapping; a value that looks like JSON of several parts is read as such."""
     found: Document = {}
     for text in listed or []:

@@ -50,6 +50,28 @@ def refuse_whole(context: typer.Context, names: Iterable[str]) -> None:
         refuse_given(context, names, reason)
 
 
+def parse_sample(text: str | None) -> int | float | None:
+    """A number of sequences (``1000``), or a share of them (``0.1``, ``10%``).
+
+    Raises:
+        SettingsError: If it is neither.
+
+    Example:
+        >>> parse_sample("1000"), parse_sample("0.1"), parse_sample("10%")
+        (1000, 0.1, 0.1)
+    """
+    if text is None:
+        return None
+    try:
+        if text.endswith("%"):
+            return float(text[:-1]) / 100
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise SettingsError(
+            f"sample is {text!r}, expected a number of sequences such as 1000, or a share such as 0.1."
+        ) from None
+
+
 def refuse_draws(context: typer.Context, proposal: str) -> None:
     """Refuse options about draws where every event type is tried once.
 
@@ -93,6 +115,13 @@ Samples = Annotated[int, flag(options.NUM_SAMPLES)]
 Proposal = Annotated[str, flag(options.PROPOSAL)]
 MinFrequency = Annotated[str, flag(options.MIN_FREQUENCY)]
 Only = Annotated[list[str] | None, typer.Option("--id", help="Only this sequence; can be repeated.")]
+Sample = Annotated[str | None, typer.Option(help="Only N sequences (1000) or a share of them (0.1, 10%), at random.")]
+Plot = Annotated[Path | None, typer.Option(help="Figure: .png .svg .pdf.")]
+OF_FIGURE = "is about the figure. Add `--plot FILE`, or leave it out."
+MaxEdges = Annotated[
+    int | None, typer.Option(help="Most arrows in the figure, the strongest; by default as many as can be read.")
+]
+SelfLoops = Annotated[bool, typer.Option("--self-loops", help="Keep edges from a type to itself.")]
 Stream = Annotated[
     bool,
     typer.Option(
@@ -104,7 +133,7 @@ Directed = Annotated[bool, typer.Option("--topology-directed", help=options.TOPO
 Hops = Annotated[int, flag(options.HOPS)]
 StateVariables = Annotated[
     list[str] | None,
-    typer.Option("--variable", help="Event types that are values of one variable, e.g. 'pump *'; can be repeated."),
+    typer.Option("--variable", help="Event types that are values of one variable, e.g. `pump *`; can be repeated."),
 ]
 StatePairs = Annotated[
     list[str] | None,

@@ -1,6 +1,7 @@
 """``hf-trace outcomes``: which events bring outcomes about."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,11 +10,11 @@ import typer
 
 import hf_trace.cli.flags as flags
 from hf_trace.cli.console import print_json, print_table, progress, say, warn
-from hf_trace.cli.flags import flag, refuse_draws, refuse_given
+from hf_trace.cli.flags import flag, parse_sample, refuse_draws, refuse_given
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.documents import Document
-from hf_trace.errors import ColumnError
+from hf_trace.errors import ColumnError, SettingsError
 from hf_trace.options import (
     BOUND,
     EFFECT,
@@ -50,7 +51,7 @@ def outcomes(
     level: Annotated[str, typer.Option(help="population (all sequences) or instance (each one).")] = "population",
     out: Annotated[Path | None, typer.Option(help="Result file: .json, .jsonl or .csv.")] = None,
     only: flags.Only = None,
-    sample: Annotated[int | None, typer.Option(help="Only N sequences, at random.")] = None,
+    sample: flags.Sample = None,
     case_column: flags.Case = None,
     event_column: flags.Event = None,
     time_column: flags.Time = None,
@@ -71,8 +72,8 @@ def outcomes(
     proposal: flags.Proposal = PROPOSAL.default,
     bound: Annotated[float, flag(BOUND)] = BOUND.default,
     min_frequency: Annotated[
-        float, flag(MIN_FREQUENCY.but(help="Minimum share of sequences in which a cause carries the outcome."))
-    ] = float(MIN_FREQUENCY.default),
+        str, flag(MIN_FREQUENCY.but(help="Minimum share of sequences in which a cause carries the outcome."))
+    ] = str(MIN_FREQUENCY.default),
     unknown: flags.Unknown = UNKNOWN.default,
     trust_remote_code: flags.Trust = TRUST_REMOTE_CODE.default,
     seed: flags.Seed = SEED.default,
@@ -85,6 +86,7 @@ def outcomes(
     if effect != "total":
         refuse_given(context, ["within"], "is for total effects. Leave it out, or ask for `--effect total`.")
     refuse_draws(context, proposal)
+    share = parse_sample(sample)
     quiet_transformers()
     from hf_trace.logs.windows import sampled_sequences, sequences_of
     from hf_trace.questions.outcome_causes import OutcomeSettings
@@ -93,14 +95,14 @@ def outcomes(
 
     settings = OutcomeSettings(
         level=level, effect=effect, within=within, proposal=proposal, num_samples=num_samples, bound=bound,
-        min_frequency=min_frequency, unknown=unknown, seed=seed,
+        min_frequency=_frequency(min_frequency), unknown=unknown, seed=seed,
     )  # fmt: skip
     source = LogSource(
         log, case_column, event_column, time_column, query, time_unit, outcome_column, time_format=time_format
     )
     source = replace(source, topology=topology, directed=topology_directed, hops=hops)
     table = _read(run_folder, source.as_trained(run_folder))
-    table = sampled_sequences(sequences_of(table, only) if only else table, sample, seed)
+    table = sampled_sequences(sequences_of(table, only) if only else table, share, seed)
     model = EventModel.load(run_folder, trust_remote_code=trust_remote_code)
     with progress("scoring", len(table)) as advance:
         found = causes_of_outcomes(model, table, settings, outcome=outcome, advance=advance)
@@ -112,6 +114,12 @@ def outcomes(
         _show_population(found)
     else:
         _show_instances(found)
+
+
+def _frequency(text: str) -> float:
+    with suppress(ValueError):
+        return float(text)
+    raise SettingsError(f"min_frequency is {text!r}, expected a number from 0 to 1.")
 
 
 def _read(run: str, source: LogSource) -> "EventLog":

@@ -23,8 +23,8 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Only its owners see a new repository.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be uploaded; nothing is sent.")] = False,
     dataset: Annotated[bool, typer.Option("--dataset", help="RUN is an event log: publish its events.")] = False,
-    update: Annotated[
-        bool, typer.Option("--update", help="Replace the contents of an existing repository of yours.")
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the contents of an existing repository of yours.")
     ] = False,
     graph: Annotated[
         Path | None, typer.Option(help="Graph to publish too: the discovered one, of a log the known one.")
@@ -32,7 +32,7 @@ def push(
     license: Annotated[
         str | None, typer.Option(help="License for the card, as the Hub spells it (mit, apache-2.0).")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Source of the data, for the card.")] = None,
+    data_source: Annotated[str | None, typer.Option(help="Where the data are from, for the card.")] = None,
     case_column: Case = None,
     event_column: Event = None,
     time_column: Time = None,
@@ -51,21 +51,21 @@ def push(
     check_repo_id(repo_id)
     if run_kind(run) == "world":
         reason = "is not for a simulated world, which is published as it is, with its own truth. Leave it out."
-        refuse_given(context, (*_OF_LOGS, "graph", "data"), reason)
+        refuse_given(context, (*_OF_LOGS, "graph", "data_source"), reason)
         publication = world_publication(run, repo_id, license=license)
     elif dataset:
         columns = (case_column, event_column, time_column, query, time_unit)
         log = LogSource(run, *columns, contexts=context_column or (), time_format=time_format).read()
         truth = graph or (Path(run) / _TRUTH if (Path(run) / _TRUTH).exists() else None)
-        publication = log_publication(log, repo_id, truth=truth, license=license, data=data)
+        publication = log_publication(log, repo_id, truth=truth, license=license, data=data_source)
     else:
         refuse_given(context, _OF_LOGS, "is for event logs. Add `--dataset` to publish one, or leave it out.")
-        publication = run_publication(run, repo_id, graph=graph, license=license, data=data)
+        publication = run_publication(run, repo_id, graph=graph, license=license, data=data_source)
     if not json_output:
         _say_what(publication, private=private)
     if dry_run and not json_output:
         _list(publication)
-    address = None if dry_run else publish(publication, private=private, update=update)
+    address = None if dry_run else publish(publication, private=private, update=overwrite)
     if json_output:
         print_json({
             "repo_id": repo_id, "kind": publication.kind, "private": private, "files": publication.sizes(),

@@ -73,7 +73,7 @@ def rank(
         str | None, typer.Option(help="Run of normal operation: what it did not expect counts too.")
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Events that are never causes, e.g. 'Alarm*'; can be repeated.")
+        list[str] | None, typer.Option(help="Events that are never causes, e.g. `Alarm*`; can be repeated.")
     ] = None,
     knowledge: Annotated[
         Path | None, typer.Option(help="With a run of states: graph of what causes what (GML, GraphML, JSON, CSV).")

@@ -268,7 +268,7 @@ def _check_owner(repo_id: str, account: Document, *, exists: bool, update: bool)
         )
     if exists and not update:
         raise PublishError(
-            f"The repository {repo_id!r} exists already, and it is yours. Choose another name, or pass `--update` to "
+            f"The repository {repo_id!r} exists already, and it is yours. Choose another name, or pass `--overwrite` to "
             "replace what is in it."
         )
     if not is_ours:
@@ -280,7 +280,7 @@ def _check_owner(repo_id: str, account: Document, *, exists: bool, update: bool)
 
 @contextmanager
 def _refusals_in_one_line(repo_id: str, *, made: bool = False) -> Iterator[None]:
-    state = " The repository may be there and empty: go on with `--update`." if made else ""
+    state = " The repository may be there and empty: go on with `--overwrite`." if made else ""
     refusals: tuple[type[Exception], ...] = (HfHubHTTPError, RuntimeError, *_transport_errors())
     try:
         yield
