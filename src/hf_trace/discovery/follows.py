@@ -89,6 +89,20 @@ class Following:
         found: Table = self.forward / 2 * np.hypot(of_share, slope * self.effects.gain_error)
         return found
 
+    def learned_errors(self) -> Table:
+        r"""Standard errors between logs, each with an oracle of its own: that has learned from n events of the cause too.
+
+        Its risk then errs at least as a share of n events does, and together with the share that is counted; beside
+        ``errors`` of one oracle over contexts,
+
+        .. math:: \frac{D}{2 \sqrt n} \Big(\sqrt{R (1 - F / n)} + \sqrt{(1 - R) F / n}\Big)
+        """
+        share, risk = self.counts.confidence(), self._risk()
+        spread = np.sqrt(risk * (1 - share)) + np.sqrt(share * (1 - risk))
+        occurrences = np.maximum(self.counts.occurrences, 1)[:, None]
+        found: Table = np.maximum(self.errors(), self.forward / 2 * spread / np.sqrt(occurrences))
+        return found
+
     def _risk(self) -> Table:
         # Estimates of near certainty may come out above 1.
         risk: Table = np.clip(np.nan_to_num(self.effects.risk), 0, 1)
@@ -116,7 +130,7 @@ def following_graph(
         Edges with ``cmi`` (the strength) and ``standard_error``, ``share`` (F / n), ``risk``, ``baseline_risk``,
         ``forward`` (D), ``direction`` (more or less than after other events, by the oracle), ``occurrences`` (n),
         ``support`` (contexts), and with times ``lag_seconds_quantiles`` from the cause to the onset.
-        ``metadata["scores"]`` holds the strength of every pair and its error.
+        ``metadata["scores"]`` holds the strength of every pair and its error between logs.
 
     Raises:
         EmptyLogError: If no event has another before it.
@@ -146,7 +160,7 @@ def following_graph(
         "horizon": settings.horizon,
     }
     if len(names) <= _MOST_SCORED_TYPES:
-        metadata["scores"] = score_table(names, strengths, found.errors())
+        metadata["scores"] = score_table(names, strengths, found.learned_errors())
     return CausalGraph("population", tuple(names), edges, metadata)
 
 

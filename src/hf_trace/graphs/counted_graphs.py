@@ -15,7 +15,7 @@ from hf_trace.graphs.counting import bigram_adjacency, cooccurrence_lift, window
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.hawkes import fit_hawkes
 from hf_trace.graphs.near_events import suggested_horizon, types_of_table
-from hf_trace.graphs.onsets import onset_counts
+from hf_trace.graphs.onsets import onset_counts, onset_errors
 from hf_trace.graphs.score_tables import score_table
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import own_events
@@ -96,7 +96,7 @@ def _onset(log: EventLog, settings: CountingSettings) -> CountedPairs:
         "onset and direction (S)",
         {"horizon_seconds": found.horizon},
         lambda: {"confidence": found.confidence(), "begins": found.begins, "before": found.before},
-        found.errors,
+        found.errors if settings.topology is not None else lambda: onset_errors(log, found),
     )
 
 

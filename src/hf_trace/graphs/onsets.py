@@ -10,7 +10,7 @@ often. Counted are events u at time t by what is within a horizon H of them,
 Times equal to t count on neither side, neither do u itself and what happens together with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,9 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.topology import Topology
 
 _FALSE_SHARE = 0.05
+# Of sequences, for errors over them.
+_GROUPS, _FEWEST_GROUPS = 20, 5
+_ADDED = ("begins", "before", "follows", "occurrences")
 Table = Float[np.ndarray, "cause effect"]
 Counts = Int[np.ndarray, "cause effect"]
 
@@ -155,6 +158,37 @@ def onset_counts(log: EventLog, *, horizon: float, topology: Topology | None = N
         occurrences=np.bincount(log.codes, minlength=types),
         horizon=horizon,
     )
+
+
+def onset_errors(log: EventLog, counts: OnsetCounts) -> Table:
+    r"""Standard errors of the scores over sequences, at least those of ``OnsetCounts.errors``.
+
+    Events of a burst are not independent, sequences are: up to 20 groups of them are left out one at a time (the
+    jackknife, Quenouille 1956), :math:`\sigma^2 = \frac{G - 1}{G} \sum_g (S_{-g} - \bar S)^2`. With fewer than 5
+    sequences the errors are those of independent events.
+
+    Args:
+        log: What was counted, without a topology.
+        counts: What was found.
+
+    Example:
+        >>> from hf_trace.logs.sequence import EventSequence
+        >>> twice = [EventSequence(("a", "b"), (0.0, 1.0), str(number)) for number in range(10)]
+        >>> log = EventLog.from_sequences([*twice, *(EventSequence(("b", "a"), (0.0, 1.0), str(n)) for n in range(10))])
+        >>> counts = onset_counts(log, horizon=1.0)  # after half of all a
+        >>> round(float(counts.scores()[0, 1]), 3), round(float(onset_errors(log, counts)[0, 1]), 3)
+        (0.25, 0.109)
+    """
+    groups = min(len(log), _GROUPS)
+    if groups < _FEWEST_GROUPS:
+        return counts.errors()
+    left_out = []
+    for group in range(groups):
+        part = onset_counts(log.select(np.arange(group, len(log), groups)), horizon=counts.horizon)
+        rest = {name: getattr(counts, name) - getattr(part, name) for name in _ADDED}
+        left_out.append(replace(counts, **rest).scores())
+    errors: Table = np.maximum(counts.errors(), np.sqrt(groups - 1) * np.std(left_out, axis=0))
+    return errors
 
 
 @dataclass(frozen=True, eq=False)
