@@ -73,3 +73,64 @@ def document(names, n_edges, seed=0, **options):
         evidence.add(sequence, scores_of(sequence))
     graph = population(names, pairs, rng)
     return page_document(graph, log=EventLog.from_sequences(given), evidence=evidence, **options)
+
+
+def told(names=("disk full", "service slow", "login failed", "reboot", "ping", "idle")):
+    """A page with everything beside the graph: two questions, findings, delays, places, changes, answers, a ranking."""
+    first, second, third, fourth, fifth, _ = names
+    delays = {"lag_seconds_quantiles": {"0.1": 2.0, "0.5": 60.0, "0.9": 3600.0}}
+    common = {"direction": "excites", "support": 30, **delays}
+    edges = (
+        {"cause": first, "effect": second, "cmi": 0.8, "place": "within", "change": "new", "before": 0.0, "after": 0.8}
+        | common,
+        {
+            "cause": second,
+            "effect": third,
+            "cmi": 0.4,
+            "place": "between",
+            "change": "weaker",
+            "before": 0.6,
+            "after": 0.4,
+        }
+        | common,
+        {"cause": third, "effect": fourth, "cmi": 0.2, "place": "both", "change": "same", "before": 0.2, "after": 0.2}
+        | common
+        | {"support": 2},
+    )
+    table = np.zeros((len(names), len(names)))
+    table[0, 1], table[3, 4], table[0, 4] = 0.5, 0.9, 0.7  # the two highest are no edges
+    graph = CausalGraph("population", tuple(names), edges)
+    drives = graph.with_metadata(
+        question="drives: what explains the effect",
+        settings={"question": "drives"},
+        baselines={"onset": table.tolist()},
+    )
+    follows = CausalGraph.from_edges([(first, third), (first, second)], events=names, level="population")
+    follows = follows.with_metadata(question="follows: does the effect begin", settings={"question": "follows"})
+    events = (first, second, third, fourth, fifth) * 4
+    log = EventLog.from_sequences(
+        [
+            EventSequence(events, tuple(1_700_000_000.0 + 30.0 * i for i in range(len(events))), f"case {n}")
+            for n in (1, 2)
+        ]
+    )
+    said = {
+        "summary": ["The first sentence.", "The second sentence."],
+        "questions": {
+            "drives": [
+                _finding(first, second, "It comes soon.", kind="surprise"),
+                _finding(third, fourth, "Hardly seen.", caution="Few.", weak=True),
+            ],
+            "follows": [_finding(first, third, "It follows.")],
+        },
+        "assumed": ["Causes come first."],
+        "next": ["Look at case 1."],
+    }  # fmt: skip
+    made = page_document(drives, log=log, others=[follows], findings=said, title="What drives what in disks.csv")
+    made["incidents"][0]["what_if"] = {"removed": {"0": [[1, 0.8, 0.12]], "1": [[2, 0.5, 0.6]]}}
+    made["incidents"][0]["ranking"] = [{"cause": first, "score": 2.5, "sentence": "It was full for an hour."}]
+    return made
+
+
+def _finding(cause, effect, text, *, caution="", weak=False, kind=""):
+    return {"cause": cause, "effect": effect, "text": text, "caution": caution, "weak": weak, "kind": kind}

@@ -81,7 +81,7 @@ class Page:
         return found
 
     def set(self, field, value):
-        kind = "change" if field in ("measure", "direction", "incident") else "input"
+        kind = "input" if field in ("search", "slider", "arcs") else "change"
         self.run(
             "const field = document.getElementById(arguments[0]); field.value = arguments[1];"
             "field.dispatchEvent(new Event(arguments[2], {bubbles: true}))",

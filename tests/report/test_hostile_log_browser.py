@@ -89,7 +89,7 @@ def test_none_of_a_hostile_log_runs_and_all_of_it_is_shown(page):
         name.translate(_HIDDEN)[:2_000] for name in NAMES
     }
     assert page.run(_FOREIGN) == []
-    assert page.run("return document.title") == "What causes what"
+    assert page.run("return document.title").startswith("What causes what")
     assert page.run("return window.ran === undefined")
 
 

@@ -4,6 +4,7 @@ const plain = () => ({
   cmi: [UNIT === "nats" ? "Strength (cmi)" : "Strength", (v, edge) => `${number(v)} ${UNIT}${resampledRange(edge)}`],
   before: ["Strength before", (v) => number(v)],
   after: ["Strength after", (v) => number(v)],
+  difference: ["Change", (v, edge) => number(v) + (value("low", edge) === null ? "" : ` (95 % interval ${number(value("low", edge))} to ${number(value("high", edge))})`)],
   edge_cmi: ["Strength where found", (v) => `${number(v)} nats`],
   standard_error: ["Standard error", (v) => `${number(v)} ${UNIT}`],
   confidence: ["Confidence", (v) => percent(v)],
@@ -98,7 +99,7 @@ const WHERE = {
   between: "It acts from a place on those that are joined to it. ",
   both: "It acts within a place, and on those that are joined to it. ",
 };
-const CHANGES = { new: "It is new. ", gone: "It is gone. ", stronger: "It has become stronger. ", weaker: "It has become weaker. ", same: "It has not changed. " };
+const CHANGES = { new: "It is new. ", gone: "It is gone. ", stronger: "It has become stronger. ", weaker: "It has become weaker. ", same: "It has not changed more than chance does. ", untested: "Whether it changed could not be tested. " };
 function inWords(edge) {
   const direction = value("direction", edge), isUndirected = value("undirected", edge);
   const more = direction === "inhibits" ? "less" : "more", ends = isUndirected ? "Each makes the other" : "The cause makes the effect";

@@ -7,26 +7,28 @@ const DEEPEST = Math.max(1, ...places.filter(Boolean).map(([, y]) => y)); // eve
 const RADIUS = NODES <= 25 ? 11 : NODES <= 60 ? 8 : NODES <= 150 ? 6 : 4.5;
 const LABEL = 24; // characters
 const LABEL_WIDTH = 150; // pixels
-const MOST_NAMED = 60; // as long as nothing is zoomed
+const AREA_OF_A_NAME = 7000; // square pixels, as long as nothing is zoomed
+const SURELY_FEW = 20; // so many names are shown in any picture, where they have room
 const SURELY_NAMED = 8; // of the strongest edges both ends have their names
 const FONT = 12;
-const MARGIN = { x: 64, top: 34, bottom: 40 };
+const MARGIN = { top: 34, bottom: 40 };
+const marginX = (size) => (size.width < 500 ? 30 : 64);
 
 // A picture higher than wide shows the layout turned.
 const isTurned = (size) => size.height > 1.15 * size.width;
 const depth = () => (view.alone ? DEEPEST : 1);
 function toScreen([across, down], size) {
   const [x, y] = isTurned(size) ? [down / depth(), across] : [across, down / depth()];
-  const inner = { width: size.width - 2 * MARGIN.x, height: size.height - MARGIN.top - MARGIN.bottom };
+  const inner = { width: size.width - 2 * marginX(size), height: size.height - MARGIN.top - MARGIN.bottom };
   return [
-    (MARGIN.x + x * inner.width) * camera.zoom + camera.x,
+    (marginX(size) + x * inner.width) * camera.zoom + camera.x,
     (MARGIN.top + y * inner.height) * camera.zoom + camera.y,
   ];
 }
 function fromScreen(x, y, size) {
-  const inner = { width: size.width - 2 * MARGIN.x, height: size.height - MARGIN.top - MARGIN.bottom };
+  const inner = { width: size.width - 2 * marginX(size), height: size.height - MARGIN.top - MARGIN.bottom };
   const place = [
-    ((x - camera.x) / camera.zoom - MARGIN.x) / inner.width,
+    ((x - camera.x) / camera.zoom - marginX(size)) / inner.width,
     ((y - camera.y) / camera.zoom - MARGIN.top) / inner.height,
   ];
   const [across, down] = isTurned(size) ? [place[1], place[0]] : place;

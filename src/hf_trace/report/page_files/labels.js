@@ -1,7 +1,9 @@
 // Names beside their dots: never over another name, longer where there is room, and surely at the strongest edges.
 
-const OVERLAP = 1000; // what it costs to cover another name
-const CROWDED = 50; // less than to cover a dot or to leave the picture
+// What it costs to cover another name, to leave the picture or to stand below its buttons: too much for any name.
+const BLOCKED = 10000;
+const DEAR = 400; // too much for a name that nobody needs, some dots covered
+const FREE = 20; // what a long name may cost
 
 function labels(nodes, lines, shown, degree, size, measureText) {
   const sure = new Map();
@@ -11,9 +13,9 @@ function labels(nodes, lines, shown, degree, size, measureText) {
     || (degree.get(b.index) || 0) - (degree.get(a.index) || 0) || a.index - b.index);
   const room = {
     size, taken: [], dots: nodes.map((node) => [node.x, node.y, radius()]),
-    points: lines.length <= 150 ? lines.flatMap((line) => [0.15, 0.3, 0.5, 0.7, 0.85].map((t) => onCurve(line.curve, t))) : [],
+    points: lines.length <= 300 ? lines.flatMap((line) => [0.15, 0.3, 0.5, 0.7, 0.85].map((t) => onCurve(line.curve, t))) : [],
   };
-  const placed = [], most = NODES <= MOST_NAMED ? NODES : MOST_NAMED * Math.max(1, camera.zoom ** 2);
+  const placed = [], most = Math.max(SURELY_FEW, (size.width * size.height) / AREA_OF_A_NAME) * Math.max(1, camera.zoom ** 2);
   for (const node of ranked) {
     if (placed.length >= most) break;
     if (node.x < -50 || node.y < -50 || node.x > size.width + 50 || node.y > size.height + 50) continue;
@@ -27,11 +29,11 @@ function labels(nodes, lines, shown, degree, size, measureText) {
 }
 // The longest of a few lengths of a name that has room; null: none has.
 function roomFor(node, isSure, room, measureText) {
-  const lengths = [[2 * LABEL, 2 * LABEL_WIDTH, CROWDED], [LABEL, LABEL_WIDTH, OVERLAP], [LABEL / 2, LABEL_WIDTH / 2, OVERLAP]];
-  const gaps = isSure ? [1, 2.2, 4] : [1];
+  const lengths = [[2, FREE], [1.5, FREE], ...[1, 0.5].map((length) => [length, isSure ? BLOCKED : DEAR])];
+  const gaps = isSure ? [1, 2.2, 4, 7] : [1];
   for (const gap of gaps) {
-    for (const [limit, widest, dearest] of lengths) {
-      const text = fitted(names[node.index], limit, widest, measureText);
+    for (const [length, dearest] of lengths) {
+      const text = fitted(names[node.index], length * LABEL, length * LABEL_WIDTH, measureText);
       const boxes = boxesAround(node, measureText(text) * (node.isMarked ? 1.1 : 1) + 6, FONT + 4, gap, room.size);
       const costs = boxes.map((box) => cost(box, room));
       const least = Math.min(...costs);
@@ -58,9 +60,9 @@ function boxesAround(node, width, height, gaps, size) {
     .map(([left, top]) => [left, top, left + width, top + height]);
 }
 function cost([left, top, right, bottom], { taken, dots, points, size }) {
-  let found = left < 0 || top < 0 || right > size.width || bottom > size.height ? 400 : 0;
-  if (right > size.width - 46 && top < 118) found += 400; // the buttons in the corner
-  for (const box of taken) if (left < box[2] && box[0] < right && top < box[3] && box[1] < bottom) found += OVERLAP;
+  let found = left < 0 || top < 0 || right > size.width || bottom > size.height ? BLOCKED : 0;
+  if (right > size.width - 46 && top < 118) found += BLOCKED; // the buttons in the corner
+  for (const box of taken) if (left < box[2] && box[0] < right && top < box[3] && box[1] < bottom) found += BLOCKED;
   for (const [x, y, r] of dots) {
     if (left < x + r && x - r < right && top < y + r && y - r < bottom) found += 60;
     else if (left < x + r + 10 && x - r - 10 < right && top < y + r + 4 && y - r - 4 < bottom) found += 9; // reads as another's name

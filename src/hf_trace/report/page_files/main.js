@@ -72,7 +72,7 @@ function renderLegend() {
 const SELECTS = {
   direction: [["", "either way"], ["excites", "excites"], ["inhibits", "inhibits"]],
   place: [["", "anywhere"], ["within", "within a place"], ["between", "between places"]],
-  change: [["", "all"], ["any", "what changed"], ["new", "new"], ["gone", "gone"], ["stronger", "stronger"], ["weaker", "weaker"], ["same", "same"]],
+  change: [["", "all"], ["any", "what changed"], ["new", "new"], ["gone", "gone"], ["stronger", "stronger"], ["weaker", "weaker"], ["same", "same"], ["untested", "untested"]],
 };
 function startFields() {
   replace("measure", ...MEASURES.map(([key, label]) => element("option", { value: key }, label)));
@@ -80,7 +80,9 @@ function startFields() {
   byId("slider").parentElement.hidden = !MEASURES.length;
   for (const key of Object.keys(SELECTS)) {
     byId(key).parentElement.hidden = !edges[key];
-    if (!edges[key]) byId(key).value = view[key] = "";
+    replace(key, ...SELECTS[key].filter(([found]) => !found || found === "any" || (edges[key] || []).includes(found) || (key === "place" && (edges[key] || []).includes("both")))
+      .map(([found, label]) => element("option", { value: found }, label)));
+    byId(key).value = view[key] = "";
   }
 }
 function applySlider() {
@@ -128,8 +130,7 @@ function renderStatus() {
 }
 function startControls() {
   for (const form of ["controls", "timeline-controls"]) byId(form).addEventListener("submit", (event) => event.preventDefault());
-  for (const [key, choices] of Object.entries(SELECTS)) {
-    replace(key, ...choices.map(([found, label]) => element("option", { value: found }, label)));
+  for (const key of Object.keys(SELECTS)) {
     byId(key).addEventListener("change", (event) => {
       view[key] = event.target.value;
       changed("filter");

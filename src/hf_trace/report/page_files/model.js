@@ -121,7 +121,7 @@ function searched(words) {
 const isAbove = (edge) => view.bound === -Infinity || (view.measure !== null && strength(view.measure, edge) >= view.bound);
 const acts = (edge) => !view.direction || value("direction", edge) === view.direction;
 const isAt = (edge) => !view.place || [view.place, "both"].includes(value("place", edge));
-const isChanged = (edge) => !view.change || value("change", edge) === view.change || (view.change === "any" && value("change", edge) !== "same");
+const isChanged = (edge) => !view.change || value("change", edge) === view.change || (view.change === "any" && !["same", "untested"].includes(value("change", edge)));
 const passes = (edge) => acts(edge) && isAt(edge) && isChanged(edge);
 // Edges above the slider, weakest first, as they are drawn one over the other.
 function drawn() {
@@ -140,7 +140,7 @@ function steps(key) {
 }
 // Few enough edges to see something at first.
 function firstBound(key) {
-  const most = Math.min(300, Math.max(40, Math.round(1.5 * (data.types || names.length))));
+  const most = Math.min(globalThis.innerWidth < 600 ? 60 : 300, Math.max(40, Math.round(1.5 * (data.types || names.length))));
   if (key === null || edgeCount <= most) return -Infinity;
   const ranked = all.map((edge) => strength(key, edge)).sort((a, b) => b - a);
   return ranked[most - 1];

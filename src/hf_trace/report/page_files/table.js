@@ -3,7 +3,7 @@
 const ROWS = 100;
 const MOST_PRINTED = 2000;
 const columns = () => [
-  ["cause", "cause"], ["effect", "effect"], ["direction", "acts"], ["change", "change"], ["before", "before"], ["after", "after"],
+  ["cause", "cause"], ["effect", "effect"], ["direction", "acts"], ["change", "change"], ["before", "before"], ["after", "after"], ["difference", "difference"],
   ["place", "place"], ["cmi", UNIT === "nats" ? "cmi (nats)" : UNIT], ["edge_cmi", "where found"], ["frequency", "frequency"],
   ["confidence", "confidence"], ["resampled_share", "resamples"], ["risk", "probability"], ["baseline_risk", "after others"],
   ["support", "support"], ["onset", "onsets (S)"], ["onset_rank", "rank by S"], ["lags", "lags"], DELAY, ["delays", "10–90 %"],

@@ -3,6 +3,7 @@
 const incidents = data.incidents || [];
 const shownIncident = { index: 0, at: null }; // at: position of the chosen event
 const GROUND = 250;
+const LONGEST_NAME = 230; // pixels
 
 const linkStrength = ([, , cmi]) => Math.abs(cmi || 0);
 // What happened at a neighbour is an event of the same type.
@@ -38,22 +39,25 @@ function renderTimeline() {
   const words = bound === -Infinity ? "all" : `cmi ≥ ${number(bound)}`;
   byId("arcs-bound").textContent = words;
   byId("arcs").setAttribute("aria-valuetext", `${words}: ${counted(links.length, "arc")}`);
+  const isChosenHere = view.edge === null || linksOf(incident).some(([cause, effect]) => isChosenPair(incident, cause, effect));
   const isPart = incident.events.length < incident.length;
   byId("timeline-note").textContent = [
     isPart ? `Positions ${incident.start} to ${incident.start + incident.events.length - 1} of ${counted(incident.length, "event")}` : counted(incident.events.length, "event"),
     `${links.length} of ${counted(view.graph ? linksOf(incident).length : incident.found, "arc")} drawn`,
     incident.times ? `over ${duration(incident.times[incident.times.length - 1] - incident.times[0])} from ${moment(incident.times[0])}` : "no times",
   ].join(", ") + ". The steps are events, not time; the row below tells the time."
-    + (graph.looked_up ? " An arc is a place where the two ends of an edge stand at its usual distance; the model was not asked about each." : "");
+    + (graph.looked_up ? " An arc is a place where the two ends of an edge stand at its usual distance; the model was not asked about each." : "")
+    + (isChosenHere ? "" : " The chosen edge is not in this sequence.");
   drawTimeline(incident, links, 0, incident.events.length);
 }
 // Events from one position to another, the arcs between them.
 function drawTimeline(incident, links, from, to) {
   const svg = byId("timeline"), room = svg.parentElement.clientWidth - 4, events = incident.events.slice(from, to);
   const isUpright = events.some(isLongName);
+  const longestName = Math.min(LONGEST_NAME, Math.max(...events.map((index) => measureText(shortened(names[index], 48)))));
   const widest = isUpright ? 20 : Math.max(20, ...events.map((index) => measureText(visible(names[index])) + 8));
   const gap = Math.max(widest, Math.min(70, (room - 60) / Math.max(events.length - 1, 1)));
-  const width = Math.max(room, 60 + gap * (events.length - 1)), foot = (isUpright ? 136 : 34) + (incident.times ? 22 : 0);
+  const width = Math.max(room, 60 + gap * (events.length - 1)), foot = (isUpright ? longestName + 24 : 34) + (incident.times ? 22 : 0);
   const at = (position) => 30 + gap * (position - from);
   const inside = links.filter(([cause, effect]) => cause >= from && effect < to);
   filled(svg, { width, height: GROUND + foot, viewBox: `0 0 ${width} ${GROUND + foot}`, "aria-label": `Sequence ${visible(incident.sequence)}: ${counted(events.length, "event")}, ${counted(inside.length, "arc")}` }, []);
@@ -64,7 +68,7 @@ function drawTimeline(incident, links, from, to) {
   svg.replaceChildren(
     ...inside.flatMap((link) => arc(incident, link, at, longest, largest)),
     ...events.map((_, offset) => eventMark(incident, from + offset, at(from + offset), ends.has(from + offset))),
-    ...events.map((index, offset) => eventName(index, at(from + offset), isUpright)),
+    ...events.map((index, offset) => eventName(index, at(from + offset), isUpright ? longestName : 0)),
     ...(incident.times ? clock(incident.times.slice(from, to), (position) => at(from + position), width, GROUND + foot - 8) : []),
   );
 }
@@ -100,9 +104,9 @@ function chooseEvent(position) {
   renderTimeline();
   renderAnswers();
 }
-function eventName(index, x, isUpright) {
-  if (!isUpright) return svgElement("text", { x, y: GROUND + 22, "text-anchor": "middle" }, visible(names[index]));
-  const text = fitted(names[index], 22, 112, measureText);
+function eventName(index, x, longest) {
+  if (!longest) return svgElement("text", { x, y: GROUND + 22, "text-anchor": "middle" }, visible(names[index]));
+  const text = fitted(names[index], 48, longest, measureText);
   return svgElement("text", { x, y: GROUND + 12, transform: `rotate(90 ${x} ${GROUND + 12})`, "dominant-baseline": "central", direction: "ltr" }, text);
 }
 // Times since the start, as many as stand apart.
