@@ -1,6 +1,7 @@
 """The command line: what it writes, and one line for every mistake."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,26 @@ def test_figures(place, hf_trace):
     for name, magic in (("graph.png", b"\x89PNG"), ("graph.svg", b"<?xml"), ("graph.pdf", b"%PDF")):
         assert hf_trace("discover", "run", "plain.txt", "--sample", 5, "--plot", name)[0] == 0
         assert (place / name).read_bytes().startswith(magic)
+
+
+WRITES = [
+    "discover timed log.csv --sample 4 --out g.json --plot g.svg --html g.html --update pool.zip",
+    "discover timed log.csv --sample 2 --level instance --out g.jsonl",
+    "count log.csv --out g.csv --plot g.svg --json",
+    "rank run plain.txt --outcome B --id 1 --num-samples 2 --out r.csv --json",
+    "outcomes run plain.txt --outcome B --sample 2 --num-samples 2 --out o.json",
+    "effect run plain.txt --id 1 --do 3=C --target B --num-samples 2 --out answers.jsonl",
+    "simulate small --sequences 3 --truth-samples 1 --out world --json",
+]
+
+
+@pytest.mark.parametrize("line", WRITES)
+def test_all_that_is_written_is_told(place, hf_trace, line):
+    before = set(place.iterdir())
+    code, _, err = hf_trace(*shlex.split(line))
+    assert code == 0, err
+    told = {text.removeprefix("Wrote ").split(" (")[0].split(":")[0] for text in err.splitlines() if "Wrote " in text}
+    assert told == {path.name for path in set(place.iterdir()) - before}
 
 
 @pytest.mark.parametrize("level", ["population", "summary", "instance"])

@@ -211,3 +211,47 @@ def test_an_edge_without_a_finite_strength_is_shown(capsys):
     console.print_graphs([CausalGraph("population", ("a", "b"), edges)])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[2:] == [["b", "a", "0.100"], ["a", "b", "-"]]
+
+
+def test_without_a_terminal_lines_tell_how_long_work_takes(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    with console.progress("training (%)", 100) as advance:
+        # From 20 % on (an interrupted run had done that much), a percent a second.
+        for second in range(81):
+            clock[0] = float(second)
+            advance(20.0 + second)
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 25% done, about 75 s left.",
+        "training: 55% done, about 45 s left.",
+        "training: 85% done, about 15 s left.",
+    ]
+
+
+def test_lines_become_seldom_and_short_work_has_none(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    with console.progress("ranking", 10) as advance:
+        for done in range(10):
+            clock[0] = done * 0.4
+            advance(done)
+    assert capsys.readouterr().err == ""
+    clock[0] = 0.0
+    with console.progress("reading (events)", None) as advance:
+        for minute in range(600):
+            clock[0] = minute * 60.0
+            advance(1000 * minute)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "reading (events): 1,000 so far."
+    assert 40 < len(lines) < 70  # ten hours
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(1.2, "1 s"), (99, "99 s"), (150, "2 min"), (7200, "2.0 h")])
+def test_times_are_said_roughly(capsys, monkeypatch, seconds, text):
+    clock = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    with console.progress("scoring", 2) as advance:
+        for now, done in ((0.0, 0), (5.0, 2 * 5 / (5 + seconds))):
+            clock[0] = now
+            advance(done)
+    assert capsys.readouterr().err.endswith(f"about {text} left.\n")

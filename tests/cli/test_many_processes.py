@@ -155,7 +155,7 @@ def test_questions_are_shared_out_and_the_answers_are_the_same(tmp_path, monkeyp
     asked = ("effect", "run", "--queries", "questions.jsonl")
     assert hf_trace(*asked, "--out", "one.jsonl")[0] == 0
     code, _, err = ended(start(*asked, "--out", "both.jsonl", "--processes", "2"))
-    assert (code, err.count("Wrote 18 answers")) == (0, 1), err
+    assert (code, err.count(": 18 answers.")) == (0, 1), err
     answers = Path("both.jsonl").read_text()
     assert answers == Path("one.jsonl").read_text()
     assert sum("error" in line for line in answers.splitlines()) >= 6

@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +24,8 @@ from rich.table import Table
 from hf_trace.errors import HfTraceError, ProcessError, visible
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hf_trace.graphs.graph import CausalGraph
     from hf_trace.graphs.metrics import GraphComparison
 
@@ -32,6 +35,8 @@ _PIPE_WIDTH, _ROOMY, _LEAST_NAME = 160, 120, 8
 # As shells give the codes of programs that end by SIGINT and SIGPIPE.
 _INTERRUPTED, _UNREAD = 130, 141
 _MISUSED = 2
+# Seconds until a line says how far work is that no bar shows, and between two of them.
+_FIRST_TOLD, _TOLD_AGAIN = 5.0, 30.0
 # What an encoding such as ASCII lacks, and we write.
 _INSTEAD = {"…": "...", "→": "->", "±": "+-", "≈": "~", "·": "-", "–": "-", "—": "-", "─": "-", "━": "-", "│": "|"}
 _REPLACE = "hf_trace.replace"
@@ -141,6 +146,13 @@ def say(text: str) -> None:
     _note(escape(visible(text)))
 
 
+def wrote(*paths: "Path | None") -> None:
+    """Tell the user of files, or folders, that are there now; None is none."""
+    for path in paths:
+        if path is not None:
+            say(f"Wrote {path}")
+
+
 def warn(text: str) -> None:
     """Tell the user something that should not be overlooked."""
     _note(f"[bold yellow]warning:[/] {escape(visible(text))}")
@@ -233,12 +245,44 @@ def _fitting(text: str) -> str:
     return visible(text).encode(encoding, errors=_REPLACE).decode(encoding)
 
 
+class _SpokenProgress:
+    """How much of long work is done and how long the rest takes, told first after seconds and then ever more seldom."""
+
+    def __init__(self, description: str, total: int | float | None) -> None:
+        self.words, self.total = description.removesuffix(" (%)"), total
+        self.begun: tuple[float, int | float] | None = None
+        self.next = _FIRST_TOLD
+
+    def tell(self, done: int | float) -> None:
+        """Say it, if it is time."""
+        now = time.monotonic()
+        # What was done before, such as by an interrupted run, says nothing of the speed.
+        since, before = self.begun = self.begun or (now, done)
+        if now - since < self.next or done <= before:
+            return
+        self.next = now - since + max(_TOLD_AGAIN, (now - since) / 10)
+        if self.total is None:
+            say(f"{self.words}: {done:,.0f} so far.")
+            return
+        left = (now - since) * (self.total - done) / (done - before)
+        if left >= 1:
+            say(f"{self.words}: {done / self.total:.0%} done, about {_time_left(left)} left.")
+
+
+def _time_left(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
 @contextmanager
 def progress(description: str, total: int | float | None) -> Iterator[Callable[[float], None]]:
-    """A progress bar on stderr; the function given advances it. Without a terminal nothing is drawn."""
+    """A progress bar on stderr; the function given advances it. Without a terminal, a line once in a while."""
     words = TextColumn("{task.description}", markup=False)
     columns = (words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     has_bar = _stderr.is_terminal
+    spoken = _SpokenProgress(description, total)
     bar = Progress(
         *columns, console=_stderr, transient=True, disable=not has_bar, redirect_stdout=False, redirect_stderr=False
     )
@@ -246,7 +290,7 @@ def progress(description: str, total: int | float | None) -> Iterator[Callable[[
         task = bar.add_task(visible(description), total=total)
         _stderr.bar_is_shown = has_bar
         try:
-            yield lambda done: bar.update(task, completed=done)
+            yield (lambda done: bar.update(task, completed=done)) if has_bar else spoken.tell
         finally:
             _stderr.bar_is_shown = False
 

@@ -10,7 +10,7 @@ import typer
 import hf_trace.cli.flags as flags
 from hf_trace import options
 from hf_trace.checks import time_span
-from hf_trace.cli.console import print_graphs, print_json, say
+from hf_trace.cli.console import print_graphs, print_json, say, wrote
 from hf_trace.cli.flags import flag, refuse_given
 from hf_trace.cli.inputs import LogSource
 from hf_trace.cli.outputs import check_output
@@ -100,6 +100,7 @@ def count(
 
         with atomic_path(plot) as unfinished:
             draw_graph(graph, unfinished)
+    wrote(out, plot)
     if json_output:
         print_json(graph.to_dict())
     else:

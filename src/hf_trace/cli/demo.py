@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hf_trace.cli.console import print_comparison, print_graphs, print_json, progress, say
+from hf_trace.cli.console import print_comparison, print_graphs, print_json, progress, say, wrote
 from hf_trace.cli.flags import Json, Overwrite, Seed, flag
 from hf_trace.cli.inputs import quiet_transformers
 from hf_trace.cli.outputs import check_folder, check_output
@@ -82,9 +82,10 @@ def demo(
         check_output(out / name, ())
     graph, comparison = run_demo(out, seed=seed, construction=construction)
     seconds = time.monotonic() - started
+    wrote(out / "run", out / "graph.json", out / "graph.png")
+    say(f"{seconds:.0f} s in all.")
     if json_output:
         print_json({"graph": graph.to_dict(), "comparison": comparison.to_dict(), "seconds": seconds})
         return
     print_graphs([graph])
     print_comparison(comparison)
-    say(f"Wrote {out / 'graph.json'} and {out / 'graph.png'}; {seconds:.0f} s in all.")

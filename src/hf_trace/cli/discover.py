@@ -13,7 +13,7 @@ import typer
 
 import hf_trace.cli.flags as flags
 from hf_trace import options
-from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say, warn
+from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say, warn, wrote
 from hf_trace.cli.flags import flag, is_typed, parse_sample, refuse_draws, refuse_given, refuse_whole
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping
@@ -224,10 +224,12 @@ def _discover(
             from hf_trace.report.figure import draw_graph
 
             draw_graph(found[0].graph, outputs.plot)
+            wrote(outputs.plot)
         if outputs.html is not None:
             write_report(outputs.html, found[0], evidence, table, sequences)
         if stored is not None:  # last: a run that is killed before is resumed with the sequences it began with
             stored.save()
+            wrote(outputs.update)
     if outputs.json:
         documents = [result.to_dict() for result in found]
         print_json(documents[0] if len(documents) == 1 else documents)
@@ -457,6 +459,7 @@ def _say_notes(result: "Discovered", groups: Path | None) -> None:
 
         with atomic_path(groups) as unfinished:
             group_table(result.graph).to_csv(unfinished, index=False)
+        wrote(groups)
     if problem := result.oracle.get("warning"):
         warn(problem)
     counts: dict[str, int] = {}

@@ -103,8 +103,17 @@ def _answers_of_table(context: typer.Context, run: str) -> "tuple[list[Document]
     model = TableModel.load(run, trust_remote_code=asked["trust_remote_code"])
     if request.data is not None and request.estimator == "plug-in" and not model.only_read:
         raise SettingsError("`--data` is not read by the plug-in estimator. Add `--estimator aipw`, or leave it out.")
-    with progress("answering", None):
-        return answered(lambda some: answer_questions(model, some, request), records, joined()), records
+    done: list[Document] = []
+    processes = joined()
+    with progress("answering", len(records)) as advance:
+
+        def answer(some: "list[Document]") -> "list[Document]":
+            found = answer_questions(model, some, request)
+            done.extend(found)
+            advance(len(done) * processes.count)  # each does its share
+            return found
+
+        return answered(answer, records, processes), records
 
 
 def _chosen_sequence(table: "EventLog", names: Sequence[str] | None) -> "EventSequence":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hf_trace.cli.console import say
+from hf_trace.cli.console import say, wrote
 from hf_trace.cli.launching import is_helping
 from hf_trace.documents import Document
 from hf_trace.errors import OutputError, SettingsError
@@ -31,7 +31,7 @@ _OF_MANY = (".jsonl", ".parquet")
 OUTPUTS = ("out", "plot", "html", "groups", "update")
 INPUTS = (
     *("log", "run", "run_folder", "model", "dag", "truth", "knowledge", "queries", "data", "reference", "graph"),
-    *("world", "topology"),
+    *("world", "topology", "before", "after"),
 )
 _WRITE_FOLDERS = ("train", "simulate")
 
@@ -232,6 +232,7 @@ def write_graphs(
         for result in passing:
             if out is not None:
                 result.graph.save(out)
+    wrote(out)
     return kept
 
 
@@ -255,14 +256,15 @@ def write_documents(out: Path, documents: Any, rows: Sequence[Document], columns
     suffix = out.suffix.lower()
     if suffix == ".jsonl":
         write_json_lines(out, documents if isinstance(documents, list) else [documents])
-        return
-    with atomic_path(out) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
-        if suffix == ".json":
-            json.dump(documents, file, ensure_ascii=False, indent=2)
-            return
-        writer = csv.DictWriter(file, list(rows[0]) if rows else columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    else:
+        with atomic_path(out) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+            if suffix == ".json":
+                json.dump(documents, file, ensure_ascii=False, indent=2)
+            else:
+                writer = csv.DictWriter(file, list(rows[0]) if rows else columns)
+                writer.writeheader()
+                writer.writerows(rows)
+    wrote(out)
 
 
 def write_report(

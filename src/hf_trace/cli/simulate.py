@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_trace.cli.console import print_json, progress, say
+from hf_trace.cli.console import print_json, progress, say, wrote
 from hf_trace.cli.flags import Json, Overwrite, Seed, refuse_given
 from hf_trace.cli.inputs import quiet_transformers
 from hf_trace.cli.outputs import check_folder
@@ -63,6 +63,7 @@ def simulate(
             written, count = simulate_folder(spec, out, truth_samples=truth_samples, **some), spec.types
     log, pairs, kind = written.log, len(written.truth.edges), written.truth.metadata["truth"]
     if json_output:
+        wrote(out)
         print_json({
             "folder": str(out), "sequences": len(log), "events": len(log.codes), "event_types": len(log.event_types),
             "entropy": written.entropy, "true_pairs": pairs, "truth": kind,
