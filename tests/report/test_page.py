@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from tests.pages import HOSTILE, document, scores_of, sequences
+from tests.pages import HOSTILE, document, scores_of, sequences, told
 
 from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.errors import OutputError
@@ -15,7 +15,7 @@ from hf_trace.logs.sequence import EventSequence
 from hf_trace.report import page as documents
 from hf_trace.report.evidence import LAG_SECONDS, EvidenceCollector
 from hf_trace.report.page import page_document, page_text, write_page
-from hf_trace.report.page_texts import assumptions, log_facts, not_tested
+from hf_trace.report.page_texts import assumptions, headline, log_facts, not_tested
 
 NAMES = [f"type {i}" for i in range(12)]
 
@@ -70,6 +70,28 @@ def test_counting_stands_beside_every_edge():
     assert "onset" not in page_document(CausalGraph.from_edges([("a", "b")]))["edges"]
 
 
+def test_what_counting_ranks_high_and_is_no_edge_is_listed():
+    made = told()
+    assert [(each["cause"], each["effect"], each["rank"]) for each in made["left_out"]] == [(3, 4, 1), (0, 4, 2)]
+    assert page_document(CausalGraph.from_edges([("a", "b")]))["left_out"] == []
+
+
+def test_graphs_of_other_questions_share_names_and_places():
+    made = told()
+    (follows,) = made["others"]
+    assert (made["question"], follows["question"]) == (
+        "drives: what explains the effect",
+        "follows: does the effect begin",
+    )
+    assert (follows["edges"]["cause"], follows["edges"]["effect"]) == ([0, 0], [1, 2])
+    assert len(made["names"]) == len(made["places"]) == 6
+    joined, alone = made["places"][:4], made["places"][4:]
+    assert all(0 <= y <= 1 for _, y in joined)
+    assert alone == [[0.05, 1.09], [0.15, 1.09]]  # without an edge in either
+    # Four times the cause, each followed by both effects.
+    assert [len(links) for links in follows["links"]] == [8, 8]
+
+
 def test_what_an_edge_by_type_means():
     settings = {"construction": "by-type", "proposal": "removal", "threshold": "margin:0.05", "min_frequency": 0.05}
     meaning, line = assumptions(CausalGraph("population", ("a",)), settings)[:2]
@@ -111,7 +133,9 @@ def test_delays_are_medians(times, heading, cell, fact):
         f"globalThis.document = {{getElementById: () => ({{textContent: {text}}})}}; const fact = (...all) => [all];"
     )
     script += "".join(documents._file(f"{name}.js") for name in ("model", "evidence", "table"))
-    script += "const [key, label] = columns().find(([key]) => key === DELAY[0]), median = shownValue(key, value(key, 0));"
+    script += (
+        "const [key, label] = columns().find(([key]) => key === DELAY[0]), median = shownValue(key, value(key, 0));"
+    )
     script += "console.log(JSON.stringify([label, median, facts(0).at(-1), shownValue(key, value(key, 1))]))"
     done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [heading, cell, fact, ""]
@@ -246,6 +270,29 @@ def _columns(scores):
     return scores.cause_position, scores.effect_position, scores.cmi
 
 
+def test_the_incidents_of_a_page_show_edges_of_its_graph(collected):
+    _, collector = collected
+    wanted = {("type 0", "type 5")}
+    chosen = collector.incidents(wanted)
+    assert 0 < len(chosen) <= 8
+    for incident in chosen:
+        pairs = {
+            tuple(incident.events[at - incident.start] for at in (link.cause, link.effect)) for link in incident.links
+        }
+        assert pairs & wanted
+    assert collector.incidents({("type 0", "nothing")}) == []
+
+
+def test_places_of_edges_are_looked_up_where_the_model_scored_none():
+    log = EventLog.from_sequences([EventSequence(("a", "b", "x", "a", "b"), id="one")])
+    made = page_document(CausalGraph.from_edges([("a", "b")], level="population"), log=log)
+    assert made["looked_up"]
+    (incident,) = made["incidents"]
+    assert [link[:2] for link in incident["links"]] == [[0, 1], [3, 4]]
+    assert len(made["examples"]["0"]) == 1
+    assert not document(NAMES, 40)["looked_up"]
+
+
 def test_a_long_sequence_is_cut_to_where_its_edges_are():
     graph = instance(400)
     quiet = EventSequence(("a",) * 200 + graph.events + ("a",) * 100, id="long")
@@ -262,6 +309,18 @@ def test_a_long_sequence_is_cut_to_where_its_edges_are():
 
 
 # The words
+
+
+def test_the_headline_names_days_and_the_first_finding():
+    start = 1_700_000_000.0
+    log = EventLog.from_sequences([EventSequence(("a", "b"), (start, start + 86_400.0))])
+    edges = [
+        {"cause": "a", "effect": "b", "cmi": 0.1},
+        {"cause": "b", "effect": "a", "cmi": -0.3, "direction": "inhibits"},
+    ]
+    graph = CausalGraph("population", ("a", "b"), tuple(edges))
+    assert headline(graph, log) == "2023-11-14 to 2023-11-15: b ⊣ a is the strongest of 2 edges"
+    assert headline(CausalGraph("population", ("a",)), None) == "no edge was found"
 
 
 def test_facts_of_a_log_tell_dates_gaps_and_what_was_analyzed():

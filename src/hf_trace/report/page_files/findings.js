@@ -5,10 +5,11 @@ const question = (part) => (part.question || "").split(":")[0];
 const ofQuestion = () => (findings && findings.questions && findings.questions[question(graph)]) || [];
 
 function startFindings() {
-  byId("findings-section").hidden = findings === null;
+  byId("findings-section").hidden = byId("next-section").hidden = findings === null;
   if (findings === null) return;
   replace("summary", ...(findings.summary || []).map((each) => element("p", {}, visible(each))));
-  for (const key of ["assumed", "chosen", "next"]) {
+  // What was assumed stands in a section of its own, on every page.
+  for (const key of ["next", "chosen"]) {
     const said = findings[key] || [];
     byId(key).parentElement.hidden = !said.length;
     replace(key, ...said.map((each) => element("li", {}, visible(each))));

@@ -91,7 +91,7 @@ function applySlider() {
   renderBound();
 }
 function renderBound() {
-  const words = view.bound === -Infinity ? "all" : shownValue(view.measure, view.bound) + (view.measure === "cmi" ? ` ${UNIT}` : "");
+  const words = view.bound === -Infinity ? "all" : shownValue(view.measure, view.bound) + (view.measure === "cmi" && UNIT.startsWith("nats") ? ` ${UNIT}` : "");
   byId("bound").textContent = words;
   byId("slider").setAttribute("aria-valuetext", `${view.bound === -Infinity ? words : "at least " + words}: ${counted(drawn().length, "edge")}`);
 }
