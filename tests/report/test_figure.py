@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 
 from hf_trace.errors import OutputError, SettingsError
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
 from hf_trace.report.drawing import COLORS, drawn_edges, legend_lines, shortened
-from hf_trace.report.figure import draw_graph
+from hf_trace.report.figure import draw_graph, figure_title
 from hf_trace.report.layout import LabelPlacer, place_nodes
 
 SMALL = CausalGraph(
@@ -182,3 +184,80 @@ def test_negative_number_of_edges(tmp_path):
     with pytest.raises(SettingsError) as caught:
         draw_graph(SMALL, tmp_path / "g.png", max_edges=-1)
     assert str(caught.value) == "max_edges is -1, expected a whole number of at least 0."
+
+
+def texts_of(graph, tmp_path, **options):
+    draw_graph(graph, tmp_path / "drawn.svg", **options)
+    return svg_text(tmp_path / "drawn.svg")
+
+
+def test_the_strongest_that_can_be_read_are_drawn_unless_more_are_asked_for(tmp_path):
+    many = ring(50)
+    assert "strongest 30 of 100 edges drawn; 17 of 50 event types drawn" in texts_of(many, tmp_path)
+    assert not [text for text in texts_of(many, tmp_path, max_edges=100) if "edges drawn" in text]
+    # Beside a truth, what is not drawn would look as if it had not been found.
+    assert not [text for text in texts_of(many, tmp_path, truth=many) if "edges drawn" in text]
+
+
+def test_sign_is_told_by_the_head_too():
+    edges = {edge.ends: edge for edge in drawn_edges(SMALL, None)}
+    excites, inhibits = edges["disk full", "re$boot$"].head, edges["re$boot$", "disk full"].head
+    assert (excites.startswith("-|>"), inhibits.startswith("|-|")) == (True, True)
+    arrows = {each.get_label(): each for each in legend_lines(SMALL, None)[:2]}
+    assert list(arrows) == ["excites", "inhibits"]
+    assert type(arrows["excites"].get_arrowstyle()) is not type(arrows["inhibits"].get_arrowstyle())
+
+
+def test_an_arrow_has_its_median_delay():
+    quantiles = {"0.1": 1.0, "0.5": 150.0, "0.9": 4000.0}
+    edge = {"cause": "a", "effect": "b", "cmi": 0.5, "lags": [1, 2], "lag_seconds_quantiles": quantiles}
+    graph = CausalGraph("population", ("a", "b"), (edge,))
+    assert drawn_edges(graph, None)[0].label == "2.5 min"
+    assert "on it: median delay" in [each.get_label() for each in legend_lines(graph, None)]
+
+
+@pytest.mark.parametrize(
+    ("first", "days", "title"),
+    [
+        (1_600_000_000.0, "2020-09-13 to 2020-09-14", "x.csv: what follows what\nafter the cause; 2 sequences; {}"),
+        (0.0, "", "x.csv: what follows what\nafter the cause; 2 sequences"),
+    ],
+)
+def test_the_title_names_log_question_and_days(tmp_path, first, days, title):
+    log = EventLog.from_sequences([EventSequence(("a", "b"), (first, first + 50_000.0), name) for name in "xy"])
+    graph = CausalGraph.from_edges([("a", "b")]).with_metadata(question="follows: after the cause")
+    found = figure_title(graph, "x.csv", log)
+    assert found == title.format(days)
+    assert {"x.csv: what follows what", found.partition("\n")[2]} <= set(texts_of(graph, tmp_path, title=found))
+    assert "What follows what" in texts_of(graph, tmp_path)
+
+
+def test_ends_of_the_widest_arrows_are_named_in_large_pictures(tmp_path, monkeypatch):
+    """A hub with a hundred weak arrows, and one pair that is joined strongly and to nothing else."""
+    names = ("strong cause", "strong effect", "hub", *(f"leaf {i}" for i in range(100)))
+    edges = [{"cause": "hub", "effect": name, "cmi": 0.1} for name in names[3:]]
+    graph = CausalGraph("population", names, (*edges, {"cause": "strong cause", "effect": "strong effect", "cmi": 0.9}))
+    written = []
+    draw_text = Axes.text
+    monkeypatch.setattr(Axes, "text", lambda *args, **kwargs: written.append(args[3]) or draw_text(*args, **kwargs))
+    draw_graph(graph, tmp_path / "g.svg", max_edges=101)
+    assert {"strong cause", "strong effect"} <= set(written)
+    assert len(written) < len(names)
+
+
+def test_what_changed_is_drawn_first_with_its_word(tmp_path):
+    same = [{**edge, "change": "same"} for edge in ring(30).edges]
+    weak = {"cause": "0", "effect": "9", "cmi": 1e-6, "change": "gone"}
+    graph = ring(30).with_edges([*same, weak])
+    texts = texts_of(graph, tmp_path, max_edges=5)
+    assert "strongest 5 of 61 edges drawn; 5 of 30 event types drawn" in texts
+    assert texts.count("gone") == 2  # on the arrow, and in the legend
+    assert "as before" in texts
+    edges = {edge.ends: edge for edge in drawn_edges(graph, None)}
+    assert edges["0", "9"].line != edges["0", "1"].line
+
+
+def test_texts_on_arrows_keep_apart():
+    placer = LabelPlacer([], (4.0, 2.0), font=10.0, gap=0.0)
+    choices = [(1.0, 1.0), (3.0, 1.0)]
+    assert [placer.along(choices, "25 s") for _ in range(2)] == choices

@@ -13,6 +13,7 @@ from matplotlib.patheffects import withStroke
 
 from hf_trace.errors import visible
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.logs.log import duration
 from hf_trace.report.layout import LabelPlacer, Place, place_nodes
 
 # Blue and vermilion of Okabe and Ito stay apart for every kind of color blindness, and in grey.
@@ -21,19 +22,24 @@ NEUTRAL = "#5A5A5A"
 FAINT = "#8C8C8C"
 INK = "#1A1A1A"
 NODE = "#F0E9D8"
+# Heads tell the sign where colors cannot: an arrow, and a bar.
+_HEADS = {"inhibits": "|-|,widthA=0,widthB=0.5"}
+_ARROW = "-|>"
 _FALSE_LINE, _MISSED_LINE = (0, (3.2, 1.6)), (0, (1, 1.8))
-_CROWDED = 40  # edges above which each names one lag only
+_CROWDED = 20  # edges above which each names one lag only
+_UNCHANGED = ("same", "untested")
 
 
 @dataclass(frozen=True)
 class DrawnEdge:
-    """One arrow: the nodes it joins, its line width in points, its color and line, and the text on it."""
+    """One arrow: the nodes it joins, its line width in points, color, line, the text on it, and its head."""
 
     ends: tuple[Any, Any]
     width: float
     color: str
     line: Any
     label: str
+    head: str = _ARROW
 
 
 def drawn_edges(graph: CausalGraph, truth: CausalGraph | None, *, widest: float = 4.0) -> list[DrawnEdge]:
@@ -44,11 +50,22 @@ def drawn_edges(graph: CausalGraph, truth: CausalGraph | None, *, widest: float 
     return [*_missed(graph, truth), *found]
 
 
-def legend_lines(graph: CausalGraph, truth: CausalGraph | None) -> list[Line2D]:
-    """Say what colors, widths and lines mean, as far as the graph uses them."""
+def legend_lines(graph: CausalGraph, truth: CausalGraph | None) -> list[FancyArrowPatch | Line2D]:
+    """Say what colors, heads, widths and lines mean, as far as the graph uses them."""
     present = {edge.get("direction") for edge in graph.edges}
-    entries: list[tuple[str, str, float, Any]]
-    entries = [(name, color, 2.5, "-") for name, color in COLORS.items() if name in present]
+    arrows: list[FancyArrowPatch | Line2D] = [
+        FancyArrowPatch((0, 0), (1, 0), arrowstyle=_HEADS.get(name, _ARROW), color=color, linewidth=2.0, label=name)
+        for name, color in COLORS.items()
+        if name in present
+    ]
+    entries: list[tuple[str, str, float, Any]] = []
+    changes = {edge.get("change") for edge in graph.edges}
+    if "gone" in changes:
+        entries.append(("gone", NEUTRAL, 1.6, _MISSED_LINE))
+    if changes.intersection(_UNCHANGED):
+        entries.append(("as before", FAINT, 1.0, "-"))
+    if any(isinstance(edge.get("lag_seconds_quantiles"), dict) for edge in graph.edges) and not changes - {None}:
+        entries.append(("on it: median delay", NEUTRAL, 1.0, "-"))
     largest = max((_strength(edge) for edge in graph.edges), default=0.0)
     if largest > 0:
         strength = graph.metadata.get("strength")
@@ -58,7 +75,13 @@ def legend_lines(graph: CausalGraph, truth: CausalGraph | None) -> list[Line2D]:
         entries.append(("in the truth", NEUTRAL, 1.6, "-"))
         entries.append(("not in the truth", NEUTRAL, 1.6, _FALSE_LINE))
         entries.append(("missed", FAINT, 1.2, _MISSED_LINE))
-    return [Line2D([], [], color=c, linewidth=w, linestyle=line, label=text) for text, c, w, line in entries]
+    return arrows + [Line2D([], [], color=c, linewidth=w, linestyle=line, label=text) for text, c, w, line in entries]
+
+
+def legend_arrow(orig_handle: FancyArrowPatch, width: float, height: float, fontsize: float, **_: Any) -> Any:
+    """The arrow of a legend entry, as ``HandlerPatch`` of Matplotlib asks for it."""
+    ends = (0.0, height / 2), (width, height / 2)
+    return FancyArrowPatch(*ends, arrowstyle=orig_handle.get_arrowstyle(), mutation_scale=fontsize)
 
 
 def shortened(name: str, limit: int) -> str:
@@ -84,10 +107,13 @@ def _drawn(
 ) -> DrawnEdge:
     width = 0.7 + (widest - 0.7) * _strength(edge) / largest if largest else 1.4
     is_true = truth is None or _identity(edge, graph, truth) in _identities(truth, graph)
-    color = COLORS.get(edge.get("direction", ""), NEUTRAL)
-    line = "-" if is_true else _FALSE_LINE
-    label = visible(_lag_text(edge, crowded=len(graph) > _CROWDED))
-    return DrawnEdge(graph.ends(edge), width, color, line, label)
+    sign, change = edge.get("direction", ""), edge.get("change")
+    line = _MISSED_LINE if change == "gone" else "-" if is_true else _FALSE_LINE
+    label = visible(_lag_text(edge, crowded=len(graph) > _CROWDED)) if change is None else change
+    head = _HEADS.get(sign, _ARROW)
+    if change in _UNCHANGED:
+        return DrawnEdge(graph.ends(edge), 1.0, FAINT, line, "", head)
+    return DrawnEdge(graph.ends(edge), width, COLORS.get(sign, NEUTRAL), line, label, head)
 
 
 def _missed(graph: CausalGraph, truth: CausalGraph | None) -> list[DrawnEdge]:
@@ -110,14 +136,30 @@ def _identity(edge: Mapping[str, Any], graph: CausalGraph, other: CausalGraph) -
 
 
 def _lag_text(edge: Mapping[str, Any], *, crowded: bool) -> str:
-    """The lags of an edge; only the first, which is the most frequent, where many edges cross."""
+    """The median delay of an edge, or else its lags; only the first, the most frequent, where many edges cross."""
+    if isinstance(delays := edge.get("lag_seconds_quantiles"), dict) and isinstance(delays.get("0.5"), int | float):
+        return _delay(delays["0.5"])
     if isinstance(lags := edge.get("lags"), list) and lags:
         return str(lags[0]) if crowded else ", ".join(map(str, lags[:3])) + ("…" if len(lags) > 3 else "")
     return "" if edge.get("lag") is None else str(edge["lag"])
 
 
+def _delay(seconds: float) -> str:
+    """A time in few letters.
+
+    Example:
+        >>> _delay(150.0), _delay(7.0)
+        ('2.5 min', '7 s')
+    """
+    amount, unit = duration(seconds).split()
+    return f"{amount} {_UNITS.get(unit, unit)}"
+
+
+_UNITS = {"seconds": "s", "second": "s", "minutes": "min", "hours": "h", "days": "d", "years": "y"}
+_FEW = 25  # event types; of more those without an arrow are left out
 _LARGE = 60  # event types; a picture of more draws only those with an arrow
-_MARGIN = 0.75
+_SURE = 30  # names at the ends of the widest arrows that are written however crowded it is
+_MARGIN, _TITLE = 0.75, 0.3
 Curve = tuple[Place, Place, float]  # start, end and bend, which is `rad` of matplotlib's arc3
 _HALO = [withStroke(linewidth=2.5, foreground="white")]
 # Of timelines: inches from event to event, inches for the names below, and events above which some have no name.
@@ -142,14 +184,14 @@ class Scale:
         if nodes <= 25:
             return cls(11.0, 7.6, 7.0, 10.0, 24)
         if nodes <= _LARGE:
-            return cls(14.0, 10.0, 6.0, 9.0, 20)
+            return cls(14.0, 10.0, 6.0, 9.0, 26)
         return cls(17.0, 12.0, 3.5, 8.0, 20)
 
 
 def drawn_nodes(graph: CausalGraph, edges: Sequence[DrawnEdge]) -> tuple[str, ...]:
-    """Return the types to draw: all of a small graph, those with an arrow of a large one."""
+    """Return the types to draw: all of a small graph, those with an arrow of another one."""
     joined = _joined(edges)
-    return graph.events if len(graph.events) <= _LARGE else tuple(e for e in graph.events if e in joined)
+    return graph.events if len(graph.events) <= _FEW else tuple(e for e in graph.events if e in joined)
 
 
 def draw_types(axes: Any, nodes: Sequence[str], edges: Sequence[DrawnEdge], scale: Scale, foot: float) -> None:
@@ -165,24 +207,29 @@ def draw_types(axes: Any, nodes: Sequence[str], edges: Sequence[DrawnEdge], scal
     network: nx.DiGraph[Any] = nx.DiGraph()
     network.add_nodes_from(nodes)
     network.add_edges_from(edge.ends for edge in edges)
-    inner = place_nodes(network, scale.width - 2 * _MARGIN - 0.5, scale.height - 2 * _MARGIN - foot)
+    inner = place_nodes(network, scale.width - 2 * _MARGIN - 0.5, scale.height - 2 * _MARGIN - _TITLE - foot)
     places = {node: (x + _MARGIN + 0.25, y + _MARGIN + foot) for node, (x, y) in inner.items()}
     large = len(nodes) > _LARGE
+    lags = LabelPlacer(list(places.values()), (scale.width, scale.height), font=scale.font - 2, gap=0.0)
     for order, edge in enumerate(edges):
-        _draw_arrow(axes, edge, places, network, scale, order=2 + order / len(edges), labelled=not large)
+        _draw_arrow(axes, edge, places, network, scale, 2 + order / len(edges), None if large else lags)
     _add_dots(axes, list(places.values()), area=(2 * scale.radius) ** 2, line=1.0)
     _draw_names(axes, places, edges, network, scale)
 
 
 def _draw_arrow(
-    axes: Any, edge: DrawnEdge, places: Mapping[str, Place], network: Any, scale: Scale, *, order: float, labelled: bool
-) -> None:
+    axes: Any, edge: DrawnEdge, places: Mapping[str, Place], network: Any, scale: Scale, order: float,
+    lags: LabelPlacer | None,
+) -> None:  # fmt: skip
     curve = _path(edge, places, network, scale)
     shrink = 0.0 if edge.ends[0] == edge.ends[1] else scale.radius + 1.5
-    head, alpha = 6 + scale.radius * 0.5, 0.85 if labelled else 0.6
+    head, alpha = 6 + scale.radius * 0.5, 0.85 if lags is not None else 0.6
     _add_arrow(axes, edge, curve, head=head, shrink=shrink, alpha=alpha, order=order)
-    if labelled:
-        _add_lags(axes, edge, _middle(*curve), scale.font - 2)
+    if lags is not None and edge.label:
+        # Away from the ends, where heads and names are.
+        along = _curve(*curve)[9:21]
+        best = lags.along([along[at] for at in (6, 3, 9, 0, 11)], edge.label)
+        _add_lags(axes, edge, best, scale.font - 2)
 
 
 def _path(edge: DrawnEdge, places: Mapping[str, Place], network: Any, scale: Scale) -> Curve:
@@ -214,13 +261,17 @@ def _middle(start: Place, end: Place, bend: float) -> Place:
 
 def _draw_names(axes: Any, places: Mapping[str, Place], edges: Sequence[DrawnEdge], network: Any, scale: Scale) -> None:
     large = len(places) > _LARGE
-    shown = sorted(places, key=lambda node: -network.degree(node))[:_LARGE] if large else list(places)
+    ends = dict.fromkeys(chain.from_iterable(edge.ends for edge in reversed(edges)))  # of the widest arrows first
+    named = sorted(places, key=lambda node: -network.degree(node))[: max(_LARGE - _SURE, 0)]
+    shown = list(dict.fromkeys([*list(ends)[:_SURE], *named])) if large else list(places)
     obstacles = [point for edge in edges for point in _curve(*_path(edge, places, network, scale))]
     # A name over a dot hides more than a name over a line.
     obstacles += [place for place in places.values() for _ in range(4)]
     placer = LabelPlacer(obstacles, (scale.width, scale.height), font=scale.font, gap=(scale.radius + 2.5) / 72)
     names = {places[node]: shortened(node, scale.label) for node in shown}
-    for label in placer.place(names, drop_crowded=large):
+    sure = dict(list(names.items())[: _SURE if large else len(names)])
+    rest = {place: name for place, name in names.items() if place not in sure}
+    for label in [*placer.place(sure), *placer.place(rest, drop_crowded=True)]:
         axes.text(
             label.x, label.y, label.text, fontsize=scale.font, color=INK, ha="center", va="center",
             parse_math=False, path_effects=_HALO, zorder=5,
@@ -298,7 +349,7 @@ def _add_arrow(
     """One arrow; ``head`` and ``shrink`` are the size of its head and its distance from the dots, in points."""
     start, end, bend = curve
     arrow = FancyArrowPatch(
-        start, end, arrowstyle="-|>", connectionstyle=f"arc3,rad={bend}", mutation_scale=head + 2 * edge.width,
+        start, end, arrowstyle=edge.head, connectionstyle=f"arc3,rad={bend}", mutation_scale=head + 2 * edge.width,
         shrinkA=shrink, shrinkB=shrink, linewidth=edge.width, linestyle=edge.line, color=edge.color, alpha=alpha,
         zorder=order,
     )  # fmt: skip

@@ -9,10 +9,14 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerPatch
+from matplotlib.patches import FancyArrowPatch
 
 from hf_trace.checks import whole
 from hf_trace.errors import OutputError, visible
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.graph_changes import CHANGES
+from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import atomic_path
 from hf_trace.report.drawing import (
     INK,
@@ -21,12 +25,15 @@ from hf_trace.report.drawing import (
     draw_types,
     drawn_edges,
     drawn_nodes,
+    legend_arrow,
     legend_lines,
     timeline_size,
 )
+from hf_trace.report.page_texts import has_dates, log_facts
 
 _FOOT = 0.5
-_MOST_EDGES = 300
+# More arrows hide one another; beside a truth each of them is judged.
+_READABLE, _MOST_EDGES = 30, 300
 # Without dates and random ids, equal graphs give equal files.
 _STATIC = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
@@ -41,17 +48,19 @@ def draw_graph(
 ) -> None:
     """Draw a graph to a .png, .svg or .pdf file.
 
-    Arrows are as wide as their ``cmi``, blue when the cause excites and orange when it inhibits, and carry
-    their lag in events where there is room. Summary and population graphs show event types as dots; an
-    instance graph is a timeline with arcs. Above 60 types only types with an arrow are drawn, and only the 60
-    best connected are named, where the name fits.
+    Arrows are as wide as their ``cmi``, blue when the cause excites, orange and ending in a bar when it inhibits, and
+    carry their median delay, or else their lags in events. Summary and population graphs show event types as dots; an
+    instance graph is a timeline with arcs. Above 25 types only types with an arrow are drawn. Above 60 of these the
+    ends of the widest arrows are named, and the best connected types where the name fits. Of a graph of what changed
+    (``GraphChanges.graph``) the edges that changed are drawn first, with the word for it.
 
     Args:
         graph: What to draw.
         path: Where to write, in the format that the suffix names.
-        title: Text above the picture.
-        max_edges: Draw at most this many edges, the strongest; 300 by default. A note tells
-            how many there are.
+        title: Text above the picture, the first line of it large; by default the question of the graph. See
+            ``figure_title``.
+        max_edges: Draw at most this many edges, the strongest; by default 30, and 300 beside a truth. A note tells how
+            many there are.
         truth: A known graph: edges it lacks are dashed, edges that ``graph`` lacks are dotted.
 
     Raises:
@@ -68,11 +77,46 @@ def draw_graph(
     suffix = Path(path).suffix.lower()
     if suffix not in _STATIC:
         raise OutputError(f"Cannot draw to '{path}'. Expected a name that ends in {', '.join(_STATIC)}.")
-    most = _MOST_EDGES if max_edges is None else whole("max_edges", max_edges, least=0)
+    default = _READABLE if truth is None and graph.level != "instance" else _MOST_EDGES
+    most = default if max_edges is None else whole("max_edges", max_edges, least=0)
     with mpl.rc_context({"svg.hashsalt": "hf_trace", "text.usetex": False, "font.family": ["sans-serif"]}):
-        figure = _figure(graph, graph.strongest(most), title, truth)
+        figure = _figure(graph, _foremost(graph, most), figure_title(graph) if title is None else title, truth)
         with atomic_path(path) as unfinished:
             _write(figure, unfinished, suffix)
+
+
+def figure_title(graph: CausalGraph, source: str = "", log: EventLog | None = None) -> str:
+    r"""What a picture is of, in one or two lines: the log, the question, the days of the data.
+
+    Args:
+        graph: With the question in its metadata, where it answers one.
+        source: Name of the log.
+        log: The log, for its size and days.
+
+    Example:
+        >>> graph = CausalGraph.from_edges([("a", "b")]).with_metadata(question="drives: what explains the effect")
+        >>> figure_title(graph, "alarms.csv")
+        'alarms.csv: what drives what\nwhat explains the effect'
+    """
+    asked, _, meaning = str(graph.metadata.get("question") or "").partition(": ")
+    first = [source, f"what {asked} what" if asked and source else f"What {asked} what" if asked else ""]
+    second = [meaning]
+    if log is not None:
+        facts = {fact["label"]: fact for fact in log_facts(log)}
+        span = facts["Time span"]
+        second += [f"{facts['Sequences']['value']} sequences", span["note"] if has_dates(log) else ""]
+    lines = ": ".join(filter(None, first)), "; ".join(filter(None, second))
+    return "\n".join(filter(None, lines))
+
+
+def _foremost(graph: CausalGraph, most: int) -> CausalGraph:
+    """The graph with its strongest edges alone; those that changed come before those that did not."""
+    changed = [edge for edge in graph.edges if edge.get("change") in CHANGES]
+    if not changed:
+        return graph.strongest(most)
+    rest = graph.with_edges(edge for edge in graph.edges if edge.get("change") not in CHANGES)
+    chosen = graph.with_edges(changed).strongest(most)
+    return graph.with_edges([*chosen.edges, *rest.strongest(most - len(chosen)).edges])
 
 
 def _figure(every: CausalGraph, graph: CausalGraph, title: str | None, truth: CausalGraph | None) -> Figure:
@@ -119,24 +163,17 @@ def _note(every: CausalGraph, graph: CausalGraph, nodes: int) -> str:
 
 
 def _draw_margins(axes: Any, size: tuple[float, float], title: str | None, note: str, legend: list[Any]) -> None:
-    if title:
-        axes.text(
-            0.25,
-            size[1] - 0.2,
-            visible(title, keep="\n"),
-            fontsize=14,
-            weight="bold",
-            color=INK,
-            va="top",
-            parse_math=False,
-        )
-    if note:
-        axes.text(size[0] - 0.2, size[1] - 0.2, note, fontsize=9.5, color=INK, ha="right", va="top")
+    first, _, second = title.partition("\n") if title else ("", "", "")
+    plain = {"color": INK, "va": "top", "parse_math": False}
+    if first:
+        axes.text(0.25, size[1] - 0.15, visible(first), fontsize=14, weight="bold", **plain)
+    for line, text in enumerate(filter(None, (visible(second, keep="\n"), note))):
+        axes.text(0.25, size[1] - 0.42 - 0.19 * line, text, fontsize=9.5, **plain)
     if legend:
         columns = min(len(legend), max(3, int(size[0] / 1.8)))
         axes.legend(
             handles=legend, loc="lower left", bbox_to_anchor=(0.005, 0.005), ncols=columns, frameon=False,
-            fontsize=9.5, handlelength=2.6,
+            fontsize=9.5, handlelength=2.6, handler_map={FancyArrowPatch: HandlerPatch(patch_func=legend_arrow)},
         )  # fmt: skip
 
 

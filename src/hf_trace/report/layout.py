@@ -45,8 +45,19 @@ class LabelPlacer:
         found = (self._best(place, text, drop_crowded=drop_crowded) for place, text in names.items())
         return [label for label in found if label is not None]
 
+    def along(self, places: Sequence[Place], text: str) -> Place:
+        """The first of some places where a text, centered there, covers least; it is taken from then on."""
+        width, height = self._extent(text)
+        boxes = [self._box(x, y, width, height) for x, y in places]
+        best = int(np.argmin([10 * self._overlaps(box) + self._covered(box) for box in boxes]))
+        self._taken.append(boxes[best])
+        return places[best]
+
+    def _extent(self, text: str) -> Place:
+        return 0.6 * self._font * len(text) / 72 + 0.04, 1.35 * self._font / 72
+
     def _best(self, place: Place, text: str, *, drop_crowded: bool) -> Label | None:
-        width, height = 0.6 * self._font * len(text) / 72 + 0.04, 1.35 * self._font / 72
+        width, height = self._extent(text)
         boxes = [self._box(x, y, width, height) for x, y in self._choices(place, width, height)]
         costs = [10 * self._overlaps(box) + self._covered(box) for box in boxes]
         box = boxes[int(np.argmin(costs))]
