@@ -108,7 +108,7 @@ def test_words_are_completed(hf_trace, monkeypatch):
     monkeypatch.setenv("_HF_TRACE_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "hf-trace discover --max")
     monkeypatch.setenv("COMP_CWORD", "2")
-    assert hf_trace()[1].split() == ["--max-lag", "--max-sequences"]
+    assert hf_trace()[1].split() == ["--max-lag", "--max-edges", "--max-sequences"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_words_are_completed(hf_trace, monkeypatch):
     [
         (
             "discover run log --maxlag 3",
-            "No such option: --maxlag (Possible options: --max-lag). See `hf-trace discover",
+            "No such option: --maxlag (Possible options: --max-edges, --max-lag). See `hf-trace discover",
         ),
         ("train", "Missing argument 'LOG'. See `hf-trace train"),
         ("count log --top many", "Invalid value for '--top': "),
