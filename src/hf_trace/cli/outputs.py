@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from click import get_current_context
 
 from hf_trace.cli.console import say, wrote
 from hf_trace.cli.launching import is_helping
@@ -23,6 +24,7 @@ from hf_trace.logs.writing import atomic_path, check_target, hidden_beside, writ
 
 if TYPE_CHECKING:
     from hf_trace.discovery.results import Discovered
+    from hf_trace.graphs.graph import CausalGraph
     from hf_trace.logs.log import EventLog
     from hf_trace.report.evidence import EvidenceCollector
 
@@ -267,6 +269,27 @@ def write_documents(out: Path, documents: Any, rows: Sequence[Document], columns
     wrote(out)
 
 
+def _log_name() -> str:
+    """What the log of the command that runs is called."""
+    return Path(get_current_context().params["log"]).name
+
+
+def write_figure(path: Path, graph: "CausalGraph", source: str, log: "EventLog", *, max_edges: int | None) -> None:
+    """Draw a graph, under a title that names the log, the question and the days of the data.
+
+    Args:
+        path: Where to.
+        graph: What was found.
+        source: The file or folder of the log.
+        log: What was looked at.
+        max_edges: Most arrows; None: as many as can be read.
+    """
+    from hf_trace.report.figure import draw_graph, figure_title
+
+    draw_graph(graph, path, title=figure_title(graph, Path(source).name, log), max_edges=max_edges)
+    wrote(path)
+
+
 def write_report(
     path: Path, result: "Discovered", evidence: "EvidenceCollector", log: "EventLog", analysed: "EventLog"
 ) -> None:
@@ -292,7 +315,7 @@ def write_report(
         evidence=evidence,
         # A run that was interrupted and went on is the run that was asked for.
         command=shlex.join(["hf-trace", *(word for word in sys.argv[1:] if word != "--resume")]),
-        title=f"What causes what in {analysed.ids[0]}" if len(analysed) == 1 else "What causes what",
+        title=f"What causes what in {analysed.ids[0] if len(analysed) == 1 else _log_name()}",
     )
     write_page(path, document)
     say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).")
