@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from click import get_current_context
 
 from hf_trace.cli.console import say, wrote
 from hf_trace.cli.launching import is_helping
@@ -269,11 +268,6 @@ def write_documents(out: Path, documents: Any, rows: Sequence[Document], columns
     wrote(out)
 
 
-def _log_name() -> str:
-    """What the log of the command that runs is called."""
-    return Path(get_current_context().params["log"]).name
-
-
 def write_figure(path: Path, graph: "CausalGraph", source: str, log: "EventLog", *, max_edges: int | None) -> None:
     """Draw a graph, under a title that names the log, the question and the days of the data.
 
@@ -291,7 +285,12 @@ def write_figure(path: Path, graph: "CausalGraph", source: str, log: "EventLog",
 
 
 def write_report(
-    path: Path, result: "Discovered", evidence: "EvidenceCollector", log: "EventLog", analysed: "EventLog"
+    path: Path,
+    result: "Discovered",
+    evidence: "EvidenceCollector",
+    log: "EventLog",
+    analysed: "EventLog",
+    source: str = "the log",
 ) -> None:
     """Write the page of one graph.
 
@@ -301,6 +300,7 @@ def write_report(
         evidence: What was collected on the way; that of a single sequence is taken from ``result``.
         log: The log as it was read.
         analysed: The sequences that were looked at.
+        source: The file or folder of the log.
     """
     from hf_trace.report.page import page_document, write_page
 
@@ -315,7 +315,7 @@ def write_report(
         evidence=evidence,
         # A run that was interrupted and went on is the run that was asked for.
         command=shlex.join(["hf-trace", *(word for word in sys.argv[1:] if word != "--resume")]),
-        title=f"What causes what in {analysed.ids[0] if len(analysed) == 1 else _log_name()}",
+        title=f"What causes what in {analysed.ids[0] if len(analysed) == 1 else Path(source).name}",
     )
     write_page(path, document)
     say(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).")
