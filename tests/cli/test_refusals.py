@@ -58,6 +58,10 @@ REFUSED = [
         "--horizon 10m|--topology joined.csv|--topology-directed|--hops 2",
         "is about times, and the method 'lift' counts by order alone. Leave out either.",
     ),
+    *(
+        (command, "--max-edges 9", "is about the figure. Add `--plot FILE`, or leave it out.")
+        for command in ("count x.csv", "discover run x.csv", "compare x.json y.json")
+    ),
     ("count x.csv --top 9", "--threshold 0.1", "says what makes an edge, and so does `--top`. Leave out either."),
     ("train x.csv --out new", "--merge", "folds in adapters, but none are trained. Add `--lora`, or leave it out."),
     (
@@ -211,6 +215,10 @@ LOG = {"case_column", "event_column", "time_column", "query", "time_unit", "time
 PLACES = {"topology", "topology_directed", "hops"}
 ALWAYS = {
     "doctor": {"log", "timing", "context_column", "outcome_column", *LOG, *PLACES},
+    "explain": {
+        *("log", "out", "overwrite", "outcome_column", "context_column", "question", "max_lag", "horizon", "threshold"),
+        *("variable", "window_length", "min_count", "preset", "epochs", *LOG, *PLACES),
+    },
     "train": {
         *("log", "out", "epochs", "bf16", "dag", "resume", "overwrite", "processes", "trust_remote_code", "states")
     },
@@ -230,6 +238,7 @@ ALWAYS = {
         *("reference", "exclude", "out", "unknown", "trust_remote_code", *LOG, *PLACES),
     },
     "count": {*("log", "method", "out", "plot", "top", "max_lag", "self_loops", *LOG)},
+    "compare": {"before", "after", "out", "html", "plot", "least", "fail_on_change"},
     "evaluate": {"graph", "truth"},
     "simulate": {"world", "out", "sequences", "overwrite"},
     "push": {"run", "repo_id", "private", "dry_run", "dataset", "overwrite", "license"},

@@ -13,7 +13,7 @@ from hf_trace.checks import time_span
 from hf_trace.cli.console import print_graphs, print_json, say, wrote
 from hf_trace.cli.flags import flag, refuse_given
 from hf_trace.cli.inputs import LogSource
-from hf_trace.cli.outputs import check_output
+from hf_trace.cli.outputs import check_output, write_figure
 from hf_trace.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def count(
     ] = "onset",
     out: Annotated[Path | None, typer.Option(help="Graph file: .json .graphml .dot .csv .parquet.")] = None,
     plot: flags.Plot = None,
+    max_edges: flags.MaxEdges = None,
     horizon: Annotated[str | None, flag(_HORIZON)] = None,
     topology: flags.Topology = None,
     topology_directed: flags.Directed = options.TOPOLOGY_DIRECTED.default,
@@ -56,7 +57,7 @@ def count(
     event_column: flags.Event = None,
     time_column: flags.Time = None,
     query: flags.Query = None,
-    time_unit: flags.TimeUnit = "s",
+    time_unit: flags.TimeUnit = None,
     time_format: flags.TimeFormat = None,
     seed: flags.Seed = options.SEED.default,
     json_output: flags.Json = False,
@@ -70,6 +71,8 @@ def count(
     """
     check_output(out, (".json", ".parquet", ".graphml", ".dot", ".gv", ".csv"))
     check_output(plot, (".png", ".svg", ".pdf"))
+    if plot is None:
+        refuse_given(context, ("max_edges",), flags.OF_FIGURE)
     if method in _IN_ORDER:
         reason = f"is about times, and the method {method!r} counts by order alone. Leave out either."
         refuse_given(context, _IN_TIME, reason)
@@ -94,13 +97,9 @@ def count(
     say(f"Counted in {time.monotonic() - started:.1f} s.")
     if out is not None:
         graph.save(out)
+    wrote(out)
     if plot is not None:
-        from hf_trace.logs.writing import atomic_path
-        from hf_trace.report.figure import draw_graph
-
-        with atomic_path(plot) as unfinished:
-            draw_graph(graph, unfinished)
-    wrote(out, plot)
+        write_figure(plot, graph, log, table, max_edges=max_edges)
     if json_output:
         print_json(graph.to_dict())
     else:

@@ -17,7 +17,7 @@ from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say,
 from hf_trace.cli.flags import flag, is_typed, parse_sample, refuse_draws, refuse_given, refuse_whole
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping
-from hf_trace.cli.outputs import check_one_graph, check_output, write_graphs, write_report
+from hf_trace.cli.outputs import check_one_graph, check_output, write_figure, write_graphs, write_report
 from hf_trace.documents import Document
 from hf_trace.errors import EmptyLogError, SettingsError
 from hf_trace.logs.writing import atomic_path, reserved
@@ -50,16 +50,20 @@ class GraphOutputs:
     """Where the result goes; None: nowhere.
 
     Attributes:
+        log: What is read, for titles.
         out: File of the graph, or of many.
         plot: Figure.
+        max_edges: Most arrows in it; None: as many as can be read.
         html: Page.
         groups: Table of edges in groups of sequences.
         update: Pool that the sequences are added to.
         json: Whether the result is printed as JSON.
     """
 
+    log: str
     out: Path | None
     plot: Path | None
+    max_edges: int | None
     html: Path | None
     groups: Path | None
     update: Path | None
@@ -78,6 +82,7 @@ def discover(
         typer.Option(help="Graph file: .json .graphml .dot .csv .parquet; several graphs: .jsonl .parquet."),
     ] = None,
     plot: flags.Plot = None,
+    max_edges: flags.MaxEdges = None,
     html: Annotated[Path | None, typer.Option(help="Page with graph, evidence and timeline: .html.")] = None,
     only: flags.Only = None,
     max_sequences: Annotated[int | None, typer.Option(help="Only the first N sequences.")] = None,
@@ -91,7 +96,7 @@ def discover(
     topology: flags.Topology = None,
     topology_directed: flags.Directed = options.TOPOLOGY_DIRECTED.default,
     hops: flags.Hops = options.HOPS.default,
-    time_unit: flags.TimeUnit = "s",
+    time_unit: flags.TimeUnit = None,
     time_format: flags.TimeFormat = None,
     max_lag: flags.MaxLag = options.MAX_LAG.default or 0,
     threshold: flags.Threshold = options.THRESHOLD.default,
@@ -144,7 +149,7 @@ def discover(
     json_output: flags.Json = False,
 ) -> None:
     """Find which events cause which."""
-    outputs = GraphOutputs(out, plot, html, groups, update, json_output)
+    outputs = GraphOutputs(log, out, plot, max_edges, html, groups, update, json_output)
     compare = list(context_column or ())
     _check(context, outputs, compare)
     for path in (out, update) if not is_helping() else ():
@@ -221,12 +226,9 @@ def _discover(
         _say_notes(found[0], outputs.groups)
         say(f"{len(sequences):,} sequences in {time.monotonic() - started:.1f} s.")
         if outputs.plot is not None:
-            from hf_trace.report.figure import draw_graph
-
-            draw_graph(found[0].graph, outputs.plot)
-            wrote(outputs.plot)
+            write_figure(outputs.plot, found[0].graph, outputs.log, sequences, max_edges=outputs.max_edges)
         if outputs.html is not None:
-            write_report(outputs.html, found[0], evidence, table, sequences)
+            write_report(outputs.html, found[0], evidence, table, sequences, outputs.log)
         if stored is not None:  # last: a run that is killed before is resumed with the sequences it began with
             stored.save()
             wrote(outputs.update)
@@ -260,6 +262,8 @@ def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) ->
     """Refuse, before any work, what cannot be written and what does not belong to the question."""
     check_output(outputs.out, (".json", ".jsonl", ".parquet", ".graphml", ".dot", ".gv", ".csv"))
     check_output(outputs.plot, (".png", ".svg", ".pdf"))
+    if outputs.plot is None:
+        refuse_given(context, ("max_edges",), flags.OF_FIGURE)
     check_output(outputs.html, (".html", ".htm"))
     check_output(outputs.update, ())
     check_output(outputs.groups, (".csv",))

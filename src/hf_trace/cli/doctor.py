@@ -58,11 +58,15 @@ class Report:
         }
         return {**found, "notes": self.notes, "commands": self.commands}
 
+    def section(self, name: str) -> tuple[str, list[str]]:
+        """Title and sentences of a section."""
+        lines = [line for each in self.sections.get(name, ()) for line in each.lines()]
+        return _TITLES[name], [*lines, *self.notes.get(name, ())]
+
     def show(self) -> None:
         """Print it."""
-        for name, title in _TITLES.items():
-            lines = [line for each in self.sections.get(name, ()) for line in each.lines()]
-            print_section(title, [*lines, *self.notes.get(name, ())])
+        for name in _TITLES:
+            print_section(*self.section(name))
         print_section("What to type next", self.commands, fold=False)
 
 
@@ -72,7 +76,7 @@ def doctor(
     event_column: flags.Event = None,
     time_column: flags.Time = None,
     query: flags.Query = None,
-    time_unit: flags.TimeUnit = "s",
+    time_unit: flags.TimeUnit = None,
     time_format: flags.TimeFormat = None,
     outcome_column: flags.Outcome = None,
     context_column: flags.Contexts = None,
@@ -138,7 +142,7 @@ def examined(source: LogSource, table: "EventLog") -> Report:
     own = own_events(table)
     chosen, possible, written = _of_files(source)
     times, states = TimeFigures.of(own), StateVariables.of(own.event_types)
-    asked, why_not = _asked(own, states)
+    asked, why_not = _asked(table, own, states)
     choices = [*training_choices(table, _MOST_WINDOW), *asked]
     sections: dict[str, list[Finding]] = {
         "columns": [*chosen],
@@ -173,7 +177,7 @@ def _of_files(source: LogSource) -> "tuple[list[ChosenColumn], list[PossibleColu
 
     contexts = tuple(name for name in source.contexts if not is_derived(name))
     choice = ColumnChoice(
-        source.case, source.event, source.time, time_unit=source.unit, outcome=source.outcome, contexts=contexts,
+        source.case, source.event, source.time, time_unit=source.unit or "s", outcome=source.outcome, contexts=contexts,
         time_format=source.time_format,
     )  # fmt: skip
     frames = [(name, frame.rename(columns=str)) for name, frame in source_frames(source.log, query=source.query)]
@@ -187,23 +191,23 @@ def _of_files(source: LogSource) -> "tuple[list[ChosenColumn], list[PossibleColu
         seconds = [np.zeros(0) if each.seconds is None else each.seconds for each in rows]
         values = time_texts(first, columns.time)
         written = WrittenTimes.of(
-            ",".join(columns.time), values, [each.cases for each in rows], seconds, unit=source.unit
+            ",".join(columns.time), values, [each.cases for each in rows], seconds, unit=source.unit or "s"
         )
     return chosen_columns(first, choice), possible_columns(first, choice), written
 
 
-def _asked(log: "EventLog", states: "StateVariables") -> "tuple[list[Suggestion], list[str]]":
-    """What to ask of a log, or why nothing can be asked."""
+def _asked(table: "EventLog", own: "EventLog", states: "StateVariables") -> "tuple[list[Suggestion], list[str]]":
+    """What to ask of a log, or why nothing can be asked; lags are of all that is read, with events of neighbours."""
     from hf_trace.discovery.which_question import which_question
     from hf_trace.graphs.near_events import suggested_horizon
     from hf_trace.logs.diagnosis.choices import discovery_choices
 
     try:
-        found = which_question(log)
+        found = which_question(own)
     except HfTraceError as error:
         return [], [str(error)]
-    horizon = suggested_horizon(log, positions=0)
-    return discovery_choices(log, found.question, found.reason, horizon, states), []
+    horizon = suggested_horizon(own, positions=0)
+    return discovery_choices(table, found.question, found.reason, horizon, states), []
 
 
 def _typed(source: LogSource) -> tuple[list[str], list[str], list[str]]:

@@ -206,7 +206,7 @@ def effect(
     topology: Topology = None,
     topology_directed: Directed = TOPOLOGY_DIRECTED.default,
     hops: Hops = HOPS.default,
-    time_unit: TimeUnit = "s",
+    time_unit: TimeUnit = None,
     time_format: TimeFormat = None,
     trust_remote_code: Trust = TRUST_REMOTE_CODE.default,
     processes: Processes = 1,

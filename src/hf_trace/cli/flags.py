@@ -88,7 +88,7 @@ Case = Annotated[str | None, typer.Option(help="Column that names the sequence (
 Event = Annotated[str | None, typer.Option(help="Column with the event, or several joined: `node,value`.")]
 Time = Annotated[str | None, typer.Option(help="Column with the timestamp.")]
 Query = Annotated[str | None, typer.Option(help="Rows to keep, e.g. \"level != 'INFO'\".")]
-TimeUnit = Annotated[str, typer.Option(help="Unit of numeric times: s, ms, us, ns.")]
+TimeUnit = Annotated[str | None, typer.Option(help="Unit of numeric times: s (the default), ms, us or ns.")]
 TimeFormat = Annotated[str | None, flag(options.TIME_FORMAT)]
 Length = Annotated[int | None, typer.Option(help="Maximum window length, in events; longer sequences are cut.")]
 Gap = Annotated[float | None, typer.Option(help="Also cut after a silence of this many seconds.")]

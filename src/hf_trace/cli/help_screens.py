@@ -45,7 +45,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
     },
     "Output": {
         **dict.fromkeys(("plot", "html", "groups", "update"), "FILE"),
-        **{"out": "PATH", "json_output": "", "top": "N", "overwrite": "", "resume": "", "version": "", "help": ""},
+        **{"out": "PATH", "json_output": "", "top": "N", "max_edges": "N", "overwrite": "", "resume": "", "version": "", "help": ""},
         **{"max_edges": "N", "fail_on_change": ""},
         **{"private": "", "dry_run": "", "graph": "FILE", "license": "NAME", "data_source": "TEXT"},
     },

@@ -60,7 +60,7 @@ def outcomes(
     topology: flags.Topology = None,
     topology_directed: flags.Directed = TOPOLOGY_DIRECTED.default,
     hops: flags.Hops = HOPS.default,
-    time_unit: flags.TimeUnit = "s",
+    time_unit: flags.TimeUnit = None,
     time_format: flags.TimeFormat = None,
     effect: Annotated[
         str, flag(EFFECT.but(help="direct: all other events stay as observed; total: what follows may change too."))

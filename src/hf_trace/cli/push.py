@@ -38,7 +38,7 @@ def push(
     time_column: Time = None,
     context_column: Contexts = None,
     query: Query = None,
-    time_unit: TimeUnit = "s",
+    time_unit: TimeUnit = None,
     time_format: TimeFormat = None,
     json_output: Json = False,
 ) -> None:

@@ -90,7 +90,7 @@ def rank(
     topology: Topology = None,
     topology_directed: Directed = TOPOLOGY_DIRECTED.default,
     hops: Hops = HOPS.default,
-    time_unit: TimeUnit = "s",
+    time_unit: TimeUnit = None,
     time_format: TimeFormat = None,
     unknown: Unknown = UNKNOWN.default,
     trust_remote_code: Trust = TRUST_REMOTE_CODE.default,
@@ -103,16 +103,16 @@ def rank(
     from hf_trace.questions.state_runs import is_of_states
 
     source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
-    source = replace(source, topology=topology, directed=topology_directed, hops=hops)
+    source = replace(source, topology=topology, directed=topology_directed, hops=hops, end=end_column)
     if is_of_states(run_folder):
         refuse_given(context, _OF_EVENTS, "is for runs of events, and this one is of states. Leave it out.")
         from hf_trace.questions.state_ranking import StateRankSettings
         from hf_trace.questions.state_runs import load_states
 
         states = load_states(run_folder, trust_remote_code=trust_remote_code)
-        source = replace(source, topology=topology or states.network)
+        source = replace(source.as_remembered(run_folder), topology=topology or states.network)
         wanted = StateRankSettings(exclude=tuple(exclude or ()), top=top)
-        found = _ranked_states(states, source.with_ends(end_column), outcome, only, wanted, knowledge, seen=seen)
+        found = _ranked_states(states, source.with_ends(), outcome, only, wanted, knowledge, seen=seen)
         _tell(found, list(_state_rows(found)), out, _show_states, json_output=json_output)
         return
     refuse_given(context, _OF_STATES, "is for runs of states, `hf-trace train --states`. Leave it out.")

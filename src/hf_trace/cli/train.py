@@ -45,7 +45,7 @@ def train(
     event_column: flags.Event = None,
     time_column: flags.Time = None,
     query: flags.Query = None,
-    time_unit: flags.TimeUnit = "s",
+    time_unit: flags.TimeUnit = None,
     time_format: flags.TimeFormat = None,
     outcome_column: flags.Outcome = None,
     stream: flags.Stream = False,
@@ -131,16 +131,21 @@ def train(
         quiet_transformers()
         from hf_trace.training.state_training import StateTrainingSettings
 
+        source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
+        source = replace(source, topology=topology, directed=topology_directed, hops=hops, end=end_column)
         defaults = StateTrainingSettings()
         table_settings = replace(
-            defaults.table, preset=preset or defaults.table.preset, epochs=epochs, bf16=bf16, seed=seed
+            defaults.table,
+            preset=preset or defaults.table.preset,
+            epochs=epochs,
+            bf16=bf16,
+            seed=seed,
+            reading=source.typed(),
         )
         states_settings = replace(
             defaults, table=table_settings, patterns=tuple(variable or ()), pairs=tuple(state_pairs or ())
         )
-        source = LogSource(log, case_column, event_column, time_column, query, time_unit, time_format=time_format)
-        source = replace(source, topology=topology, directed=topology_directed, hops=hops)
-        trained = _train_states(source.with_ends(end_column), out, states_settings, overwrite=overwrite)
+        trained = _train_states(source.with_ends(), out, states_settings, overwrite=overwrite)
     else:
         source = LogSource(
             log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or (),
@@ -153,7 +158,7 @@ def train(
             preset=preset or TrainingSettings.preset, model=model, lora=lora, merge=merge, epochs=epochs,
             min_count=min_count, gaps=gaps, bf16=bf16, window_length=window_length, window_gap=window_gap,
             ensemble=ensemble, seed=seed, gradient_accumulation=gradient_accumulation, outcome_column=outcome_column,
-            trust_remote_code=trust_remote_code,
+            trust_remote_code=trust_remote_code, reading=source.typed(),
         )  # fmt: skip
         trained = _train_log(source, out, settings, stream=stream, resume=resume, overwrite=overwrite)
     if json_output:

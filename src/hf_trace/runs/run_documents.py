@@ -41,6 +41,10 @@ _NETWORK: Claim = (
     lambda value: isinstance(value, Mapping) and set(value) == {"pairs", "directed", "hops"},
     "pairs of places, directed and hops",
 )
+_READING: Claim = (
+    lambda value: isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values()),
+    "columns and other texts by name",
+)
 _FIGURES: Claim = (_are_figures, "figures by name")
 # What is read of each; what is null counts as not known.
 _CLAIMS: dict[str, dict[str, Claim]] = {
@@ -48,6 +52,7 @@ _CLAIMS: dict[str, dict[str, Claim]] = {
         **dict.fromkeys(("kind", "outcome_column", "model", "preset", "history", "order"), _NAME),
         **dict.fromkeys(("context_columns", "learn"), _NAMES),
         "topology": _NETWORK,
+        "reading": _READING,
         **dict.fromkeys(("window_length", "min_count", "ensemble", "context_length"), _LENGTH),
         **dict.fromkeys(("folds", "seed", "patience", "batch_tokens", "sequences"), _COUNT),
         **dict.fromkeys(("window_gap", "epochs", "max_tokens", "learning_rate", "entropy", "smoothing"), _NUMBER),

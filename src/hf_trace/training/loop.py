@@ -7,7 +7,7 @@ folds adapters in and writes the run folder, which appears only when everything 
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from os import PathLike
@@ -68,6 +68,8 @@ class LoopSettings:
         patience: Evaluations without a better validation loss before training stops.
         bf16: Whether to compute in bfloat16; by default on GPUs that have it.
         seed: Seed of the split, the weights and the order.
+        reading: How the log was read, where that was said: columns, query and format of times by the names that
+            ``read_log`` has for them. Recorded so that commands read the logs of a run in the same way.
 
     Raises:
         SettingsError: If a number is out of range.
@@ -86,6 +88,7 @@ class LoopSettings:
     patience: int = 4
     bf16: bool | None = None
     seed: int = SEED.default
+    reading: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_tokens", "batch_tokens", "patience"):
