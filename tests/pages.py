@@ -95,7 +95,7 @@ def told(names=("disk full", "service slow", "login failed", "reboot", "ping", "
         | common,
         {"cause": third, "effect": fourth, "cmi": 0.2, "place": "both", "change": "same", "before": 0.2, "after": 0.2}
         | common
-        | {"support": 2},
+        | {"support": 2, "direction": "inhibits"},
     )
     table = np.zeros((len(names), len(names)))
     table[0, 1], table[3, 4], table[0, 4] = 0.5, 0.9, 0.7  # the two highest are no edges
