@@ -23,7 +23,7 @@ def test_import_is_light():
 
 
 @pytest.mark.parametrize(
-    "command", ["", "doctor", "train", "discover", "count", "evaluate", "simulate", "push", "demo"]
+    "command", ["", "explain", "doctor", "train", "discover", "count", "compare", "evaluate", "simulate", "push", "demo"]
 )
 def test_help_is_light(command):
     arguments = ["hf-trace", *([command] if command else []), "--help"]
@@ -55,7 +55,7 @@ def test_optional_packages_are_not_imported():
 PUBLIC = """CausalDiscoveryPipeline CausalEffectPipeline CausalGraph DagSchema DagTokenizer DagTrainingSettings
 DiscoverySettings EventLog EventSequence EventTokenizer HfTraceError TrainingSettings Variable __version__ cut_windows
 draw_graph encode_table infer_schema push_log read_log train train_dag"""
-COMMANDS = "doctor train discover effect outcomes rank count evaluate simulate push demo"
+COMMANDS = "explain doctor train discover effect outcomes rank count compare evaluate simulate push demo"
 
 
 def test_public_names_and_commands_are_all_there():

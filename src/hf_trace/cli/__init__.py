@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hf_trace import __version__
+from hf_trace.cli.compare import compare
 from hf_trace.cli.console import hush, run
 from hf_trace.cli.count import count
 from hf_trace.cli.demo import demo
@@ -13,6 +14,7 @@ from hf_trace.cli.discover import discover
 from hf_trace.cli.doctor import doctor
 from hf_trace.cli.effect import effect
 from hf_trace.cli.evaluate import evaluate
+from hf_trace.cli.explain import explain
 from hf_trace.cli.help_screens import HELP_NAMES, Command, Commands
 from hf_trace.cli.launching import forget_launch, is_helping, let_main_speak, processes_not_started, start_processes
 from hf_trace.cli.outcomes import outcomes
@@ -32,6 +34,7 @@ app = typer.Typer(
 )
 # Every command with command lines to begin with.
 _COMMANDS = (
+    (explain, "explain alarms.csv --out runs/alarms", "explain alarms.csv --topology links.csv --question follows"),
     (doctor, "doctor alarms.csv", "doctor alarms.csv --topology links.csv --no-timing --json"),
     (
         *(train, "train alarms.csv --case-column device --event-column alarm --out runs/alarms"),
@@ -50,6 +53,10 @@ _COMMANDS = (
     (outcomes, "outcomes runs/blocks blocks.csv --outcome anomalous --out causes.csv"),
     (rank, "rank runs/line line.csv --outcome 'pressure lost' --id shift-7 --top 5"),
     (count, "count alarms.csv --case-column device --event-column alarm --out counted.json", "count log.csv --top 20"),
+    (
+        *(compare, "compare march.json april.json --html changes.html"),
+        "compare march.json april.json --fail-on-change --out changes.csv",
+    ),
     (evaluate, "evaluate graph.json truth.csv"),
     (simulate, "simulate small --out runs/small --sequences 500", "simulate hawkes --out runs/hawkes --types 50"),
     (push, "push runs/alarms ORG/alarms --license mit --dry-run", "push alarms.csv ORG/alarms-log --dataset"),

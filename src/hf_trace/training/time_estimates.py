@@ -133,7 +133,7 @@ def estimate_times(
         last = _seconds(lambda: measured(fitted, tokenizer, training, validation))
     recipe = {"min_count": settings.min_count, "outcome_column": settings.outcome_column}
     model = EventModel(Oracle(fitted.model), tokenizer, {}, recipe)
-    discovery = _discovery_seconds(model, log, windows, request.updated(level="population"))
+    discovery = discovery_seconds(model, log, windows, request.updated(level="population"))
     passes = steps * step + steps // schedule.every * pause
     return TimeEstimate(
         before + _USUAL_SHARE * passes + last,
@@ -147,8 +147,15 @@ def estimate_times(
     )
 
 
-def _discovery_seconds(model: EventModel, log: EventLog, windows: EventLog, request: DiscoveryRequest) -> float:
-    """A line through two samples: of contexts where events are forced after them, else of windows."""
+def discovery_seconds(model: EventModel, log: EventLog, windows: EventLog, request: DiscoveryRequest) -> float:
+    """How long a question takes, by a line through two samples: of contexts where events are forced, else of windows.
+
+    Args:
+        model: That is asked.
+        log: Whole.
+        windows: Of the log, all that would be asked about.
+        request: What would be asked, of a population.
+    """
     if request.is_total:
         sizes = tuple(map(float, _CONTEXTS))
         whole = float(min(request.settings.num_contexts, max(1, len(log.codes) - len(log))))

@@ -209,7 +209,7 @@ def next_commands(
         hf-trace train 'my log.csv' --case-column id --out runs/my-log
         hf-trace discover runs/my-log 'my log.csv' --case-column id --out my-log.json --html my-log.html
     """
-    name = re.sub(r"[^\w-]+", "-", Path(log).name.split(".")[0]).strip("-") or "log"
+    name = log_name(log)
     training, asking = ([word for each in choices if each.command == of for word in each.typed] for of in _COMMANDS)
     commands = (
         ["count", log, *columns, *places, "--out", f"{name}-counted.json"],
@@ -217,6 +217,16 @@ def next_commands(
         ["discover", f"runs/{name}", log, *columns, *asking, "--out", f"{name}.json", "--html", f"{name}.html"],
     )
     return [shell_line(["hf-trace", *words]) for words in commands]
+
+
+def log_name(log: str) -> str:
+    """A name for what is made of a log.
+
+    Example:
+        >>> log_name("data/my alarms.csv.gz"), log_name("*.csv")
+        ('my-alarms', 'log')
+    """
+    return re.sub(r"[^\w-]+", "-", Path(log).name.split(".")[0]).strip("-") or "log"
 
 
 def shell_line(words: Sequence[str]) -> str:

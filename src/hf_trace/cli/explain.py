@@ -1,0 +1,157 @@
+"""``hf-trace explain``: from a log to its findings, one command: look, train, ask, count beside, report."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import hf_trace.cli.flags as flags
+from hf_trace import options
+from hf_trace.cli.console import print_json, print_section, progress, say, warn
+from hf_trace.cli.doctor import Report, examined, noted
+from hf_trace.cli.inputs import LogSource, quiet_transformers
+
+if TYPE_CHECKING:
+    from hf_trace.discovery.settings import DiscoveryRequest
+    from hf_trace.logs.diagnosis.findings import Suggestion
+    from hf_trace.logs.log import EventLog
+    from hf_trace.pipelines.explanation import ExplanationSettings
+
+# Options of training and of asking that a user may type in place of what is suggested.
+_TRAINING = ("window_length", "min_count", "preset", "epochs")
+_OF_QUESTION = {"drives": ("max_lag", "variable"), "follows": ("horizon",)}
+_ASKING = ("question", "threshold", *(name for names in _OF_QUESTION.values() for name in names))
+_WHOLE = ("window_length", "min_count", "max_lag")
+
+
+def explain(
+    context: typer.Context,
+    log: flags.Log,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for all that is made; without it one in runs/, named after the log.")
+    ] = None,
+    case_column: flags.Case = None,
+    event_column: flags.Event = None,
+    time_column: flags.Time = None,
+    query: flags.Query = None,
+    time_unit: flags.TimeUnit = "s",
+    time_format: flags.TimeFormat = None,
+    outcome_column: flags.Outcome = None,
+    context_column: flags.Contexts = None,
+    topology: flags.Topology = None,
+    topology_directed: flags.Directed = options.TOPOLOGY_DIRECTED.default,
+    hops: flags.Hops = options.HOPS.default,
+    question: Annotated[str | None, flags.flag(options.QUESTION)] = None,
+    max_lag: flags.MaxLag = options.MAX_LAG.default or 0,
+    horizon: Annotated[str, flags.flag(options.HORIZON)] = options.HORIZON.default,
+    threshold: flags.Threshold = options.THRESHOLD.default,
+    variable: Annotated[list[str] | None, typer.Option(help="What is one cause and one effect: 'pump=*'.")] = None,
+    window_length: flags.Length = None,
+    min_count: Annotated[int, typer.Option(help="Treat event types seen fewer times than this as unknown.")] = 1,
+    preset: Annotated[str | None, typer.Option(help="Size of the model: nano, tiny, small or base.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Maximum number of passes over the data.")] = None,
+    overwrite: flags.Overwrite = False,
+    seed: flags.Seed = options.SEED.default,
+    json_output: flags.Json = False,
+) -> None:
+    """From a log to its findings in one command: look at it, train, ask, count beside, and report.
+
+    Writes `report.html`, `graph.json`, `findings.md` and the run into one folder. Every choice is printed with its
+    reason and the option that changes it. The same command goes on where it was stopped.
+    """
+    source = LogSource(
+        log, case_column, event_column, time_column, query, time_unit, outcome_column, context_column or (),
+        time_format, topology, topology_directed, hops,
+    )  # fmt: skip
+    started = time.monotonic()
+    typed = {name: context.params[name] for name in (*_TRAINING, *_ASKING) if flags.is_typed(context, name)}
+    if options.QUESTION.checked(typed.get("question")) == options.AUTO:
+        del typed["question"]
+    source, table, report = _looked_at(source)
+    chosen = _chosen(report, typed)
+    for title, lines in (report.section("size"), report.section("suggestions")):
+        print_section(title, lines)
+    quiet_transformers()
+    from hf_trace.logs.diagnosis.choices import log_name, shell_line
+    from hf_trace.pipelines.explanation import PAGE, TEXT, LogInWords, explain_log
+
+    folder = out or Path("runs") / log_name(log)
+    about = LogInWords(
+        name=Path(log).name,
+        verdict=report.section("size")[1][0].partition(". ")[0],
+        chosen=chosen,
+        advice=report.section("possible_columns")[1],
+        command=shell_line(["hf-trace", *sys.argv[1:]]),
+    )
+    settings = _settings(chosen, source, seed)
+    findings = explain_log(table, folder, settings, about, overwrite=overwrite, doing=progress, say=say)
+    say(f"Done in {time.monotonic() - started:.0f} s. Read {folder / TEXT}, or open {folder / PAGE} in a browser.")
+    if json_output:
+        print_json({"folder": str(folder), **findings.to_dict()})
+    else:
+        print_section(findings.title, findings.summary)
+
+
+def _looked_at(source: LogSource) -> "tuple[LogSource, EventLog, Report]":
+    """The log and what the doctor says of it."""
+    with noted() as notes:
+        table = source.read()
+    for note in dict.fromkeys(notes):
+        warn(note)
+    return source, table, examined(source, table)
+
+
+def _chosen(report: Report, typed: Mapping[str, Any]) -> "list[Suggestion]":
+    """What is suggested, with what the user has typed in its place; the report says the same."""
+    from hf_trace.logs.diagnosis.findings import Suggestion
+
+    suggested = [each for each in report.sections["suggestions"] if isinstance(each, Suggestion)]
+    question = next((each.value for each in suggested if each.option == "question"), "drives")
+    kept = [each for each in suggested if each.option not in typed]
+    if typed.get("question", question) != question:  # a threshold is suggested for the question that is
+        kept = [each for each in kept if each.option != "threshold"]
+    for name, value in typed.items():
+        command = "train" if name in _TRAINING else "discover"
+        values = value if isinstance(value, list) else [value]
+        kept += [Suggestion(command, name, str(each), "as you asked") for each in values]
+    report.sections["suggestions"] = [*kept]
+    return kept
+
+
+def _settings(chosen: "Sequence[Suggestion]", source: LogSource, seed: int) -> "ExplanationSettings":
+    """What is done: the training, the question that was chosen, and then the other one."""
+    from hf_trace.discovery.settings import DiscoveryRequest
+    from hf_trace.pipelines.explanation import ExplanationSettings
+    from hf_trace.training.log_training import TrainingSettings
+
+    training = {each.option: _value(each) for each in chosen if each.command == "train"}
+    asking = {each.option: _value(each) for each in chosen if each.command == "discover"}
+    if variable := tuple(each.value for each in chosen if each.option == "variable"):
+        asking["variable"] = variable
+    question = asking.get("question", "drives")
+    plain = DiscoveryRequest(level="population").updated(seed=seed)
+
+    def asked(each: str, *more: str) -> "DiscoveryRequest":
+        own = {name: asking[name] for name in (*_OF_QUESTION[each], *more) if name in asking}
+        return plain.updated(question=each, **own)
+
+    requests = asked(question, "threshold"), *(asked(each) for each in _OF_QUESTION if each != question)
+    return ExplanationSettings(
+        TrainingSettings(
+            seed=seed,
+            outcome_column=source.outcome,
+            context_columns=tuple(source.contexts),
+            reading=source.typed(),
+            **training,
+        ),
+        requests,
+    )
+
+
+def _value(each: "Suggestion") -> Any:
+    if each.option == "epochs":
+        return float(each.value)
+    return int(each.value) if each.option in _WHOLE else each.value
