@@ -10,7 +10,7 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
 from hf_trace.report.evidence import EvidenceCollector
-from hf_trace.report.incident_answers import AnswerSettings, with_answers
+from hf_trace.report.incident_answers import IncidentSettings, with_answers
 from hf_trace.report.page import page_document, page_text
 
 EVENTS = ("C", "D", "A", "B", "C", "D")
@@ -29,7 +29,7 @@ def document():
 
 @pytest.fixture(scope="module")
 def answered(document, discover):
-    return with_answers(document, discover.event_model, LOG, AnswerSettings(ahead=1, num_samples=64))
+    return with_answers(document, discover.event_model, LOG, IncidentSettings(ahead=1, num_samples=64))
 
 
 def test_without_its_cause_an_event_would_hardly_have_come(answered):
@@ -46,14 +46,14 @@ def test_every_event_that_has_a_past_is_asked(answered):
 
 
 def test_few_events_are_causes_of_edges_first(document, discover):
-    found = with_answers(document, discover.event_model, LOG, AnswerSettings(ahead=1, num_samples=2, most_events=1))
+    found = with_answers(document, discover.event_model, LOG, IncidentSettings(ahead=1, num_samples=2, most_events=1))
     assert list(found["incidents"][0]["what_if"]["removed"]) == ["2"]
 
 
 def test_chances_are_those_of_a_single_question(document, discover):
     """Ten times as many futures of another estimator, which forbids the target, agree."""
     model = discover.event_model
-    found = with_answers(document, model, LOG, AnswerSettings(ahead=3, num_samples=400))
+    found = with_answers(document, model, LOG, IncidentSettings(ahead=3, num_samples=400))
     answers = {
         (int(at), effect): (before, after)
         for at, changes in found["incidents"][0]["what_if"]["removed"].items()
@@ -84,5 +84,5 @@ def test_incidents_of_sequences_that_are_not_there_stay_as_they_are(document, di
 
 def test_numbers_out_of_range_are_refused():
     with pytest.raises(SettingsError) as caught:
-        AnswerSettings(num_samples=1)
+        IncidentSettings(num_samples=1)
     assert str(caught.value) == "num_samples is 1, expected a whole number of at least 2."

@@ -90,10 +90,10 @@ class Following:
         return found
 
     def learned_errors(self) -> Table:
-        r"""Standard errors between logs, each with an oracle of its own: that has learned from n events of the cause too.
+        r"""Standard errors between logs, each with an oracle of its own, which has learned from its n events alone.
 
-        Its risk then errs at least as a share of n events does, and together with the share that is counted; beside
-        ``errors`` of one oracle over contexts,
+        A risk then errs at least as a share of n events does, and together with the share that is counted; where it is
+        more than ``errors`` of one oracle over contexts,
 
         .. math:: \frac{D}{2 \sqrt n} \Big(\sqrt{R (1 - F / n)} + \sqrt{(1 - R) F / n}\Big)
         """

@@ -13,7 +13,7 @@ from hf_trace.discovery.total_effects import Horizon, risk_of
 from hf_trace.documents import Document
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.options import SEED
+from hf_trace.options import NUM_SAMPLES, SEED
 from hf_trace.oracle.walks import sample_futures
 from hf_trace.questions.what_if import Given, given_event, given_silence, padded
 from hf_trace.runs.event_model import NEAR, EventModel
@@ -26,7 +26,7 @@ Found = Float[np.ndarray, "given sample type"]
 
 
 @dataclass(frozen=True)
-class AnswerSettings:
+class IncidentSettings:
     """How much is worked out.
 
     Attributes:
@@ -40,7 +40,7 @@ class AnswerSettings:
     """
 
     ahead: int = 8
-    num_samples: int = 32
+    num_samples: int = NUM_SAMPLES.default
     most_events: int = 40
     seed: int = SEED.default
 
@@ -53,7 +53,7 @@ def with_answers(
     document: Document,
     model: EventModel,
     log: EventLog,
-    settings: AnswerSettings | None = None,
+    settings: IncidentSettings | None = None,
     *,
     advance: Callable[[float], None] = lambda _: None,
 ) -> Document:
@@ -76,7 +76,7 @@ def with_answers(
         ...]}}``, positions counted from the first event shown. Positions that are absent were not asked; of those with
         nothing listed nothing changes.
     """
-    settings = settings or AnswerSettings()
+    settings = settings or IncidentSettings()
     row = {name: number for number, name in enumerate(log.ids)}
     answered = []
     for number, incident in enumerate(document["incidents"], start=1):
@@ -104,7 +104,7 @@ class _Incident:
     sequence: EventSequence
     start: int
     length: int
-    settings: AnswerSettings
+    settings: IncidentSettings
 
     def answers(self, asked: Sequence[int]) -> dict[str, list[list[Any]]]:
         """What changes without the event at each position that can be taken out."""
