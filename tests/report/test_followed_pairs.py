@@ -74,10 +74,11 @@ def test_a_named_time_is_no_shorter(seconds):
 def test_usual_steps_leave_repeats_out_and_end_where_they_return():
     rows = [[(name, 1.0) for name in "aabca"], [(name, 1.0) for name in "abd"]]
     usual = UsualSteps.of(log_of(rows))
-    assert usual.next_of("a") == ("b", 1.0)
+    assert usual.next_of("a") == ("b", 2 / 3)
     assert usual.next_of("d") is None
     assert usual.next_of("elsewhere") is None
     assert usual.route("a") == ("b", "c")  # c or d after b, c first by name; then back to a
+    assert usual.share.tolist() == [2 / 3, 0.5, 1.0, 0.0]  # one a is the last event
     # Steps: a b, b c, c a, a b, b d; all but the last are the usual ones.
     assert usual.predicts == pytest.approx(4 / 5)
     assert usual.is_workflow

@@ -1,7 +1,7 @@
 """The strongest edges of a population graph in sentences: what the log shows, what the model adds, cautions."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from hf_trace.report.beside_counting import onset_columns
 from hf_trace.report.followed_pairs import FollowedPair, PairCounter, UsualSteps, round_horizon
 
 MOST_FINDINGS = 10
+USUAL, SURPRISE = "usual order", "surprise"
+_LOOKED_AT = 5
 # Fewer times, or sequences where there are many, could be luck; and so could a strength within two of its errors.
 FEW = 5
 _SIGMAS = 2.0
@@ -62,7 +64,7 @@ class EdgeFinding:
 
 
 def edge_findings(graph: CausalGraph, log: EventLog, *, most: int = MOST_FINDINGS) -> list[EdgeFinding]:
-    """The strongest edges in words, the strongest first.
+    """The edges to read first in words: what is well supported before what is not, surprises before what is usual.
 
     Args:
         graph: A population graph.
@@ -78,8 +80,9 @@ def edge_findings(graph: CausalGraph, log: EventLog, *, most: int = MOST_FINDING
         'After “disk full”, “reboot” comes within 30 seconds in 100 % of 8 times (after other events in 0 %)'
     """
     words = _Words(graph, log)
-    strongest = sorted(range(len(graph)), key=lambda number: -abs(graph.edges[number].get("cmi") or 0.0))[:most]
-    return [words.finding(number) for number in strongest]
+    strongest = sorted(range(len(graph)), key=lambda number: -abs(graph.edges[number].get("cmi") or 0.0))
+    found = [words.finding(number) for number in strongest[: _LOOKED_AT * most]]
+    return sorted(found, key=lambda each: (each.weak, each.kind == USUAL))[:most]
 
 
 class _Words:
@@ -149,17 +152,17 @@ class _Words:
             return "", ""
         cause, effect = edge["cause"], edge["effect"]
         if min(pair.followed, pair.preceded) >= _ALWAYS:
-            return "usual order", "Nearly every case shows both in this order: usual work rather than a cause."
+            return USUAL, "Nearly every case shows both in this order: usual work rather than a cause."
         step = self._usual.next_of(cause)
         if cause in self._usual.route(effect):
-            return "surprise", f"It goes back: usually {quoted(effect)} comes before {quoted(cause)}."
+            return SURPRISE, f"It goes back: usually {quoted(effect)} comes before {quoted(cause)}."
         if step is None:
-            return "surprise", f"Nothing is usual after {quoted(cause)}."
+            return SURPRISE, f"No next step is usual after {quoted(cause)}."
         if step[0] == effect:
-            return "usual order", f"It is the usual next step, in {percent(step[1])}."
+            return USUAL, f"It is the usual next step, in {percent(step[1])}."
         if effect in self._usual.route(cause):
-            return "usual order", f"It is on the usual way, which goes on with {quoted(step[0])} ({percent(step[1])})."
-        return "surprise", f"The usual next step is {quoted(step[0])} ({percent(step[1])})."
+            return USUAL, f"It is on the usual way, which goes on with {quoted(step[0])} ({percent(step[1])})."
+        return SURPRISE, f"The usual next step is {quoted(step[0])} ({percent(step[1])})."
 
     def _counting(self, number: int) -> str:
         if self._ranks is None:
@@ -167,7 +170,7 @@ class _Words:
         rank, types = int(self._ranks[number]), len(self._graph.events)
         if rank <= len(self._graph):
             return f"Counting agrees (its number {rank:,} of {types * (types - 1):,} pairs)."
-        return f"Counting does not (its number {rank:,} of {types * (types - 1):,} pairs): look at examples first."
+        return f"Counting disagrees (its number {rank:,} of {types * (types - 1):,} pairs): look at examples first."
 
     def _weaknesses(self, edge: Mapping[str, Any], pair: FollowedPair) -> list[str]:
         found = []
@@ -257,12 +260,3 @@ def quoted(event: str) -> str:
         '“disk full”'
     """
     return f"“{event}”"
-
-
-def strongest_first(findings: Sequence[EdgeFinding]) -> list[EdgeFinding]:
-    """What is worth reading first: what is well supported and not merely the usual order, then the rest.
-
-    Args:
-        findings: In the order of their strength.
-    """
-    return sorted(findings, key=lambda each: (each.weak, each.kind == "usual order"))

@@ -12,7 +12,7 @@ from hf_trace.logs.log import EventLog, count, duration
 from hf_trace.logs.places.histories import own_events
 from hf_trace.options import QUESTIONS
 from hf_trace.report.beside_counting import onset_columns
-from hf_trace.report.edge_findings import EdgeFinding, edge_findings, quoted, strongest_first
+from hf_trace.report.edge_findings import USUAL, EdgeFinding, edge_findings, quoted
 from hf_trace.report.followed_pairs import UsualSteps
 from hf_trace.report.page_texts import assumptions
 
@@ -94,7 +94,7 @@ def log_findings(
         chosen: What was chosen for it.
         advice: What else could help, sentences.
     """
-    found = {_question(graph): strongest_first(edge_findings(graph, log)) for graph, log in graphs}
+    found = {_question(graph): edge_findings(graph, log) for graph, log in graphs}
     graph, log = graphs[0]
     first = found[_question(graph)]
     return LogFindings(
@@ -183,7 +183,7 @@ def _trust(graph: CausalGraph) -> str:
 def _next_steps(found: Sequence[EdgeFinding]) -> list[str]:
     """What would tell more: sequences to look at, what to count on, what to compare with."""
     lines = []
-    for each in [each for each in found if each.kind != "usual order"][:_NEXT]:
+    for each in [each for each in found if each.kind != USUAL][:_NEXT]:
         looked = (
             f"Look at {_sequences(each.pair.with_effect)}, where {quoted(each.effect)} came after {quoted(each.cause)}"
         )

@@ -150,7 +150,7 @@ class UsualSteps:
     Attributes:
         names: Event types.
         successor: Number of the most frequent next type of each, -1 where nothing follows.
-        share: How often it is the next one.
+        share: How often it is the next one; where a sequence ends, nothing is.
         predicts: Share of all steps that are the usual ones, repeats left out.
     """
 
@@ -174,13 +174,13 @@ class UsualSteps:
         steps = (np.diff(sequence) == 0) & (np.diff(log.codes) != 0)
         table = np.zeros((types, types), dtype=np.int64)
         np.add.at(table, (log.codes[:-1][steps], log.codes[1:][steps]), 1)
-        total = table.sum(axis=1)
+        last = log.codes[log.offsets[1:][log.sequence_lengths > 0] - 1]
+        ends, total, most = np.bincount(last, minlength=types), table.sum(axis=1), table.max(axis=1, initial=0)
         best = table.argmax(axis=1) if types else np.zeros(0, dtype=np.int64)
-        most = table.max(axis=1, initial=0)
         return cls(
             log.event_types,
             np.where(total > 0, best, -1),
-            most / np.maximum(total, 1),
+            most / np.maximum(total + ends, 1),
             float(most.sum() / max(1, total.sum())),
         )
 
