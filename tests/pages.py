@@ -127,7 +127,7 @@ def told(names=("disk full", "service slow", "login failed", "reboot", "ping", "
         "next": ["Look at case 1."],
     }  # fmt: skip
     made = page_document(drives, log=log, others=[follows], findings=said, title="What drives what in disks.csv")
-    made["incidents"][0]["what_if"] = {"removed": {"0": [[1, 0.8, 0.12]], "1": [[2, 0.5, 0.6]]}}
+    made["incidents"][0]["what_if"] = {"removed": {"0": [[1, 0.8, 0.12]], "1": [[2, 0.5, 0.6]], "2": []}}
     made["incidents"][0]["ranking"] = [{"cause": first, "score": 2.5, "sentence": "It was full for an hour."}]
     return made
 

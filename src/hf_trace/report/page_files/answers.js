@@ -15,10 +15,11 @@ function renderAnswers() {
   const first = positions.reduce((best, position) => (largest(found[position]) > largest(found[best]) ? position : best));
   const at = shownIncident.at === null ? first : shownIncident.at;
   const choices = positions.includes(at) ? positions : [...positions, at].sort((a, b) => a - b);
-  replace("removed", ...choices.map((position) => element("option", { value: position, selected: position === at }, eventWords(incident, position))));
+  const changes = (position) => ((found[position] || []).length ? `: ${counted(found[position].length, "change")}` : "");
+  replace("removed", ...choices.map((position) => element("option", { value: position }, eventWords(incident, position) + changes(position))));
   byId("removed").value = String(at);
-  replace("answers", ...(found[at] && found[at].length ? found[at].slice(0, MOST_ANSWERS).map((answer) => changeOf(incident, at, answer))
-    : [element("p", { class: "note" }, "Without it, no later event becomes clearly more or less likely.")]));
+  const nothing = found[at] ? "Without it, no later event becomes clearly more or less likely." : "The model was not asked about this event.";
+  replace("answers", ...(changes(at) ? found[at].slice(0, MOST_ANSWERS).map((answer) => changeOf(incident, at, answer)) : [element("p", { class: "note" }, nothing)]));
 }
 const largest = (answers) => Math.max(0, ...answers.map(([, before, after]) => Math.abs(after - before)));
 function changeOf(incident, removed, [effect, before, after]) {

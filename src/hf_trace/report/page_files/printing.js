@@ -1,7 +1,7 @@
 // On paper nothing can be unfolded, scrolled or moved: all edges, the whole picture, one incident that fits.
 
-const PAPER = { width: 1000, height: 640 };
-const MOST_EVENTS_PRINTED = 50;
+const PAPER = { width: 780, height: 560 };
+const MOST_EVENTS_PRINTED = 36;
 
 function beforePrint() {
   const root = document.documentElement;

@@ -24,9 +24,9 @@ function showIncident(index, isAsked) {
   slider.max = String(found.length - 1);
   // At first no more arcs than can be told apart.
   slider.value = String(Math.max(0, found.length - Math.max(40, incidents[index].events.length)));
-  renderTimeline();
   renderAnswers();
   renderRanking();
+  renderTimeline();
   if (isAsked) byId("timeline-section").scrollIntoView({ behavior: "smooth" });
 }
 function shownLinks(incident) {
@@ -64,6 +64,7 @@ function drawTimeline(incident, links, from, to) {
   const longest = Math.max(...inside.map(([cause, effect]) => effect - cause), 1);
   const largest = Math.max(...linksOf(incident).map(linkStrength), 1e-12);
   const ends = new Set(shownIncident.at === null ? [] : [shownIncident.at]);
+  if (!byId("what-if").hidden) ends.add(Number(byId("removed").value));
   for (const [cause, effect] of inside) if (isChosenPair(incident, cause, effect)) ends.add(cause).add(effect);
   svg.replaceChildren(
     ...inside.flatMap((link) => arc(incident, link, at, longest, largest)),
@@ -101,8 +102,8 @@ function chooseEvent(position) {
   const incident = incidents[shownIncident.index], index = own(incident.events[position]);
   shownIncident.at = position;
   choose(null, index < (data.places || []).length ? index : null);
-  renderTimeline();
   renderAnswers();
+  renderTimeline();
 }
 function eventName(index, x, longest) {
   if (!longest) return svgElement("text", { x, y: GROUND + 22, "text-anchor": "middle" }, visible(names[index]));
