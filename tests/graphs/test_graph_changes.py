@@ -66,6 +66,10 @@ def test_the_strongest_change_comes_first_and_is_said():
     assert [(edge["cause"], edge["change"], edge["before"], edge["after"]) for edge in merged.edges] == [
         ("a", "new", 0.02, 0.31), ("b", "weaker", 0.4, 0.1),
     ]  # fmt: skip
+    assert [(each["cause"], each["kind"]) for each in found.findings()["questions"][""]] == [
+        ("a", "new"),
+        ("b", "weaker"),
+    ]
     assert found.to_dict()["changes"] == {"new": 1, "gone": 0, "stronger": 0, "weaker": 1}
 
 
@@ -87,6 +91,10 @@ def test_an_edge_of_one_graph_alone_is_not_new_where_strengths_hardly_differ():
     found = graph_changes(graph({("a", "b"): 0.04}), graph({("a", "b"): 0.06}))
     assert (found.edges["change"].tolist(), found.unsure) == (["same"], 1)
     assert found.summary().startswith("No edge changed; 1 pairs were tested")
+    assert found.remarks() == [
+        "1 of the edges are in one graph only, though their strengths differ by no more than chance explains: of those "
+        "nothing is known."
+    ]
 
 
 def test_pairs_that_are_no_edge_before_or_after_are_tested_and_not_told():
@@ -193,6 +201,14 @@ def noisy(generator, strengths, spread, told):
         for one, other in np.argwhere(table > 0.05)
     )
     return CausalGraph("population", names, edges, {"scores": score_table(names, table, np.full_like(table, told))})
+
+
+def test_what_two_oracles_add_to_errors_is_said():
+    generator = np.random.default_rng(0)
+    one, other = (noisy(generator, np.full((10, 10), 0.3), 0.02, 0.005) for _ in range(2))
+    found = graph_changes(one, other)
+    assert found.inflation == pytest.approx(16, rel=0.5)  # errors four times as large as told
+    assert found.remarks()[-1].startswith("Most pairs moved more than their errors explain (the variance is ")
 
 
 @pytest.mark.parametrize("told", [0.02, 0.005])

@@ -14,7 +14,6 @@ from hf_trace.options import SEED
 
 if TYPE_CHECKING:
     from hf_trace.graphs.graph import CausalGraph
-    from hf_trace.graphs.graph_changes import GraphChanges
 
 # Beside 0 (nothing changed), 1 (data), 2 (usage), 130 and 141 (signals).
 CHANGED = 3
@@ -67,14 +66,14 @@ def compare(
         from hf_trace.report.page import page_document, write_page
 
         command = shlex.join(["hf-trace", *sys.argv[1:]])
-        write_page(html, page_document(found.graph(), command=command, title=title))
+        write_page(html, page_document(found.graph(), findings=found.findings(), command=command, title=title))
         wrote(html)
     for note in found.notes:
         warn(note)
     if json_output:
         print_json(found.to_dict())
     else:
-        print_section(title, [found.summary(), *found.sentences(), *_remarks(found)])
+        print_section(title, [found.summary(), *found.sentences(), *found.remarks()])
     return CHANGED if fail_on_change and len(found.changed) else 0
 
 
@@ -89,20 +88,3 @@ def _least(graph: "CausalGraph") -> float:
     if isinstance(threshold, Fdr):
         return threshold.margin
     return max(threshold.value, 0.0) if isinstance(threshold, Bound) else 0.0
-
-
-def _remarks(found: "GraphChanges") -> list[str]:
-    """What a reader should know beside the changes."""
-    remarks = []
-    more = f" beyond {found.least:g}" if found.least else ""
-    if found.unsure:
-        remarks.append(
-            f"{found.unsure:,} of the edges are in one graph only, though their strengths differ by no more than "
-            f"chance explains{more}: of those nothing is known."
-        )
-    if found.inflation > 1:
-        remarks.append(
-            f"Most pairs moved more than their errors explain (the variance is {found.inflation:.1f} times as large), "
-            "as graphs of two oracles do; the intervals are as much wider."
-        )
-    return remarks

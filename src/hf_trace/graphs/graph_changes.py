@@ -26,7 +26,7 @@ LEVEL = 0.05
 CHANGES = ("new", "gone", "stronger", "weaker")
 SAME, UNTESTED = "same", "untested"
 # What the graph of both says of itself.
-_KEPT = ("strength", "question", "settings")
+_KEPT = ("strength", "question", "settings", "oracle")
 _NORMAL = float(norm.ppf(0.975))
 # Of fewer pairs the median says little about what chance does.
 _FEWEST = 30
@@ -93,12 +93,38 @@ class GraphChanges:
         """What happened to each edge that changed."""
         return [change_sentence(row) for row in self.changed.to_dict("records")]
 
+    def remarks(self) -> list[str]:
+        """What a reader should know beside the changes."""
+        remarks = []
+        if self.unsure:
+            more = f" beyond {self.least:g}" if self.least else ""
+            remarks.append(
+                f"{self.unsure:,} of the edges are in one graph only, though their strengths differ by no more than "
+                f"chance explains{more}: of those nothing is known."
+            )
+        if self.inflation > 1:
+            remarks.append(
+                f"Most pairs moved more than their errors explain (the variance is {self.inflation:.1f} times "
+                "as large), as graphs of two oracles do; the intervals are as much wider."
+            )
+        return remarks
+
+    def findings(self) -> Document:
+        """The same as a page shows it: a summary, and a sentence for each edge that changed."""
+        question = str(self.after.metadata.get("question") or "").partition(":")[0]
+        found = [
+            {"cause": row["cause"], "effect": row["effect"], "kind": row["change"], "text": change_sentence(row)}
+            for row in self.changed.to_dict("records")
+        ]
+        return {"summary": [self.summary(), *self.remarks(), *self.notes], "questions": {question: found}}
+
     def to_dict(self) -> Document:
         """All edges of either graph, as JSON."""
         return {
             "summary": self.summary(),
             "changes": {kind: int((self.changed["change"] == kind).sum()) for kind in CHANGES},
             "sentences": self.sentences(),
+            "remarks": self.remarks(),
             "edges": self.edges.to_dict("records"),
             "tested": int(self.pairs["p"].notna().sum()),
             "unsure": self.unsure,

@@ -77,6 +77,8 @@ def headline(graph: CausalGraph, log: EventLog | None) -> str:
 
 
 def _first_found(graph: CausalGraph) -> str:
+    if changes := graph.metadata.get("changes"):
+        return str(changes).partition(";")[0]
     if not len(graph):
         return "no edge was found"
     strongest = max(graph.edges, key=lambda edge: abs(edge.get("cmi") or 0.0))
