@@ -45,6 +45,8 @@ PAGE, TEXT, STATE = "report.html", "findings.md", "explain.json"
 _BEGAN = ("{folder} was begun with {{}}", "go on", "another `--out`, or begin anew with `--overwrite`")
 # Where there are more events a part of them is asked about, as large as is asked in so many seconds.
 _LARGE, _PATIENCE = 200_000, 600.0
+# Events that are forced in all: as many as 32 types at 256 places.
+_FORCED, _LEAST_CONTEXTS = 8_192, 32
 _SHOWN = 200
 Doing = Callable[[str, int | float], AbstractContextManager[Callable[[float], None]]]
 Say = Callable[[str], None]
@@ -241,7 +243,7 @@ class _Asked:
             return None
 
     def _found(self, request: DiscoveryRequest) -> CausalGraph:
-        windows = self._enough(request)
+        windows, request = self._enough(request), self._with_contexts(request)
         steps = request.settings.num_contexts if request.is_total else len(windows.codes)
         with self._doing(f"asking what {request.settings.question}", steps) as advance:
             return log_result(self._model, windows, request, whole=self._log, advance=advance).graph
@@ -259,6 +261,14 @@ class _Asked:
             f"{duration(seconds)}. `hf-trace discover` asks about all."
         )
         return part
+
+    def _with_contexts(self, request: DiscoveryRequest) -> DiscoveryRequest:
+        """Total effects force every type at many places; of many types, at fewer."""
+        most = max(_LEAST_CONTEXTS, _FORCED // len(self._model.tokenizer.event_types))
+        if not request.is_total or request.settings.num_contexts <= most:
+            return request
+        self._say(f"Forcing every event at {most} places, as there are many types; `hf-trace discover` takes more.")
+        return request.updated(num_contexts=most)
 
     def in_variables(self, request: DiscoveryRequest) -> EventLog:
         """The log by what the graph calls causes and effects."""
