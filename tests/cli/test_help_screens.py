@@ -97,8 +97,8 @@ def test_the_version(hf_trace):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(hf_trace, shell):
-    code, out, _ = hf_trace("--show-completion", shell)
-    assert code == 0
+    code, out, err = hf_trace("--show-completion", shell)
+    assert code == 0, err
     assert "_HF_TRACE_COMPLETE" in out
     assert "--install-completion" not in hf_trace("--help")[1]
     assert "--install-completion" in hf_trace("--help-all")[1]

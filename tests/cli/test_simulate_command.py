@@ -42,7 +42,7 @@ def test_json_is_alone_on_stdout_and_the_seed_decides(world, hf_trace):
     documents = []
     for seed, folder in ((3, "one"), (3, "two"), (4, "three")):
         code, out, err = hf_trace("simulate", world, "--out", folder, *SIZE, "--seed", seed, "--json")
-        assert (code, err) == (0, "")
+        assert (code, err) == (0, f"Wrote {folder}\n")
         documents.append(json.loads(out))
     assert set(documents[0]) == {
         "folder", "sequences", "events", "event_types", "entropy", "true_pairs", "truth", "exact_oracle",
@@ -105,7 +105,8 @@ def test_a_folder_of_something_else_is_left_alone(world, refused, tmp_path):
 def test_help_shows_an_example(hf_trace):
     code, out, err = hf_trace("simulate", "--help")
     assert (code, err) == (0, "")
-    assert "Example: hf-trace simulate small --out runs/small --sequences 500" in out
+    assert "Examples:" in out
+    assert "hf-trace simulate small --out runs/small --sequences 500" in out
 
 
 def test_help_lists_the_worlds(hf_trace):

@@ -26,7 +26,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"slide": "", "gaps": "", "state_pairs": "TEXT", "list_events": ""},
     },
     "Question": {
-        **{"question": "NAME", "target": "EVENT", "outcome": "EVENT", "do": "WHAT=VALUE", "given": "WHAT=VALUE"},
+        **{"question": "NAME", "target": "NAME", "outcome": "NAME", "do": "WHAT=VALUE", "given": "WHAT=VALUE"},
         **{"versus": "WHAT=VALUE", "contrast": "NAME", "target_value": "VALUE", "queries": "FILE", "level": "NAME"},
         **{"effect": "NAME", "max_lag": "N", "within": "SPAN", "horizon": "SPAN", "position": "N"},
         **{"exclude": "PATTERN", "variable": "PATTERN", "knowledge": "FILE", "self_loops": "", "states": ""},
