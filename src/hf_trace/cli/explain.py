@@ -11,7 +11,7 @@ import typer
 import hf_trace.cli.flags as flags
 from hf_trace import options
 from hf_trace.cli.console import print_json, print_section, progress, say, warn
-from hf_trace.cli.doctor import Report, examined, noted
+from hf_trace.cli.doctor import examined
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hf_trace.logs.diagnosis.findings import Suggestion
     from hf_trace.logs.log import EventLog
     from hf_trace.pipelines.explanation import ExplanationSettings
+    from hf_trace.report.log_report import LogReport
 
 # Options of training and of asking that a user may type in place of what is suggested.
 _TRAINING = ("window_length", "min_count", "preset", "epochs")
@@ -37,7 +38,7 @@ def explain(
     event_column: flags.Event = None,
     time_column: flags.Time = None,
     query: flags.Query = None,
-    time_unit: flags.TimeUnit = "s",
+    time_unit: flags.TimeUnit = None,
     time_format: flags.TimeFormat = None,
     outcome_column: flags.Outcome = None,
     context_column: flags.Contexts = None,
@@ -81,7 +82,7 @@ def explain(
     folder = out or Path("runs") / log_name(log)
     about = LogInWords(
         name=Path(log).name,
-        verdict=report.section("size")[1][0].partition(". ")[0],
+        verdict=report.verdict,
         chosen=chosen,
         advice=report.section("possible_columns")[1],
         command=shell_line(["hf-trace", *sys.argv[1:]]),
@@ -95,8 +96,10 @@ def explain(
         print_section(findings.title, findings.summary)
 
 
-def _looked_at(source: LogSource) -> "tuple[LogSource, EventLog, Report]":
+def _looked_at(source: LogSource) -> "tuple[LogSource, EventLog, LogReport]":
     """The log and what the doctor says of it."""
+    from hf_trace.report.log_report import noted
+
     with noted() as notes:
         table = source.read()
     for note in dict.fromkeys(notes):
@@ -104,11 +107,11 @@ def _looked_at(source: LogSource) -> "tuple[LogSource, EventLog, Report]":
     return source, table, examined(source, table)
 
 
-def _chosen(report: Report, typed: Mapping[str, Any]) -> "list[Suggestion]":
+def _chosen(report: "LogReport", typed: Mapping[str, Any]) -> "list[Suggestion]":
     """What is suggested, with what the user has typed in its place; the report says the same."""
     from hf_trace.logs.diagnosis.findings import Suggestion
 
-    suggested = [each for each in report.sections["suggestions"] if isinstance(each, Suggestion)]
+    suggested = report.suggestions
     question = next((each.value for each in suggested if each.option == "question"), "drives")
     kept = [each for each in suggested if each.option not in typed]
     if typed.get("question", question) != question:  # a threshold is suggested for the question that is
