@@ -105,7 +105,7 @@ function inWords(edge) {
   const more = direction === "inhibits" ? "less" : "more", ends = isUndirected ? "Each makes the other" : "The cause makes the effect";
   const word = direction ? `${ends} ${more} likely. ` : "";
   const order = isUndirected ? "Seen between events of one time only, so which of them is the cause is not known. " : "";
-  const weak = isWeak(edge) ? "Little speaks for it: few places, or an error half as large as its strength. " : "";
+  const weak = isWeak(edge) ? "Little speaks for it: few sequences, or an error half as large as its strength. " : "";
   return word + (WHERE[value("place", edge)] || "") + (CHANGES[value("change", edge)] || "") + order + weak
     + (value("required", edge) ? "Required by background knowledge, whatever was found. " : "");
 }

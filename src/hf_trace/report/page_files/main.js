@@ -9,6 +9,7 @@ function startHeader() {
     byId("warning").hidden = false;
   }
   replace("log", ...data.log.map((each) => element("div", {}, element("dt", {}, each.label), element("dd", {}, each.value, each.note ? element("small", {}, each.note) : null))));
+  byId("log").hidden = !data.log.length;
   replace("oracle", element("h2", {}, "Model: loss on events it had not seen (nats per event, lower is better)"), ...oracleBars());
   byId("command").textContent = data.command;
   byId("command").hidden = !data.command;
@@ -61,7 +62,7 @@ function renderLegend() {
   const entries = [["excites", "→ excites"], ["inhibits", "⊣ inhibits"]].filter(([kind]) => kinds.has(kind));
   replace("legend", ...entries.map(([kind, label]) => element("span", { class: "badge " + kind }, label)),
     ...(view.measure === null ? [] : [element("span", {}, `width: ${MEASURES.find(([key]) => key === view.measure)[1]}`)]),
-    ...(has((edge) => solidity(edge) < 1) ? [swatch("pale", "pale: few places")] : []),
+    ...(has((edge) => solidity(edge) < 1) ? [swatch("pale", edges.change ? "pale: unchanged, or few sequences" : "pale: few sequences")] : []),
     ...(has(isWeak) ? [swatch("dashed", `dashed: weak (fewer than ${FEW}, or within two errors)`)] : []),
     ...(has((edge) => value("place", edge) === "between") ? [swatch("long", "long dashes: between places")] : []),
     ...(has((edge) => value("change", edge) === "gone") ? [swatch("dotted", "dotted: gone")] : []));

@@ -34,7 +34,7 @@ function openGraph(at) {
   edgeCount = edges.cause.length;
   all = Array.from({ length: edgeCount }, (_, edge) => edge);
   edgeBetween = new Map(all.map((edge) => [edges.cause[edge] + " " + edges.effect[edge], edge]));
-  UNIT = (graph.metadata && graph.metadata.strength) || "nats";
+  UNIT = graph.metadata.strength || "nats";
   MEASURES = [
     ["cmi", UNIT === "nats" ? "strength (cmi)" : "strength"], ["frequency", "frequency"], ["confidence", "confidence"],
     ["resampled_share", "share of resamples"], ["support", "support"], ["risk", "probability of the effect"],
@@ -61,12 +61,16 @@ const strength = (key, edge) => {
 const findEdge = (cause, effect) => edgeBetween.get(cause + " " + effect);
 const edgeOf = (cause, effect) => findEdge(numberOf.get(cause), numberOf.get(effect));
 
-// In how many places an edge could be seen. Forced contexts are as many as one likes; what happened is not.
-const seen = (edge) => value(graph.metadata && graph.metadata.contexts ? "occurrences" : "support", edge);
-const FEW = data.few || 5;
-const isWeak = (edge) => (typeof seen(edge) === "number" && seen(edge) < FEW) || strength("cmi", edge) < 2 * (value("standard_error", edge) || 0);
-// How solid an edge is drawn: in full from 20 places on.
-const solidity = (edge) => (typeof seen(edge) === "number" ? Math.min(1, 0.35 + (0.65 * seen(edge)) / 20) : 1);
+// In how many sequences an edge could be seen. Forced contexts are as many as one likes; what happened is not.
+function seen(edge) {
+  const found = value(graph.metadata.contexts ? "occurrences" : "support", edge);
+  return graph.level === "population" && found !== null ? found : Infinity;
+}
+const FEW = 5;
+const isWeak = (edge) => seen(edge) < FEW || strength("cmi", edge) < 2 * (value("standard_error", edge) || 0);
+const isUnchanged = (edge) => ["same", "untested"].includes(value("change", edge));
+// How solid an edge is drawn: in full from 20 sequences on; beside edges that changed the others are pale.
+const solidity = (edge) => Math.min(1, 0.35 + (0.65 * seen(edge)) / 20) * (isUnchanged(edge) ? 0.4 : 1);
 const DASHES = { gone: [2, 4], between: [10, 4], weak: [4, 3] };
 function dashes(edge) {
   if (value("change", edge) === "gone") return DASHES.gone;
@@ -121,7 +125,7 @@ function searched(words) {
 const isAbove = (edge) => view.bound === -Infinity || (view.measure !== null && strength(view.measure, edge) >= view.bound);
 const acts = (edge) => !view.direction || value("direction", edge) === view.direction;
 const isAt = (edge) => !view.place || [view.place, "both"].includes(value("place", edge));
-const isChanged = (edge) => !view.change || value("change", edge) === view.change || (view.change === "any" && !["same", "untested"].includes(value("change", edge)));
+const isChanged = (edge) => !view.change || value("change", edge) === view.change || (view.change === "any" && !isUnchanged(edge));
 const passes = (edge) => acts(edge) && isAt(edge) && isChanged(edge);
 // Edges above the slider, weakest first, as they are drawn one over the other.
 function drawn() {
