@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
     from hf_trace.pipelines.effect_pipeline import CausalEffectPipeline
     from hf_trace.publishing.data_sets import push_log
-    from hf_trace.report.figure import draw_graph
+    from hf_trace.graphs.pictures.figure import draw_graph
     from hf_trace.tables.encoding import encode_table
     from hf_trace.tables.inference import infer_schema
     from hf_trace.tables.schema import DagSchema
@@ -51,7 +51,7 @@ _HOMES = {
     "TrainingSettings": "training.log_training",
     "Variable": "tables.variables",
     "cut_windows": "logs.windows",
-    "draw_graph": "report.figure",
+    "draw_graph": "graphs.pictures.figure",
     "encode_table": "tables.encoding",
     "infer_schema": "tables.inference",
     "push_log": "publishing.data_sets",

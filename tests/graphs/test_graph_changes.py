@@ -118,8 +118,8 @@ def test_types_of_one_graph_alone_are_named_and_their_edges_not_tested():
     assert {row["effect"]: row["change"] for row in found.edges.to_dict("records")} == {"b": "same", "d": "untested"}
     assert len(found.changed) == 0
     assert found.notes == (
-        "1 event types are in the first graph only ('c'); their edges cannot be compared.",
-        "1 event types are in the second graph only ('d'); their edges cannot be compared.",
+        "Only the first graph has 'c', whose edges cannot be compared.",
+        "Only the second graph has 'd', whose edges cannot be compared.",
     )
 
 

@@ -177,16 +177,16 @@ def test_missing_file_and_unknown_suffix(tmp_path):
         CausalGraph.load(tmp_path / "none.json")
     assert str(caught.value) == f"Cannot read '{tmp_path}/none.json': no such file or directory."
     with pytest.raises(GraphFormatError) as caught:
-        CausalGraph.load(tmp_path / "g.xlsx")
+        CausalGraph.load(tmp_path / "g.xls")
     assert str(caught.value) == (
-        f"Cannot read a graph from '{tmp_path}/g.xlsx'. "
+        f"Cannot read a graph from '{tmp_path}/g.xls'. "
         "Expected a name that ends in .json, .graphml, .gml, .csv, .parquet, .npy."
     )
     with pytest.raises(OutputError) as caught_output:
-        TRUTH.save(tmp_path / "g.xlsx")
+        TRUTH.save(tmp_path / "g.xls")
     assert str(caught_output.value) == (
-        f"Cannot write a graph to '{tmp_path}/g.xlsx'. "
-        "Expected a name that ends in .json, .graphml, .dot, .gv, .csv, .parquet."
+        f"Cannot write a graph to '{tmp_path}/g.xls'. "
+        "Expected a name that ends in .json, .graphml, .dot, .gv, .csv, .parquet, .xlsx."
     )
 
 

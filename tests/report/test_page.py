@@ -11,11 +11,12 @@ from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.errors import OutputError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.log_facts import log_facts
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.report import page as documents
 from hf_trace.report.evidence import LAG_SECONDS, EvidenceCollector
 from hf_trace.report.page import page_document, page_text, write_page
-from hf_trace.report.page_texts import assumptions, headline, log_facts, not_tested
+from hf_trace.report.page_texts import assumptions, headline, not_tested
 
 NAMES = [f"type {i}" for i in range(12)]
 

@@ -58,7 +58,7 @@ def compare(
         rows = found.edges[list(_COLUMNS)].to_dict("records")
         write_documents(out, found.to_dict(), [{str(key): each for key, each in row.items()} for row in rows], _COLUMNS)
     if plot is not None:
-        from hf_trace.report.figure import draw_graph
+        from hf_trace.graphs.pictures.figure import draw_graph
 
         draw_graph(found.graph(), plot, title=title, max_edges=max_edges)
         wrote(plot)

@@ -278,7 +278,7 @@ def write_figure(path: Path, graph: "CausalGraph", source: str, log: "EventLog",
         log: What was looked at.
         max_edges: Most arrows; None: as many as can be read.
     """
-    from hf_trace.report.figure import draw_graph, figure_title
+    from hf_trace.graphs.pictures.figure import draw_graph, figure_title
 
     draw_graph(graph, path, title=figure_title(graph, Path(source).name, log), max_edges=max_edges)
     wrote(path)

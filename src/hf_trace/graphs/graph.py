@@ -1,33 +1,36 @@
-"""Causal graphs over events: one class for positions, event types and many sequences, and what makes one valid."""
+"""Causal graphs over events, and what is done with them: look, draw, compare, keep, hand on to other packages."""
 
-import copy
-import itertools
-import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Shaped
 
-from hf_trace.checks import one_of
 from hf_trace.documents import Document
-from hf_trace.errors import EventNameError, GraphFormatError, HfTraceError, UnknownEventError, preview
-from hf_trace.graphs.graph_files import FORMAT, VERSION, read_graph, write_graph
+from hf_trace.errors import HfTraceError
+from hf_trace.graphs.event_graph import EventGraph
+from hf_trace.graphs.exports import acyclic_network, tigramite_arrays
+from hf_trace.graphs.graph_changes import GraphChanges, graph_changes
+from hf_trace.graphs.graph_files import read_graph, write_graph
+from hf_trace.graphs.pictures.figure import GraphFigure, graph_figure
+from hf_trace.notebooks import picture_html, table_html
 
-Level: TypeAlias = Literal["instance", "summary", "population"]
+_SHOWN = ("cause", "effect", "cmi", "direction", "lag", "lags", "lag_seconds", "frequency", "support", "change")
 
 
 @dataclass(frozen=True, repr=False)
-class CausalGraph:
+class CausalGraph(EventGraph):
     """Which events cause which, at one of three levels.
 
     An *instance* graph joins the positions of one sequence, a *summary* graph joins the event types of one
     sequence, a *population* graph joins event types over many sequences. Edges are kept in the order of their
     cause and then their effect, so that equal graphs compare equal however they were found.
+
+    In a loop a graph gives its edges, ``(cause, effect) in graph`` tells whether there is one, and a notebook shows
+    the picture and the strongest edges.
 
     Attributes:
         level: ``"instance"``, ``"summary"`` or ``"population"``.
@@ -49,198 +52,103 @@ class CausalGraph:
         CausalGraph(level='summary', nodes=2, edges=1)
         >>> graph.adjacency().tolist()
         [[False, True], [False, False]]
+        >>> ("disk full", "reboot") in graph, [edge["effect"] for edge in graph]
+        (True, ['reboot'])
     """
 
-    level: Level
-    events: tuple[str, ...]
-    edges: tuple[Document, ...] = ()
-    metadata: Document = field(default_factory=dict)
+    def __iter__(self) -> Iterator[Document]:
+        return iter(self.edges)
 
-    def __post_init__(self) -> None:
-        one_of("level", self.level, get_args(Level), error=GraphFormatError)
-        object.__setattr__(self, "events", tuple(self.events))
-        _check_events(self.level, self.events)
-        object.__setattr__(self, "edges", _checked_edges(self.level, self.events, self.edges))
-        object.__setattr__(self, "metadata", plain(self.metadata))
+    def __contains__(self, ends: object) -> bool:
+        return ends in {self.ends(edge) for edge in self.edges}
 
-    def __repr__(self) -> str:
-        return f"CausalGraph(level={self.level!r}, nodes={len(self.events)}, edges={len(self.edges)})"
+    def _repr_html_(self) -> str:
+        frame = self.strongest(len(self)).to_pandas()
+        order = frame["cmi"].abs().sort_values(ascending=False, kind="stable").index if "cmi" in frame else frame.index
+        shown = frame.loc[order, [name for name in _SHOWN if name in frame]]
+        return picture_html(self.plot().png(), repr(self)) + table_html(shown, repr(self))
 
-    def __len__(self) -> int:
-        return len(self.edges)
-
-    @property
-    def nodes(self) -> tuple[int, ...] | tuple[str, ...]:
-        """Positions of an instance graph, event types of the other levels."""
-        return tuple(range(len(self.events))) if self.level == "instance" else self.events
-
-    @classmethod
-    def from_edges(
-        cls, pairs: Iterable[Iterable[str]], events: Iterable[str] | None = None, *, level: Level = "summary"
-    ) -> "CausalGraph":
-        """Build a graph over event types from pairs, for example a known truth.
-
-        Args:
-            pairs: ``(cause, effect)`` names. Repeated pairs count once.
-            events: All event types, those without an edge included; by default those in ``pairs``.
-            level: ``"summary"`` or ``"population"``.
-
-        Raises:
-            GraphFormatError: If a pair does not have two names.
-            UnknownEventError: If a pair names an event that ``events`` lacks.
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per edge and one column per key; the same as ``to_frame``.
 
         Example:
-            >>> CausalGraph.from_edges([("a", "b"), ("b", "c")]).events
-            ('a', 'b', 'c')
-        """
-        unique = list(dict.fromkeys(tuple(pair) for pair in pairs))
-        wrong = next((pair for pair in unique if len(pair) != 2), None)
-        if wrong is not None:
-            raise GraphFormatError(f"Got the edge {wrong!r}. Expected two names, (cause, effect).")
-        names = (name for pair in unique for name in pair) if events is None else events
-        edges = tuple({"cause": cause, "effect": effect} for cause, effect in unique)
-        return cls(level, tuple(dict.fromkeys(names)), edges)
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> "CausalGraph":
-        """Build a graph from what ``to_dict`` returned.
-
-        Raises:
-            GraphFormatError: If the mapping is not a graph, or was written by a newer version.
-
-        Example:
-            >>> graph = CausalGraph.from_edges([("a", "b")])
-            >>> CausalGraph.from_dict(graph.to_dict()) == graph
-            True
-        """
-        _check_document(document)
-        metadata = document.get("metadata") or {}
-        edges = tuple(map(_plain_record, document["edges"]))
-        return cls(document["level"], tuple(document["events"]), edges, metadata)
-
-    def to_dict(self) -> Document:
-        """Return the graph as a new mapping that JSON can hold.
-
-        Example:
-            >>> CausalGraph.from_edges([("a", "b")]).to_dict()["edges"]
-            [{'cause': 'a', 'effect': 'b'}]
-        """
-        document = {"format": FORMAT, "version": VERSION, "level": self.level, "events": list(self.events)}
-        return document | {"edges": copy.deepcopy(list(self.edges)), "metadata": copy.deepcopy(self.metadata)}
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per edge and one column per key.
-
-        Example:
-            >>> CausalGraph.from_edges([("a", "b")]).to_frame().values.tolist()
+            >>> CausalGraph.from_edges([("a", "b")]).to_pandas().values.tolist()
             [['a', 'b']]
         """
-        columns = list(dict.fromkeys(("cause", "effect", *(key for edge in self.edges for key in edge))))
-        return pd.DataFrame(list(self.edges), columns=columns)
+        return self.to_frame()
 
-    def to_networkx(self) -> "nx.DiGraph[Any]":
-        """Return a directed graph whose edges carry the edge records.
-
-        Nodes are event types; those of an instance graph are positions with the attribute ``event``.
-
-        Example:
-            >>> list(CausalGraph.from_edges([("a", "b")]).to_networkx().edges)
-            [('a', 'b')]
-        """
-        network: nx.DiGraph[Any] = nx.DiGraph(level=self.level)
-        network.add_nodes_from((node, {"event": event}) for node, event in zip(self.nodes, self.events, strict=True))
-        for edge in self.edges:
-            cause, effect = self.ends(edge)
-            network.add_edge(cause, effect, **copy.deepcopy(edge))
-        return network
-
-    def ends(self, edge: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return the two nodes that an edge joins, cause first.
-
-        Example:
-            >>> graph = CausalGraph.from_edges([("a", "b")])
-            >>> graph.ends(graph.edges[0])
-            ('a', 'b')
-        """
-        if self.level == "instance":
-            return edge["cause_position"], edge["effect_position"]
-        return edge["cause"], edge["effect"]
-
-    def adjacency(self) -> Bool[np.ndarray, "cause effect"]:
-        """Return where there is an edge: ``[i, j]`` reads "node ``i`` causes node ``j``".
-
-        Example:
-            >>> CausalGraph.from_edges([("a", "b")]).adjacency().tolist()
-            [[False, True], [False, False]]
-        """
-        return self._filled((True for _ in self.edges), np.dtype(np.bool_))
-
-    def matrix(self, key: str = "cmi") -> Float[np.ndarray, "cause effect"]:
-        """Return a number of every edge, and 0 where there is no edge.
+    def plot(self, **options: Any) -> GraphFigure:
+        r"""A picture of the graph, which a notebook shows; ``draw_graph`` writes one to a file.
 
         Args:
-            key: A numeric key of the edge records; ``"cmi"`` is in nats.
+            options: As for ``draw_graph``: ``title``, ``max_edges``, ``truth``.
+
+        Example:
+            >>> CausalGraph.from_edges([("a", "b")]).plot(title="One edge").png()[:4]
+            b'\x89PNG'
+        """
+        return graph_figure(self, **options)
+
+    def compare(self, other: "CausalGraph", *, least: float = 0.0) -> "GraphChanges[CausalGraph]":
+        """What changed from this graph to a later one, beyond what chance does; see ``graph_changes``.
+
+        Args:
+            other: Of the same question and settings.
+            least: Differences up to this are none.
 
         Raises:
-            GraphFormatError: If an edge lacks ``key`` or holds no number there.
-
-        Example:
-            >>> edge = {"cause": "a", "effect": "b", "cmi": 0.5}
-            >>> CausalGraph("summary", ("a", "b"), (edge,)).matrix().tolist()
-            [[0.0, 0.5], [0.0, 0.0]]
+            SettingsError: If the two cannot be compared, with the reason.
         """
-        for edge in self.edges:
-            if not isinstance(edge.get(key), int | float):
-                raise GraphFormatError(
-                    f"The edge {edge['cause']!r} -> {edge['effect']!r} has no number `{key}`; "
-                    f"it has {preview(edge, limit=8)}. Name a numeric key, or use `adjacency()`."
-                )
-        return self._filled((edge[key] for edge in self.edges), np.dtype(np.float64))
+        return graph_changes(self, other, least=least)
 
-    def strongest(self, count: int, *, key: str = "cmi") -> "CausalGraph":
-        """Return the graph with all nodes and only the edges of largest absolute ``key``.
+    def to_dowhy(self) -> "nx.DiGraph[str]":
+        """What ``dowhy.CausalModel(graph=...)`` and ``dowhy.gcm.StructuralCausalModel`` take.
 
-        Edges that lack ``key`` count as 0; among equals, earlier causes come first.
-
-        Example:
-            >>> edges = tuple({"cause": "a", "effect": e, "cmi": s} for e, s in (("b", 0.1), ("c", 0.4)))
-            >>> CausalGraph("summary", ("a", "b", "c"), edges).strongest(1).edges[0]["effect"]
-            'c'
-        """
-        ranked = sorted(self.edges, key=lambda edge: -abs(edge.get(key) or 0.0))
-        return replace(self, edges=tuple(ranked[: max(count, 0)]))
-
-    def with_edges(self, edges: Iterable[Mapping[str, Any]]) -> "CausalGraph":
-        """Return the graph with other edges between the same nodes.
+        Nodes are named by their event types; of an instance graph by position and event, as ``"3: reboot"``.
 
         Raises:
-            UnknownEventError: If an edge names an event that the graph lacks.
-            GraphFormatError: If an edge lacks a key, repeats another edge or contradicts the events.
+            GraphFormatError: If the graph has a cycle, which these models cannot have.
 
         Example:
-            >>> graph = CausalGraph.from_edges([("a", "b"), ("b", "a")])
-            >>> graph.with_edges(edge for edge in graph.edges if edge["cause"] == "a")
-            CausalGraph(level='summary', nodes=2, edges=1)
+            >>> list(CausalGraph.from_edges([("a", "b")]).to_dowhy().edges)
+            [('a', 'b')]
         """
-        return replace(self, edges=tuple(dict(edge) for edge in edges))
+        return acyclic_network(self, "DoWhy")
 
-    def with_metadata(self, **more: Any) -> "CausalGraph":
-        """Return the graph with more metadata; what is there already under a name is replaced.
+    def to_pgmpy(self) -> list[tuple[str, str]]:
+        """What ``pgmpy.models.DiscreteBayesianNetwork(...)`` takes: pairs of names, as for ``to_dowhy``.
+
+        Event types without an edge are none of them; ``add_nodes_from(graph.events)`` adds them.
 
         Raises:
-            GraphFormatError: If JSON cannot hold a value.
+            GraphFormatError: If the graph has a cycle, which these models cannot have.
 
         Example:
-            >>> CausalGraph.from_edges([("a", "b")]).with_metadata(source="manual").metadata
-            {'source': 'manual'}
+            >>> CausalGraph.from_edges([("a", "b")]).to_pgmpy()
+            [('a', 'b')]
         """
-        return replace(self, metadata={**self.metadata, **more})
+        return list(acyclic_network(self, "pgmpy").edges)
+
+    def to_tigramite(self) -> dict[str, np.ndarray | list[str]]:
+        """What ``tigramite.plotting.plot_graph(**...)`` takes: ``graph``, ``val_matrix`` and ``var_names``.
+
+        ``graph[i, j, lag]`` is ``"-->"`` where type ``i`` causes type ``j`` so many events later; an edge without a lag
+        stands at 1. Values are the ``cmi``, negative where the cause inhibits.
+
+        Raises:
+            GraphFormatError: If it is an instance graph, whose nodes are single events.
+
+        Example:
+            >>> CausalGraph.from_edges([("a", "b")]).to_tigramite()["graph"][0, 1].tolist()
+            ['', '-->']
+        """
+        return tigramite_arrays(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the graph in the format that the suffix names: .json, .graphml, .dot, .gv or .csv.
+        """Write the graph in the format that the suffix names: .json, .graphml, .dot, .gv, .csv, .parquet or .xlsx.
 
-        JSON and GraphML hold everything; CSV holds the edges of event types; DOT is for drawing and cannot be
-        read back.
+        JSON, GraphML and Parquet hold everything; CSV holds the edges of event types; DOT is for drawing, and a
+        workbook (``pip install hf-trace[excel]``) for reading: these cannot be read back.
 
         Raises:
             OutputError: If the suffix is unknown or the place cannot be written.
@@ -249,7 +157,7 @@ class CausalGraph:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "CausalGraph":
-        """Read a graph or a known truth: .json, .graphml, .gml, .csv or .npy.
+        """Read a graph or a known truth: .json, .graphml, .gml, .csv, .parquet or .npy.
 
         JSON may also be a list of ``[cause, effect]`` pairs; a CSV needs two columns, ``cause`` and
         ``effect`` (or ``source, target``, or ``from, to``), and reads as a graph of event types; the nodes
@@ -264,143 +172,3 @@ class CausalGraph:
             return cls.from_dict(document)
         except HfTraceError as error:
             raise type(error)(f"Cannot read '{path}': {error}") from error
-
-    def _filled(self, values: Iterable[Any], dtype: "np.dtype[Any]") -> Shaped[np.ndarray, "cause effect"]:
-        index = {node: i for i, node in enumerate(self.nodes)}
-        filled = np.zeros((len(self.events), len(self.events)), dtype)
-        for edge, value in zip(self.edges, values, strict=True):
-            cause, effect = self.ends(edge)
-            filled[index[cause], index[effect]] = value
-        return filled
-
-
-def _checked_edges(level: Level, events: tuple[str, ...], edges: Iterable[Any]) -> tuple[Document, ...]:
-    """Plain copies of the edges, ordered by cause and then effect."""
-    index = {event: i for i, event in enumerate(events)}
-    records = [_plain_record(edge) for edge in edges]
-    for edge in records:
-        _check_edge(level, events, index, edge)
-    records.sort(key=lambda edge: _ends(level, index, edge))
-    for one, other in itertools.pairwise(records):
-        if _ends(level, index, one) == _ends(level, index, other):
-            raise GraphFormatError(
-                f"The edge {_arrow(one)} is given more than once. Expected one record per pair; "
-                "put several lags in its `lags`."
-            )
-    return tuple(records)
-
-
-def _ends(level: Level, index: Mapping[str, int], edge: Mapping[str, Any]) -> tuple[int, int]:
-    if level == "instance":
-        return edge["cause_position"], edge["effect_position"]
-    return index[edge["cause"]], index[edge["effect"]]
-
-
-def _arrow(edge: Mapping[str, Any]) -> str:
-    return f"{edge['cause']!r} -> {edge['effect']!r}"
-
-
-def plain(value: Any) -> Any:
-    """Turn numpy values and tuples into what JSON can hold; NaN and infinity become None.
-
-    Raises:
-        GraphFormatError: If there is a value that JSON cannot hold.
-
-    Example:
-        >>> plain({"cmi": np.float64(0.5), "lags": (1, 2)})
-        {'cmi': 0.5, 'lags': [1, 2]}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    raise GraphFormatError(
-        f"Got {value!r} of type {type(value).__name__} in a graph. Expected numbers, text, lists and mappings."
-    )
-
-
-def _plain_record(edge: Any) -> Document:
-    if not isinstance(edge, Mapping):
-        raise GraphFormatError(
-            f"Got the edge {edge!r}. Expected a mapping with `cause` and `effect`; for pairs use `from_edges`."
-        )
-    record: Document = plain(edge)
-    return record
-
-
-def _check_events(level: Level, events: tuple[Any, ...]) -> None:
-    """Refuse events that are not text, and event types given twice."""
-    for position, event in enumerate(events):
-        if not isinstance(event, str):
-            raise EventNameError(f"Got the event {event!r} at {position}. Expected text: write numbers as '7'.")
-        try:
-            event.encode()
-        except UnicodeEncodeError:
-            raise EventNameError(
-                f"Got the event {event!r} at {position}, which holds half of a character. Read the log as UTF-8."
-            ) from None
-    if level != "instance" and len(set(events)) < len(events):
-        repeated = dict.fromkeys(event for event in events if events.count(event) > 1)
-        raise GraphFormatError(
-            f"Got event types more than once: {preview(repeated)}. Expected every type once; "
-            'for positions use level="instance".'
-        )
-
-
-def _check_edge(level: Level, events: tuple[str, ...], index: Mapping[str, int], edge: Mapping[str, Any]) -> None:
-    required = ("cause", "effect") + (("cause_position", "effect_position") if level == "instance" else ())
-    missing = [key for key in required if key not in edge]
-    if missing:
-        raise GraphFormatError(f"An edge lacks {preview(missing)}; it has {preview(edge, limit=8)}.")
-    for end in ("cause", "effect"):
-        name = edge[end]
-        if not isinstance(name, str) or name not in index:
-            raise UnknownEventError(
-                f"The {end} of the edge {_arrow(edge)} is not one of the {len(events)} events of the graph. "
-                "Add it to `events`, or correct the edge."
-            )
-        if level == "instance":
-            _check_position(events, edge, end)
-    if level == "instance" and edge["cause_position"] >= edge["effect_position"]:
-        raise GraphFormatError(
-            f"The edge {_arrow(edge)} goes from position {edge['cause_position']} to "
-            f"{edge['effect_position']}. Expected the cause before the effect."
-        )
-
-
-def _check_position(events: tuple[str, ...], edge: Mapping[str, Any], end: str) -> None:
-    position = edge[f"{end}_position"]
-    if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < len(events):
-        raise GraphFormatError(
-            f"The edge {_arrow(edge)} has `{end}_position` {position!r}. Expected 0 to {len(events) - 1}."
-        )
-    if events[position] != edge[end]:
-        raise GraphFormatError(
-            f"The edge {_arrow(edge)} has `{end}_position` {position}, where the event is {events[position]!r}."
-        )
-
-
-def _check_document(document: Any) -> None:
-    """Refuse a mapping that is not a graph, or is one of a newer version."""
-    if not isinstance(document, Mapping):
-        raise GraphFormatError(f"Got {type(document).__name__} instead of a mapping as a causal graph.")
-    if document.get("format", FORMAT) != FORMAT:
-        raise GraphFormatError(f"Got a document of format {document['format']!r}. Expected {FORMAT!r}.")
-    version = document.get("version", VERSION)
-    if not isinstance(version, int) or version > VERSION:
-        raise GraphFormatError(
-            f"Got a graph of version {version!r}; this hf_trace reads up to {VERSION}. Update hf_trace."
-        )
-    kinds = {"level": str, "events": list | tuple, "edges": list | tuple}
-    missing = [key for key, kind in kinds.items() if not isinstance(document.get(key), kind)]
-    if missing:
-        raise GraphFormatError(f"A causal graph lacks {preview(missing)}; got {preview(document, limit=8)}.")
-    one_of("level", document["level"], get_args(Level), error=GraphFormatError)
-    if not isinstance(document.get("metadata") or {}, Mapping):
-        raise GraphFormatError(f"Got the `metadata` {document['metadata']!r} of a graph. Expected a mapping.")

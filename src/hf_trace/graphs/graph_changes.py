@@ -5,9 +5,10 @@ all pairs tested are corrected for their number (Benjamini and Hochberg 1995).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import escape
 from itertools import chain
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,9 @@ from scipy.stats import chi2, false_discovery_control, norm
 from hf_trace.checks import number, share
 from hf_trace.documents import Document
 from hf_trace.errors import SettingsError, preview
-from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.event_graph import EventGraph
 from hf_trace.graphs.score_tables import table_of
+from hf_trace.notebooks import table_html
 
 LEVEL = 0.05
 # What may have happened to an edge; of those with `UNTESTED` nothing is known.
@@ -36,10 +38,11 @@ _NO_MATTER = ("seed", "batch_size", "threshold", "top", "edges", "min_frequency"
 Table = Float[np.ndarray, "cause effect"]
 Column = Float[np.ndarray, " pair"]
 Kept = Bool[np.ndarray, "cause effect"]
+Graph = TypeVar("Graph", bound=EventGraph)
 
 
-@dataclass(frozen=True, eq=False)
-class GraphChanges:
+@dataclass(frozen=True, eq=False, repr=False)
+class GraphChanges(Generic[Graph]):
     """Two graphs, pair by pair.
 
     Attributes:
@@ -54,12 +57,22 @@ class GraphChanges:
         notes: What else is different, in sentences.
     """
 
-    before: CausalGraph
-    after: CausalGraph
+    before: Graph
+    after: Graph
     pairs: pd.DataFrame
     least: float
     inflation: float
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        counts = self.changed["change"].value_counts()
+        kinds = "".join(f"{kind}={counts[kind]}, " for kind in CHANGES if kind in counts)
+        return f"GraphChanges({kinds}edges={len(self.edges)})"
+
+    def _repr_html_(self) -> str:
+        columns = ["cause", "effect", "change", "before", "after", "difference", "low", "high", "q"]
+        said = "".join(f"<p>{escape(each)}</p>" for each in (*self.sentences(), *self.remarks(), *self.notes))
+        return table_html(self.edges[columns], self.summary()) + said
 
     @property
     def edges(self) -> pd.DataFrame:
@@ -134,7 +147,7 @@ class GraphChanges:
             "notes": list(self.notes),
         }
 
-    def graph(self) -> CausalGraph:
+    def graph(self) -> Graph:
         """Both graphs in one: every edge says in ``change`` what happened, and has ``before`` and ``after``.
 
         What else an edge says is what it says after, and of one that is gone what it said before.
@@ -147,7 +160,7 @@ class GraphChanges:
         )
         events = tuple(dict.fromkeys((*self.after.events, *self.before.events)))
         kept = {key: value for key, value in self.after.metadata.items() if key in _KEPT}
-        return CausalGraph("population", events, edges, kept | {"changes": self.summary()})
+        return replace(self.after, events=events, edges=edges, metadata=kept | {"changes": self.summary()})
 
 
 def change_sentence(row: Mapping[Any, Any]) -> str:
@@ -168,7 +181,7 @@ def _short(value: float) -> str:
     return f"{value:.2g}"
 
 
-def graph_changes(before: CausalGraph, after: CausalGraph, *, least: float = 0.0, level: float = LEVEL) -> GraphChanges:
+def graph_changes(before: Graph, after: Graph, *, least: float = 0.0, level: float = LEVEL) -> GraphChanges[Graph]:
     r"""Compare two population graphs, pair by pair.
 
     With the strengths s and their standard errors e before and after,
@@ -198,7 +211,7 @@ def graph_changes(before: CausalGraph, after: CausalGraph, *, least: float = 0.0
         ...     errors = [[None, 0.02], [None, None]]
         ...     scores = {"events": ["a", "b"], "matrix": [[0, strength], [0, 0]], "errors": errors}
         ...     edges = ({"cause": "a", "effect": "b", "cmi": strength},) if strength > 0.05 else ()
-        ...     return CausalGraph("population", ("a", "b"), edges, {"scores": scores})
+        ...     return EventGraph("population", ("a", "b"), edges, {"scores": scores})
         >>> graph_changes(graph(0.02), graph(0.31)).sentences()
         ['a → b is new: 0.02 before, 0.31 after (difference 0.29 ± 0.055).']
     """
@@ -270,7 +283,7 @@ class _Measured:
     is_edge: Kept
 
     @classmethod
-    def of(cls, graph: CausalGraph, events: Sequence[str]) -> "_Measured":
+    def of(cls, graph: EventGraph, events: Sequence[str]) -> "_Measured":
         place = {event: number for number, event in enumerate(events)}
         scores = graph.metadata.get("scores") or {}
         strength, error = (table_of(scores, name, events) for name in ("matrix", "errors"))
@@ -312,7 +325,7 @@ def _inflation(squares: Column, strength: Column) -> Column:
     return larger
 
 
-def _different(before: CausalGraph, after: CausalGraph) -> list[str]:
+def _different(before: EventGraph, after: EventGraph) -> list[str]:
     """Refuse graphs of different things; sentences on what else is different."""
     for which, graph in (("first", before), ("second", after)):
         if graph.level != "population":
@@ -345,16 +358,16 @@ def _told(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else repr(str(value).partition(":")[0])
 
 
-def _lone_types(before: CausalGraph, after: CausalGraph) -> list[str]:
+def _lone_types(before: EventGraph, after: EventGraph) -> list[str]:
     """Sentences on types that one graph alone has."""
     return [
-        f"{len(lone):,} event types are in the {which} graph only ({preview(lone)}); their edges cannot be compared."
+        f"Only the {which} graph has {preview(lone)}, whose edges cannot be compared."
         for which, one, other in (("first", before, after), ("second", after, before))
         if (lone := [event for event in one.events if event not in set(other.events)])
     ]
 
 
-def _nothing(before: CausalGraph, after: CausalGraph) -> str:
+def _nothing(before: EventGraph, after: EventGraph) -> str:
     """Why no pair can be compared."""
     if not set(before.events) & set(after.events):
         return (

@@ -21,6 +21,7 @@ from hf_trace.documents import Document, parse_json
 from hf_trace.edges.edge_documents import document_edges
 from hf_trace.edges.edge_reader import BROKEN, EdgeReader, gml_network, graphml_network, numbered_rows
 from hf_trace.errors import GraphFormatError, OutputError, first_line
+from hf_trace.graphs.workbooks import write_workbook
 from hf_trace.logs.writing import atomic_path
 
 FORMAT = "hf_trace.causal_graph"
@@ -53,9 +54,9 @@ def read_graph(path: str | os.PathLike[str]) -> Document:
         GraphFormatError: If the file is missing, has an unknown suffix or holds no directed graph.
     """
     suffix = Path(path).suffix.lower()
-    if suffix in (".dot", ".gv"):
+    if suffix in _FOR_PEOPLE:
         raise GraphFormatError(
-            f"Cannot read '{path}': DOT files are written for drawing only. Save the graph as .json or .graphml."
+            f"Cannot read '{path}': {_FOR_PEOPLE[suffix]} only. Save the graph as .json or .graphml."
         )
     reader = _READERS.get(suffix)
     if reader is None:
@@ -392,6 +393,10 @@ def _edge(row: Mapping[str, Any]) -> Document:
     )
 
 
+_FOR_PEOPLE = {
+    **dict.fromkeys((".dot", ".gv"), "DOT files are written for drawing"),
+    ".xlsx": "workbooks are written for reading",
+}
 _WRITERS: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
     ".json": _write_json,
     ".graphml": _write_graphml,
@@ -399,6 +404,7 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
     ".gv": _write_dot,
     ".csv": _write_csv,
     ".parquet": _write_parquet,
+    ".xlsx": write_workbook,
 }
 _READERS: dict[str, Callable[[Path], Document]] = {
     ".json": _read_json,

@@ -10,7 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from hf_trace.documents import Document
 from hf_trace.errors import GraphFormatError, NonFiniteError, preview
-from hf_trace.graphs.graph import CausalGraph, plain
+from hf_trace.graphs.event_graph import plain
+from hf_trace.graphs.graph import CausalGraph
 
 Matrix = Shaped[np.ndarray, "cause effect"]
 Adjacency = Bool[np.ndarray, "cause effect"]

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +25,15 @@ from hf_trace.documents import Document, read_document
 from hf_trace.errors import HfTraceError, OutputError
 from hf_trace.graphs.counted_graphs import counted_graph
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.logs.diagnosis.findings import Finding
+from hf_trace.logs.diagnosis.findings import Finding, Suggestion
 from hf_trace.logs.log import EventLog, duration
 from hf_trace.logs.places.histories import near_types, own_events
 from hf_trace.logs.places.near_names import plain_name
 from hf_trace.logs.windows import sampled_sequences
 from hf_trace.logs.writing import atomic_path
+from hf_trace.options import SEED
 from hf_trace.report.evidence import EvidenceCollector
-from hf_trace.report.figure import draw_graph
+from hf_trace.graphs.pictures.figure import draw_graph
 from hf_trace.report.findings_report import COUNTED, MEANING, LogFindings, beats_counting, log_findings
 from hf_trace.report.page import page_document, write_page
 from hf_trace.runs.event_model import EventModel
@@ -48,6 +50,9 @@ _LARGE, _PATIENCE = 200_000, 600.0
 # Events that are forced in all: as many as 32 types at 256 places.
 _FORCED, _LEAST_CONTEXTS = 8_192, 32
 _SHOWN = 200
+# What is chosen for each question alone.
+_OF_QUESTION = {"drives": ("max_lag", "variable"), "follows": ("horizon",)}
+_WHOLE = ("window_length", "min_count", "max_lag")
 Doing = Callable[[str, int | float], AbstractContextManager[Callable[[float], None]]]
 Say = Callable[[str], None]
 
@@ -68,6 +73,40 @@ class ExplanationSettings:
         """All that makes another result."""
         asked = {str(each.settings.question): each.settings.to_dict() | each.pooling for each in self.requests}
         return {**{f"training {name}": value for name, value in asdict(self.training).items()}, **asked}
+
+    @classmethod
+    def of(cls, chosen: Sequence[Suggestion], *, seed: int = SEED.default, **training: Any) -> "ExplanationSettings":
+        """What is done with choices: the training, the question that was chosen, and then the other one.
+
+        Args:
+            chosen: As ``LogReport.suggestions``.
+            seed: Of the training and of what is drawn.
+            training: What else ``TrainingSettings`` are told.
+
+        Example:
+            >>> settings = ExplanationSettings.of([Suggestion("discover", "question", "follows", "as you asked")])
+            >>> [each.settings.question for each in settings.requests]
+            ['follows', 'drives']
+        """
+        own = {each.option: _value(each) for each in chosen if each.command == "train"}
+        asking = {each.option: _value(each) for each in chosen if each.command == "discover"}
+        if variable := tuple(each.value for each in chosen if each.option == "variable"):
+            asking["variable"] = variable
+        question = asking.get("question", "drives")
+        plain = DiscoveryRequest(level="population").updated(seed=seed)
+
+        def asked(each: str, *more: str) -> DiscoveryRequest:
+            of_it = {name: asking[name] for name in (*_OF_QUESTION[each], *more) if name in asking}
+            return plain.updated(question=each, **of_it)
+
+        requests = asked(question, "threshold"), *(asked(each) for each in _OF_QUESTION if each != question)
+        return cls(TrainingSettings(seed=seed, **{**own, **training}), requests)
+
+
+def _value(each: Suggestion) -> Any:
+    if each.option == "epochs":
+        return float(each.value)
+    return int(each.value) if each.option in _WHOLE else each.value
 
 
 @dataclass(frozen=True)
@@ -100,6 +139,7 @@ def explain_log(
     settings: ExplanationSettings,
     about: LogInWords,
     *,
+    run: str | PathLike[str] | None = None,
     overwrite: bool = False,
     doing: Doing = _silent,
     say: Say = lambda _: None,
@@ -111,6 +151,7 @@ def explain_log(
         folder: New, empty, or one that this function began with the same log and settings: then it goes on.
         settings: What to do.
         about: What is said of the log.
+        run: An oracle that is there already, which is then asked in place of a new one.
         overwrite: Whether what the folder holds of this kind is made anew.
         doing: Shows what is being done, as ``cli.console.progress``.
         say: Is told what was written.
@@ -121,12 +162,15 @@ def explain_log(
     """
     for each in settings.requests:
         _check(log, each)
-    place = _Place.of(Path(folder), {"log": log_digest(log), **settings.to_dict()}, overwrite=overwrite)
-    with doing("training (%)", 100) as advance:
-        callbacks = [ProgressCallback(advance, settings.training.ensemble)]
-        trained = train(log, place.folder / RUN, settings.training, resume=True, callbacks=callbacks)
-    say(f"{trained.quality}. Wrote {trained.folder}")
-    asked = _Asked(EventModel.load(place.folder / RUN), log, doing, say)
+    ready = {} if run is None else {"run": str(run)}
+    place = _Place.of(Path(folder), {"log": log_digest(log), **ready, **settings.to_dict()}, overwrite=overwrite)
+    if run is None:
+        run = place.folder / RUN
+        with doing("training (%)", 100) as advance:
+            callbacks = [ProgressCallback(advance, settings.training.ensemble)]
+            trained = train(log, run, settings.training, resume=True, callbacks=callbacks)
+        say(f"{trained.quality}. Wrote {trained.folder}")
+    asked = _Asked(EventModel.load(run), log, doing, say)
     first = settings.requests[0]
     graphs = [
         (graph, asked.in_variables(each))

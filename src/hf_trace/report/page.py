@@ -21,14 +21,15 @@ from hf_trace.documents import Document
 from hf_trace.errors import OutputError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.graph_files import FORMAT, VERSION
+from hf_trace.graphs.pictures.layout import place_nodes
 from hf_trace.logs.log import EventLog
+from hf_trace.logs.log_facts import has_dates, log_facts, type_counts
 from hf_trace.logs.places.near_names import plain_name
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.logs.writing import atomic_path
 from hf_trace.report.beside_counting import left_out_pairs, onset_columns
 from hf_trace.report.evidence import EvidenceCollector, Example, Incident, Link
-from hf_trace.report.layout import place_nodes
-from hf_trace.report.page_texts import assumptions, has_dates, headline, log_facts, not_tested, type_counts
+from hf_trace.report.page_texts import assumptions, headline, not_tested
 from hf_trace.report.pair_places import PairPlaces, looked_up, pairs_of
 
 SUFFIXES = (".html", ".htm")

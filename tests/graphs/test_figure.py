@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 
 from hf_trace.errors import OutputError, SettingsError
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.pictures.drawing import COLORS, drawn_edges, legend_lines, shortened
+from hf_trace.graphs.pictures.figure import draw_graph, figure_title
+from hf_trace.graphs.pictures.layout import LabelPlacer, place_nodes
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.report.drawing import COLORS, drawn_edges, legend_lines, shortened
-from hf_trace.report.figure import draw_graph, figure_title
-from hf_trace.report.layout import LabelPlacer, place_nodes
 
 SMALL = CausalGraph(
     "summary",

@@ -1,5 +1,6 @@
 """A causal graph as a picture file."""
 
+import io
 import logging
 import os
 import warnings
@@ -14,11 +15,9 @@ from matplotlib.patches import FancyArrowPatch
 
 from hf_trace.checks import whole
 from hf_trace.errors import OutputError, visible
-from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.event_graph import EventGraph
 from hf_trace.graphs.graph_changes import CHANGES
-from hf_trace.logs.log import EventLog
-from hf_trace.logs.writing import atomic_path
-from hf_trace.report.drawing import (
+from hf_trace.graphs.pictures.drawing import (
     INK,
     Scale,
     draw_timeline,
@@ -29,22 +28,25 @@ from hf_trace.report.drawing import (
     legend_lines,
     timeline_size,
 )
-from hf_trace.report.page_texts import has_dates, log_facts
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.log_facts import has_dates, log_facts
+from hf_trace.logs.writing import atomic_path
 
 _FOOT = 0.5
 # More arrows hide one another; beside a truth each of them is judged.
 _READABLE, _MOST_EDGES = 30, 300
 # Without dates and random ids, equal graphs give equal files.
+_PLAIN = {"svg.hashsalt": "hf_trace", "text.usetex": False, "font.family": ["sans-serif"]}
 _STATIC = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def draw_graph(
-    graph: CausalGraph,
+    graph: EventGraph,
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
     max_edges: int | None = None,
-    truth: CausalGraph | None = None,
+    truth: EventGraph | None = None,
 ) -> None:
     """Draw a graph to a .png, .svg or .pdf file.
 
@@ -69,6 +71,7 @@ def draw_graph(
 
     Example:
         >>> import tempfile
+        >>> from hf_trace import CausalGraph
         >>> path = Path(tempfile.mkdtemp()) / "graph.svg"
         >>> draw_graph(CausalGraph.from_edges([("disk full", "reboot")]), path)
         >>> path.read_text()[:5]
@@ -77,15 +80,57 @@ def draw_graph(
     suffix = Path(path).suffix.lower()
     if suffix not in _STATIC:
         raise OutputError(f"Cannot draw to '{path}'. Expected a name that ends in {', '.join(_STATIC)}.")
+    figure = graph_figure(graph, title=title, max_edges=max_edges, truth=truth)
+    with atomic_path(path) as unfinished:
+        figure.write(unfinished, suffix[1:])
+
+
+def graph_figure(
+    graph: EventGraph, *, title: str | None = None, max_edges: int | None = None, truth: EventGraph | None = None
+) -> "GraphFigure":
+    """The picture that ``draw_graph`` writes, with the same arguments, for notebooks and other figures.
+
+    Raises:
+        SettingsError: If ``max_edges`` is no whole number of at least 0.
+    """
     default = _READABLE if truth is None and graph.level != "instance" else _MOST_EDGES
     most = default if max_edges is None else whole("max_edges", max_edges, least=0)
-    with mpl.rc_context({"svg.hashsalt": "hf_trace", "text.usetex": False, "font.family": ["sans-serif"]}):
-        figure = _figure(graph, _foremost(graph, most), figure_title(graph) if title is None else title, truth)
-        with atomic_path(path) as unfinished:
-            _write(figure, unfinished, suffix)
+    with mpl.rc_context(_PLAIN):
+        return _figure(graph, _foremost(graph, most), figure_title(graph) if title is None else title, truth)
 
 
-def figure_title(graph: CausalGraph, source: str = "", log: EventLog | None = None) -> str:
+class GraphFigure(Figure):
+    """A figure of Matplotlib that notebooks show, apart from any global backend."""
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+    def png(self) -> bytes:
+        """The picture as the bytes of a PNG file."""
+        buffer = io.BytesIO()
+        self.write(buffer, "png")
+        return buffer.getvalue()
+
+    def write(self, target: Path | io.BytesIO, form: str) -> None:
+        """Write the picture; equal graphs give equal bytes.
+
+        Args:
+            target: A path, or what holds the bytes.
+            form: ``"png"``, ``"svg"`` or ``"pdf"``.
+        """
+        log = logging.getLogger("matplotlib.font_manager")
+        before = log.level
+        log.setLevel(logging.ERROR)
+        try:
+            with warnings.catch_warnings(), mpl.rc_context(_PLAIN):
+                # A character that the font lacks is drawn as a box; the event names are in the files.
+                warnings.filterwarnings("ignore", message=".*[Gg]lyph.*missing.*")
+                self.savefig(target, format=form, dpi=110, metadata=_STATIC[f".{form}"])
+        finally:
+            log.setLevel(before)
+
+
+def figure_title(graph: EventGraph, source: str = "", log: EventLog | None = None) -> str:
     r"""What a picture is of, in one or two lines: the log, the question, the days of the data.
 
     Args:
@@ -94,7 +139,7 @@ def figure_title(graph: CausalGraph, source: str = "", log: EventLog | None = No
         log: The log, for its size and days.
 
     Example:
-        >>> graph = CausalGraph.from_edges([("a", "b")]).with_metadata(question="drives: what explains the effect")
+        >>> graph = EventGraph.from_edges([("a", "b")]).with_metadata(question="drives: what explains the effect")
         >>> figure_title(graph, "alarms.csv")
         'alarms.csv: what drives what\nwhat explains the effect'
     """
@@ -109,7 +154,7 @@ def figure_title(graph: CausalGraph, source: str = "", log: EventLog | None = No
     return "\n".join(filter(None, lines))
 
 
-def _foremost(graph: CausalGraph, most: int) -> CausalGraph:
+def _foremost(graph: EventGraph, most: int) -> EventGraph:
     """The graph with its strongest edges alone; those that changed come before those that did not."""
     changed = [edge for edge in graph.edges if edge.get("change") in CHANGES]
     if not changed:
@@ -119,7 +164,7 @@ def _foremost(graph: CausalGraph, most: int) -> CausalGraph:
     return graph.with_edges([*chosen.edges, *rest.strongest(most - len(chosen)).edges])
 
 
-def _figure(every: CausalGraph, graph: CausalGraph, title: str | None, truth: CausalGraph | None) -> Figure:
+def _figure(every: EventGraph, graph: EventGraph, title: str | None, truth: EventGraph | None) -> GraphFigure:
     edges = drawn_edges(graph, truth)
     nodes = graph.events if graph.level == "instance" else drawn_nodes(graph, edges)
     scale = Scale.of(len(nodes))
@@ -136,9 +181,9 @@ def _figure(every: CausalGraph, graph: CausalGraph, title: str | None, truth: Ca
     return figure
 
 
-def _canvas(size: tuple[float, float]) -> tuple[Figure, Any]:
+def _canvas(size: tuple[float, float]) -> tuple[GraphFigure, Any]:
     """Make a figure whose axes fill it, with one unit per inch, apart from any global backend."""
-    figure = Figure(figsize=size)
+    figure = GraphFigure(figsize=size)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, size[0]), ylim=(0, size[1]))
@@ -146,14 +191,14 @@ def _canvas(size: tuple[float, float]) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _emptiness(graph: CausalGraph) -> str:
+def _emptiness(graph: EventGraph) -> str:
     if len(graph):
         return f"None of the {len(graph):,} edges is drawn."
     kind = "events" if graph.level == "instance" else "event types"
     return f"No causal edge among {len(graph.events):,} {kind}."
 
 
-def _note(every: CausalGraph, graph: CausalGraph, nodes: int) -> str:
+def _note(every: EventGraph, graph: EventGraph, nodes: int) -> str:
     parts = []
     if 0 < len(graph) < len(every):
         parts.append(f"strongest {len(graph):,} of {len(every):,} edges drawn")
@@ -175,16 +220,3 @@ def _draw_margins(axes: Any, size: tuple[float, float], title: str | None, note:
             handles=legend, loc="lower left", bbox_to_anchor=(0.005, 0.005), ncols=columns, frameon=False,
             fontsize=9.5, handlelength=2.6, handler_map={FancyArrowPatch: HandlerPatch(patch_func=legend_arrow)},
         )  # fmt: skip
-
-
-def _write(figure: Figure, path: Path, suffix: str) -> None:
-    log = logging.getLogger("matplotlib.font_manager")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # A character that the font lacks is drawn as a box; the event names are in the files.
-            warnings.filterwarnings("ignore", message=".*[Gg]lyph.*missing.*")
-            figure.savefig(path, format=suffix[1:], dpi=110, metadata=_STATIC[suffix])
-    finally:
-        log.setLevel(before)

@@ -12,9 +12,9 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import withStroke
 
 from hf_trace.errors import visible
-from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.event_graph import EventGraph
+from hf_trace.graphs.pictures.layout import LabelPlacer, Place, place_nodes
 from hf_trace.logs.log import duration
-from hf_trace.report.layout import LabelPlacer, Place, place_nodes
 
 # Blue and vermilion of Okabe and Ito stay apart for every kind of color blindness, and in grey.
 COLORS = {"excites": "#0072B2", "inhibits": "#D55E00"}
@@ -42,7 +42,7 @@ class DrawnEdge:
     head: str = _ARROW
 
 
-def drawn_edges(graph: CausalGraph, truth: CausalGraph | None, *, widest: float = 4.0) -> list[DrawnEdge]:
+def drawn_edges(graph: EventGraph, truth: EventGraph | None, *, widest: float = 4.0) -> list[DrawnEdge]:
     """Style the edges of a graph, weakest first, and before them the edges of ``truth`` that it lacks."""
     largest = max((_strength(edge) for edge in graph.edges), default=0.0)
     found = [_drawn(graph, edge, truth, widest, largest) for edge in graph.strongest(len(graph)).edges]
@@ -50,7 +50,7 @@ def drawn_edges(graph: CausalGraph, truth: CausalGraph | None, *, widest: float 
     return [*_missed(graph, truth), *found]
 
 
-def legend_lines(graph: CausalGraph, truth: CausalGraph | None) -> list[FancyArrowPatch | Line2D]:
+def legend_lines(graph: EventGraph, truth: EventGraph | None) -> list[FancyArrowPatch | Line2D]:
     """Say what colors, heads, widths and lines mean, as far as the graph uses them."""
     present = {edge.get("direction") for edge in graph.edges}
     arrows: list[FancyArrowPatch | Line2D] = [
@@ -99,11 +99,11 @@ def shortened(name: str, limit: int) -> str:
 
 
 def _strength(edge: Mapping[str, Any]) -> float:
-    return abs(edge.get("cmi") or 0.0)
+    return float(abs(edge.get("cmi") or 0.0))
 
 
 def _drawn(
-    graph: CausalGraph, edge: Mapping[str, Any], truth: CausalGraph | None, widest: float, largest: float
+    graph: EventGraph, edge: Mapping[str, Any], truth: EventGraph | None, widest: float, largest: float
 ) -> DrawnEdge:
     width = 0.7 + (widest - 0.7) * _strength(edge) / largest if largest else 1.4
     is_true = truth is None or _identity(edge, graph, truth) in _identities(truth, graph)
@@ -116,7 +116,7 @@ def _drawn(
     return DrawnEdge(graph.ends(edge), width, COLORS.get(sign, NEUTRAL), line, label, head)
 
 
-def _missed(graph: CausalGraph, truth: CausalGraph | None) -> list[DrawnEdge]:
+def _missed(graph: EventGraph, truth: EventGraph | None) -> list[DrawnEdge]:
     if truth is None or (truth.level == "instance") != (graph.level == "instance"):
         return []
     found, nodes = _identities(graph, truth), set(graph.nodes)
@@ -124,11 +124,11 @@ def _missed(graph: CausalGraph, truth: CausalGraph | None) -> list[DrawnEdge]:
     return [DrawnEdge(pair, 1.2, FAINT, _MISSED_LINE, "") for pair in ends if pair not in found and set(pair) <= nodes]
 
 
-def _identities(graph: CausalGraph, other: CausalGraph) -> set[Hashable]:
+def _identities(graph: EventGraph, other: EventGraph) -> set[Hashable]:
     return {_identity(edge, graph, other) for edge in graph.edges}
 
 
-def _identity(edge: Mapping[str, Any], graph: CausalGraph, other: CausalGraph) -> tuple[Any, Any]:
+def _identity(edge: Mapping[str, Any], graph: EventGraph, other: EventGraph) -> tuple[Any, Any]:
     """Name an edge by its positions when both graphs have them, and by its event types otherwise."""
     if graph.level == other.level == "instance":
         return edge["cause_position"], edge["effect_position"]
@@ -188,7 +188,7 @@ class Scale:
         return cls(17.0, 12.0, 3.5, 8.0, 20)
 
 
-def drawn_nodes(graph: CausalGraph, edges: Sequence[DrawnEdge]) -> tuple[str, ...]:
+def drawn_nodes(graph: EventGraph, edges: Sequence[DrawnEdge]) -> tuple[str, ...]:
     """Return the types to draw: all of a small graph, those with an arrow of another one."""
     joined = _joined(edges)
     return graph.events if len(graph.events) <= _FEW else tuple(e for e in graph.events if e in joined)
