@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tests.pages import document, population, sequences, told
 
+from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
 from hf_trace.report.page import page_document
 
@@ -68,6 +69,9 @@ def test_findings_stand_on_top_and_lead_to_their_edges(shown):
     page.click("#findings li:nth-child(2) button")
     assert "Hardly seen.Caution: Few." in page.text("evidence")
     assert "chosen" in page.run("return document.querySelector('#findings li:nth-child(2)').className")
+    page.wait("return document.getElementById('graph').getBoundingClientRect().top < innerHeight - 300")
+    page.browser.switch_to.active_element.send_keys(ESCAPE)
+    page.wait("return document.getElementById('findings').getBoundingClientRect().top >= 0")
     assert page.text("next") == "Look at case 1."
 
 
@@ -194,6 +198,12 @@ def test_names_are_never_over_names_and_the_strongest_edges_have_theirs(shown, b
 def _has(named, name):
     """Whether a name is among those that may be cut in the middle."""
     return any(name.startswith(each.split("…")[0]) and name.endswith(each.split("…")[-1]) for each in named)
+
+
+def test_a_long_name_is_whole_where_there_is_room(shown):
+    names = ["The controller of the second disk is degraded", "The service was restarted"]
+    page = shown(page_document(CausalGraph.from_edges([names])))
+    assert re.findall(r"<text[^>]*>([^<]*)", page.saved("svg")) == names
 
 
 def test_types_without_an_edge_are_left_out_until_asked_for(shown):

@@ -19,6 +19,9 @@ function filled(made, attributes, children) {
 }
 const replace = (id, ...children) => byId(id).replaceChildren(...children);
 
+// Bring a part of the page into sight.
+const reach = (id) => byId(id).scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth", block: "start" });
+
 // A name that may be long: cut by the page, whole in its title.
 const nameOf = (index, kind = "name") => element("bdi", { class: kind, title: names[index].slice(0, 3000) }, visible(names[index]));
 function fact(label, ...found) {

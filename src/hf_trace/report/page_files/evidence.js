@@ -38,7 +38,7 @@ function renderEvidence() {
 }
 function showEvidence() {
   const box = byId("evidence").getBoundingClientRect();
-  if (box.top > innerHeight - 80) byId("evidence").scrollIntoView({ behavior: "smooth", block: "start" });
+  if (box.top > innerHeight - 80) reach("evidence");
 }
 // The way back: to the row or the list entry from which the edge was chosen.
 function closeEvidence() {

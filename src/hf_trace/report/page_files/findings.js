@@ -27,8 +27,11 @@ function renderFindings() {
 }
 function finding(each, index) {
   const edge = edgeOf(each.cause, each.effect);
-  const ends = edge === undefined ? null
-    : element("button", { type: "button", class: "link", onclick: () => chooseFrom(`#findings li:nth-child(${index + 1}) button`, edge) }, ...listName(edge, "both"));
+  const show = () => {
+    chooseFrom(`#findings li:nth-child(${index + 1}) button`, edge);
+    reach("graph-section");
+  };
+  const ends = edge === undefined ? null : element("button", { type: "button", class: "link", onclick: show }, ...listName(edge, "both"));
   const marks = [each.weak ? "weak" : "", each.kind].filter(Boolean).map((mark) => element("span", { class: "mark" }, mark));
   return element("li", { class: each.weak ? "weak" : null, "data-edge": edge }, ends, " ", ...marks, element("span", {}, visible(each.text)), each.caution ? element("small", {}, "Caution: " + visible(each.caution)) : null);
 }

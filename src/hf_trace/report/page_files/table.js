@@ -60,7 +60,7 @@ function row(edge) {
   const made = element("tr", { class: kinds || null, "data-edge": edge }, ...columns().map(([key]) => cell(key, edge)));
   made.addEventListener("click", () => {
     chooseFrom(`#edges tr[data-edge="${edge}"] button`, edge);
-    if (byId("graph-section").getBoundingClientRect().bottom < 150) byId("graph-section").scrollIntoView({ behavior: "smooth" });
+    if (byId("graph-section").getBoundingClientRect().bottom < 150) reach("graph-section");
   });
   return made;
 }

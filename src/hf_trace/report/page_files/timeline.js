@@ -27,7 +27,7 @@ function showIncident(index, isAsked) {
   renderAnswers();
   renderRanking();
   renderTimeline();
-  if (isAsked) byId("timeline-section").scrollIntoView({ behavior: "smooth" });
+  if (isAsked) reach("timeline-section");
 }
 function shownLinks(incident) {
   const found = arcSteps(incident), bound = found[Math.min(Number(byId("arcs").value), found.length - 1)];
