@@ -52,7 +52,7 @@ def test_what_is_not_clear_is_refused(text, message):
     assert str(caught.value).startswith(f"`--do` is {text!r}, and {message}")
 
 
-@given(st.lists(st.sampled_from(["a", "b", "c=d", "a=removed", "e#f"]), min_size=1, max_size=8))
+@given(st.lists(st.sampled_from(["a", "b", "c=d", "a=removed", "e#f", "a#1", "7", "7#2"]), min_size=1, max_size=8))
 def test_every_listed_name_stands_for_its_position(events):
     sequence = EventSequence(tuple(events))
     for row in listed_events(sequence):

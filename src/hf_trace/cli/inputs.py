@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from hf_trace.logs.places.place_network import PlaceNetwork
     from hf_trace.logs.streams import EventStream
 
-
 # What a run remembers of how its log is read: as ``read_log`` and the command line name it, and as it is called here.
 _REMEMBERED = {
     "case_column": "case", "event_column": "event", "time_column": "time", "end_column": "end", "query": "query",
     "time_unit": "unit", "time_format": "time_format",
 }  # fmt: skip
-_COLUMNS = ("case_column", "event_column", "time_column", "end_column")
 # How times are written may differ from file to file; to say so for another one its column is named too.
 _OF_TIMES = {"time_unit": "s", "time_format": None}
 
@@ -96,10 +94,9 @@ class LogSource:
         typed = self.typed()
         for name in typed:
             self._refuse_another(name, typed, reading)
-        kept = {name: value for name, value in reading.items() if name not in typed}
-        if "time_column" in typed:  # of another file, or typed again
-            same = typed["time_column"] == reading.get("time_column")
-            kept = {name: value for name, value in kept.items() if same or name not in _OF_TIMES}
+        has_other_times = typed.get("time_column") not in (None, reading.get("time_column"))
+        told = {*typed, *(_OF_TIMES if has_other_times else ())}
+        kept = {name: value for name, value in reading.items() if name not in told}
         changes: dict[str, Any] = {_REMEMBERED[name]: value for name, value in kept.items()}
         return replace(self, **changes, remembered=kept)
 
@@ -201,7 +198,8 @@ class LogSource:
         """The log as a stream, to be read in parts.
 
         Raises:
-            SettingsError: If sequences are to have contexts or neighbours, as those the run was trained on.
+            SettingsError: If rows are to be left out, or sequences to have contexts or neighbours, as where the run was
+                trained.
         """
         if self.topology is not None:
             raise SettingsError(
@@ -236,7 +234,7 @@ class LogSource:
         """Sequences drawn from the log as a stream."""
         from hf_trace.logs.stream_samples import sample_stream
 
-        with progress("reading (events)", None) as advance:
+        with self._explained(), progress("reading (events)", None) as advance:
             table = sample_stream(self.opened(), share, seed=seed, first=first, advance=advance)
         return _told(table)
 

@@ -32,7 +32,10 @@ def listed_events(sequence: EventSequence) -> list[Document]:
     rows: list[Document] = []
     for position, event in enumerate(sequence.events):
         seen[event] = seen.get(event, 0) + 1
-        name = event if counts[event] == 1 else f"{event}#{seen[event]}"
+        numbered = f"{event}#{seen[event]}"
+        name = event if counts[event] == 1 and not _is_number(event) else numbered
+        # An event of its own may have that name; its position tells it apart.
+        name = str(position) if name == numbered in counts else name
         rows.append({"position": position, "name": name, "event": event})
         if sequence.timestamps is not None:
             since = sequence.timestamps[0]
