@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,17 +15,13 @@ from hf_trace.cli.doctor import examined
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 
 if TYPE_CHECKING:
-    from hf_trace.discovery.settings import DiscoveryRequest
     from hf_trace.logs.diagnosis.findings import Suggestion
     from hf_trace.logs.log import EventLog
-    from hf_trace.pipelines.explanation import ExplanationSettings
     from hf_trace.report.log_report import LogReport
 
 # Options of training and of asking that a user may type in place of what is suggested.
 _TRAINING = ("window_length", "min_count", "preset", "epochs")
-_OF_QUESTION = {"drives": ("max_lag", "variable"), "follows": ("horizon",)}
-_ASKING = ("question", "threshold", *(name for names in _OF_QUESTION.values() for name in names))
-_WHOLE = ("window_length", "min_count", "max_lag")
+_ASKING = ("question", "threshold", "max_lag", "variable", "horizon")
 
 
 def explain(
@@ -77,7 +73,7 @@ def explain(
         print_section(title, lines)
     quiet_transformers()
     from hf_trace.logs.diagnosis.choices import log_name, shell_line
-    from hf_trace.pipelines.explanation import PAGE, TEXT, LogInWords, explain_log
+    from hf_trace.pipelines.explanation import PAGE, TEXT, ExplanationSettings, LogInWords, explain_log
 
     folder = out or Path("runs") / log_name(log)
     about = LogInWords(
@@ -87,7 +83,13 @@ def explain(
         advice=report.section("possible_columns")[1],
         command=shell_line(["hf-trace", *sys.argv[1:]]),
     )
-    settings = _settings(chosen, source, seed)
+    settings = ExplanationSettings.of(
+        chosen,
+        seed=seed,
+        outcome_column=source.outcome,
+        context_columns=tuple(source.contexts),
+        reading=source.typed(),
+    )
     findings = explain_log(table, folder, settings, about, overwrite=overwrite, doing=progress, say=say)
     say(f"Done in {time.monotonic() - started:.0f} s. Read {folder / TEXT}, or open {folder / PAGE} in a browser.")
     if json_output:
@@ -122,39 +124,3 @@ def _chosen(report: "LogReport", typed: Mapping[str, Any]) -> "list[Suggestion]"
         kept += [Suggestion(command, name, str(each), "as you asked") for each in values]
     report.sections["suggestions"] = [*kept]
     return kept
-
-
-def _settings(chosen: "Sequence[Suggestion]", source: LogSource, seed: int) -> "ExplanationSettings":
-    """What is done: the training, the question that was chosen, and then the other one."""
-    from hf_trace.discovery.settings import DiscoveryRequest
-    from hf_trace.pipelines.explanation import ExplanationSettings
-    from hf_trace.training.log_training import TrainingSettings
-
-    training = {each.option: _value(each) for each in chosen if each.command == "train"}
-    asking = {each.option: _value(each) for each in chosen if each.command == "discover"}
-    if variable := tuple(each.value for each in chosen if each.option == "variable"):
-        asking["variable"] = variable
-    question = asking.get("question", "drives")
-    plain = DiscoveryRequest(level="population").updated(seed=seed)
-
-    def asked(each: str, *more: str) -> "DiscoveryRequest":
-        own = {name: asking[name] for name in (*_OF_QUESTION[each], *more) if name in asking}
-        return plain.updated(question=each, **own)
-
-    requests = asked(question, "threshold"), *(asked(each) for each in _OF_QUESTION if each != question)
-    return ExplanationSettings(
-        TrainingSettings(
-            seed=seed,
-            outcome_column=source.outcome,
-            context_columns=tuple(source.contexts),
-            reading=source.typed(),
-            **training,
-        ),
-        requests,
-    )
-
-
-def _value(each: "Suggestion") -> Any:
-    if each.option == "epochs":
-        return float(each.value)
-    return int(each.value) if each.option in _WHOLE else each.value
