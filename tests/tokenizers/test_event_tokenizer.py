@@ -264,3 +264,21 @@ def test_two_tokens_with_one_id_are_refused(tmp_path):
     assert refused(ModelLoadError, EventTokenizer.from_pretrained, tmp_path) == (
         "Several tokens of the tokenizer have the same id, expected one each. Train again."
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "read"),
+    [
+        (("6", "9", "11"), "11 6\t9\n6", ["11", "6", "9", "6"]),
+        (("disk full", "disk", "full"), "disk full\ndisk", ["disk full", "disk"]),
+        (("disk full", "two\nlines"), "disk full", ["disk full"]),
+    ],
+)
+def test_auto_tokenizer_reads_text(tmp_path, names, text, read):
+    made = EventTokenizer.from_event_types(names)
+    made.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded.convert_ids_to_tokens(loaded(text)["input_ids"]) == ["[BOS]", *read]
+    assert made.agrees_with(loaded)
+    ids = [loaded([name], is_split_into_words=True)["input_ids"][1:] for name in names]
+    assert [each for (each,) in ids] == made.event_ids.tolist()

@@ -35,6 +35,7 @@ from hf_trace.tokenizers.event_tokens import (
     gap_token,
     known_values,
     log_spaced_edges,
+    separator,
 )
 from tokenizers import AddedToken, Tokenizer
 
@@ -239,6 +240,7 @@ class EventTokenizer(StoredTokenizer):
             **({"contexts": values} if values else {}),
             **({"near": True} if reads_neighbours else {}),
         )
+        tokenizer.backend_tokenizer.pre_tokenizer = separator(events)
         return cls(tokenizer)
 
     @classmethod

@@ -1,10 +1,11 @@
 """Tokens beside events: the time between them (``<gap:0>``) and what is known of the sequence (``<context:a=b>``)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers.pre_tokenizers import PreTokenizer, Split, WhitespaceSplit
 
 GAP_BINS = 16
 
@@ -102,3 +103,18 @@ def known_values(contexts: Sequence[Sequence[tuple[str, str]]]) -> dict[str, lis
         for column, value in context:
             found.setdefault(column, set()).add(value)
     return {column: sorted(values) for column, values in found.items()}
+
+
+def separator(events: Iterable[str]) -> PreTokenizer | None:
+    r"""What parts a text into events where a tokenizer is given text: white space, or lines where names hold blanks.
+
+    Example:
+        >>> [part for part, _ in separator(["6", "11"]).pre_tokenize_str("11 6")]
+        ['11', '6']
+        >>> [part for part, _ in separator(["disk full"]).pre_tokenize_str("disk full\ndisk full")]
+        ['disk full', 'disk full']
+    """
+    held = set("".join(events))
+    if not any(char.isspace() for char in held):
+        return WhitespaceSplit()
+    return None if "\n" in held else Split("\n", behavior="removed")
