@@ -8,7 +8,7 @@ import pytest
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "matplotlib", "networkx", "sklearn", "scipy")
 FIRST_IMPORTS = Path(__file__).parent / "first_imports.py"
-OPTIONAL = ("captum", "chess", "selenium", "pytest", "beartype", "hypothesis", "mkdocs")
+OPTIONAL = ("gradio", "captum", "chess", "selenium", "pytest", "beartype", "hypothesis", "mkdocs")
 
 
 def loaded_by(code):
@@ -23,7 +23,8 @@ def test_import_is_light():
 
 
 @pytest.mark.parametrize(
-    "command", ["", "explain", "doctor", "train", "discover", "count", "compare", "evaluate", "simulate", "push", "demo"]
+    "command",
+    ["", "explain", "doctor", "train", "discover", "count", "compare", "evaluate", "simulate", "push", "app", "demo"],
 )
 def test_help_is_light(command):
     arguments = ["hf-trace", *([command] if command else []), "--help"]
@@ -55,7 +56,7 @@ def test_optional_packages_are_not_imported():
 PUBLIC = """CausalDiscoveryPipeline CausalEffectPipeline CausalGraph DagSchema DagTokenizer DagTrainingSettings
 DiscoverySettings EventLog EventSequence EventTokenizer HfTraceError TrainingSettings Variable __version__ cut_windows
 draw_graph encode_table infer_schema push_log read_log train train_dag"""
-COMMANDS = "explain doctor train discover effect outcomes rank count compare evaluate simulate push demo"
+COMMANDS = "explain doctor train discover effect outcomes rank count compare evaluate simulate push app demo"
 
 
 def test_public_names_and_commands_are_all_there():

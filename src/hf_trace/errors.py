@@ -99,6 +99,10 @@ class PublishError(HfTraceError):
     """Something cannot be published on the Hub."""
 
 
+class BusyError(HfTraceError):
+    """An app has as much to do as it takes at once."""
+
+
 class ProcessError(HfTraceError):
     """A process that works on a run with others has failed, or has lost them."""
 

@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 
 from hf_trace import __version__
-from hf_trace.cli.compare import compare
+from hf_trace.cli.compare import compare, evaluate
 from hf_trace.cli.console import hush, run
 from hf_trace.cli.count import count
 from hf_trace.cli.demo import demo
 from hf_trace.cli.discover import discover
 from hf_trace.cli.doctor import doctor
 from hf_trace.cli.effect import effect
-from hf_trace.cli.evaluate import evaluate
 from hf_trace.cli.explain import explain
 from hf_trace.cli.help_screens import HELP_NAMES, Command, Commands
 from hf_trace.cli.launching import forget_launch, is_helping, let_main_speak, processes_not_started, start_processes
@@ -22,6 +21,7 @@ from hf_trace.cli.push import push
 from hf_trace.cli.rank import rank
 from hf_trace.cli.simulate import simulate
 from hf_trace.cli.train import train
+from hf_trace.cli.web_app import app as web_app
 from hf_trace.starting import end_loading, end_now, was_interrupted
 
 app = typer.Typer(
@@ -60,6 +60,7 @@ _COMMANDS = (
     (evaluate, "evaluate graph.json truth.csv"),
     (simulate, "simulate small --out runs/small --sequences 500", "simulate hawkes --out runs/hawkes --types 50"),
     (push, "push runs/alarms ORG/alarms --license mit --dry-run", "push alarms.csv ORG/alarms-log --dataset"),
+    (web_app, "app", "app runs/alarms --port 8000"),
     (demo, "demo --out runs/demo"),
 )
 

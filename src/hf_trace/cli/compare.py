@@ -1,4 +1,4 @@
-"""``hf-trace compare``: what changed between two graphs, before and after, or of two sites."""
+"""``hf-trace compare`` and ``hf-trace evaluate``: what changed between two graphs, and a graph beside a known one."""
 
 import shlex
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import hf_trace.cli.flags as flags
-from hf_trace.cli.console import print_json, print_section, warn, wrote
+from hf_trace.cli.console import print_comparison, print_json, print_section, warn, wrote
 from hf_trace.cli.outputs import check_output, write_documents
 from hf_trace.options import SEED
 
@@ -88,3 +88,20 @@ def _least(graph: "CausalGraph") -> float:
     if isinstance(threshold, Fdr):
         return threshold.margin
     return max(threshold.value, 0.0) if isinstance(threshold, Bound) else 0.0
+
+
+def evaluate(
+    graph: Annotated[Path, typer.Argument(help="Graph written by `discover`.")],
+    truth: Annotated[Path, typer.Argument(help="Known graph: JSON, GraphML, GML, edge-list CSV or .npy adjacency.")],
+    seed: flags.Seed = SEED.default,
+    json_output: flags.Json = False,
+) -> None:
+    """Compare a graph with a known one, beside the base rate and trivial baselines."""
+    from hf_trace.graphs.graph import CausalGraph
+    from hf_trace.graphs.metrics import evaluate_graph
+
+    comparison = evaluate_graph(CausalGraph.load(graph), CausalGraph.load(truth))
+    if json_output:
+        print_json(comparison.to_dict())
+    else:
+        print_comparison(comparison)
