@@ -60,7 +60,7 @@ def test_another_question_is_asked_first(log, hf_trace):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--question", "auto"], "question"),
+        (["--question", "why"], "question"),
         (["--max-lag", "0"], "max_lag"),
         (["--preset", "huge"], "preset"),
         (["--horizon", "soon"], "horizon"),

@@ -19,6 +19,8 @@ from hf_trace.report.followed_pairs import FollowedPair, PairCounter, UsualSteps
 MOST_FINDINGS = 10
 USUAL, SURPRISE = "usual order", "surprise"
 _LOOKED_AT = 5
+# What a surprise must add to the share of other events after which the effect comes; and what is hardly more.
+_ADDS, _HARDLY = 0.1, 1.1
 # Fewer times, or sequences where there are many, could be luck; and so could a strength within two of its errors.
 FEW = 5
 _SIGMAS = 2.0
@@ -82,7 +84,14 @@ def edge_findings(graph: CausalGraph, log: EventLog, *, most: int = MOST_FINDING
     words = _Words(graph, log)
     strongest = sorted(range(len(graph)), key=lambda number: -abs(graph.edges[number].get("cmi") or 0.0))
     found = [words.finding(number) for number in strongest[: _LOOKED_AT * most]]
-    return sorted(found, key=lambda each: (each.weak, each.kind == USUAL))[:most]
+    return sorted(found, key=_by_worth)[:most]
+
+
+def _by_worth(finding: EdgeFinding) -> tuple[bool, int]:
+    """Rank of what is worth reading: surprises that add something, then what is usual, then the others."""
+    adds = abs(finding.pair.followed - finding.pair.otherwise)
+    surprise = 0 if adds >= _ADDS else 2
+    return finding.weak, {USUAL: 1, SURPRISE: surprise}.get(finding.kind, 0)
 
 
 class _Words:

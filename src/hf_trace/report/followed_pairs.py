@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
@@ -14,7 +15,7 @@ _ROUND_SECONDS = np.array([
     *(1e-3, 1e-2, 0.1, 1, 2, 5, 10, 30), *(_MINUTE * each for each in (1, 2, 5, 10, 30)),
     *(_HOUR * each for each in (1, 2, 4, 8)), *(_DAY * each for each in (1, 2, 7, 14, 30, 90, 365)),
 ])  # fmt: skip
-_USUAL = 0.5
+_USUAL, _TWICE = 0.5, 2.0
 _LONGEST_ROUTE = 16
 
 
@@ -152,12 +153,14 @@ class UsualSteps:
         successor: Number of the most frequent next type of each, -1 where nothing follows.
         share: How often it is the next one; where a sequence ends, nothing is.
         predicts: Share of all steps that are the usual ones, repeats left out.
+        per_sequence: How often a type comes in a sequence that has it; the median over types.
     """
 
     names: tuple[str, ...]
     successor: Int[np.ndarray, " type"]
     share: Float[np.ndarray, " type"]
     predicts: float
+    per_sequence: float
 
     @classmethod
     def of(cls, log: EventLog) -> "UsualSteps":
@@ -176,18 +179,20 @@ class UsualSteps:
         np.add.at(table, (log.codes[:-1][steps], log.codes[1:][steps]), 1)
         last = log.codes[log.offsets[1:][log.sequence_lengths > 0] - 1]
         ends, total, most = np.bincount(last, minlength=types), table.sum(axis=1), table.max(axis=1, initial=0)
+        in_sequence = pd.DataFrame({"sequence": sequence, "code": log.codes}).value_counts()
         best = table.argmax(axis=1) if types else np.zeros(0, dtype=np.int64)
         return cls(
             log.event_types,
             np.where(total > 0, best, -1),
             most / np.maximum(total + ends, 1),
             float(most.sum() / max(1, total.sum())),
+            float(in_sequence.groupby("code").mean().median()) if types else 0.0,
         )
 
     @property
     def is_workflow(self) -> bool:
-        """Whether most steps are the usual ones: cases that run alike."""
-        return self.predicts > _USUAL
+        """Whether cases run alike: most steps are the usual ones, and a type seldom comes twice."""
+        return self.predicts > _USUAL and self.per_sequence < _TWICE
 
     def next_of(self, name: str) -> tuple[str, float] | None:
         """What usually comes after an event type, and how often; None where nothing comes in half of the cases."""
