@@ -89,7 +89,7 @@ def page_document(
     index = _index(names, incidents, [each.examples for each in shown])
     first, *rest = (_part(each, index) for each in shown)
     for part, each in zip(rest, shown[1:], strict=True):
-        part["links"] = [_links_in(incident, each.typed) for incident in incidents]
+        part["links"] = _links_in(incidents, each.typed)
     counts = {} if log is None else type_counts(log)
     return {
         "format": "hf_trace.page",
@@ -182,8 +182,10 @@ def _incidents(shown: _Shown) -> list[Incident]:
     return shown.evidence.incidents(pairs) or shown.evidence.incidents()
 
 
-def _links_in(incident: Incident, graph: CausalGraph) -> list[list[Any]]:
-    return _links(PairPlaces(graph).links(EventSequence(incident.events, incident.timestamps)))
+def _links_in(incidents: Sequence[Incident], graph: CausalGraph) -> list[list[list[Any]]]:
+    """Places of the edges of a further graph in the same incidents."""
+    places = PairPlaces(graph)
+    return [_links(places.links(EventSequence(each.events, each.timestamps))) for each in incidents]
 
 
 def _projected(graph: CausalGraph) -> CausalGraph:
