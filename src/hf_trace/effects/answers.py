@@ -8,7 +8,9 @@ import numpy as np
 
 from hf_trace.checks import number, whole
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
+from hf_trace.effects.formula_answers import formula_answer, joint_of_model
 from hf_trace.effects.identification import Identification
+from hf_trace.effects.identifying.estimands import variables_of
 from hf_trace.effects.particles import Met, Particles
 from hf_trace.effects.queries import (
     Continue,
@@ -166,6 +168,9 @@ def _answers_alike(
     conditionals: Conditionals, queries: list[Query], settings: AnswerSettings
 ) -> Iterator[Answer | QueryError]:
     plan = query_plan(conditionals, queries[0])
+    if plan.identification.estimand is not None:
+        yield from _answers_by_formula(conditionals, plan, queries, settings)
+        return
     states = completions(conditionals, plan, queries[0])
     # Asked parents only, particles that agree are added up; with full histories each completion is read.
     most = settings.most_states if conditionals.parents_only else min(settings.most_states, settings.num_samples)
@@ -185,6 +190,45 @@ def _answers_alike(
                 yield _answer(query, index, particles, plan, settings)
             except QueryError as refusal:
                 yield refusal
+
+
+def _answers_by_formula(
+    conditionals: Conditionals, plan: QueryPlan, queries: list[Query], settings: AnswerSettings
+) -> Iterator[Answer | QueryError]:
+    estimand = plan.identification.estimand
+    if estimand is None:
+        raise ValueError("The question is answered by a walk, expected one that is answered by a formula.")
+    asked = {queries[0].target, *queries[0].do, *queries[0].given}
+
+    def uniforms(name: str, draws: Codes) -> Floats:
+        return _uniforms(settings.seed, conditionals.schema.topological_order.index(name), draws)(0)
+
+    joint = joint_of_model(
+        conditionals,
+        plan.order,
+        variables_of(estimand) | asked,
+        most_states=settings.most_states,
+        num_samples=settings.num_samples,
+        uniforms=uniforms,
+    )
+    for query in queries:
+        try:
+            found = formula_answer(query, estimand, joint)
+            answer = Answer(
+                query=query,
+                probabilities=found.probabilities,
+                standard_error=np.array([error_of_mean(column) for column in found.influence.T]),
+                effective_sample_size=joint.effective,
+                order=plan.order,
+                identification=plan.identification,
+                overlap={name: Overlap(*seen) for name, seen in found.seen.items()},
+                evidence_probability=found.evidence,
+                draws=joint.draws,
+                influence=found.influence,
+            )
+            yield replace(answer, warnings=_checked(answer, settings))
+        except QueryError as refusal:
+            yield refusal
 
 
 def _walk(

@@ -176,7 +176,13 @@ def _adjusted_for(conditionals: Conditionals, contrast: Contrast) -> tuple[str, 
             f"There are {len(contrast.query.do)} treatments, expected one: doubly robust estimates are of a single one."
         )
     (treatment,) = contrast.query.do
-    order = query_plan(conditionals, Query(contrast.query.target, contrast.query.do)).order
+    plan = query_plan(conditionals, Query(contrast.query.target, contrast.query.do))
+    if plan.identification.estimand is not None:
+        raise QueryError(
+            "The effect follows from a formula and not from adjustment, so there is nothing to be doubly robust with. "
+            "Expected estimator 'plug-in'."
+        )
+    order = plan.order
     return order[: order.index(treatment)]
 
 

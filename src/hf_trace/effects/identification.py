@@ -1,90 +1,17 @@
 """Whether observations tell what an intervention does, and in which order to walk the variables to compute it."""
 
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, islice, pairwise
+from itertools import islice
 
 import networkx as nx
 
+from hf_trace.effects.identifying.estimands import Estimand, as_text
+from hf_trace.effects.identifying.formulas import CompleteQuestion, Hedge, refusal_of
+from hf_trace.effects.identifying.open_paths import open_path, with_ancestors
 from hf_trace.errors import NotIdentifiedError, QueryError
 from hf_trace.tables.schema import DagSchema
-
-# A name, and whether the path came to it against an arrow (from a child) rather than along one.
-_Step = tuple[str, bool]
-
-
-def open_path(
-    graph: "nx.DiGraph[str]", sources: Collection[str], targets: Collection[str], given: Collection[str]
-) -> tuple[str, ...]:
-    """A shortest path between two sets that observing a third leaves open; empty if they are d-separated.
-
-    Bayes ball (Shachter 1998; Koller and Friedman 2009, algorithm 3.1): a chain or a fork is open unless its middle is
-    observed, a collider is open only if it or one of its descendants is observed.
-
-    Args:
-        graph: A directed acyclic graph.
-        sources: Where paths start.
-        targets: Where they end.
-        given: What is observed; none of the sources and targets.
-
-    Returns:
-        Names along the path, from a source to a target.
-
-    Example:
-        >>> graph = nx.DiGraph([("X", "Z"), ("Y", "Z"), ("Z", "W")])
-        >>> open_path(graph, ["X"], ["Y"], []), open_path(graph, ["X"], ["Y"], ["W"])
-        ((), ('X', 'Z', 'Y'))
-    """
-    opens_collider = with_ancestors(graph, given)
-    came_from: dict[_Step, _Step | None] = {(source, True): None for source in sources}
-    waiting = deque(came_from)
-    while waiting:
-        step = waiting.popleft()
-        if step[0] in targets:
-            path = [step]
-            while (before := came_from[path[-1]]) is not None:
-                path.append(before)
-            return tuple(name for name, _ in reversed(path))
-        for following in _onwards(graph, step, step[0] in given, step[0] in opens_collider):
-            if following not in came_from:
-                came_from[following] = step
-                waiting.append(following)
-    return ()
-
-
-def with_ancestors(graph: "nx.DiGraph[str]", names: Collection[str]) -> set[str]:
-    """The names themselves and everything that causes them.
-
-    Example:
-        >>> sorted(with_ancestors(nx.DiGraph([("X", "Z"), ("Y", "Z"), ("Z", "W")]), ["Z"]))
-        ['X', 'Y', 'Z']
-    """
-    return set(chain.from_iterable(nx.bfs_layers(graph.reverse(copy=False), list(names))))
-
-
-def _onwards(graph: "nx.DiGraph[str]", step: _Step, is_given: bool, opens_collider: bool) -> list[_Step]:
-    name, from_child = step
-    steps: list[_Step] = []
-    if not is_given:
-        steps += [(child, False) for child in graph.successors(name)]
-    if opens_collider if not from_child else not is_given:
-        steps += [(parent, True) for parent in graph.predecessors(name)]
-    return steps
-
-
-def spelled(graph: "nx.DiGraph[str]", path: Collection[str]) -> str:
-    """A path with its arrows.
-
-    Example:
-        >>> spelled(nx.DiGraph([("X", "Z"), ("Y", "Z")]), ("X", "Z", "Y"))
-        "'X' → 'Z' ← 'Y'"
-    """
-    names = list(path)
-    arrows = ["→" if graph.has_edge(one, other) else "←" for one, other in pairwise(names)]
-    return " ".join([repr(names[0]), *(f"{arrow} {name!r}" for arrow, name in zip(arrows, names[1:], strict=True))])
-
 
 _MOST_TREATMENT_ORDERS = 24
 
@@ -107,6 +34,8 @@ class Identification:
         adjustment: For every treatment, the earlier variables that its back-door paths need: none can be spared
             while earlier treatments and earlier evidence, which always count as known, are kept.
         latent: The latent variables that cause anything in the order; empty if they play no part.
+        estimand: Where no walk answers, a formula of conditionals of variables in the order that does: the order is
+            then only one in which their joint distribution can be written, and nothing is adjusted for.
     """
 
     target: str
@@ -115,11 +44,14 @@ class Identification:
     order: tuple[str, ...]
     adjustment: Mapping[str, tuple[str, ...]] = field(compare=False)
     latent: tuple[str, ...] = ()
+    estimand: Estimand | None = None
 
     @property
     def explanation(self) -> str:
         """Why the answer is right, in one sentence."""
         query = _spelled_query(self.target, self.do, self.given)
+        if self.estimand is not None:
+            return f"{query} = {as_text(self.estimand)}: all of it is observed (complete identification)."
         if not self.latent:
             return f"{query} follows from the conditionals of the observed variables: no latent one plays a part."
         parts = [
@@ -130,12 +62,12 @@ class Identification:
 
 
 def identify(schema: DagSchema, *, target: str, do: Collection[str], given: Collection[str] = ()) -> Identification:
-    """Find an order that answers p(target | do, given) from observations, or say why there is none.
+    """Find an order or a formula that answers p(target | do, given) from observations, or say why there is none.
 
-    What it returns is right for every distribution that fits the graph (the theorem above). It refuses some questions
-    that other criteria answer: the front-door, or evidence that matters only through a ratio. For a given order of the
-    treatments the search is complete for the criterion: if any history serves, so does the ancestral one that is tried
-    (Pearl 2009, theorem 4.4.6).
+    What it returns is right for every distribution that fits the graph (the theorem above). For a given order of the
+    treatments the search is complete for the sequential back-door criterion: if any history serves, so does the
+    ancestral one that is tried (Pearl 2009, theorem 4.4.6). Where no order serves, a formula may: the front-door, or
+    evidence that matters only through a ratio. That search is complete, so what is refused has no answer at all.
 
     Args:
         schema: The graph, latent variables included.
@@ -145,7 +77,7 @@ def identify(schema: DagSchema, *, target: str, do: Collection[str], given: Coll
 
     Raises:
         QueryError: If a name is unknown, latent or has two parts in the question.
-        NotIdentifiedError: If a latent variable leaves a path open; the message names both.
+        NotIdentifiedError: If there is none; the message names latent variables, a path and what to measure.
 
     Example:
         >>> from hf_trace.tables.variables import Variable
@@ -160,10 +92,8 @@ def identify(schema: DagSchema, *, target: str, do: Collection[str], given: Coll
         (('age', 'drug', 'cured'), {'drug': ('age',)})
     """
     question = _Question.of(schema, target, do, given)
-    found = _search(question)
-    if isinstance(found, _OpenPath):
-        raise NotIdentifiedError(found.message(question))
-    return found
+    order = _search(question)
+    return _by_formula(question) if order is None else _identification(question, order)
 
 
 def answers_along(
@@ -288,53 +218,19 @@ class _Question:
         return open_path(graph, [treatment], self.asked - set(history), history)
 
 
-@dataclass(frozen=True)
-class _OpenPath:
-    """Why a question is refused."""
-
-    treatment: str
-    path: tuple[str, ...]
-
-    def message(self, question: _Question) -> str:
-        query = _spelled_query(question.target, question.sorted(question.do), question.sorted(question.given))
-        latent = [name for name in dict.fromkeys(self.path) if name in question.schema.latent]
-        named = " and ".join(map(repr, latent))
-        if len(self.path) == 3:
-            ends = f"{self.path[0]!r} and {self.path[-1]!r}"
-            why = f"the latent {named} causes both {ends}, and nothing observed blocks it"
-        else:
-            shown = spelled(question.schema.graph, self.path)
-            why = f"the path {shown} through the latent {named} stays open whatever is adjusted for"
-        remedy = _remedy(question) or (
-            f"Measure {' or '.join(map(repr, latent))}, or a variable between it and {self.path[-1]!r} "
-            f"that {self.treatment!r} does not cause"
-        )
-        return (
-            f"{query} cannot be told from observations: {why}. {remedy}. "
-            "(Only back-door adjustment was tried, not the front-door or other criteria.)"
-        )
-
-
 def _checked(schema: DagSchema, names: Collection[str], part: str) -> frozenset[str]:
     if isinstance(names, str):
         raise QueryError(f"`{part}` is the text {names!r}, expected a list of names. Pass [{names!r}].")
     return frozenset(schema.observed(name).name for name in names)
 
 
-def _search(question: _Question) -> Identification | _OpenPath:
-    """An order that meets the criterion, or the path that the first order of the treatments leaves open."""
+def _search(question: _Question) -> list[str] | None:
+    """An order that meets the criterion, if there is one."""
     order = question.arranged(question.causes - question.schema.latent)
     if _meets_criterion(question, order):
-        return _identification(question, order)
-    refusal: _OpenPath | None = None
-    for treatments in question.treatment_orders():
-        found = _sequential_order(question, treatments)
-        if not isinstance(found, _OpenPath):
-            return _identification(question, found)
-        refusal = refusal or found
-    if refusal is None:
-        raise ValueError("There is no order of the treatments, expected at least one.")
-    return refusal
+        return order
+    orders = (_sequential_order(question, treatments) for treatments in question.treatment_orders())
+    return next((found for found in orders if found is not None), None)
 
 
 def _meets_criterion(question: _Question, order: Sequence[str]) -> bool:
@@ -343,14 +239,13 @@ def _meets_criterion(question: _Question, order: Sequence[str]) -> bool:
     )
 
 
-def _sequential_order(question: _Question, treatments: list[str]) -> list[str] | _OpenPath:
+def _sequential_order(question: _Question, treatments: list[str]) -> list[str] | None:
     """An order around treatments in a given order, each after the ancestral history that Pearl and Robins name."""
     order: list[str] = []
     for index, treatment in enumerate(treatments):
         history = _history(question, treatments, index, order)
-        path = question.open_back_door(treatment, history)
-        if path:
-            return _OpenPath(treatment, path)
+        if question.open_back_door(treatment, history):
+            return None
         # Where the treatment changes only evidence, the target may come first, but it need not if this serves, too.
         without_target = history - (question.below_target - set(order))
         if question.target not in question.schema.ancestors([treatment]):
@@ -382,6 +277,29 @@ def _identification(question: _Question, order: list[str]) -> Identification:
     )
 
 
+def _by_formula(question: _Question) -> Identification:
+    """What complete identification finds.
+
+    Raises:
+        NotIdentifiedError: If it finds that there is nothing.
+    """
+    asked = CompleteQuestion(
+        question.schema.graph,
+        frozenset(question.schema.topological_order),
+        frozenset([question.target]),
+        question.do,
+        question.given,
+    )
+    found = asked.simplest()
+    if isinstance(found, Hedge):
+        query = _spelled_query(question.target, question.sorted(question.do), question.sorted(question.given))
+        raise NotIdentifiedError(refusal_of(query, asked, found))
+    order = question.sorted(question.schema.ancestors(question.asked | question.do) - question.schema.latent)
+    latent = tuple(name for name in question.schema.full_order if name in question.causes & question.schema.latent)
+    do, given = question.sorted(question.do), question.sorted(question.given)
+    return Identification(question.target, do, given, order, {}, latent, found)
+
+
 def _needed(question: _Question, treatment: str, history: list[str]) -> tuple[str, ...]:
     """A part of a history that blocks every back-door path and has no part that does."""
     graph = question.back_door_graph(treatment, question.do - {treatment, *history})
@@ -395,28 +313,6 @@ def _needed(question: _Question, treatment: str, history: list[str]) -> tuple[st
         if not open_path(graph, [treatment], asked, known | kept - {name}):
             kept = kept - {name}
     return question.sorted(kept)
-
-
-def _remedy(question: _Question) -> str:
-    """A question with the same answer that is identified, if leaving something out makes one."""
-    graph = nx.DiGraph(question.schema.graph)
-    graph.remove_edges_from(list(graph.in_edges(question.do)))
-    idle = question.do - with_ancestors(graph, question.asked)
-    if idle and _answers(question, question.do - idle, question.given):
-        names = ", ".join(map(repr, question.sorted(idle)))
-        return f"Leave {names} out of `do`, which changes nothing once the other treatments are set"
-    for name in question.sorted(question.given):
-        others = question.given - {name}
-        if open_path(graph, [name], [question.target], others | question.do):
-            continue
-        if _answers(question, question.do, others):
-            return f"Leave {name!r} out of `given`, which tells nothing more about {question.target!r}"
-    return ""
-
-
-def _answers(question: _Question, do: frozenset[str], given: frozenset[str]) -> bool:
-    smaller = _Question(question.schema, question.target, do, given)
-    return isinstance(_search(smaller), Identification)
 
 
 def _spelled_query(target: str, do: tuple[str, ...], given: tuple[str, ...]) -> str:

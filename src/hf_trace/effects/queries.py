@@ -140,7 +140,10 @@ def query_plan(conditionals: Conditionals, query: Query) -> QueryPlan:
     if conditionals.fixed_order and not conditionals.parents_only:
         last = max(schema.topological_order.index(name) for name in order)
         order = schema.topological_order[: last + 1]
-        if not answers_along(known, order, target=query.target, do=tuple(query.do), given=tuple(query.given)):
+        by_formula = found.estimand is not None  # of the joint distribution, which any order gives
+        if not by_formula and not answers_along(
+            known, order, target=query.target, do=tuple(query.do), given=tuple(query.given)
+        ):
             raise QueryError(
                 "The model was taught one order of the variables, and the question needs another because of latent "
                 "variables. Train with random orders (`--order random`)."

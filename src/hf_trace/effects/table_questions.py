@@ -12,6 +12,7 @@ from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or
 from hf_trace.effects.conditionals import Floats
 from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns, with_jackknife
 from hf_trace.effects.doubly_robust import Estimate, Rows, aipw_ate, aipw_att, plug_in_ate
+from hf_trace.effects.identifying.estimands import as_latex, as_text
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.table_model import TableModel
 from hf_trace.errors import QueryError, SettingsError
@@ -137,6 +138,8 @@ def _shown_answer(variable: Variable, answer: Answer) -> Document:
         "evidence_probability": answer.evidence_probability,
         "warnings": list(answer.warnings),
     }
+    if (estimand := answer.identification.estimand) is not None:
+        document |= {"formula": as_text(estimand), "latex": as_latex(estimand)}
     if variable.numbers is not None:
         mean, error = answer.expectation(variable.numbers)
         document["expectation"] = {"mean": mean, "standard_error": error}

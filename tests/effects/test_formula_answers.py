@@ -1,0 +1,131 @@
+"""Answers by formulas of an oracle whose conditionals are known, against enumeration with the latent variables."""
+
+import itertools
+
+import numpy as np
+import pytest
+from tests.dag_lm import exact_conditionals, observed_joint, random_joint, true_answer
+
+from hf_trace.effects.answers import AnswerSettings, answers
+from hf_trace.effects.contrasts import Contrast, differences
+from hf_trace.effects.queries import Follow, Force, Query
+from hf_trace.errors import QueryError
+from hf_trace.tables.schema import DagSchema
+from hf_trace.tables.variables import Variable
+
+
+def schema(text, **sizes):
+    """``"U X; X Y"``: an arrow each; names that begin with U are latent, others have two values unless said."""
+    parents = {}
+    for arrow in text.split(";"):
+        *causes, effect = arrow.split()
+        for name in (*causes, effect):
+            parents.setdefault(name, [])
+        parents[effect] += causes
+    return DagSchema(
+        tuple(
+            Variable(
+                name,
+                values=() if name.startswith("U") else tuple("abc"[: sizes.get(name, 2)]),
+                parents=tuple(causes),
+                latent=name.startswith("U"),
+            )
+            for name, causes in parents.items()
+        )
+    )
+
+
+FRONT_DOOR = schema("U X; U Y; X M; M Y", M=3)
+GRAPHS = {
+    "front-door": (FRONT_DOOR, "Y", "X", ""),
+    "napkin": (schema("W Z; Z X; X Y; U1 W; U1 X; U2 W; U2 Y", Y=3), "Y", "X", ""),
+    "front-door with evidence": (schema("A X; A Y; A M; U X; U Y; X M; M Y", X=3), "Y", "X", "A"),
+    "evidence through a ratio": (schema("U X; U M; X Y; Y M"), "Y", "X", "M"),
+    "idle treatment": (schema("B A; A Y; U B; U Y"), "Y", "AB", ""),
+}
+
+
+def oracle(graph, seed):
+    joint, tables = random_joint(graph, seed)
+    return exact_conditionals(graph, observed_joint(graph, joint), parents_only=False), tables
+
+
+def queries(graph, target, do, given):
+    names = [*do, *given]
+    for codes in itertools.product(*(range(len(graph[name].values)) for name in names)):
+        values = dict(zip(names, codes, strict=True))
+        yield Query(target, {name: Force(values[name]) for name in do}, {name: values[name] for name in given})
+
+
+@pytest.mark.parametrize("case", GRAPHS)
+def test_every_value_equals_enumeration(case):
+    graph, target, do, given = GRAPHS[case]
+    conditionals, tables = oracle(graph, 1)
+    asked = list(queries(graph, target, do, given))
+    for query, answer in zip(asked, answers(conditionals, asked), strict=True):
+        truth = true_answer(graph, tables, target, {name: each.code for name, each in query.do.items()}, query.given)
+        np.testing.assert_allclose(answer.probabilities, truth, atol=3e-6)
+        assert answer.draws == 0
+        assert answer.identification.estimand is not None
+
+
+def test_what_is_seen_is_not_what_is_done():
+    conditionals, _ = oracle(FRONT_DOOR, 1)
+    seen, done = answers(conditionals, [Query("Y", {}, {"X": 1}), Query("Y", {"X": Force(1)})])
+    assert abs(seen.probabilities[0] - done.probabilities[0]) > 0.01
+
+
+def test_where_values_are_many_the_others_are_drawn():
+    # Six causes of the treatment tell of the latent variable; all are in the order, and none in the formula.
+    graph = schema("; ".join(f"U A{i}; A{i} X" for i in range(6)) + "; U X; U Y; X M; M Y")
+    conditionals, tables = oracle(graph, 3)
+    query = Query("Y", {"X": Force(1)})
+    truth = true_answer(graph, tables, "Y", {"X": 1}, {})
+    exact = answers(conditionals, [query])[0]
+    np.testing.assert_allclose(exact.probabilities, truth, atol=3e-6)
+    deviations = []
+    for seed in range(8):
+        drawn = answers(conditionals, [query], AnswerSettings(num_samples=300, most_states=100, seed=seed))[0]
+        assert drawn.draws == 300
+        assert 30 < drawn.effective_sample_size <= 300
+        deviations.append((drawn.probabilities[0] - truth[0]) / drawn.standard_error[0])
+    assert np.abs(deviations).max() < 4
+    assert np.std(deviations) > 0.2
+
+
+def test_contrasts_by_formula():
+    conditionals, tables = oracle(FRONT_DOOR, 5)
+    scores = np.array([0.0, 1.0])
+    ate = differences(conditionals, [Contrast("ate", Query("Y", {"X": Force(1)}), {"X": 0})], [scores])[0]
+    truth = [true_answer(FRONT_DOOR, tables, "Y", {"X": code}, {}) for code in (0, 1)]
+    assert ate.value == pytest.approx((truth[1] - truth[0]) @ scores, abs=3e-6)
+    att = differences(conditionals, [Contrast("att", Query("Y", {"X": Force(1)}), {"X": 0})], [scores])[0]
+    # E[Y(1) - Y(0) | X = 1] with the latent variable in sight: U given X = 1, then M given do(X), then Y.
+    u_given_x = tables["U"] * tables["X"][:, 1]
+    u_given_x = u_given_x / u_given_x.sum()
+    parents = FRONT_DOOR["Y"].parents
+    y = tables["Y"] if parents == ("U", "M") else tables["Y"].swapaxes(0, 1)
+    means = [np.einsum("u,m,umy,y->", u_given_x, tables["M"][code], y, scores) for code in (0, 1)]
+    assert att.value == pytest.approx(means[1] - means[0], abs=3e-6)
+
+
+def test_a_policy_that_looks_at_nothing_is_a_mixture():
+    conditionals, tables = oracle(FRONT_DOOR, 2)
+    coin = Follow((), lambda codes: np.tile([0.25, 0.75], (len(codes), 1)))
+    found = answers(conditionals, [Query("Y", {"X": coin})])[0].probabilities
+    truth = [true_answer(FRONT_DOOR, tables, "Y", {"X": code}, {}) for code in (0, 1)]
+    np.testing.assert_allclose(found, 0.25 * truth[0] + 0.75 * truth[1], atol=3e-6)
+
+
+def test_a_policy_that_looks_is_refused():
+    graph, *_ = GRAPHS["front-door with evidence"]
+    conditionals, _ = oracle(graph, 2)
+    policy = Follow(("A",), lambda codes: np.tile([0.25, 0.75, 0.0], (len(codes), 1)))
+    with pytest.raises(QueryError, match="What is done to 'X' depends on other values, and the question is answered"):
+        answers(conditionals, [Query("Y", {"X": policy})])
+
+
+def test_formulas_of_too_many_values_are_refused():
+    conditionals, _ = oracle(FRONT_DOOR, 2)
+    with pytest.raises(QueryError, match=r"sums over 1.2e\+01 values of 'X', 'M', 'Y' together, expected at most 5."):
+        answers(conditionals, [Query("Y", {"X": Force(1)})], AnswerSettings(most_states=5))
