@@ -6,6 +6,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+from transformers.pipelines.pt_utils import KeyDataset
 
 from hf_trace.errors import EmptyLogError, PipelineInputError, TimestampError
 from hf_trace.logs.log import EventLog
@@ -42,6 +43,14 @@ def refused(error, inputs):
 def test_streams(inputs):
     assert not is_single(inputs)
     assert list(sequences(inputs)) == EXPECTED
+
+
+def test_lists_of_events_are_sequences():
+    column = datasets.Dataset.from_list([{"happened": ["a", "b"]}, {"happened": ["b"]}])
+    expected = [EventSequence(("a", "b")), EventSequence(("b",))]
+    assert list(sequences([["a", "b"], ("b",)])) == expected
+    assert list(sequences(KeyDataset(column, "happened"))) == expected
+    assert list(sequences(KeyDataset([{"record": each} for each in RECORDS], "record"))) == EXPECTED
 
 
 def test_labels_of_data_sets_are_named():
@@ -97,7 +106,7 @@ def test_streams_are_read_one_by_one():
         ),
         ([], EmptyLogError, f"Got an empty list, expected at least one record. {ADVICE}"),
         ((), EmptyLogError, f"Got an empty list, expected at least one record. {ADVICE}"),
-        ("abc", PipelineInputError, f"Got the text 'abc', expected a record. {ADVICE}"),
+        ("abc", PipelineInputError, f"Got the text 'abc', which is no file, expected a record. {ADVICE}"),
         (7, PipelineInputError, f"Got a int, expected a record. {ADVICE}"),
         (None, PipelineInputError, f"Got a NoneType, expected a record. {ADVICE}"),
         (
@@ -105,7 +114,11 @@ def test_streams_are_read_one_by_one():
             PipelineInputError,
             f"Record 1 has a str, expected a mapping with 'events'. {ADVICE}",
         ),
-        ([["a"]], PipelineInputError, f"Record 0 has a list, expected a mapping with 'events'. {ADVICE}"),
+        (
+            datasets.DatasetDict({"train": datasets.Dataset.from_list(RECORDS)}),
+            PipelineInputError,
+            "Got all splits of a data set ('train'), expected one. Pass one, such as dataset['train'].",
+        ),
         (
             {"event": ["a"], "time": [1]},
             PipelineInputError,

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from transformers import PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from hf_trace.checks import updated
+from hf_trace.checks import updated, whole
 from hf_trace.discovery.results import population_result, sequence_result, sequence_results
 from hf_trace.discovery.scoring import ScoredSequence, scored
 from hf_trace.discovery.settings import DiscoveryRequest, DiscoverySettings
-from hf_trace.documents import Document
+from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.options import TRUST_REMOTE_CODE
 from hf_trace.oracle.engine import Oracle
-from hf_trace.pipelines.records import is_single, one, sequences
-from hf_trace.pipelines.saving import Publishable
+from hf_trace.pipelines.call_parameters import DiscoveryParameters, LeveledParameters
+from hf_trace.pipelines.records import is_single, one, read_inputs, readable
+from hf_trace.pipelines.saving import NoDefaultModel, Publishable
+from hf_trace.pipelines.typed_results import DiscoveryResult, OutcomesResult, RankResult, WhatIfResult
 from hf_trace.questions.outcome_causes import OutcomeSettings, outcomes
 from hf_trace.questions.ranking import RankSettings, rank
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
@@ -24,6 +26,9 @@ from hf_trace.runs.doors import AutoModelForCausalLM, RefusedModel, admitted
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.folders import load_model, own_tokenizer
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 TASK = "causal-discovery"
 
@@ -90,32 +95,68 @@ class CausalDiscoveryPipeline(Publishable):
         """Labels of whole sequences that the run was trained with, as events."""
         return self.event_model.outcome_labels
 
-    def __call__(self, inputs: Any, **parameters: Any) -> Any:
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(
+            self, inputs: Any, *, level: Literal["population"], **parameters: Unpack[DiscoveryParameters]
+        ) -> DiscoveryResult: ...
+        @overload
+        def __call__(
+            self, inputs: Mapping[str, Any] | EventSequence, **parameters: Unpack[LeveledParameters]
+        ) -> DiscoveryResult: ...
+        @overload
+        def __call__(
+            self, inputs: Iterator[Any], **parameters: Unpack[LeveledParameters]
+        ) -> Iterator[DiscoveryResult]: ...
+        @overload
+        def __call__(self, inputs: Any, **parameters: Unpack[LeveledParameters]) -> list[DiscoveryResult]: ...
+
+    def __call__(self, inputs: Any, *, num_workers: int | None = None, **parameters: Any) -> Any:
         """Discover the graph of one record, of each record, or of all together.
+
+        With ``level="population"`` sequences that are longer than the model reads are cut into windows, as they were in
+        training; one by one they are refused, or read whole with ``slide=True``.
 
         Args:
             inputs: ``{"events": [...], "timestamps": [...], "id": ...}``, an ``EventSequence``, or a list,
-                generator, ``EventLog`` or ``datasets.Dataset`` of those.
-            parameters: See the class.
+                generator, ``KeyDataset`` or ``datasets.Dataset`` of those; or a log: an ``EventLog``, a DataFrame or a
+                data set with a row per event, or the path of a file or folder, read as the log of the run was.
+            num_workers: Accepted as every pipeline does; records are read in this process, a batch at a time.
+            parameters: Fields of ``DiscoverySettings`` and ``DiscoveryRequest``, by name: ``level`` (``"instance"``,
+                ``"summary"`` or ``"population"``), ``question`` (``"drives"`` or ``"follows"``), ``threshold``
+                (``"margin:0.05"``, ``"fdr:0.1"``), ``max_lag`` (events), ``num_samples``, ``proposal``,
+                ``construction``, ``statistic``, ``effect``, ``horizon``, ``num_contexts``, ``refine``,
+                ``prefix_length``, ``seed``, ``self_loops``, ``ties``, ``variable``, ``knowledge``, ``batch_size``,
+                ``return_scores``, ``unknown``, ``slide``, ``min_frequency``, ``min_support``, ``bootstrap``,
+                ``compare``.
 
         Returns:
-            A dict for one record or for ``level="population"``; a list for a list; an iterator for a
-            generator or an ``IterableDataset``.
+            A ``DiscoveryResult`` for one record or for ``level="population"``; a list for a list or a log; an
+            iterator for a generator or an ``IterableDataset``.
 
         Raises:
             PipelineInputError: If a record has no list of event names.
             SettingsError: If a parameter is unknown or has a value that is not understood.
-            ContextLengthError: If a sequence is longer than the model reads.
+            ContextLengthError: If a single sequence is longer than the model reads.
             UnknownEventError: If an event is not in the vocabulary.
         """
-        request, records = self.request(**parameters), sequences(inputs)
+        request = self.request(**parameters)
+        records = self._read(inputs, num_workers)
         if request.level == "population":
-            return population_result(self.event_model, records, request).to_dict()
+            windows, whole = readable(self.event_model, records, request)
+            return DiscoveryResult(population_result(self.event_model, windows, request, whole=whole).to_dict())
         items = scored(self.event_model, records, request)
-        outputs = (found.to_dict() for found in sequence_results(self.event_model, items, request))
+        outputs = (DiscoveryResult(found.to_dict()) for found in sequence_results(self.event_model, items, request))
         if is_single(inputs):
             return next(outputs)
-        return list(outputs) if hasattr(inputs, "__len__") else outputs
+        return list(outputs) if isinstance(records, EventLog) or hasattr(inputs, "__len__") else outputs
+
+    def _read(self, inputs: Any, num_workers: int | None = None) -> EventLog | Iterator[EventSequence]:
+        """What to look at; the number of workers is checked, and changes nothing."""
+        if num_workers is not None:
+            whole("num_workers", num_workers, least=0)
+        return read_inputs(inputs, self.event_model.recipe)
 
     def request(self, **parameters: Any) -> DiscoveryRequest:
         """The request of a call: its parameters override those given at construction, which override the defaults."""
@@ -130,9 +171,9 @@ class CausalDiscoveryPipeline(Publishable):
 
     def scored(self, inputs: Any, **parameters: Any) -> Iterator[ScoredSequence]:
         """Lazily give each sequence with the scores of its tested pairs, for loops that show progress."""
-        return scored(self.event_model, sequences(inputs), self.request(**parameters))
+        return scored(self.event_model, self._read(inputs), self.request(**parameters))
 
-    def what_if(self, record: Any, **parameters: Any) -> Document:
+    def what_if(self, record: Any, **parameters: Any) -> WhatIfResult:
         """How likely a target follows a position of a sequence, as observed and had the event there been different.
 
         Args:
@@ -142,7 +183,8 @@ class CausalDiscoveryPipeline(Publishable):
         Example:
             >>> discover.what_if(record, do={3: "removed"}, target="outage", within="300s")  # doctest: +SKIP
         """
-        return answer_what_if(self.event_model, one(record), updated(WhatIfRequest(), **parameters))
+        request = updated(WhatIfRequest(), **parameters)
+        return WhatIfResult(answer_what_if(self.event_model, one(record), request))
 
     def rank(
         self,
@@ -152,7 +194,7 @@ class CausalDiscoveryPipeline(Publishable):
         position: int | None = None,
         reference: "CausalDiscoveryPipeline | None" = None,
         **parameters: Any,
-    ) -> Document:
+    ) -> RankResult:
         """Root causes of an event of a sequence, most likely first.
 
         Args:
@@ -167,7 +209,7 @@ class CausalDiscoveryPipeline(Publishable):
         """
         normal = None if reference is None else reference.event_model
         settings = updated(RankSettings(), **parameters)
-        return rank(self.event_model, one(record), outcome, settings, position=position, reference=normal)
+        return RankResult(rank(self.event_model, one(record), outcome, settings, position=position, reference=normal))
 
     def outcomes(
         self, records: Any, *, outcome: Any = None, advance: Callable[[float], None] = lambda _: None, **parameters: Any
@@ -189,8 +231,11 @@ class CausalDiscoveryPipeline(Publishable):
             >>> found["outcomes"][0]["causes"]  # doctest: +SKIP
         """
         settings = updated(OutcomeSettings(), **parameters)
-        found = outcomes(self.event_model, sequences(records), settings, outcome=outcome, advance=advance)
-        return found[0] if isinstance(found, list) and is_single(records) and len(found) == 1 else found
+        found = outcomes(self.event_model, self._read(records), settings, outcome=outcome, advance=advance)
+        if not isinstance(found, list):
+            return OutcomesResult(found)
+        results = [OutcomesResult(each) for each in found]
+        return results[0] if is_single(records) and len(results) == 1 else results
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Called by the base class at construction only; calls use ``request``."""
@@ -203,9 +248,9 @@ class CausalDiscoveryPipeline(Publishable):
     def _forward(self, sequence: EventSequence, request: DiscoveryRequest) -> ScoredSequence:
         return next(scored(self.event_model, [sequence], request))
 
-    def postprocess(self, item: ScoredSequence) -> Document:
+    def postprocess(self, item: ScoredSequence) -> DiscoveryResult:
         """The graph of a scored sequence."""
-        return sequence_result(self.event_model, item, self.request()).to_dict()
+        return DiscoveryResult(sequence_result(self.event_model, item, self.request()).to_dict())
 
 
 def load_pipeline(
@@ -224,7 +269,11 @@ def load_pipeline(
 def _register() -> None:
     """Register the task with transformers."""
     PIPELINE_REGISTRY.register_pipeline(
-        TASK, pipeline_class=CausalDiscoveryPipeline, pt_model=AutoModelForCausalLM, type="text"
+        TASK,
+        pipeline_class=CausalDiscoveryPipeline,
+        pt_model=AutoModelForCausalLM,
+        default=NoDefaultModel(TASK),
+        type="text",
     )
     # With this attribute, save_pretrained copies this module into the checkpoint, which then needs trust_remote_code
     # even where the package is imported.

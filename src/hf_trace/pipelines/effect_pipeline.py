@@ -1,34 +1,38 @@
 """``pipeline("causal-effect")``: what would happen if, asked of a run of a table with a known graph or of a log."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, overload
 
 from transformers import PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from hf_trace.checks import updated
+from hf_trace.checks import refuse_unknown, updated, whole
 from hf_trace.documents import Document
+from hf_trace.effects.question_records import RECORD_KEYS
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
 from hf_trace.errors import PipelineInputError, preview
-from hf_trace.pipelines.records import as_sequence
-from hf_trace.pipelines.saving import Publishable
+from hf_trace.logs.sequence import EventSequence
+from hf_trace.pipelines.records import all_records, as_sequence, is_log, is_single, log_as_trained
+from hf_trace.pipelines.saving import NoDefaultModel, Publishable
+from hf_trace.pipelines.typed_results import EffectAnswer, EffectResult, WhatIfResult
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
 from hf_trace.runs.doors import AutoModelForCausalLM, RefusedModel, admitted
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.folders import RunTokenizer, run_kind, run_of
 
 TASK = "causal-effect"
+_OF_SEQUENCES = ("events", "timestamps", "id", "context")
 _ASKED = ("do", "target", "within")
 
 
-def _answer_what_ifs(model: EventModel, records: list[Any], request: WhatIfRequest) -> list[Document]:
+def _answer_what_ifs(model: EventModel, records: Sequence[Any], request: WhatIfRequest) -> list[WhatIfResult]:
     """Answers about sequences; what is asked stands in each record beside its events."""
     return [_answer_one_what_if(model, record, request) for record in records]
 
 
-def _answer_one_what_if(model: EventModel, record: Any, request: WhatIfRequest) -> Document:
+def _answer_one_what_if(model: EventModel, record: Any, request: WhatIfRequest) -> WhatIfResult:
     if not isinstance(record, Mapping) or not {"events", "do", "target"} <= set(record):
         found = f"the keys {preview(record)}" if isinstance(record, Mapping) else f"a {type(record).__name__}"
         raise PipelineInputError(
@@ -36,7 +40,26 @@ def _answer_one_what_if(model: EventModel, record: Any, request: WhatIfRequest) 
             "trained on an event log."
         )
     asked = updated(request, **{name: record[name] for name in _ASKED if name in record})
-    return answer_what_if(model, as_sequence(record), asked)
+    return WhatIfResult(answer_what_if(model, as_sequence(record), asked))
+
+
+def _answer_effects(model: TableModel, records: Sequence[Any], request: EffectRequest) -> list[EffectResult]:
+    """Answers about a table."""
+    return [EffectResult(each) for each in answer_questions(model, records, request)]
+
+
+def _of_log(model: EventModel, inputs: Any) -> list[Any]:
+    """Records to ask about: those given, or each sequence of a log."""
+    if is_log(inputs):
+        return log_as_trained(inputs, model.recipe).to_records()
+    return [_record(each) for each in all_records(inputs)]
+
+
+def _record(given: Any) -> Any:
+    """A sequence as a mapping that a question can be added to."""
+    if isinstance(given, list | tuple):
+        return {"events": given}
+    return {name: getattr(given, name) for name in _OF_SEQUENCES} if isinstance(given, EventSequence) else given
 
 
 @dataclass(frozen=True)
@@ -46,16 +69,20 @@ class _Kind:
     Attributes:
         model: Makes what is asked of a loaded model, a tokenizer or None, and ``memory``.
         request: How questions are answered unless a user says otherwise.
-        answers: Answers a list of questions put to the model.
+        keys: What makes a question.
+        records: Questions, or what they are about, of what a call was given.
+        answers: EffectAnswers a list of questions put to the model.
     """
 
     model: Callable[..., Any]
     request: Any
-    answers: Callable[..., list[Document]]
+    keys: tuple[str, ...]
+    records: Callable[[Any, Any], list[Any]]
+    answers: Callable[..., list[Any]]
 
 
-_TABLE = _Kind(TableModel.of, EffectRequest(), answer_questions)
-_EVENTS = _Kind(EventModel.of, WhatIfRequest(), _answer_what_ifs)
+_TABLE = _Kind(TableModel.of, EffectRequest(), RECORD_KEYS, lambda _, inputs: all_records(inputs), _answer_effects)
+_EVENTS = _Kind(EventModel.of, WhatIfRequest(), (*_OF_SEQUENCES, *_ASKED), _of_log, _answer_what_ifs)
 _KINDS = {"log": _EVENTS, "world": _EVENTS}
 
 
@@ -107,15 +134,34 @@ class CausalEffectPipeline(Publishable):
         tokenizer: RunTokenizer = self.asked.tokenizer
         return tokenizer
 
-    def __call__(self, inputs: Any, **parameters: Any) -> Any:
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(
+            self, inputs: Mapping[str, Any] | EventSequence | None = None, **parameters: Any
+        ) -> EffectAnswer: ...
+        @overload
+        def __call__(self, inputs: Any, **parameters: Any) -> list[EffectAnswer]: ...
+
+    def __call__(
+        self, inputs: Any = None, *, batch_size: int | None = None, num_workers: int | None = None, **parameters: Any
+    ) -> Any:
         """Answer one question or many; those that differ only in values are answered together.
 
         Args:
-            inputs: A question, or a list or generator of them.
-            parameters: See the class; they count over those of the pipeline.
+            inputs: A question, or a list, generator, data set or ``KeyDataset`` of them. What is asked may also be
+                said by keywords, ``effect(target="Akt", do={"Mek": "HIGH"})``, alone or of each input; a run of an
+                event log so takes sequences, an ``EventLog``, a DataFrame or a path too.
+            batch_size: Most questions that are answered together; all by default.
+            num_workers: Accepted as every pipeline does; questions are read in this process.
+            parameters: The keys of a question: of a table ``target``, ``do``, ``given``, ``contrast`` (``"ate"``,
+                ``"att"``, ``"cate"``) and ``versus``; of an event log ``events``, ``timestamps``, ``do``, ``target``
+                and ``within``. How it is answered: of a table ``num_samples``, ``most_states``, ``seed``,
+                ``least_effective``, ``estimator`` (``"plug-in"``, ``"aipw"``), ``data``, ``target_value``,
+                ``on_refusal``; of an event log ``num_samples``, ``unknown``, ``seed``.
 
         Returns:
-            A dict for one question, a list for several.
+            An ``EffectResult``, of an event log a ``WhatIfResult``, for one question; a list for several.
 
         Raises:
             PipelineInputError: If a record is no question, or there is none.
@@ -124,12 +170,26 @@ class CausalEffectPipeline(Publishable):
             NotIdentifiedError: If latent variables leave it open.
             OverlapError: If the data cannot support it.
         """
+        keys = self._kind.keys
+        refuse_unknown(parameters, dict.fromkeys((*(each.name for each in fields(self.request)), *keys)))
+        asked = {name: parameters.pop(name) for name in keys if name in parameters}
         request = updated(self.request, **parameters)
-        is_one = isinstance(inputs, (Mapping, str)) or not isinstance(inputs, Iterable)
-        records = [inputs] if is_one else list(inputs)
+        size = self._batch_size if batch_size is None else batch_size
+        at_once = None if size is None else whole("batch_size", size)
+        if num_workers is not None:
+            whole("num_workers", num_workers, least=0)
+        if inputs is None and not asked:
+            raise PipelineInputError("Got no question. Pass one, or say it by keywords: `target=…, do={…}`.")
+        is_one = inputs is None or is_single(inputs)
+        records = [_record({} if inputs is None else inputs)] if is_one else self._kind.records(self.asked, inputs)
         if not records:
             raise PipelineInputError("Got an empty list, expected at least one question.")
-        answers = self._kind.answers(self.asked, records, request)
+        questions = [{**asked, **record} if isinstance(record, Mapping) else record for record in records]
+        answers = [
+            answer
+            for start in range(0, len(questions), at_once or len(questions))
+            for answer in self._kind.answers(self.asked, questions[start:][:at_once], request)
+        ]
         return answers[0] if is_one else answers
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[Document, Document, Document]:
@@ -152,7 +212,11 @@ class CausalEffectPipeline(Publishable):
 def _register() -> None:
     """Teach Transformers the task."""
     PIPELINE_REGISTRY.register_pipeline(
-        TASK, pipeline_class=CausalEffectPipeline, pt_model=AutoModelForCausalLM, type="text"
+        TASK,
+        pipeline_class=CausalEffectPipeline,
+        pt_model=AutoModelForCausalLM,
+        default=NoDefaultModel(TASK),
+        type="text",
     )
     # With this attribute save_pretrained would copy this module into the checkpoint; see ``discovery_pipeline``.
     del CausalEffectPipeline._registered_impl

@@ -25,6 +25,7 @@ from hf_trace.documents import Document, read_document
 from hf_trace.errors import HfTraceError, OutputError
 from hf_trace.graphs.counted_graphs import counted_graph
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.pictures.figure import draw_graph
 from hf_trace.logs.diagnosis.findings import Finding, Suggestion
 from hf_trace.logs.log import EventLog, duration
 from hf_trace.logs.places.histories import near_types, own_events
@@ -33,7 +34,6 @@ from hf_trace.logs.windows import sampled_sequences
 from hf_trace.logs.writing import atomic_path
 from hf_trace.options import SEED
 from hf_trace.report.evidence import EvidenceCollector
-from hf_trace.graphs.pictures.figure import draw_graph
 from hf_trace.report.findings_report import COUNTED, MEANING, LogFindings, beats_counting, log_findings
 from hf_trace.report.page import page_document, write_page
 from hf_trace.runs.event_model import EventModel

@@ -4,10 +4,11 @@ import shutil
 import tempfile
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import Pipeline
 
+from hf_trace.errors import ModelLoadError
 from hf_trace.publishing.model_card import GRAPH_FILE, also_licence
 from hf_trace.publishing.publication import publish, run_publication
 from hf_trace.runs.folders import (
@@ -17,11 +18,35 @@ from hf_trace.runs.folders import (
     TRAINING_FILE,
     RunTokenizer,
     ensure_auto_tokenizer,
+    load_model,
     run_of,
 )
 from hf_trace.runs.members import FOLDS_FILE, MEMBERS
 
+_LOADING = ("dtype", "device", "device_map", "trust_remote_code")
+Own = TypeVar("Own", bound="Publishable")
 _DOCUMENTS = (TRAINING_FILE, METRICS_FILE, DAG_FILE, FOLDS_FILE, GRAPH_FILE)
+
+
+class NoDefaultModel(dict[str, Any]):
+    """Stands where Transformers looks for the model of a task when none was named, and says that there is none.
+
+    Args:
+        task: Name of the task.
+    """
+
+    def __init__(self, task: str) -> None:
+        super().__init__()
+        self._task = task
+
+    def __contains__(self, key: object) -> bool:
+        return key == "model"
+
+    def __missing__(self, key: str) -> Any:
+        raise ModelLoadError(
+            f"The task {self._task!r} was given no model, expected a run: no model knows the events of every log. Pass "
+            'one, such as `model="runs/alarms"`, written by `hf-trace train`.'
+        )
 
 
 class Publishable(Pipeline):
@@ -33,6 +58,21 @@ class Publishable(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
     _load_feature_extractor = False
+
+    @classmethod
+    def from_pretrained(cls: type[Own], run: str | PathLike[str], **parameters: Any) -> Own:
+        """The pipeline of a run folder or Hub id; the same as ``pipeline(task, model=run)``, with its type.
+
+        Args:
+            run: The folder or id.
+            parameters: Of ``load_model`` (``dtype``, ``device``, ``device_map``, ``trust_remote_code``) and of the
+                pipeline.
+
+        Raises:
+            ModelLoadError: If there is no model, no tokenizer, or a run of another kind.
+        """
+        loading = {name: parameters.pop(name) for name in _LOADING if name in parameters}
+        return cls(model=load_model(run, **loading), **parameters)
 
     @property
     def run_tokenizer(self) -> RunTokenizer:

@@ -23,7 +23,7 @@ from hf_trace.options import TRUST_REMOTE_CODE
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
 from hf_trace.oracle.walks import Slots
-from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, own_tokenizer, read_json, run_of
+from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, own_tokenizer, read_json, run_kind, run_of
 from hf_trace.runs.members import load_members
 from hf_trace.runs.trained_network import check_network
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
@@ -97,10 +97,15 @@ class EventModel:
             memory: See the class.
 
         Raises:
-            ModelLoadError: If there is no tokenizer.
+            ModelLoadError: If there is no tokenizer, or it is the run of a table.
             VocabularyMismatchError: If model and tokenizer do not match.
         """
         run, vocabulary = run_of(model), own_tokenizer(EventTokenizer, model, tokenizer)
+        if run and run_kind(run) == "table":
+            raise ModelLoadError(
+                f"{run!r} was trained on a table, expected a run of an event log. Ask it for effects: `hf-trace effect` "
+                '(`pipeline("causal-effect")`).'
+            )
         metrics, recipe = (read_json(run, name) if run else {} for name in (METRICS_FILE, TRAINING_FILE))
         return cls(Oracle(model, memory=memory), vocabulary, metrics.get("validation", {}), recipe, memory)
 
