@@ -305,6 +305,7 @@ def test_all_of_it_is_on_paper(shown, browser, tmp_path, dark, backgrounds):
     assert "All 130 edges" in text
     assert len(re.findall("→ excites|⊣ inhibits", text)) >= 130
     assert "Show more rows" not in text
+    assert len(re.findall(r"cause +effect +acts", text)) > 2  # on each page of the table
     title = page.run("return document.title")
     assert re.fullmatch(r"Causal graph\. .+: .+ is the strongest of 130 edges", title)
     assert len(page.rows()) < 130  # as it was before

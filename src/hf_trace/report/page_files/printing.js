@@ -13,7 +13,7 @@ function beforePrint() {
   drawing.setAttribute("aria-label", "Causal graph");
   replace("printed-graph", drawing);
   const every = sorted(all.slice()).slice(0, MOST_PRINTED);
-  fillTable(every);
+  fillTable(every, printedHeading);
   byId("table-note").textContent = `All ${counted(edgeCount, "edge")}` + (every.length < edgeCount ? `, of which the first ${counted(every.length, "edge")} are printed.` : ".")
     + (graphs.length > 1 ? ` Asked: ${question(graph)}.` : "");
   byId("printed-on").textContent = `Printed ${new Date().toISOString().slice(0, 10)}. In the picture: ${byId("status").textContent}`;

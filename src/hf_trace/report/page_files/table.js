@@ -41,19 +41,21 @@ function sortBy(key) {
   order.key = key;
   renderTable();
 }
+const side = (key) => (TEXTS.includes(key) ? null : "number");
 function heading([key, label]) {
   const isSorted = order.key === key;
   const button = element("button", { type: "button", onclick: () => sortBy(key), "data-key": key }, label + (isSorted ? (order.isDown ? " ▾" : " ▴") : ""));
-  const side = TEXTS.includes(key) ? null : "number";
-  return element("th", { scope: "col", class: side, "aria-sort": isSorted ? (order.isDown ? "descending" : "ascending") : "none" }, button);
+  return element("th", { scope: "col", class: side(key), "aria-sort": isSorted ? (order.isDown ? "descending" : "ascending") : "none" }, button);
 }
+// Buttons are not repeated on further pages.
+const printedHeading = ([key, label]) => element("th", { scope: "col", class: side(key) }, label);
 function cell(key, edge) {
   if (key === "cause") {
     return element("td", {}, element("button", { type: "button", class: "link", title: names[edges.cause[edge]].slice(0, 3000) }, element("bdi", {}, shortened(names[edges.cause[edge]], 200))));
   }
   if (key === "effect") return element("td", { title: names[edges.effect[edge]].slice(0, 3000) }, element("bdi", {}, shortened(names[edges.effect[edge]], 200)));
   if (key === "direction") return element("td", {}, badge(edge, true));
-  return element("td", { class: TEXTS.includes(key) ? null : "number" }, shownValue(key, value(key, edge)));
+  return element("td", { class: side(key) }, shownValue(key, value(key, edge)));
 }
 function row(edge) {
   const kinds = [edge === view.edge ? "chosen" : "", isWeak(edge) ? "weak" : ""].join(" ").trim();
@@ -71,9 +73,9 @@ function renderTable() {
   byId("table-note").textContent = `${Math.min(rows, found.length).toLocaleString("en-US")} of ${counted(found.length, "edge")} listed, as the fields above say.`;
   if (focused) table.tHead.querySelector(`[data-key="${focused}"]`).focus();
 }
-function fillTable(found) {
+function fillTable(found, made = heading) {
   const table = byId("edges");
-  table.tHead.replaceChildren(element("tr", {}, ...columns().map(heading)));
+  table.tHead.replaceChildren(element("tr", {}, ...columns().map(made)));
   table.tBodies[0].replaceChildren(...found.map(row));
 }
 function markRow() {
