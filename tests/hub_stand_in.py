@@ -18,7 +18,7 @@ NAMESPACES = ("ann", "org")
 TREE = dict[str, bytes]
 _LARGE = (".safetensors", ".parquet")
 _DATE = "2026-01-01T00:00:00.000Z"
-_TYPES = {"models": "model", "datasets": "dataset"}
+_TYPES = {"models": "model", "datasets": "dataset", "spaces": "space"}
 
 
 @dataclass
@@ -164,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_private = bool(asked.get("private")) or asked.get("visibility") == "private"
         if not self.may_write(repo_id):
             return None
-        url = f"{self.hub.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
+        url = f"{self.hub.endpoint}/{'' if kind == 'model' else f'{kind}s/'}{repo_id}"
         if (kind, repo_id) in self.hub.repositories:
             return self.reply({"error": "You already created this model repo", "url": url}, 409)
         repository = self.hub.repositories[kind, repo_id] = Repository(is_private)
@@ -246,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.reply([each for each in _entries(tree) if each["path"] in asked])
 
     def resolve(self, prefix, repo_id, revision, path):
-        kind = "dataset" if prefix else "model"
+        kind = _TYPES.get((prefix or "").strip("/"), "model")
         if (repository := self.repository(kind, repo_id, revision)) is None:
             return None
         sha = repository.at(revision)
@@ -282,19 +282,19 @@ def _entries(tree):
     return sorted(found, key=lambda entry: entry["path"])
 
 
-_REPO = r"/api/(models|datasets)/([^/]+/[^/]+)"
+_REPO = r"/api/(models|datasets|spaces)/([^/]+/[^/]+)"
 _ROUTES = [
     ("GET", r"/api/whoami-v2", _Handler.who),
     ("POST", r"/api/validate-yaml", _Handler.validate_card),
     ("POST", r"/api/repos/create", _Handler.create),
     ("POST", _REPO + r"/preupload/([^/]+)", _Handler.preupload),
-    ("POST", r"/(datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", _Handler.large_batch),
+    ("POST", r"/(datasets/|spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", _Handler.large_batch),
     ("PUT", r"/large/(\w+)", _Handler.put_large),
     ("POST", _REPO + r"/commit/([^/]+)", _Handler.commit),
     ("GET", _REPO, _Handler.info),
     ("GET", _REPO + r"/revision/([^/]+)", _Handler.info),
     ("GET", _REPO + r"/tree/([^/]+)(/.*)?", _Handler.tree),
     ("POST", _REPO + r"/paths-info/([^/]+)", _Handler.paths_info),
-    ("GET", r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", _Handler.resolve),
-    ("HEAD", r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", _Handler.resolve),
+    ("GET", r"/(datasets/|spaces/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", _Handler.resolve),
+    ("HEAD", r"/(datasets/|spaces/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", _Handler.resolve),
 ]

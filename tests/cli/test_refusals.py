@@ -200,13 +200,19 @@ REFUSED = [
     ),
     (
         "push world org/name --dry-run",
-        f"{LOGS}|--context-column c|--graph g.json|--data-source here",
+        f"{LOGS}|--context-column c|--graph g.json|--data-source here|--space",
         "is not for a simulated world, which is published as it is, with its own truth. Leave it out.",
     ),
     (
         "push run org/name --dry-run",
         f"{LOGS}|--context-column c",
         "is for event logs. Add `--dataset` to publish one, or leave it out.",
+    ),
+    ("push run org/name --dry-run", "--wheel x.whl", "is for a Space. Add `--space`, or leave it out."),
+    (
+        "push run org/name --dry-run --space",
+        "--dataset",
+        "is for event logs, and `--space` serves a run. Leave out either.",
     ),
 ]
 CASES = [(line, option, reason) for line, options, reason in REFUSED for option in options.split("|")]
@@ -241,7 +247,8 @@ ALWAYS = {
     "compare": {"before", "after", "out", "html", "plot", "least", "fail_on_change"},
     "evaluate": {"graph", "truth"},
     "simulate": {"world", "out", "sequences", "overwrite"},
-    "push": {"run", "repo_id", "private", "dry_run", "dataset", "overwrite", "license"},
+    "push": {"run", "repo_id", "private", "dry_run", "overwrite", "license"},
+    "app": {"run", "host", "port", "tools", "max_bytes", "max_events"},
     "demo": {"out", "overwrite", "construction"},
 }
 COMMANDS = typer.main.get_command(app).commands
@@ -270,7 +277,8 @@ def test_every_option_belongs_always_or_is_refused_somewhere(command):
     spelled = {word: each.name for each in COMMANDS[command].params for word in (*each.opts, *each.secondary_opts)}
     at_times = {spelled[option.split()[0]] for line, option, _ in CASES if line.split()[0] == command}
     drawn = command not in ("push", "doctor")
-    always = ALWAYS[command] | ({"seed", "json_output"} if drawn else {"json_output"})
+    shared = set() if command == "app" else {"seed", "json_output"} if drawn else {"json_output"}  # it has no result
+    always = ALWAYS[command] | shared
     known = {each.name for each in COMMANDS[command].params if each.name != "help"}
     assert at_times | always == known
     assert not at_times & always

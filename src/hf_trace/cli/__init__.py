@@ -59,7 +59,10 @@ _COMMANDS = (
     ),
     (evaluate, "evaluate graph.json truth.csv"),
     (simulate, "simulate small --out runs/small --sequences 500", "simulate hawkes --out runs/hawkes --types 50"),
-    (push, "push runs/alarms ORG/alarms --license mit --dry-run", "push alarms.csv ORG/alarms-log --dataset"),
+    (
+        *(push, "push runs/alarms ORG/alarms --license mit --dry-run", "push alarms.csv ORG/alarms-log --dataset"),
+        "push runs/alarms ORG/try-alarms --space",
+    ),
     (web_app, "app", "app runs/alarms --port 8000"),
     (demo, "demo --out runs/demo"),
 )

@@ -48,6 +48,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"out": "PATH", "json_output": "", "top": "N", "max_edges": "N", "overwrite": "", "resume": "", "version": "", "help": ""},
         **{"max_edges": "N", "fail_on_change": ""},
         **{"private": "", "dry_run": "", "graph": "FILE", "license": "NAME", "data_source": "TEXT"},
+        **{"space": "", "wheel": "FILE"},
     },
     "Machine": {
         **{"processes": "N", "batch_size": "N", "memory": "SIZE", "dtype": "NAME", "device_map": "NAME"},
@@ -73,7 +74,7 @@ SHOWN = {
     "rank": f"outcome within exclude knowledge out top json_output only {_COLUMNS} query topology by num_samples",
     "count": f"method threshold out plot top json_output horizon max_lag {_COLUMNS} query topology",
     "simulate": "out sequences overwrite json_output types edges weight delay duration seed",
-    "push": f"private dry_run overwrite graph license dataset {_COLUMNS} json_output",
+    "push": f"private space dry_run overwrite graph license dataset {_COLUMNS} json_output",
 }
 # Spellings of before, by command; they go on working.
 _FORMERLY = {"push": {"--data": "--data-source", "--update": "--overwrite"}}

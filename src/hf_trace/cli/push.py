@@ -1,5 +1,6 @@
-"""``hf-trace push``: a run, a simulated world or an event log to the Hub."""
+"""``hf-trace push``: a run, as a model or as a Space, a simulated world or an event log to the Hub."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from hf_trace.publishing.publication import Publication
 
 _TRUTH = "truth.json"
+_KINDS = {"dataset": "data set", "space": "Space"}
 _OF_LOGS = ("case_column", "event_column", "time_column", "context_column", "query", "time_unit", "time_format")
 
 
@@ -23,6 +25,12 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Only its owners see a new repository.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be uploaded; nothing is sent.")] = False,
     dataset: Annotated[bool, typer.Option("--dataset", help="RUN is an event log: publish its events.")] = False,
+    space: Annotated[
+        bool, typer.Option("--space", help="A Space that serves RUN: a page, and tools for agents.")
+    ] = False,
+    wheel: Annotated[
+        Path | None, typer.Option(help="With --space: wheel of this package, for a version that PyPI lacks.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the contents of an existing repository of yours.")
     ] = False,
@@ -42,16 +50,21 @@ def push(
     time_format: TimeFormat = None,
     json_output: Json = False,
 ) -> None:
-    """Publish a run on the Hub as a model, or a simulated world or event log as a data set, with its card."""
+    """Publish on the Hub: a run as a model or a Space, a simulated world or event log as a data set, with its card."""
+    if not space:
+        refuse_given(context, ("wheel",), "is for a Space. Add `--space`, or leave it out.")
+    elif dataset:
+        refuse_given(context, ("dataset",), "is for event logs, and `--space` serves a run. Leave out either.")
     quiet_transformers()
     from hf_trace.publishing.data_sets import log_publication, world_publication
     from hf_trace.publishing.publication import check_repo_id, publish, run_publication
+    from hf_trace.publishing.space import space_publication
     from hf_trace.runs.folders import run_kind
 
     check_repo_id(repo_id)
     if run_kind(run) == "world":
         reason = "is not for a simulated world, which is published as it is, with its own truth. Leave it out."
-        refuse_given(context, (*_OF_LOGS, "graph", "data_source"), reason)
+        refuse_given(context, (*_OF_LOGS, "graph", "data_source", "space"), reason)
         publication = world_publication(run, repo_id, license=license)
     elif dataset:
         columns = (case_column, event_column, time_column, query, time_unit)
@@ -60,7 +73,8 @@ def push(
         publication = log_publication(log, repo_id, truth=truth, license=license, data=data_source)
     else:
         refuse_given(context, _OF_LOGS, "is for event logs. Add `--dataset` to publish one, or leave it out.")
-        publication = run_publication(run, repo_id, graph=graph, license=license, data=data_source)
+        make = partial(space_publication, wheel=wheel) if space else run_publication
+        publication = make(run, repo_id, graph=graph, license=license, data=data_source)
     if not json_output:
         _say_what(publication, private=private)
     if dry_run and not json_output:
@@ -78,7 +92,7 @@ def push(
 
 
 def _say_what(publication: "Publication", *, private: bool) -> None:
-    kind = "data set" if publication.kind == "dataset" else publication.kind
+    kind = _KINDS.get(publication.kind, publication.kind)
     sizes = publication.sizes().values()
     who = "private" if private else "public"
     say(f"{publication.repo_id}: a {who} {kind}, {len(sizes)} files, {_size(sum(sizes))}")

@@ -21,7 +21,7 @@ from hf_trace.runs.adapters import ADAPTER_FOLDER
 from hf_trace.runs.folders import CUSTOM_PIPELINES, DAG_FILE, METRICS_FILE, TRAINING_FILE, read_json
 from hf_trace.runs.members import FOLDS_FILE, MEMBERS
 
-MODEL, DATA_SET = "model", "dataset"
+MODEL, DATA_SET, SPACE = "model", "dataset", "space"
 SHIM_FILE = "hf_trace_pipeline.py"
 _PIPELINES = {"causal-discovery": "CausalDiscoveryPipeline", "causal-effect": "CausalEffectPipeline"}
 _ADAPTER_CONFIG = "adapter_config.json"
@@ -37,6 +37,7 @@ _FOLDERS = (ADAPTER_FOLDER, MEMBERS)
 _REPLACED = {
     MODEL: ("model*.safetensors", "model.safetensors.index.json", "adapter/*", "members/*"),
     DATA_SET: ("events/*.parquet", "true_pairs.parquet"),
+    SPACE: ("run/*", "hf_trace-*.whl"),
 }
 
 
@@ -45,7 +46,7 @@ class Publication:
     """A repository as it is going to be.
 
     Attributes:
-        kind: ``"model"`` or ``"dataset"``.
+        kind: ``"model"``, ``"dataset"`` or ``"space"``.
         repo_id: Its id on the Hub.
         files: By path in the repository: a file here, or what is written.
         left_out: Files of the folder that stay here.
@@ -239,7 +240,9 @@ def publish(
         exists = api.repo_exists(repo_id, repo_type=kind)
         _check_owner(repo_id, account, exists=exists, update=update)
     with _refusals_in_one_line(repo_id, made=not exists):
-        address = str(api.create_repo(repo_id, repo_type=kind, private=private or None, exist_ok=update))
+        sdk = "gradio" if kind == SPACE else None
+        made = api.create_repo(repo_id, repo_type=kind, private=private or None, exist_ok=update, space_sdk=sdk)
+        address = str(made)
         if revision is not None:
             api.create_branch(repo_id, branch=revision, repo_type=kind, exist_ok=True)
         there = api.list_repo_files(repo_id, repo_type=kind, revision=revision) if exists else []
@@ -268,8 +271,8 @@ def _check_owner(repo_id: str, account: Document, *, exists: bool, update: bool)
         )
     if exists and not update:
         raise PublishError(
-            f"The repository {repo_id!r} exists already, and it is yours. Choose another name, or pass `--overwrite` to "
-            "replace what is in it."
+            f"The repository {repo_id!r} exists already, and it is yours. Choose another name, or pass `--overwrite` "
+            "to replace what is in it."
         )
     if not is_ours:
         raise PublishError(
