@@ -1,14 +1,14 @@
 """Answers to causal questions: p(Y | do(A), Z) with its error, by walking the graph in a causal order."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hf_trace.checks import number, whole
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
-from hf_trace.effects.formula_answers import formula_answer, joint_of_model
+from hf_trace.effects.formula_answers import ModelJoint, formula_answer, joint_of_model
 from hf_trace.effects.identification import Identification
 from hf_trace.effects.identifying.estimands import variables_of
 from hf_trace.effects.particles import Met, Particles
@@ -199,18 +199,7 @@ def _answers_by_formula(
     if estimand is None:
         raise ValueError("The question is answered by a walk, expected one that is answered by a formula.")
     asked = {queries[0].target, *queries[0].do, *queries[0].given}
-
-    def uniforms(name: str, draws: Codes) -> Floats:
-        return _uniforms(settings.seed, conditionals.schema.topological_order.index(name), draws)(0)
-
-    joint = joint_of_model(
-        conditionals,
-        plan.order,
-        variables_of(estimand) | asked,
-        most_states=settings.most_states,
-        num_samples=settings.num_samples,
-        uniforms=uniforms,
-    )
+    joint = joint_for(conditionals, plan.order, variables_of(estimand) | asked, settings)
     for query in queries:
         try:
             found = formula_answer(query, estimand, joint)
@@ -229,6 +218,34 @@ def _answers_by_formula(
             yield replace(answer, warnings=_checked(answer, settings))
         except QueryError as refusal:
             yield refusal
+
+
+def joint_for(
+    conditionals: Conditionals, order: Sequence[str], names: Collection[str], settings: AnswerSettings
+) -> ModelJoint:
+    """The joint distribution of some variables, enumerated or drawn as answers are.
+
+    Args:
+        conditionals: The model.
+        order: Variables closed under observed causes, causes before effects.
+        names: Those of them that the distribution is of.
+        settings: See ``AnswerSettings``.
+
+    Raises:
+        QueryError: If a variable is not finite, or the names alone have too many values.
+    """
+
+    def uniforms(name: str, draws: Codes) -> Floats:
+        return _uniforms(settings.seed, conditionals.schema.topological_order.index(name), draws)(0)
+
+    return joint_of_model(
+        conditionals,
+        order,
+        names,
+        most_states=settings.most_states,
+        num_samples=settings.num_samples,
+        uniforms=uniforms,
+    )
 
 
 def _walk(

@@ -9,13 +9,14 @@ import numpy as np
 from hf_trace.checks import one_of
 from hf_trace.documents import Document
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or_refusals
+from hf_trace.effects.bound_answers import bounds_of_answer, bounds_of_contrast
 from hf_trace.effects.conditionals import Floats
 from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns, with_jackknife
 from hf_trace.effects.doubly_robust import Estimate, Rows, aipw_ate, aipw_att, plug_in_ate
 from hf_trace.effects.identifying.estimands import as_latex, as_text
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.table_model import TableModel
-from hf_trace.errors import QueryError, SettingsError
+from hf_trace.errors import NotIdentifiedError, QueryError, SettingsError
 from hf_trace.tables.variables import Variable
 
 ESTIMATORS = ("plug-in", "aipw")
@@ -36,6 +37,7 @@ class EffectRequest:
         data: A DataFrame or table file with the rows of the training table.
         target_value: The value whose probability a contrast compares; by default the mean of a target with numbers,
             or the last value of one without.
+        bounds: Whether a question that observations do not tell is answered by an interval: how far it may lie.
         on_refusal: ``"raise"``, or ``"report"``: a question that cannot be answered gives ``{"error": reason}``.
 
     Raises:
@@ -50,6 +52,7 @@ class EffectRequest:
     data: Any = field(default=None, compare=False, repr=False)
     target_value: Any = None
     on_refusal: str = REFUSALS[0]
+    bounds: bool = False
 
     def __post_init__(self) -> None:
         self.settings(None)
@@ -99,18 +102,22 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
         try:
             return part(*given)
         except QueryError as refusal:
-            if not kept:
+            if not kept and not (request.bounds and isinstance(refusal, NotIdentifiedError)):
                 raise
             return refusal
 
     parsed = [attempt(model.reader.query, record) for record in records]
     asked = zip(parsed, records, strict=True)
     plain = [query for query, record in asked if isinstance(query, Query) and not record.get("contrast")]
-    found = iter((answers_or_refusals if kept else answers)(model.conditionals, plain, settings))
+    found = iter((answers_or_refusals if kept or request.bounds else answers)(model.conditionals, plain, settings))
     documents = []
     for result, record in zip(parsed, records, strict=True):
         if isinstance(result, Query):
             result = attempt(_contrasted, model, result, record, request) if record.get("contrast") else next(found)
+        if isinstance(result, NotIdentifiedError) and request.bounds:
+            result = attempt(_bounded, model, record, request, result)
+        if isinstance(result, QueryError) and not kept:
+            raise result
         if isinstance(result, Answer):
             shown = _shown_answer(model.schema[result.query.target], result)
             shown["warnings"] += _binning_notes(model, [result], is_mean=True)
@@ -262,6 +269,21 @@ def scores_of(variable: Variable, value: Any = None) -> tuple[Floats, str]:
         return variable.numbers, f"mean of {variable.name}"
     code = len(variable.values) - 1 - variable.has_missing if value is None else variable.code(value)
     return np.eye(len(variable.values))[code], f"p({variable.name} = {variable.values[code]})"
+
+
+def _bounded(
+    model: TableModel, record: Mapping[str, Any], request: EffectRequest, refusal: NotIdentifiedError
+) -> Document:
+    """How far the answer to a question may lie that observations do not tell."""
+    query, settings = model.reader.query(record), request.settings(model.rows)
+    if record.get("contrast"):
+        contrast = _contrast(model, query, record)
+        scores, what = scores_of(model.schema[query.target], request.target_value)
+        found = bounds_of_contrast(model.conditionals, contrast, scores, settings)
+        found = {"target": query.target, "contrast": contrast.kind, "of": what, **found}
+    else:
+        found = bounds_of_answer(model.conditionals, query, settings)
+    return {**found, "not_identified": str(refusal), "settings": _known(settings)}
 
 
 def _estimates(model: TableModel, contrast: Contrast, rows: Rows, request: EffectRequest) -> Document:

@@ -147,7 +147,7 @@ class CompleteQuestion:
         wanted = rest.among(rest.causes(asked))
         factors = []
         for district in wanted.districts():
-            factor = _district_factor(part, district, do)
+            factor = district_factor(part, district, do)
             if isinstance(factor, Hedge):
                 return factor
             factors.append(factor)
@@ -157,10 +157,10 @@ class CompleteQuestion:
         return total_of(loose, product_of([Conditional(loose), found])) if loose else found
 
 
-def _district_factor(part: Projection, wanted: frozenset[str], do: frozenset[str]) -> Estimand | Hedge:
+def district_factor(part: Projection, wanted: frozenset[str], do: frozenset[str]) -> Estimand | Hedge:
     """Q[wanted]: p(wanted | everything else forced), from conditionals (Tian and Pearl 2002, figure 7)."""
     whole = part.district(next(iter(wanted)))
-    factor = product_of(_conditional(part, name) for name in part.order if name in whole)
+    factor = product_of(conditional_factor(part, name) for name in part.order if name in whole)
     while True:
         inside = part.among(whole)
         acting = inside.causes(wanted)
@@ -175,7 +175,7 @@ def _district_factor(part: Projection, wanted: frozenset[str], do: frozenset[str
         factor = product_of(_next_given_earlier(inside.order, name, factor) for name in inside.order if name in whole)
 
 
-def _conditional(part: Projection, name: str) -> Conditional:
+def conditional_factor(part: Projection, name: str) -> Conditional:
     """p(name | all before it), given only those that matter: its district so far, and their causes."""
     earlier = part.among(part.order[: part.order.index(name) + 1])
     known = earlier.parents(earlier.district(name)) - {name}
