@@ -23,6 +23,7 @@ SLOW = {
     "calibration/calibration": "4 s: two trainings",
     "peerread/peerread": "4 s: adapters and heads",
     "outcomes/outcomes": "3 s: trainings",
+    "changes/changes": "9 s and more: trains three oracles",
     "topology/large_topology": "3 s: a training",
     "drift/drift": "3 s: trainings",
 }
