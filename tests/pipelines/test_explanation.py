@@ -9,7 +9,8 @@ from hf_trace.discovery.settings import DiscoveryRequest
 from hf_trace.errors import OutputError, SettingsError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.pipelines.explanation import ExplanationSettings, LogInWords, explain_log
+from hf_trace.pipelines.explanation import ExplanationSettings, explain_log
+from hf_trace.pipelines.log_questions import LogInWords
 from hf_trace.training.log_training import TrainingSettings
 
 FILES = ["counted.json", "explain.json", "findings.md", "graph-follows.json", "graph.json", "graph.png", "report.html"]

@@ -18,7 +18,8 @@ from hf_trace.logs.diagnosis.findings import Suggestion
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.samples import alarms_log
 from hf_trace.options import AUTO, QUESTIONS
-from hf_trace.pipelines.explanation import COUNTED_FILE, GRAPH, PAGE, RUN, ExplanationSettings, LogInWords, explain_log
+from hf_trace.pipelines.explanation import COUNTED_FILE, GRAPH, PAGE, RUN, ExplanationSettings, explain_log
+from hf_trace.pipelines.log_questions import LogInWords
 from hf_trace.questions.state_runs import is_of_states
 from hf_trace.report.findings_report import LogFindings
 from hf_trace.report.log_report import log_report, noted

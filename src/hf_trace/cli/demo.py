@@ -36,10 +36,10 @@ def run_demo(out: Path, *, seed: int, construction: str = "by-type") -> "tuple[C
     from hf_trace.discovery.settings import DiscoveryRequest
     from hf_trace.graphs.graph import CausalGraph
     from hf_trace.graphs.metrics import evaluate_graph
+    from hf_trace.graphs.pictures.figure import draw_graph
     from hf_trace.logs.samples import alarms_log, alarms_truth
     from hf_trace.logs.windows import sampled_sequences
     from hf_trace.logs.writing import atomic_path
-    from hf_trace.graphs.pictures.figure import draw_graph
     from hf_trace.runs.event_model import EventModel
     from hf_trace.training.log_training import TrainingSettings, train
     from hf_trace.training.loop import ProgressCallback

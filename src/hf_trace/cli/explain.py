@@ -73,7 +73,8 @@ def explain(
         print_section(title, lines)
     quiet_transformers()
     from hf_trace.logs.diagnosis.choices import log_name, shell_line
-    from hf_trace.pipelines.explanation import PAGE, TEXT, ExplanationSettings, LogInWords, explain_log
+    from hf_trace.pipelines.explanation import PAGE, TEXT, ExplanationSettings, explain_log
+    from hf_trace.pipelines.log_questions import LogInWords
 
     folder = out or Path("runs") / log_name(log)
     about = LogInWords(

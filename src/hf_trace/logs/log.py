@@ -17,12 +17,13 @@ from hf_trace.logs.event_rows import EventRows, encode_names, flatten_records, f
 from hf_trace.logs.frames import frame_to_read
 from hf_trace.logs.places.place_network import PlaceNetwork
 from hf_trace.logs.sequence import Context, EventSequence
+from hf_trace.notebooks import table_html
 
 RARE_BELOW = 5  # a type seen less often is hardly learnable
 _UNITS = (("years", 31_557_600.0), ("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EventLog:
     """Many event sequences, end to end in flat arrays.
 
@@ -41,6 +42,8 @@ class EventLog:
         >>> log = EventLog.from_sequences([EventSequence(("b", "a")), EventSequence(("b",))])
         >>> log.event_types, log.codes.tolist(), log.offsets.tolist()
         (('a', 'b'), [1, 0, 1], [0, 2, 3])
+        >>> log
+        EventLog(2 sequences, 3 events, 2 event types)
     """
 
     event_types: tuple[str, ...]
@@ -227,6 +230,15 @@ class EventLog:
             array([2, 0])
         """
         return np.diff(self.offsets)
+
+    def __repr__(self) -> str:
+        size, _, _ = self.summary().lines()[0].partition(";")
+        return f"EventLog({size})"
+
+    def _repr_html_(self) -> str:
+        counts = np.bincount(self.codes, minlength=len(self.event_types))
+        table = pd.DataFrame({"event": self.event_types, "count": counts}).sort_values("count", ascending=False)
+        return table_html(table, " ".join(self.summary().lines()))
 
     def __len__(self) -> int:
         return len(self.ids)

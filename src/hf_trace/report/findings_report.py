@@ -26,7 +26,7 @@ _NEXT = 2
 _HUB = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogFindings:
     """All that is said of a log and its graphs.
 
@@ -45,6 +45,16 @@ class LogFindings:
     assumed: Sequence[Mapping[str, str]]
     chosen: tuple[str, ...]
     next: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        links = {question: len(found) for question, found in self.questions.items()}
+        return f"LogFindings({self.title!r}, links={links})"
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
 
     def to_dict(self) -> Document:
         """What a page shows."""

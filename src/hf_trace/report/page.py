@@ -27,6 +27,7 @@ from hf_trace.logs.log_facts import has_dates, log_facts, type_counts
 from hf_trace.logs.places.near_names import plain_name
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.logs.writing import atomic_path
+from hf_trace.notebooks import page_html
 from hf_trace.report.beside_counting import left_out_pairs, onset_columns
 from hf_trace.report.evidence import EvidenceCollector, Example, Incident, Link
 from hf_trace.report.page_texts import assumptions, headline, not_tested
@@ -310,6 +311,30 @@ def write_page(path: str | os.PathLike[str], document: Document) -> None:
     with atomic_path(path) as unfinished:
         # A name with half a surrogate pair becomes the JSON escape of it.
         unfinished.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+
+
+@dataclass(frozen=True, repr=False)
+class ReportPage:
+    """A page, as a notebook shows it inline and as a file.
+
+    Attributes:
+        document: What ``page_document`` returned.
+    """
+
+    document: Document
+
+    def __repr__(self) -> str:
+        return f"ReportPage({self.document['title']!r})"
+
+    def _repr_html_(self) -> str:
+        return page_html(str(self))
+
+    def __str__(self) -> str:
+        return page_text(self.document)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file; see ``write_page``."""
+        write_page(path, self.document)
 
 
 def page_text(document: Document) -> str:
