@@ -70,8 +70,10 @@ def _entrance(desk: Desk) -> tuple[list[Any], Any, Any, Any]:
 
     upload = gr.File(label="A log", file_types=[*SUFFIXES, ".gz"], height=120)
     text = gr.Textbox(label="Or its text", lines=6, max_lines=12, placeholder="device,alarm,time\nNE-1,fan,12.5\n…")
-    with gr.Accordion("Columns, where they are not recognized", open=False):
-        case, event, when = (gr.Textbox(label=name) for name in ("Case (sequence)", "Event", "Time"))
+    with gr.Accordion("Columns", open=False):
+        case, event, when = (
+            gr.Textbox(label=name, placeholder="recognized") for name in ("Case (sequence)", "Event", "Time")
+        )
     look = gr.Button("Look at it")
     find = gr.Button("Find what causes what", variant="primary")
     example = gr.Button("Example: telecom alarms", visible=desk.has_example)
@@ -156,7 +158,8 @@ def _connect(
         found = desk.choices(log)
         of_events, of_ids = gr.Dropdown(found.events, value=None), gr.Dropdown(found.sequences, value=None)
         instead = gr.Dropdown([REMOVED, *found.events], value=REMOVED)
-        return log, desk.report(log), of_events, of_ids, of_ids, instead, of_events
+        first = gr.Dropdown(found.sequences, value=found.sequences[0])
+        return log, desk.report(log), of_events, of_ids, first, instead, of_events
 
     def looked(upload: str | None, text: str, case: str, event: str, when: str) -> tuple[Any, ...]:
         data = None if upload is None else Path(upload).read_bytes()
