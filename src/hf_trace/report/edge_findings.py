@@ -200,10 +200,8 @@ class _Words:
             found.append("The graph has the other direction too: they may be in a loop, or have a common cause.")
         elif edge.get("forward", 1.0) < _EITHER_WAY:
             found.append("Either of the two comes first about as often: which one is the cause is open.")
-        if not _is_less(edge) and pair.followed <= pair.otherwise:
-            found.append(
-                "Alone, the effect is no more frequent after it than after others: the model saw it in context."
-            )
+        if not _is_less(edge) and pair.followed < _HARDLY * pair.otherwise:
+            found.append("Alone, the effect is hardly more frequent after it than after other events.")
         if "risk" in edge and not _is_less(edge) and edge["risk"] <= edge["baseline_risk"]:
             found.append("Forced by the model, the effect is no more likely after it than after others.")
         return found
