@@ -78,7 +78,7 @@ def edge_findings(graph: CausalGraph, log: EventLog, *, most: int = MOST_FINDING
         >>> from hf_trace.logs.sequence import EventSequence
         >>> log = EventLog.from_sequences([EventSequence(("disk full", "reboot", "ping"), (0.0, 30.0, 90.0))] * 8)
         >>> (found,) = edge_findings(CausalGraph.from_edges([("disk full", "reboot")], level="population"), log)
-        >>> found.text.partition(",")[0]
+        >>> found.text.partition(", typ")[0]
         'After “disk full”, “reboot” comes within 30 seconds in 100 % of 8 times (after other events in 0 %)'
     """
     words = _Words(graph, log)
@@ -161,7 +161,7 @@ class _Words:
             return "", ""
         cause, effect = edge["cause"], edge["effect"]
         if min(pair.followed, pair.preceded) >= _ALWAYS:
-            return USUAL, "Nearly every case shows both in this order: usual work rather than a cause."
+            return USUAL, "Nearly every case shows both in this order: it may be how work goes, and no cause."
         step = self._usual.next_of(cause)
         if cause in self._usual.route(effect):
             return SURPRISE, f"It goes back: usually {quoted(effect)} comes before {quoted(cause)}."
