@@ -19,7 +19,7 @@ from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.architectures import build_model
 from hf_trace.training.table_losses import all_losses, allowed_tokens, marginal_losses, term_losses
 from hf_trace.training.table_rows import FullRows, ParentRows, write_table
-from hf_trace.training.table_training import DagTrainingSettings, held_out, train_dag
+from hf_trace.training.table_training import DagTrainingSettings, _Batches, held_out, train_dag
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 YES_NO = ("no", "yes")
@@ -118,31 +118,60 @@ def test_full_rows_by_hand(tokenizers):
 def test_parent_rows_by_hand(tokenizers):
     source = ParentRows(tokenizers["parents"], write_table(tokenizers["parents"], table(ROWS, [1, 2, 3, 4])))
     ids, terms = written(source)
+    # What sick and drug read, [1, 4] and [1, 4, 5, 7], are beginnings of what well reads.
     assert ids == [
-        [1, 4],
-        *([1, 4, 5, 7], [1, 4, 6, 7]),
         *([1, 4, 5, 10, 13], [1, 4, 5, 10, 12, 13], [1, 4, 6, 10, 11, 12]),
         *([1, 4, 5, 7, 8, 14], [1, 4, 6, 7, 9, 14]),
     ]
     assert terms == {
-        **{(0, 1, 0, 5): 6, (0, 1, 0, 6): 4, (1, 3, 1, 8): 6, (2, 3, 1, 9): 4},
-        **{(3, 3, 2, 13): 1, (4, 3, 2, 12): 5, (4, 4, 2, 13): 5},
-        **{(5, 3, 2, 11): 4, (5, 4, 2, 12): 4, (5, 5, 2, 13): 4},
-        **{(6, 5, 3, 16): 6, (7, 5, 3, 15): 4},
+        **{(3, 1, 0, 5): 6, (3, 1, 0, 6): 4, (3, 3, 1, 8): 6, (4, 3, 1, 9): 4},
+        **{(0, 3, 2, 13): 1, (1, 3, 2, 12): 5, (1, 4, 2, 13): 5},
+        **{(2, 3, 2, 11): 4, (2, 4, 2, 12): 4, (2, 5, 2, 13): 4},
+        **{(3, 5, 3, 16): 6, (4, 5, 3, 15): 4},
     }
+    assert source.row_weights.tolist() == [1, 10, 12, 22, 8]
     # Some of the rows, in any order.
-    ids, terms = written(source, np.array([5, 1]))
-    assert ids == [[1, 4, 6, 10, 11, 12], [1, 4, 5, 7]]
-    assert terms == {(0, 3, 2, 11): 4, (0, 4, 2, 12): 4, (0, 5, 2, 13): 4, (1, 3, 1, 8): 6}
+    ids, terms = written(source, np.array([2, 4]))
+    assert ids == [[1, 4, 6, 10, 11, 12], [1, 4, 6, 7, 9, 14]]
+    assert terms == {**{(0, 3, 2, 11): 4, (0, 4, 2, 12): 4, (0, 5, 2, 13): 4}, **{(1, 3, 1, 9): 4, (1, 5, 3, 15): 4}}
 
 
 def test_smoothing_by_hand(tokenizers):
     source = ParentRows(tokenizers["parents"], write_table(tokenizers["parents"], table(ROWS)), smoothing=2.0)
     terms = written(source)[1]
-    # Of 4 rows 3 have no drug: 2 further rows hold .9 * 3/4 + .05 of it, and .9 * 1/4 + .05 of the drug.
-    assert [terms[1, 3, 1, 8], terms[1, 3, 1, 9]] == pytest.approx([3 + 2 * 0.725, 2 * 0.275])
-    assert [terms[2, 3, 1, 8], terms[2, 3, 1, 9]] == pytest.approx([2 * 0.725, 1 + 2 * 0.275])
-    assert terms[3, 3, 2, 13] == 1
+    # Of 4 rows 3 have no drug. Two contexts get one row each, not two: together they are the root of 4, with
+    # .9 * 3/4 + .05 of no drug and .9 * 1/4 + .05 of the drug.
+    assert [terms[3, 3, 1, 8], terms[3, 3, 1, 9]] == pytest.approx([3 + 0.725, 0.275])
+    assert [terms[4, 3, 1, 8], terms[4, 3, 1, 9]] == pytest.approx([0.725, 1 + 0.275])
+    assert terms[0, 3, 2, 13] == 1
+
+
+def test_rare_values_of_parents_count_more(tokenizers):
+    source = ParentRows(tokenizers["parents"], write_table(tokenizers["parents"], table(ROWS)), balance=0.5)
+    terms = written(source)[1]
+    # One row in four is sick, half an equal share: it counts root 2, and all four count four as before.
+    assert terms[4, 3, 1, 9] / terms[3, 3, 1, 8] == pytest.approx(2**0.5 / 3)
+    assert terms[4, 3, 1, 9] + terms[3, 3, 1, 8] == pytest.approx(4)
+
+
+def test_a_row_that_stands_for_many_is_in_every_batch():
+    many = tuple(f"v{number}" for number in range(40))
+    both = Variable("both", values=YES_NO, parents=("one", "other"))
+    schema = DagSchema((Variable("one", values=many), Variable("other", values=many), both))
+    codes = np.random.default_rng(0).integers(40, size=(1000, 2))
+    tokenizer = DagTokenizer.from_schema(schema)
+    drawn_rows = table([(one, other, (one + other) % 2) for one, other in codes], schema=schema)
+    source = ParentRows(tokenizer, write_table(tokenizer, drawn_rows))
+    batches = _Batches(source, 300, seed=0)
+    steps = [batches[step] for step in range(batches.per_epoch)]
+    sizes = [len(batches.items[step * batches.size : (step + 1) * batches.size]) for step in range(len(steps))]
+    assert len(steps) > 10
+    for variable in range(3):
+        heard = [each["term_weight"][each["place_variable"][each["term_place"]] == variable].sum() for each in steps]
+        # All batches of a pass together are the table; "other" has one row, which is in (nearly) each of them.
+        assert np.average(heard, weights=sizes) == pytest.approx(1 / 3, rel=1e-5)
+        if variable == 1:
+            assert np.count_nonzero(heard) >= 0.9 * len(source) / batches.size
 
 
 def test_random_orders_are_drawn_anew():
@@ -230,8 +259,8 @@ def test_metrics(run):
         40,
         400,
     )
-    # 1 + 2 rows for sick and drug, 4 for well; visits are 2 items long after sick, 1 else: 4 + 2.
-    assert metrics["rows_merged"] == 1 + 2 + 4 + 6
+    # 4 rows for well, which begin as those of sick and drug; visits are 2 items long after sick, 1 else: 4 + 2.
+    assert metrics["rows_merged"] == 4 + 6
     assert metrics["parameters"] == load_model(run.folder).num_parameters()
     quality = metrics["validation"]
     assert list(quality["variables"]) == ["sick", "drug", "visits", "well"]

@@ -126,6 +126,8 @@ class DagTokenizer(StoredTokenizer):
             ModelLoadError: If ``base`` cannot be loaded or extended.
         """
         _check_settings(schema, history, order)
+        # Causes stand before effects in every row: what a variable reads often begins as what its effects read.
+        schema = DagSchema(tuple(schema[name] for name in schema.full_order))
         settings: Document = {"dag": schema.to_dict(), "history": history, "order": order}
         if base is not None:
             return cls(_extended(_loaded(base, trust_remote_code), _words_of(schema, bracketed=True), settings))

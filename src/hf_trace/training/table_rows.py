@@ -6,6 +6,7 @@ row, and a place has as many terms as values were seen there: however long the t
 distinct values of the parents.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -134,9 +135,11 @@ class RowSource(ABC):
         variables: How many variables there are.
         total_weight: How many rows of the population the table stands for.
         mean_length: Tokens of a row, on average.
+        row_weights: How much the terms of every row count together.
     """
 
     mean_length: float
+    row_weights: Float[np.ndarray, " row"]
 
     def __init__(self, tokenizer: DagTokenizer, table: WrittenTable) -> None:
         self.pad, self.variables, self.total_weight = tokenizer.pad_id, len(table.names), float(table.weights.sum())
@@ -168,6 +171,7 @@ class FullRows(RowSource):
             (contents != _NONE).sum(1)[codes] for contents, codes in zip(table.contents, table.codes.T, strict=True)
         ]
         self.mean_length = float(np.mean(np.sum(used, axis=0))) + len(used) + len(self.begin)
+        self.row_weights = table.weights
 
     def __len__(self) -> int:
         return len(self.table)
@@ -207,14 +211,20 @@ def _batch(ids: Ids, places: _Places, terms: _Terms, pad: int) -> dict[str, Tens
 
 
 class ParentRows(RowSource):
-    """For every variable the rows of its parents' values, equal ones merged.
+    """For every variable the rows of its parents' values, equal ones and those that others begin with merged.
 
     Args:
         tokenizer: How values are written.
         table: The values.
         smoothing: Rows that are added wherever parents were seen to have certain values, with the values of a finite
-            variable as often as they are overall: what was seen once is not taken for certain.
+            variable as often as they are overall: what was seen once is not taken for certain. Together they are at
+            most the root of the rows of the table, or what differs everywhere would seem to depend on nothing.
+        balance: Where a parent has a value that is rarer than an equal share of its values, how much more that counts:
+            so many powers of how much rarer it is. No conditional is another for that.
         learn: Variables whose values are to be predicted; by default all.
+
+    Attributes:
+        most_contexts: Rows of the variable whose parents have the most different values.
     """
 
     def __init__(
@@ -223,28 +233,33 @@ class ParentRows(RowSource):
         table: WrittenTable,
         *,
         smoothing: float = 0.0,
+        balance: float = 0.0,
         learn: Collection[str] | None = None,
     ) -> None:
         super().__init__(tokenizer, table)
         number = {name: index for index, name in enumerate(table.names)}
+        read = {name: [number[parent] for parent in tokenizer.parents(name)] for name in table.names}
         blocks = [
-            _merged(table, number[name], [number[parent] for parent in tokenizer.parents(name)], tokenizer, smoothing)
+            _merged(table, number[name], read[name], tokenizer, smoothing, balance)
             for name in table.names
             if learn is None or name in learn
         ]
+        self.most_contexts = max(len(block.ids) for block in blocks)
         width = max(block.ids.shape[1] for block in blocks)
-        self.ids = np.concatenate([_widened(block.ids, width) for block in blocks])
+        self.ids, longer = _longest(np.concatenate([_widened(block.ids, width) for block in blocks]))
         self.mean_length = float((self.ids != _NONE).sum(1).mean())
         # Rows and places are numbered within their block; here they follow those of the blocks before.
         rows, places = _offsets(len(each.ids) for each in blocks), _offsets(len(each.places.row) for each in blocks)
         self.places = _Places(
-            np.concatenate([block.places.row + first for block, first in zip(blocks, rows, strict=True)]),
+            longer[np.concatenate([block.places.row + first for block, first in zip(blocks, rows, strict=True)])],
             *map(np.concatenate, zip(*(block.places[1:] for block in blocks), strict=True)),
         )
         self.terms = _Terms(
             np.concatenate([block.terms.place + first for block, first in zip(blocks, places, strict=True)]),
             *map(np.concatenate, zip(*(block.terms[1:] for block in blocks), strict=True)),
         )
+        owners = self.places.row[self.terms.place]
+        self.row_weights = np.bincount(owners, self.terms.weight, minlength=len(self.ids))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -269,8 +284,28 @@ class _Block(NamedTuple):
     terms: _Terms
 
 
+def _longest(ids: Ids) -> tuple[Ids, Ids]:
+    """The rows that no other begins with, and for every row which of them begins with it.
+
+    A causal model that reads a row has read all its beginnings.
+    """
+    order = np.lexsort(ids.T[::-1])  # a row comes right before those that begin with it
+    rows, following = ids[order], np.roll(ids[order], -1, axis=0)
+    stays = ~((rows == following) | (rows == _NONE)).all(axis=1)
+    stays[-1] = True
+    kept = np.sort(order[stays])
+    longer = np.empty(len(ids), dtype=np.int64)
+    longer[order] = order[stays][np.cumsum(stays) - stays]
+    return ids[kept], np.searchsorted(kept, longer)
+
+
 def _merged(
-    table: WrittenTable, variable: int, parents: Sequence[int], tokenizer: DagTokenizer, smoothing: float
+    table: WrittenTable,
+    variable: int,
+    parents: Sequence[int],
+    tokenizer: DagTokenizer,
+    smoothing: float,
+    balance: float,
 ) -> _Block:
     tokens = tokenizer.variables[table.names[variable]]
     read = list(parents) if tokens.is_finite else [*parents, variable]
@@ -281,7 +316,11 @@ def _merged(
     flat = index * sizes[1] + table.codes[:, variable]
     cells = np.bincount(flat, table.weights, minlength=sizes[0] * sizes[1]).reshape(sizes)
     if smoothing:
-        cells = cells + smoothing * table.weights.mean() * _shares(cells.sum(0))
+        added = min(smoothing, math.sqrt(len(table)) / len(distinct))
+        cells = cells + added * table.weights.mean() * _shares(cells.sum(0))
+    if balance and read:
+        counted = _rarities(table, read, distinct) ** balance
+        cells = cells * (counted * cells.sum() / (counted @ cells).sum())[:, None]
     written = assemble(table, read, distinct, tokenizer.begin)
     lengths = (written.ids != _NONE).sum(1)
     ids = _widened(written.ids, written.ids.shape[1] + 1)
@@ -295,6 +334,15 @@ def _merged(
 def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """How often values are seen overall; a tenth of it is given to all alike."""
     return 0.9 * counts / counts.sum() + 0.1 / len(counts)
+
+
+def _rarities(table: WrittenTable, variables: Sequence[int], codes: Ids) -> NDArray[np.float64]:
+    """How much rarer than an equal share the rarest value of each row is; 1 where none is rarer."""
+    found = np.ones(len(codes))
+    for column, variable in zip(codes.T, variables, strict=True):
+        shares = np.bincount(table.codes[:, variable], table.weights) / table.weights.sum()
+        found = np.maximum(found, 1 / (np.count_nonzero(shares) * shares[column]))
+    return found
 
 
 def _long_values(

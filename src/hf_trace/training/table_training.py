@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -43,6 +44,10 @@ from hf_trace.training.table_rows import FullRows, ParentRows, RowSource, Writte
 _MOST_EPOCHS = {"parents": 300.0, "full": 20.0}
 _BATCH_TOKENS = {"parents": 4096, "full": 2048}
 _EVALUATIONS = 12
+# Where hardly two rows are alike, what more passes than these would learn is the rows and not their law.
+_PASSES, _STEPS = 4, 300
+# Values of parents that are rarer than others count more, by the root of how much rarer they are.
+_BALANCE = 0.5
 _CHOICE_FILE = "choice.json"
 
 
@@ -51,9 +56,9 @@ class DagTrainingSettings(LoopSettings):
     """How a model of a table is trained; everything needed to train it again.
 
     ``LoopSettings`` explains what logs are trained with too. By default there are at most 300 ``epochs`` where only
-    parents are read, else 20, and 4096 or 2048 ``batch_tokens``; the ``learning_rate`` is 6e-3 for ``nano``, 2e-3 for
-    other models from scratch, 5e-4 for adapters and 5e-5 for pretrained models. Text needs a pretrained ``model``
-    with its tokenizer.
+    parents are read, but four, or 300 steps, where most rows have parents' values of their own; else 20. There are
+    4096 or 2048 ``batch_tokens``; the ``learning_rate`` is 6e-3 for ``nano``, 2e-3 for other models from scratch, 5e-4
+    for adapters and 5e-5 for pretrained models. Text needs a pretrained ``model`` with its tokenizer.
 
     Attributes:
         learn: Variables whose values are learned, by default all; others are only read.
@@ -282,20 +287,22 @@ class _TableData(TrainingData):
         self.tokenizer, self.settings, self.origin = tokenizer, settings, {"kind": "table"}
         self.context_length, self.allowed = tokenizer.longest_row, allowed_tokens(tokenizer)
         self.held_out = None if validation is None else self.rows(validation)
-        rows = self.rows(training, settings.smoothing)
+        rows = self.rows(training, settings.smoothing, _BALANCE)
         batches = _Batches(rows, settings.batch_tokens or _BATCH_TOKENS[settings.history], settings.seed)
         fitting = max(1.0, settings.max_tokens / (len(rows) * rows.mean_length))
         epochs = settings.epochs or min(_MOST_EPOCHS[settings.history], fitting)
+        if settings.epochs is None and settings.model is None and _seldom_repeats(rows, len(training)):
+            epochs = min(epochs, max(_PASSES, _STEPS / batches.per_epoch))
         steps = max(1, round(batches.per_epoch * epochs))
         batches.steps = steps * joined().count
         end = {"stop": max(1, round(steps * share))} if self.held_out is None else {"patience": settings.patience}
         self.training, self.schedule = batches, Schedule(float(steps), max(1, math.ceil(steps / _EVALUATIONS)), **end)
 
-    def rows(self, table: WrittenTable, smoothing: float = 0.0) -> RowSource:
+    def rows(self, table: WrittenTable, smoothing: float = 0.0, balance: float = 0.0) -> RowSource:
         """The rows that batches of a table are made of."""
         if self.tokenizer.history == "full":
             return FullRows(self.tokenizer, table, learn=self.settings.learn)
-        return ParentRows(self.tokenizer, table, smoothing=smoothing, learn=self.settings.learn)
+        return ParentRows(self.tokenizer, table, smoothing=smoothing, balance=balance, learn=self.settings.learn)
 
     def losses(self, model: nn.Module, rows: RowSource) -> TermLosses:
         """Losses of all terms of some rows."""
@@ -327,28 +334,46 @@ class _TableData(TrainingData):
             self.best = self.losses(model, self.held_out)
 
 
+def _seldom_repeats(source: RowSource, rows: int) -> bool:
+    return isinstance(source, ParentRows) and source.most_contexts > rows / 2
+
+
 class _Batches(Dataset):
-    """One item per step: a whole batch, the same whenever it is asked for."""
+    """One item per step: a whole batch, the same whenever it is asked for.
+
+    A row that stands for many comes in as many batches of a pass, evenly spaced, and counts for less in each: else
+    what few rows say, of variables without parents for example, would be heard seldom and then too loudly.
+    """
 
     def __init__(self, source: RowSource, tokens: int, seed: int) -> None:
         self.source, self.seed, self.steps = source, seed, 1
         self.size = max(1, min(len(source), round(tokens / source.mean_length)))
-        self.per_epoch = math.ceil(len(source) / self.size)
+        weights, most = source.row_weights, math.ceil(len(source) / self.size)
+        self.copies = np.clip(np.round(weights / weights.mean()), 1, most).astype(np.int64)
+        self.items = np.repeat(np.arange(len(source)), self.copies)
+        self.per_epoch = math.ceil(len(self.items) / self.size)
         self._order = lru_cache(maxsize=2)(self._new_order)
 
     def __len__(self) -> int:
         return self.steps
 
     def _new_order(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
+        if len(self.items) == len(self.source):
+            return np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
+        shift = np.random.default_rng([self.seed, epoch]).random(len(self.source))
+        number = np.arange(len(self.items)) - np.repeat(np.cumsum(self.copies) - self.copies, self.copies)
+        return self.items[np.argsort((number + shift[self.items]) / self.copies[self.items], kind="stable")]
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         epoch, place = divmod(step, self.per_epoch)
-        rows = self._order(epoch)[place * self.size : (place + 1) * self.size]
+        drawn = self._order(epoch)[place * self.size : (place + 1) * self.size]
+        rows, times = np.unique(drawn, return_counts=True)
         batch = self.source.batch(rows, np.random.default_rng([self.seed, step, 1]))
+        share = torch.from_numpy((times / self.copies[rows]).astype(np.float32))
         # The loss is a mean per variable of a row of the population, as far as a batch can tell.
-        counted = self.source.total_weight * len(rows) / len(self.source) * self.source.variables
-        return {**batch, "term_weight": batch["term_weight"] / counted}
+        counted = self.source.total_weight * len(drawn) / len(self.items) * self.source.variables
+        weight = batch["term_weight"] * share[batch["place_row"][batch["term_place"]]]
+        return {**batch, "term_weight": weight / counted}
 
 
 def held_out(rows: int, share: float, seed: int) -> NDArray[np.bool_]:
