@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from hf_trace.logs.sequence import EventSequence
 
 _MONTE_CARLO = "Monte Carlo error"
-_OF_CONTRASTS = ("versus", "estimator", "data", "target_value")
-_OF_TABLES = ("given", "contrast", "queries", *_OF_CONTRASTS)
+_CONTRADICTION = 0.02
+_MOST_ARROWS = 5
+_OF_CONTRASTS = ("versus", "estimator", "data", "target_value", "refute")
+_OF_TABLES = ("given", "contrast", "queries", "bounds", *_OF_CONTRASTS)
 _OF_ONE = ("target", "do", "given", "contrast", "versus")
 _OF_WHAT_IF = ("target", "do", "within", "num_samples", "out")
 _OF_LOGS = (
@@ -96,13 +98,16 @@ def _answers_of_table(context: typer.Context, run: str) -> "tuple[list[Document]
 
     one = [asked[name] for name in _OF_ONE]
     records = read_questions(asked["queries"]) if asked["queries"] else _records(*one)
-    settings = {name: asked[name] for name in ("seed", "estimator", "data", "target_value")}
+    settings = {name: asked[name] for name in ("seed", "estimator", "data", "target_value", "bounds", "refute")}
     on_refusal = "report" if asked["queries"] else "raise"
     request = EffectRequest(asked["num_samples"], on_refusal=on_refusal, **settings)
     request.check_rows()
     model = TableModel.load(run, trust_remote_code=asked["trust_remote_code"])
-    if request.data is not None and request.estimator == "plug-in" and not model.only_read:
-        raise SettingsError("`--data` is not read by the plug-in estimator. Add `--estimator aipw`, or leave it out.")
+    reads_rows = request.estimator != "plug-in" or request.refute or model.only_read
+    if request.data is not None and not reads_rows:
+        raise SettingsError(
+            "`--data` is not read by the plug-in estimator. Add `--estimator aipw` or `--refute`, or leave it out."
+        )
     done: list[Document] = []
     processes = joined()
     with progress("answering", len(records)) as advance:
@@ -189,6 +194,12 @@ def effect(
     target_value: Annotated[
         str | None, typer.Option(help="Value of the target whose probability is contrasted.")
     ] = None,
+    refute: Annotated[
+        bool, typer.Option("--refute", help="Put a contrast to all that could speak against it, on the rows of --data.")
+    ] = False,
+    bounds: Annotated[
+        bool, typer.Option("--bounds", help="Where observations do not tell the answer: between what it lies.")
+    ] = False,
     queries: Annotated[
         Path | None, typer.Option(help='Many questions: JSON Lines with {"target": Y, "do": {…}, "given": {…}}.')
     ] = None,
@@ -292,8 +303,11 @@ def _show(answer: "Document", record: "Document") -> None:
     if "error" in answer:
         warn(answer["error"])
         return
-    if "contrast" in answer:
+    if "bounds" in answer:
+        _show_bounds(answer, record)
+    elif "contrast" in answer:
         _show_contrast(answer)
+        _show_refutation(answer.get("refutation"))
     else:
         _show_distribution(answer, record)
         say(answer["identification"])
@@ -339,6 +353,48 @@ def _show_contrast(answer: "Document") -> None:
     print_table(f"{answer['contrast']} on {answer['of']} ({answer['estimator']})", ["", "value"], rows)
     for note in _notes_on_errors(answer, sure):
         say(note)
+
+
+def _show_bounds(answer: "Document", record: "Document") -> None:
+    """An interval, and why there is no number."""
+    of_values = answer["bounds"] if "contrast" not in answer else {f"effect on {answer['of']}": answer["bounds"]}
+    if "bounds_of_mean" in answer:
+        of_values = {**of_values, "mean": answer["bounds_of_mean"]}
+    title = f"{answer.get('contrast') or _spelled(answer['target'], record)}: bounds, not a number"
+    print_table(title, ["", "at least", "at most"], [[name, *ends] for name, ends in of_values.items()])
+    say(answer["not_identified"])
+    for local in answer.get("local_effects", []):
+        say(
+            f"Not the effect on all: among the {local['share']:.0%} whose treatment {local['instrument']!r} moves it "
+            f"is {local['value']:+.4g}, provided {local['assumes']}."
+        )
+    if not answer["bounds_are_sharp"]:
+        say("The bounds are valid; narrower ones may be, too.")
+    if answer["contradiction"] > _CONTRADICTION:
+        warn(
+            f"What the model says fits no distribution of this graph: probabilities would have to change by "
+            f"{answer['contradiction']:.2g} in all. Noise does that, or an arrow that is missing."
+        )
+
+
+def _show_refutation(found: "Document | None") -> None:
+    """What was tried against an effect, and what came of it."""
+    if found is None:
+        return
+    rows = [
+        [each["name"], each["expected"], each["value"], each["moved"], "yes" if each["holds"] else "no"]
+        for each in found["checks"]
+    ]
+    rows += [
+        [f"without {each['cause']} → {each['effect']}", "", each["value"], each["moved"], ""]
+        for each in found["arrows"][:_MOST_ARROWS]
+        if each["moved"]
+    ]
+    print_table("what speaks against it", ["check", "expected", "effect", "moved", "as expected"], rows)
+    for each in found["contradicted"][:_MOST_ARROWS]:
+        pair = " and ".join([each["one"], each["other"]]) + (f" given {', '.join(each['given'])}" * bool(each["given"]))
+        say(f"contradicted: independence of {pair} (correlation {each['strength']:.2g})")
+    say(found["sentence"])
 
 
 def _notes_on_errors(answer: "Document", sure: "Document") -> list[str]:

@@ -11,7 +11,7 @@ from hf_trace.effects.conditionals import Conditionals, Floats
 from hf_trace.effects.contrasts import Contrast
 from hf_trace.effects.identifying.formulas import CompleteQuestion
 from hf_trace.effects.identifying.instruments import instruments, local_effect
-from hf_trace.effects.identifying.response_types import BoundedQuestion, Bounds
+from hf_trace.effects.identifying.response_types import BoundedQuestion, EffectBounds
 from hf_trace.effects.queries import Force, Query
 from hf_trace.errors import QueryError
 
@@ -92,11 +92,11 @@ def _codes(query: Query) -> dict[str, int]:
     return {name: each.code for name, each in query.do.items() if isinstance(each, Force)}
 
 
-def _ends(found: Bounds) -> list[float]:
+def _ends(found: EffectBounds) -> list[float]:
     return [found.low, found.high]
 
 
-def _quality(found: list[Bounds]) -> Mapping[str, object]:
+def _quality(found: list[EffectBounds]) -> Mapping[str, object]:
     return {
         "bounds_are_sharp": all(each.is_sharp for each in found),
         "contradiction": max(each.contradiction for each in found),

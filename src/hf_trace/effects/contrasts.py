@@ -239,7 +239,7 @@ def row_columns(
     rows = Rows(
         treated=received == (arm.code if isinstance(arm, Force) else -1),
         control=received == contrast.control[treatment],
-        outcome=_outcomes(table, contrast.query.target, scores),
+        outcome=outcomes_of_rows(table, contrast.query.target, scores),
         propensity=propensity,
         mean=mean,
         weights=table.weights,
@@ -249,8 +249,21 @@ def row_columns(
     return _corrected(rows, table, names, fold if model.folds else None) if is_binned or binned else rows
 
 
-def _outcomes(table: DagTable, target: str, scores: Floats) -> Floats:
-    """Y of every row: where bins count as the mean of their numbers, the number itself."""
+def outcomes_of_rows(table: DagTable, target: str, scores: Floats) -> Floats:
+    """What the target counts as in every row: where bins count as the mean of their numbers, the number itself.
+
+    Args:
+        table: The rows.
+        target: A finite variable.
+        scores: What every value of it counts as.
+
+    Example:
+        >>> from hf_trace.tables.schema import DagSchema
+        >>> schema = DagSchema((Variable("ill", values=("no", "yes")),))
+        >>> table = DagTable(schema, {"ill": np.array([1, 0])}, np.ones(2))
+        >>> outcomes_of_rows(table, "ill", np.array([0.0, 1.0])).tolist()
+        [1.0, 0.0]
+    """
     outcome = np.asarray(scores[np.asarray(table.columns[target])])
     if not counts_numbers(table.schema[target], scores) or target not in table.numbers:
         return outcome

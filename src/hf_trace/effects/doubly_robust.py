@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from hf_trace.errors import NonFiniteError, OverlapError, QueryError
 
@@ -22,7 +22,7 @@ class PropensityOverlap(NamedTuple):
 
     Attributes:
         smallest: The smallest propensity that an estimate divides by, before any clipping.
-        below_floor: Share of rows with one below ``FLOOR``; it counts as ``FLOOR``.
+        below_floor: Share of rows with one below ``Rows.floor``, as which it then counts.
     """
 
     smallest: float
@@ -44,6 +44,7 @@ class Estimate:
         overlap: Propensities met; None if the method uses none.
         binning_error: How far the value is off because the model reads numbers in bins, as far as that is known; the
             interval reaches as far as it would without.
+        means: Outcome under treatment and under control, whose difference the value is; None if the method has none.
     """
 
     value: float
@@ -55,6 +56,7 @@ class Estimate:
     effective_rows: float
     overlap: PropensityOverlap | None = None
     binning_error: float | None = None
+    means: tuple[float, float] | None = None
 
     def with_binning(self, error: float | None) -> "Estimate":
         """The same value, with an interval that also holds where it would be without an error of binning.
@@ -106,6 +108,18 @@ class Rows:
         if (self.weights < 0).any() or not self.weights.sum() > 0:
             raise QueryError("Weights are negative or all 0, expected at least one above 0 and none below.")
 
+    @property
+    def floor(self) -> float:
+        r"""What smaller propensities count as: ``FLOOR``, but less where rows are many.
+
+        .. math:: 5 / (\sqrt n \log n)
+
+        of n rows (Gruber et al. 2022, doi:10.1093/aje/kwac087): a treatment that one row in two hundred gets is seen
+        often enough in a hundred thousand.
+        """
+        rows = int((self.weights > 0).sum())
+        return min(FLOOR, 5 / (np.sqrt(rows) * np.log(rows))) if rows > 1 else FLOOR
+
     def only_treated(self) -> "Rows":
         """The rows where only the treated count."""
         return replace(self, weights=self.weights * self.treated)
@@ -142,7 +156,7 @@ class Rows:
                 f"{int((smallest <= 0).sum())} of {len(smallest)} rows have a propensity of 0, expected more: there "
                 "the treatment never takes a value that is compared. Ask about rows where both values occur."
             )
-        below = float(np.average(smallest < FLOOR, weights=self.weights[counts]))
+        below = float(np.average(smallest < self.floor, weights=self.weights[counts]))
         return PropensityOverlap(float(smallest.min()), below)
 
 
@@ -163,26 +177,29 @@ def aipw_ate(rows: Rows) -> Estimate:
         (3.0, PropensityOverlap(smallest=0.5, below_floor=0.0))
     """
     rows.check_compared()
-    scores = aipw_scores(rows.treated, rows.outcome, rows.propensity[:, 0], rows.mean[:, 0])
-    scores = scores - aipw_scores(rows.control, rows.outcome, rows.propensity[:, 1], rows.mean[:, 1])
-    return _mean(scores, rows.weights, "aipw", rows.overlap(0, 1))
+    arms = [
+        aipw_scores(received, rows.outcome, rows.propensity[:, arm], rows.mean[:, arm], rows.floor)
+        for arm, received in enumerate((rows.treated, rows.control))
+    ]
+    return difference(arms[0], arms[1], rows.weights, "aipw", rows.overlap(0, 1))
 
 
-def aipw_scores(received: Flags, outcome: Numbers, propensity: Numbers, mean: Numbers) -> Numbers:
+def aipw_scores(received: Flags, outcome: Numbers, propensity: Numbers, mean: Numbers, floor: float = FLOOR) -> Numbers:
     r"""What every row contributes to E[Y | do(a)]: :math:`m_a + 1\{A = a\} (Y - m_a) / e_a`.
 
     Args:
         received: Whether the row got a.
         outcome: Y.
-        propensity: p(a | x); below ``FLOOR`` it counts as ``FLOOR``.
+        propensity: p(a | x).
         mean: E[Y | a, x].
+        floor: What smaller propensities count as.
 
     Example:
         >>> half, received = np.full(2, 0.5), np.array([True, False])
         >>> aipw_scores(received, np.array([3.0, 9.0]), half, np.ones(2)).tolist()  # 1 + (3 - 1) / 0.5
         [5.0, 1.0]
     """
-    scores: Numbers = mean + np.where(received, outcome - mean, 0.0) / np.maximum(propensity, FLOOR)
+    scores: Numbers = mean + np.where(received, outcome - mean, 0.0) / np.maximum(propensity, floor)
     return scores
 
 
@@ -203,11 +220,13 @@ def aipw_att(rows: Rows) -> Estimate:
     """
     rows.check_compared()
     overlap, weights = rows.overlap(1), rows.weights
-    odds = rows.propensity[:, 0] / np.maximum(rows.propensity[:, 1], FLOOR)
+    odds = rows.propensity[:, 0] / np.maximum(rows.propensity[:, 1], rows.floor)
     scores = (rows.treated - np.where(rows.control, odds, 0.0)) * (rows.outcome - rows.mean[:, 1])
     share = np.average(rows.treated, weights=weights)
     value = np.average(scores, weights=weights) / share
-    return _estimate(value, (scores - rows.treated * value) / share, weights, "aipw att", overlap)
+    found = _estimate(value, (scores - rows.treated * value) / share, weights, "aipw att", overlap)
+    treated = float(np.average(rows.outcome, weights=weights * rows.treated))
+    return replace(found, means=(treated, treated - found.value))
 
 
 def plug_in_ate(rows: Rows) -> Estimate:
@@ -221,7 +240,7 @@ def plug_in_ate(rows: Rows) -> Estimate:
         >>> plug_in_ate(Rows(treated, ~treated, half[:, 0], half, np.array([[3.0, 1.0], [5.0, 1.0]]))).value
         3.0
     """
-    return _mean(rows.mean[:, 0] - rows.mean[:, 1], rows.weights, "plug-in", None)
+    return difference(rows.mean[:, 0], rows.mean[:, 1], rows.weights, "plug-in", None)
 
 
 def jackknife(
@@ -258,22 +277,48 @@ def jackknife(
     return Estimate(float(whole), error, float(whole - reach), float(whole + reach), rows, method, float(rows))
 
 
-def _mean(scores: Numbers, weights: Numbers, method: str, overlap: PropensityOverlap | None) -> Estimate:
-    value = float(np.average(scores, weights=weights))
-    return _estimate(value, scores - value, weights, method, overlap)
+def difference(
+    treated: Numbers,
+    control: Numbers,
+    weights: Numbers,
+    method: str,
+    overlap: PropensityOverlap | None = None,
+    further: Numbers | float = 0.0,
+) -> Estimate:
+    """The difference of two weighted means.
+
+    Args:
+        treated: What every row contributes to the mean under treatment.
+        control: What it contributes to the mean under control.
+        weights: How much each row counts.
+        method: What the estimate is called.
+        overlap: Propensities met, if any.
+        further: What else pulls the difference in every row, 0 on average: an influence of what weights depend on.
+    """
+    means = tuple(float(np.average(scores, weights=weights)) for scores in (treated, control))
+    value = means[0] - means[1]
+    found = _estimate(value, treated - control - value + further, weights, method, overlap)
+    return replace(found, means=(means[0], means[1]))
 
 
 def _estimate(
     value: float, influence: Numbers, weights: Numbers, method: str, overlap: PropensityOverlap | None
 ) -> Estimate:
-    """Normal interval from every row's influence, which averages 0."""
+    """Interval from every row's influence, which averages 0.
+
+    Student's t, with as many degrees of freedom as the error is known to: a few treated rows, or a long tail, tell less
+    of it than their number says (its variance is that of a fourth moment; Box and Andersen 1955).
+    """
     shares = weights / weights.sum()
     effective = float(1 / (shares**2).sum())
-    variance = ((shares * influence) ** 2).sum()
+    pulls = (shares * influence) ** 2
+    variance = pulls.sum()
     # As with the variance of a sample, one degree of freedom goes to the mean; of one row nothing is known.
     error = float(np.sqrt(variance * effective / (effective - 1))) if effective > 1 + 1e-9 else float("inf")
-    reach = float(norm.ppf((1 + LEVEL) / 2)) * error
     value, rows = float(value), int((weights > 0).sum())
+    spread = float((pulls**2).sum() - variance**2 / rows)
+    freedom = max(1.0, 2 * variance**2 / spread) if spread > 0 and variance > 0 else float("inf")
+    reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
     return Estimate(value, error, value - reach, value + reach, rows, method, effective, overlap)
 
 

@@ -15,6 +15,7 @@ from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, ro
 from hf_trace.effects.doubly_robust import Estimate, Rows, aipw_ate, aipw_att, plug_in_ate
 from hf_trace.effects.identifying.estimands import as_latex, as_text
 from hf_trace.effects.queries import Follow, Force, Query
+from hf_trace.effects.refutation import refuted, rows_compared
 from hf_trace.effects.table_model import TableModel
 from hf_trace.errors import NotIdentifiedError, QueryError, SettingsError
 from hf_trace.tables.variables import Variable
@@ -38,6 +39,7 @@ class EffectRequest:
         target_value: The value whose probability a contrast compares; by default the mean of a target with numbers,
             or the last value of one without.
         bounds: Whether a question that observations do not tell is answered by an interval: how far it may lie.
+        refute: Whether contrasts are put to everything that could speak against them, on the rows of ``data``.
         on_refusal: ``"raise"``, or ``"report"``: a question that cannot be answered gives ``{"error": reason}``.
 
     Raises:
@@ -53,6 +55,7 @@ class EffectRequest:
     target_value: Any = None
     on_refusal: str = REFUSALS[0]
     bounds: bool = False
+    refute: bool = False
 
     def __post_init__(self) -> None:
         self.settings(None)
@@ -73,6 +76,8 @@ class EffectRequest:
         Raises:
             SettingsError: If there are none.
         """
+        if self.refute and self.data is None:
+            raise SettingsError("An effect is refuted by rows, but none were given. Pass `data` (`--data TABLE`).")
         if self.estimator == "aipw" and self.data is None:
             raise SettingsError("The aipw estimator works on rows, but none were given. Pass `data` (`--data TABLE`).")
 
@@ -113,7 +118,7 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
     documents = []
     for result, record in zip(parsed, records, strict=True):
         if isinstance(result, Query):
-            result = attempt(_contrasted, model, result, record, request) if record.get("contrast") else next(found)
+            result = attempt(_compared, model, result, record, request) if record.get("contrast") else next(found)
         if isinstance(result, NotIdentifiedError) and request.bounds:
             result = attempt(_bounded, model, record, request, result)
         if isinstance(result, QueryError) and not kept:
@@ -269,6 +274,19 @@ def scores_of(variable: Variable, value: Any = None) -> tuple[Floats, str]:
         return variable.numbers, f"mean of {variable.name}"
     code = len(variable.values) - 1 - variable.has_missing if value is None else variable.code(value)
     return np.eye(len(variable.values))[code], f"p({variable.name} = {variable.values[code]})"
+
+
+def _compared(model: TableModel, query: Query, record: Mapping[str, Any], request: EffectRequest) -> Document:
+    """The difference between two interventions, and what speaks against it where that is asked for."""
+    document = _contrasted(model, query, record, request)
+    if request.refute:
+        contrast, (scores, _) = (
+            _contrast(model, query, record),
+            scores_of(model.schema[query.target], request.target_value),
+        )
+        rows = rows_compared(model.schema, contrast, scores, request.data)
+        document["refutation"] = refuted(rows, model.schema, document["value"], seed=request.seed).to_dict()
+    return document
 
 
 def _bounded(

@@ -133,7 +133,8 @@ class EffectResult(Result):
     Keys of a distribution: ``target``, ``distribution`` and ``standard_error`` by value, ``method``,
     ``identification``, ``adjustment``, ``overlap``, ``warnings``, ``settings``; ``expectation`` of a target with
     numbers. Keys of a contrast: ``target``, ``contrast``, ``of``, ``estimator``, ``value``, ``standard_error``,
-    ``means``, ``warnings``, ``settings``. Of a question that was refused: ``target`` and ``error``.
+    ``means``, ``warnings``, ``settings``; ``refutation`` where asked for. Of a question that was refused: ``target``
+    and ``error``; of one that is bounded instead: ``bounds``, ``not_identified``.
     """
 
     if TYPE_CHECKING:
@@ -167,7 +168,8 @@ class EffectResult(Result):
             return {"target": self["target"], "distribution": shares}
         value = None if self.get("value") is None else round(self["value"], 4)
         return {"target": self.get("target"), "contrast": self.get("contrast"), "value": value,
-                "standard_error": self.get("standard_error"), "error": self.get("error")}  # fmt: skip
+                "standard_error": self.get("standard_error"), "bounds": self.get("bounds"),
+                "error": self.get("error")}  # fmt: skip
 
 
 class RankResult(Result):

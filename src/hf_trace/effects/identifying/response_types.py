@@ -23,7 +23,7 @@ Column = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Bounds:
+class EffectBounds:
     """Between which numbers an answer lies, whatever the latent variables are.
 
     Attributes:
@@ -87,7 +87,7 @@ class BoundedQuestion:
     def _size(self) -> dict[str, int]:
         return dict(zip(self.names, self.joint.shape, strict=True))
 
-    def natural(self, do: Mapping[str, int], given: Mapping[str, int], scores: Column) -> Bounds:
+    def natural(self, do: Mapping[str, int], given: Mapping[str, int], scores: Column) -> EffectBounds:
         """Bounds that need no graph: who was treated shows the answer, and the others may answer anything.
 
         Manski (1990); Robins (1989). Given evidence, the others may also have it or not.
@@ -104,9 +104,11 @@ class BoundedQuestion:
         if known + free <= 0:
             raise OverlapError("What is done and given is never seen. Expected values that were; nothing bounds this.")
         if not given:
-            return Bounds(total + free * least, total + free * most, is_sharp=False)
+            return EffectBounds(total + free * least, total + free * most, is_sharp=False)
         # All that is free may have the evidence: it draws the mean to the most extreme value.
-        return Bounds((total + free * least) / (known + free), (total + free * most) / (known + free), is_sharp=False)
+        return EffectBounds(
+            (total + free * least) / (known + free), (total + free * most) / (known + free), is_sharp=False
+        )
 
     def _seen(self, fixed: Mapping[str, int]) -> Column:
         """p(target, fixed), ``[value]``."""
@@ -114,7 +116,7 @@ class BoundedQuestion:
         axes = tuple(axis for axis, name in enumerate(self.names) if name != self.target)
         return np.asarray(self.joint[index].sum(axis=axes))
 
-    def interval(self, arms: Sequence[tuple[Mapping[str, int], Column]], given: Mapping[str, int]) -> Bounds:
+    def interval(self, arms: Sequence[tuple[Mapping[str, int], Column]], given: Mapping[str, int]) -> EffectBounds:
         """Bounds of a sum of means of the target under different treatments.
 
         Where latent variables leave a single district open, they are the extremes of a linear program (Balke and
@@ -134,7 +136,7 @@ class BoundedQuestion:
         below = gains[0].sum(axis=0) if given else None
         low, high, slack = _extremes(self._program, above, below)
         # Noise in what is observed must not make them wider than what holds without a graph.
-        return Bounds(max(low, natural.low), min(high, natural.high), self._is_sharp and not given, slack)
+        return EffectBounds(max(low, natural.low), min(high, natural.high), self._is_sharp and not given, slack)
 
     @cached_property
     def _open(self) -> frozenset[str] | None:
@@ -298,8 +300,8 @@ class BoundedQuestion:
         )
 
 
-def _added(bounds: Sequence[Bounds]) -> Bounds:
-    return Bounds(
+def _added(bounds: Sequence[EffectBounds]) -> EffectBounds:
+    return EffectBounds(
         sum(each.low for each in bounds),
         sum(each.high for each in bounds),
         is_sharp=len(bounds) == 1 and bounds[0].is_sharp,
