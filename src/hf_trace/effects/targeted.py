@@ -1,0 +1,143 @@
+"""Targeted estimates of effects, and the populations that they may speak of."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from hf_trace.effects.doubly_robust import Estimate, Numbers, Rows, aipw_ate, aipw_att, aipw_scores, difference
+
+# On the scale from the smallest outcome to the largest.
+_EDGE, _FURTHEST = 1e-5, 40.0
+
+
+def tmle_ate(rows: Rows) -> Estimate:
+    r"""Average treatment effect by targeted maximum likelihood (van der Laan and Rubin 2006).
+
+    The outcome means are moved, on the logit of their place between the smallest and the largest outcome seen
+    (Gruber and van der Laan 2010), until nothing is left for AIPW to correct:
+
+    .. math:: \sum_{A_i = a} \frac{w_i}{e_a(x_i)} (Y_i - m_a^*(x_i)) = 0, \qquad
+        \hat\tau = \mathbb{E}_n[m_1^* - m_0^*]
+
+    No mean leaves the range of the outcomes, however small a propensity is.
+
+    Raises:
+        OverlapError: If a group is empty or a propensity is 0.
+        QueryError: If a row is in both groups.
+
+    Example:
+        >>> treated, outcome = np.array([True, True, False, False]), np.array([3.0, 5.0, 1.0, 1.0])
+        >>> found = tmle_ate(Rows(treated, ~treated, outcome, np.full((4, 2), 0.5), np.full((4, 2), 2.0)))
+        >>> round(found.value, 6), [round(mean, 6) for mean in found.means]  # one mean for all: that of each group
+        (3.0, [4.0, 1.0])
+    """
+    rows.check_compared()
+    rows.overlap(0, 1)
+    return replace(aipw_ate(_targeted(rows)), method="tmle")
+
+
+def tmle_att(rows: Rows) -> Estimate:
+    """Average effect on the treated by targeted maximum likelihood: only means under control are moved.
+
+    Raises:
+        OverlapError: If a group is empty or a propensity of the control is 0.
+        QueryError: If a row is in both groups.
+
+    Example:
+        >>> treated, outcome = np.array([True, True, False, False]), np.array([3.0, 5.0, 1.0, 1.0])
+        >>> round(tmle_att(Rows(treated, ~treated, outcome, np.full((4, 2), 0.5), np.full((4, 2), 2.0))).value, 6)
+        3.0
+    """
+    rows.check_compared()
+    rows.overlap(1)
+    odds = rows.propensity[:, 0] / np.maximum(rows.propensity[:, 1], rows.floor)
+    weights = np.stack([np.zeros(len(odds)), rows.control * odds], axis=1)
+    return replace(aipw_att(_moved(rows, weights)), method="tmle att")
+
+
+def _targeted(rows: Rows) -> Rows:
+    received = np.stack([rows.treated, rows.control], axis=1)
+    return _moved(rows, received / np.maximum(rows.propensity, rows.floor))
+
+
+def _moved(rows: Rows, weights: Float[np.ndarray, "row 2"]) -> Rows:
+    """Means moved by one number an arm, until weighted outcomes are met on average."""
+    counted = rows.weights > 0
+    low, high = float(rows.outcome[counted].min()), float(rows.outcome[counted].max())
+    if low == high:
+        return replace(rows, mean=np.full(rows.mean.shape, low))
+    scaled = (rows.outcome - low) / (high - low)
+    places = logit(np.clip((rows.mean - low) / (high - low), _EDGE, 1 - _EDGE))
+    shifts = [
+        _shift(scaled, places[:, arm], rows.weights * weights[:, arm]) if weights[:, arm].any() else 0.0
+        for arm in (0, 1)
+    ]
+    return replace(rows, mean=low + (high - low) * expit(places + shifts))
+
+
+def _shift(outcome: Numbers, places: Numbers, weights: Numbers) -> float:
+    def missed(shift: float) -> float:
+        return float(weights @ (outcome - expit(places + shift)))
+
+    if missed(-_FURTHEST) <= 0 or missed(_FURTHEST) >= 0:  # all outcomes that count lie at one end
+        return -_FURTHEST if missed(-_FURTHEST) <= 0 else _FURTHEST
+    return float(brentq(missed, -_FURTHEST, _FURTHEST, xtol=1e-12))
+
+
+def trimmed(rows: Rows) -> Rows:
+    r"""Only rows where both values occur often enough that keeping them makes the estimate surer.
+
+    Kept are rows with :math:`1 / e_1 + 1 / e_0 \le g`, for the largest g that is at most twice the mean of the left
+    side over the rows that are kept (Crump et al. 2009, doi:10.1093/biomet/asn055). No outcome is looked at.
+
+    Example:
+        >>> chance = np.array([0.5, 0.4, 0.3, 0.0001])
+        >>> flags = np.array([True, False, True, False])
+        >>> trimmed(Rows(flags, ~flags, chance, np.stack([chance, 1 - chance], 1), np.zeros((4, 2)))).weights.tolist()
+        [1.0, 1.0, 1.0, 0.0]
+    """
+    cost = (1 / np.maximum(rows.propensity, np.finfo(float).tiny)).sum(axis=1)
+    order = np.argsort(cost)
+    weights = rows.weights[order]
+    means = np.cumsum(weights * cost[order]) / np.maximum(np.cumsum(weights), np.finfo(float).tiny)
+    fits = np.flatnonzero((cost[order] <= 2 * means) & (weights > 0))
+    most = cost[order][fits[-1]]
+    return replace(rows, weights=rows.weights * (cost <= most))
+
+
+def overlap_ate(rows: Rows, *, targeted: bool = False) -> Estimate:
+    r"""Average effect where both values occur: rows count :math:`h = e_1 e_0 / (e_1 + e_0)`.
+
+    With two values of the treatment that is :math:`e_1 e_0` (Li, Morgan and Zaslavsky 2018,
+    doi:10.1080/01621459.2016.1260466). That the propensities are estimated is in the interval:
+
+    .. math:: \phi = h (s - \tau) + \sum_a \frac{\partial h}{\partial e_a} (1\{A = a\} - e_a) (m_1 - m_0 - \tau)
+
+    with the AIPW scores s (Hirano, Imbens and Ridder 2003).
+
+    Args:
+        rows: Of the table.
+        targeted: By targeted maximum likelihood instead of AIPW.
+
+    Example:
+        >>> treated, outcome = np.array([True, True, False, False]), np.array([3.0, 5.0, 1.0, 1.0])
+        >>> overlap_ate(Rows(treated, ~treated, outcome, np.full((4, 2), 0.5), np.tile([4.0, 1.0], (4, 1)))).value
+        3.0
+    """
+    rows.check_compared()
+    overlap = rows.overlap(0, 1)
+    first, second = np.maximum(rows.propensity, rows.floor).T
+    share = first * second / (first + second)
+    rows = replace(rows, weights=rows.weights * share)
+    method, rows = ("tmle", _targeted(rows)) if targeted else ("aipw", rows)
+    scores = [
+        aipw_scores(received, rows.outcome, rows.propensity[:, arm], rows.mean[:, arm], rows.floor)
+        for arm, received in enumerate((rows.treated, rows.control))
+    ]
+    effect = np.average(scores[0] - scores[1], weights=rows.weights)
+    surprise = second**2 * (rows.treated - first) + first**2 * (rows.control - second)
+    further = surprise / (share * (first + second) ** 2) * (rows.mean[:, 0] - rows.mean[:, 1] - effect)
+    return difference(scores[0], scores[1], rows.weights, f"{method} overlap", overlap, further)
