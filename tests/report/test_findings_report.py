@@ -33,7 +33,7 @@ def test_a_summary_has_the_size_the_first_finding_the_hubs_and_how_far_to_believ
     assert size == "pumps.csv holds 26 events of 3 types in 13 sequences, over 8.3 minutes: enough to tell."
     assert first.startswith("The first thing to know: after “leak”, “stop” comes within ")
     assert structure == "There is 1 link; 92 % of all steps are simply the usual next one."
-    assert "The model foresees events better than counting (0.90 nats; counting in time 1.10" in trust
+    assert "The model foresees events better than counting (0.900 nats; counting in time 1.100" in trust
     assert "counting alone would name 1 of 1 link too" in trust
 
 

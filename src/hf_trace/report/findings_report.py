@@ -178,9 +178,9 @@ def _trust(graph: CausalGraph) -> str:
     parts = []
     if "loss" in oracle:
         against = {"counting in time": oracle.get("additive"), "the last event alone": oracle.get("bigram")}
-        beside = ", ".join(f"{what} {value:.2f}" for what, value in against.items() if value is not None)
+        beside = ", ".join(f"{what} {value:.3f}" for what, value in against.items() if value is not None)
         verb = "better" if beats_counting(graph) else "no better"
-        parts.append(f"the model foresees events {verb} than counting ({oracle['loss']:.2f} nats; {beside})")
+        parts.append(f"the model foresees events {verb} than counting ({oracle['loss']:.3f} nats; {beside})")
     if _question(graph) == COUNTED:
         parts.append("the model foresees events no better than counting, so that this is what counting says")
     elif ranks:
