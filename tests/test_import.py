@@ -54,7 +54,8 @@ def test_optional_packages_are_not_imported():
 
 
 PUBLIC = """CausalDiscoveryPipeline CausalEffectPipeline CausalGraph DagSchema DagTokenizer DagTrainingSettings
-DiscoverySettings EventLog EventSequence EventTokenizer HfTraceError TrainingSettings Variable __version__ cut_windows
+DiscoverySettings EventCausalModel EventLog EventSequence EventTokenizer HfTraceError TableCausalModel
+TrainingSettings Variable __version__ cut_windows
 draw_graph encode_table infer_schema push_log read_log train train_dag"""
 COMMANDS = "explain doctor train discover effect outcomes rank count compare evaluate simulate push app demo"
 

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from hf_trace.discovery.settings import DiscoverySettings
     from hf_trace.errors import HfTraceError
     from hf_trace.graphs.graph import CausalGraph
+    from hf_trace.graphs.pictures.figure import draw_graph
     from hf_trace.logs.log import EventLog
     from hf_trace.logs.sequence import EventSequence
     from hf_trace.logs.sources import read_log
     from hf_trace.logs.windows import cut_windows
     from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
     from hf_trace.pipelines.effect_pipeline import CausalEffectPipeline
+    from hf_trace.pipelines.event_causal_model import EventCausalModel
+    from hf_trace.pipelines.table_causal_model import TableCausalModel
     from hf_trace.publishing.data_sets import push_log
-    from hf_trace.graphs.pictures.figure import draw_graph
     from hf_trace.tables.encoding import encode_table
     from hf_trace.tables.inference import infer_schema
     from hf_trace.tables.schema import DagSchema
@@ -44,10 +46,12 @@ _HOMES = {
     "DagTokenizer": "tokenizers.dag_tokenizer",
     "DagTrainingSettings": "training.table_training",
     "DiscoverySettings": "discovery.settings",
+    "EventCausalModel": "pipelines.event_causal_model",
     "EventLog": "logs.log",
     "EventSequence": "logs.sequence",
     "EventTokenizer": "tokenizers.event_tokenizer",
     "HfTraceError": "errors",
+    "TableCausalModel": "pipelines.table_causal_model",
     "TrainingSettings": "training.log_training",
     "Variable": "tables.variables",
     "cut_windows": "logs.windows",
@@ -67,10 +71,12 @@ __all__ = [
     "DagTokenizer",
     "DagTrainingSettings",
     "DiscoverySettings",
+    "EventCausalModel",
     "EventLog",
     "EventSequence",
     "EventTokenizer",
     "HfTraceError",
+    "TableCausalModel",
     "TrainingSettings",
     "Variable",
     "__version__",

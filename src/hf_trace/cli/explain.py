@@ -2,9 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +14,6 @@ from hf_trace.cli.doctor import examined
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 
 if TYPE_CHECKING:
-    from hf_trace.logs.diagnosis.findings import Suggestion
     from hf_trace.logs.log import EventLog
     from hf_trace.report.log_report import LogReport
 
@@ -68,7 +66,7 @@ def explain(
     if options.QUESTION.checked(typed.get("question")) == options.AUTO:
         del typed["question"]
     source, table, report = _looked_at(source)
-    chosen = _chosen(report, typed)
+    chosen = report.choose(typed)
     for title, lines in (report.section("size"), report.section("suggestions")):
         print_section(title, lines)
     quiet_transformers()
@@ -85,11 +83,7 @@ def explain(
         command=shell_line(["hf-trace", *sys.argv[1:]]),
     )
     settings = ExplanationSettings.of(
-        chosen,
-        seed=seed,
-        outcome_column=source.outcome,
-        context_columns=tuple(source.contexts),
-        reading=source.typed(),
+        chosen, seed=seed, outcome_column=source.outcome, context_columns=tuple(source.contexts), reading=source.typed()
     )
     findings = explain_log(table, folder, settings, about, overwrite=overwrite, doing=progress, say=say)
     say(f"Done in {time.monotonic() - started:.0f} s. Read {folder / TEXT}, or open {folder / PAGE} in a browser.")
@@ -108,20 +102,3 @@ def _looked_at(source: LogSource) -> "tuple[LogSource, EventLog, LogReport]":
     for note in dict.fromkeys(notes):
         warn(note)
     return source, table, examined(source, table)
-
-
-def _chosen(report: "LogReport", typed: Mapping[str, Any]) -> "list[Suggestion]":
-    """What is suggested, with what the user has typed in its place; the report says the same."""
-    from hf_trace.logs.diagnosis.findings import Suggestion
-
-    suggested = report.suggestions
-    question = next((each.value for each in suggested if each.option == "question"), "drives")
-    kept = [each for each in suggested if each.option not in typed]
-    if typed.get("question", question) != question:  # a threshold is suggested for the question that is
-        kept = [each for each in kept if each.option != "threshold"]
-    for name, value in typed.items():
-        command = "train" if name in _TRAINING else "discover"
-        values = value if isinstance(value, list) else [value]
-        kept += [Suggestion(command, name, str(each), "as you asked") for each in values]
-    report.sections["suggestions"] = [*kept]
-    return kept

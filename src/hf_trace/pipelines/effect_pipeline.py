@@ -12,7 +12,7 @@ from hf_trace.documents import Document
 from hf_trace.effects.question_records import RECORD_KEYS
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
-from hf_trace.errors import PipelineInputError, preview
+from hf_trace.errors import ModelLoadError, PipelineInputError, preview
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.pipelines.records import all_records, as_sequence, is_log, is_single, log_as_trained
 from hf_trace.pipelines.saving import NoDefaultModel, Publishable
@@ -21,6 +21,7 @@ from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
 from hf_trace.runs.doors import AutoModelForCausalLM, RefusedModel, admitted
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.folders import RunTokenizer, run_kind, run_of
+from hf_trace.tables.schema import DagSchema
 
 TASK = "causal-effect"
 _OF_SEQUENCES = ("events", "timestamps", "id", "context")
@@ -127,6 +128,17 @@ class CausalEffectPipeline(Publishable):
         super().__init__(model=model, **kwargs)
         self.asked = self._kind.model(self.model, tokenizer, memory=memory)
         self.tokenizer = self.asked.tokenizer.tokenizer
+
+    @property
+    def schema(self) -> DagSchema:
+        """The graph and the variables of a table.
+
+        Raises:
+            ModelLoadError: If the run is of an event log.
+        """
+        if not isinstance(self.asked, TableModel):
+            raise ModelLoadError("The run was trained on an event log, expected one of a table, which has a graph.")
+        return self.asked.schema
 
     @property
     def run_tokenizer(self) -> RunTokenizer:

@@ -30,7 +30,7 @@ from hf_trace.pipelines.log_questions import (
     LogInWords,
     Say,
     check_request,
-    explained,
+    in_words,
     silent,
 )
 from hf_trace.report.findings_report import LogFindings
@@ -146,7 +146,7 @@ def explain_log(
     counted = None
     with suppress(HfTraceError):  # what cannot be counted is found all the same
         counted = place.graph(COUNTED_FILE, lambda: counted_graph(own_events(log)), say)
-    found = explained(asked, graphs, counted, about)
+    found = in_words(asked, graphs, counted, about)
     place.report(found, say)
     return found.findings
 

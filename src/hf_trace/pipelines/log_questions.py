@@ -161,7 +161,7 @@ class Explained:
     page: Document
 
 
-def explained(
+def in_words(
     asked: AskedLog,
     graphs: Sequence[tuple[DiscoveryRequest, CausalGraph]],
     counted: CausalGraph | None,

@@ -22,7 +22,7 @@ from hf_trace.runs.trained_network import trained_network
 
 _EXPECTED = 'Pass {"events": [...]}, optionally with "timestamps" and "id", or a list, generator or Dataset of those.'
 # What a run remembers of how its log was read, as ``read_log`` names it.
-_READING = ("case_column", "event_column", "time_column", "query", "time_unit", "time_format")
+READING = ("case_column", "event_column", "time_column", "query", "time_unit", "time_format")
 
 
 def log_as_trained(source: Any, recipe: Mapping[str, Any]) -> EventLog:
@@ -38,7 +38,7 @@ def log_as_trained(source: Any, recipe: Mapping[str, Any]) -> EventLog:
     """
     if isinstance(source, EventLog):
         return source
-    reading = {name: value for name, value in (recipe.get("reading") or {}).items() if name in _READING}
+    reading = {name: value for name, value in (recipe.get("reading") or {}).items() if name in READING}
     if "," in (events := reading.get("event_column") or ""):
         reading["event_column"] = events.split(",")
     try:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from transformers import Pipeline
 
+from hf_trace.documents import Document
 from hf_trace.errors import ModelLoadError
 from hf_trace.publishing.model_card import GRAPH_FILE, also_licence
 from hf_trace.publishing.publication import publish, run_publication
@@ -28,7 +29,7 @@ Own = TypeVar("Own", bound="Publishable")
 _DOCUMENTS = (TRAINING_FILE, METRICS_FILE, DAG_FILE, FOLDS_FILE, GRAPH_FILE)
 
 
-class NoDefaultModel(dict[str, Any]):
+class NoDefaultModel(Document):
     """Stands where Transformers looks for the model of a task when none was named, and says that there is none.
 
     Args:

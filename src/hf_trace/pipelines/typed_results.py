@@ -36,14 +36,14 @@ class EdgeRecord(TypedDict, total=False):
     support: int
 
 
-class Result(dict[str, Any]):
+class Result(Document):
     """A mapping that is equal to a plain one, and prints in one line."""
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as a table."""
         raise NotImplementedError
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> Document:
         """What its line says."""
         raise NotImplementedError
 
@@ -86,7 +86,7 @@ class DiscoveryResult(Result):
         """One row per edge of the graph."""
         return self.graph.to_pandas()
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> Document:
         counts = {"nodes": len(self["graph"]["events"]), "edges": len(self["graph"]["edges"])}
         return {"id": self.get("id"), "level": self["graph"]["level"], **counts, "sequences": self.get("sequences")}
 
@@ -122,7 +122,7 @@ class WhatIfResult(Result):
         cases = ("factual", "intervened", "difference")
         return pd.DataFrame([{"case": name, **self[name]} for name in cases])
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> Document:
         chances = {name: round(self[name]["value"], 3) for name in ("factual", "intervened")}
         return {"target": self["target"], "do": {self["position"]: self["do"]}, **chances}
 
@@ -162,7 +162,7 @@ class EffectResult(Result):
         return pd.DataFrame({self["target"]: list(chances), "probability": list(chances.values()),
                              "standard_error": errors})  # fmt: skip
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> Document:
         if "distribution" in self:
             shares = {name: round(share, 3) for name, share in self["distribution"].items()}
             return {"target": self["target"], "distribution": shares}
@@ -197,7 +197,7 @@ class RankResult(Result):
         """One row per cause, best first."""
         return pd.DataFrame(self["causes"])
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> Document:
         first = [each["event"] for each in self["causes"][:3]]
         return {"id": self.get("id"), "outcome": self["outcome"], "causes": len(self["causes"]), "first": first}
 
@@ -224,7 +224,7 @@ class OutcomesResult(Result):
             [{"outcome": each["outcome"], **cause} for each in self["outcomes"] for cause in each["causes"]]
         )
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> Document:
         found = {each["outcome"]: len(each["causes"]) for each in self["outcomes"]}
         return {"id": self.get("id"), "causes": found}
 

@@ -1,9 +1,10 @@
 """What a log is like before anything is learned from it, section by section: findings, and what to choose."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import own_events
 
 _MOST_WINDOW = 128  # as `training.log_training` has it, which takes seconds to import
+_OF_DISCOVERY = ("question", "threshold", "max_lag", "horizon", "variable")
 SECTIONS = {
     "columns": "Columns",
     "possible_columns": "Columns that could help",
@@ -73,6 +75,30 @@ class LogReport:
         """A column that may be the case, of a log that is read without one."""
         possible = self.sections["possible_columns"]
         return next((each.column for each in possible if isinstance(each, PossibleColumn) and each.use == "case"), None)
+
+    def choose(self, asked: Mapping[str, Any]) -> list[Suggestion]:
+        """What is suggested, with what a user asked for in its place; the report then says the same.
+
+        Args:
+            asked: Values by the names of options of ``train`` and ``discover``.
+
+        Example:
+            >>> from hf_trace.logs.sequence import EventSequence
+            >>> report = log_report(EventLog.from_sequences([EventSequence(("a", "b"))]))
+            >>> [each.value for each in report.choose({"max_lag": 3}) if each.option == "max_lag"]
+            ['3']
+        """
+        suggested = self.suggestions
+        question = next((each.value for each in suggested if each.option == "question"), "drives")
+        kept = [each for each in suggested if each.option not in asked]
+        if asked.get("question", question) != question:  # a threshold is suggested for the question that is
+            kept = [each for each in kept if each.option != "threshold"]
+        for name, value in asked.items():
+            command = "discover" if name in _OF_DISCOVERY else "train"
+            values = value if isinstance(value, list | tuple) else [value]
+            kept += [Suggestion(command, name, str(each), "as you asked") for each in values]
+        self.sections["suggestions"] = [*kept]
+        return kept
 
     def to_dict(self) -> Document:
         """All of it as one document."""

@@ -327,9 +327,11 @@ class ReportPage:
         return f"ReportPage({self.document['title']!r})"
 
     def _repr_html_(self) -> str:
-        return page_html(str(self))
+        return page_html(self.html)
 
-    def __str__(self) -> str:
+    @property
+    def html(self) -> str:
+        """The page as text."""
         return page_text(self.document)
 
     def save(self, path: str | os.PathLike[str]) -> None:
