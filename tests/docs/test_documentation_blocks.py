@@ -12,7 +12,7 @@ from tests.documentation import NOT_RUN, ROOT, RUN, Block, Reader, blocks_of, pa
 
 # Pages that train models or discover often. The others take a few seconds each.
 SLOW = {
-    *("events.md", "table.md", "own-model.md", "read-a-graph.md", "streaming.md", "publish.md"),
+    *("events.md", "table.md", "identify.md", "own-model.md", "read-a-graph.md", "streaming.md", "publish.md"),
     *("explain.md", "many-processes.md", "speed.md", "index.md", "construction.md", "threshold.md", "topology.md"),
 }
 README = ROOT / "README.md"
