@@ -49,7 +49,9 @@ def test_all_files_are_there_and_named(explained):
     text = (folder / "findings.md").read_text()
     assert text.startswith("# rule.csv: what ")
     assert all(sentence.split(":")[0] in text for sentence in found.summary)
-    assert "hf-trace explain rule.csv" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "hf-trace explain rule.csv" in page
+    assert '"what_if":{"removed":' in page.replace(" ", "")
 
 
 def test_counting_is_read_first_where_the_model_foresees_no_better(explained):

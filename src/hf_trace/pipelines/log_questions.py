@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hf_trace.discovery.by_type.by_type_run import by_type_pairs, log_of_variables
+from hf_trace.discovery.by_type.by_type_run import by_type_pairs, log_of_variables, variable_of_type
 from hf_trace.discovery.by_type.event_variables import variable_names
 from hf_trace.discovery.results import log_result
 from hf_trace.discovery.settings import SUGGESTED, DiscoveryRequest
@@ -22,6 +22,7 @@ from hf_trace.logs.places.near_names import plain_name
 from hf_trace.logs.windows import sampled_sequences
 from hf_trace.report.evidence import EvidenceCollector
 from hf_trace.report.findings_report import COUNTED, MEANING, LogFindings, beats_counting, log_findings
+from hf_trace.report.incident_answers import IncidentSettings, with_answers
 from hf_trace.report.page import page_document
 from hf_trace.runs.event_model import EventModel
 from hf_trace.training.time_estimates import discovery_seconds
@@ -31,6 +32,8 @@ _LARGE, _PATIENCE = 200_000, 600.0
 # Events that are forced in all: as many as 32 types at 256 places.
 _FORCED, _LEAST_CONTEXTS = 8_192, 32
 _SHOWN = 200
+# Some seconds' worth: a page is read, not computed with.
+_WHAT_IFS = IncidentSettings(num_samples=16, most_events=20)
 Doing = Callable[[str, int | float], AbstractContextManager[Callable[[float], None]]]
 Say = Callable[[str], None]
 
@@ -135,15 +138,23 @@ class AskedLog:
             return evidence
         shown = sampled_sequences(self.windows, _SHOWN, request.settings.seed)
         single, kept = request.updated(level="instance"), {graph.ends(edge) for edge in graph.edges}
+        owner = variable_of_type(self._model, request)
         with self._doing("collecting examples", len(shown.codes)) as advance:
             done = 0
             for sequence, scores in by_type_pairs(self._model, shown, single):
-                names = np.array([plain_name(event) for event in sequence.events], dtype=object)
+                events = tuple(owner.get(event, event) for event in sequence.events)
+                names = np.array([plain_name(event) for event in events], dtype=object)
                 ends = zip(names[scores.cause_position], names[scores.effect_position], strict=True)
-                evidence.add(sequence, scores.select(np.array([pair in kept for pair in ends], dtype=bool)))
+                carrying = scores.select(np.array([pair in kept for pair in ends], dtype=bool))
+                evidence.add(replace(sequence, events=events), carrying)
                 done += len(sequence)
                 advance(done)
         return evidence
+
+    def with_answers(self, page: Document) -> Document:
+        """A page that says of its incidents what would have followed without each event."""
+        with self._doing("asking what if", 1) as advance:
+            return with_answers(page, self._model, self.windows, _WHAT_IFS, advance=advance)
 
 
 @dataclass(frozen=True)
@@ -193,4 +204,4 @@ def in_words(
         command=about.command,
         title=findings.title,
     )
-    return Explained(graph, findings, page)
+    return Explained(graph, findings, asked.with_answers(page))
