@@ -20,6 +20,7 @@ from hf_trace import (
     push_log,
     read_log,
 )
+from hf_trace.app.bounds import Gate
 
 
 def schema(*, latent=False):
@@ -106,6 +107,12 @@ def one_of_two_failed():
     raise Processes(index=0, count=2)._left_alone()
 
 
+def three_at_a_gate_for_two():
+    gate = Gate(1)
+    with gate.queued(), gate.queued(), gate.queued():
+        pass
+
+
 CASES = {
     "LogFormatError": (
         lambda: read_log("log.xlsx"),
@@ -181,8 +188,9 @@ CASES = {
     "NotIdentifiedError": (
         confounded,
         "p(Y | do(A)) cannot be told from observations: the latent 'U' causes both 'A' and 'Y', and nothing "
-        "observed blocks it. Measure 'U', or a variable between it and 'Y' that 'A' does not cause. (Only "
-        "back-door adjustment was tried, not the front-door or other criteria.)",
+        "observed blocks it. Measure 'U', or a variable between it and 'Y' that 'A' does not cause. (No "
+        "formula of observed quantities gives it: the search for one is complete. `--bounds` says how far the answer "
+        "may lie.)",
     ),
     "OverlapError": (
         nobody_treated,
@@ -196,6 +204,10 @@ CASES = {
         lambda: push_log(read_log("log.csv"), "org/name"),
         "Nobody is logged in to the Hub: there is no token. Run `hf auth login`, or set HF_TOKEN to a token that may "
         "write.",
+    ),
+    "BusyError": (
+        three_at_a_gate_for_two,
+        "2 questions are asked at the moment, as many as are taken. Ask again in a minute.",
     ),
     "ProcessError": (
         one_of_two_failed,
