@@ -35,7 +35,7 @@ class Hedge:
     def confounding(self) -> tuple[str, ...]:
         """Observed and latent variables in turn, from the treatment to the part that it acts on."""
         path = self._joined_path
-        steps = [name for pair in pairwise(path) for name in (pair[0], self._latent_of(pair)[0])]
+        steps = [name for pair in pairwise(path) for name in (pair[0], self.latent_of(pair)[0])]
         return (*steps, path[-1])
 
     @cached_property
@@ -43,7 +43,8 @@ class Hedge:
         joined = self.projection.among(self.whole).joined
         return nx.multi_source_dijkstra_path(joined, set(self.part))[self.treatment][::-1]
 
-    def _latent_of(self, pair: tuple[str, str]) -> list[str]:
+    def latent_of(self, pair: tuple[str, str]) -> list[str]:
+        """The latent variables that join two of the observed ones."""
         latent: list[str] = self.projection.joined.edges[pair]["latent"]
         return latent
 
@@ -57,7 +58,7 @@ class Hedge:
     @property
     def latent(self) -> tuple[str, ...]:
         """All latent variables that join neighbours along ``confounding``."""
-        return tuple(dict.fromkeys(name for pair in pairwise(self._joined_path) for name in self._latent_of(pair)))
+        return tuple(dict.fromkeys(name for pair in pairwise(self._joined_path) for name in self.latent_of(pair)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,9 +216,12 @@ def refusal_of(query: str, question: CompleteQuestion, hedge: Hedge) -> str:
 
 
 def _remedy(question: CompleteQuestion, hedge: Hedge) -> str:
-    """What to measure: one latent variable that is enough, else those of the path, else all."""
-    latent = [name for name in question.graph if name not in question.observed]
-    candidates = dict.fromkeys([*hedge.latent, *latent])
+    """What to measure: one latent variable that is enough, else those of the path, else all that join the hedge."""
+    # The hedge stays one while nothing that joins its variables is measured.
+    inside = hedge.projection.among(hedge.whole).joined
+    candidates = dict.fromkeys(hedge.latent)
+    for one, other in inside.edges:
+        candidates |= dict.fromkeys(hedge.latent_of((one, other)))
     if alone := [name for name in candidates if question.suffices([name])]:
         between = ""
         if hedge.latent == tuple(alone):
@@ -227,7 +231,8 @@ def _remedy(question: CompleteQuestion, hedge: Hedge) -> str:
         return f"Measure {' or '.join(map(repr, alone[:3]))}{between}"
     if question.suffices(hedge.latent):
         return f"Measure {' and '.join(map(repr, hedge.latent))}"
-    return f"Measure {' and '.join(map(repr, candidates))}"
+    rest = "" if question.suffices(candidates) else ", which is not enough: ask again then"
+    return f"Measure {' and '.join(map(repr, candidates))}{rest}"
 
 
 def _arrows_of(path: Sequence[str]) -> "nx.DiGraph[str]":
