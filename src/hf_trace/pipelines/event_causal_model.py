@@ -22,7 +22,7 @@ from hf_trace.logs.sources import read_log
 from hf_trace.options import QUESTIONS, SEED
 from hf_trace.pipelines.discovery_pipeline import CausalDiscoveryPipeline
 from hf_trace.pipelines.explanation import ExplanationSettings
-from hf_trace.pipelines.fitted_runs import FittedRun
+from hf_trace.pipelines.fitted_runs import FittedRun, without_bars
 from hf_trace.pipelines.log_questions import AskedLog, Explained, LogInWords, check_request, in_words
 from hf_trace.pipelines.records import READING, log_as_trained
 from hf_trace.pipelines.typed_results import OutcomesResult, RankResult, WhatIfResult
@@ -122,8 +122,9 @@ class EventCausalModel(FittedRun):
             context_columns=tuple(columns.get("context_columns") or ()),
             reading=reading or None,
         )
-        run = train(found, self._run_folder(), self.settings_.training).folder
-        self.pipeline_ = CausalDiscoveryPipeline.from_pretrained(run)
+        with without_bars():
+            run = train(found, self._run_folder(), self.settings_.training).folder
+            self.pipeline_ = CausalDiscoveryPipeline.from_pretrained(run)
         return self
 
     @classmethod
@@ -143,7 +144,8 @@ class EventCausalModel(FittedRun):
             ModelLoadError: If there is no run of an event log.
         """
         model = cls(**parameters)
-        model.pipeline_ = CausalDiscoveryPipeline.from_pretrained(run, **(loading or {}))
+        with without_bars():
+            model.pipeline_ = CausalDiscoveryPipeline.from_pretrained(run, **(loading or {}))
         return model if log is None else model.on(log)
 
     def on(self: Own, log: Any, **columns: Any) -> Own:

@@ -3,14 +3,27 @@
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from transformers.utils import logging as host_logging
 
 from hf_trace.pipelines.saving import Publishable
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep the bars that Transformers draws for every checkpoint out of a notebook."""
+    before = host_logging.set_tqdm_hook(lambda _, given, named: host_logging.EmptyTqdm(*given, **named))
+    try:
+        yield
+    finally:
+        host_logging.set_tqdm_hook(before)
 
 
 class _PassingFolder:
@@ -52,7 +65,8 @@ class FittedRun(BaseEstimator):
             NotFittedError: If there is no run yet.
         """
         check_is_fitted(self)
-        self.pipeline_.save_pretrained(save_directory)
+        with without_bars():
+            self.pipeline_.save_pretrained(save_directory)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Publish the run with a card.

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from hf_trace.graphs.event_graph import EventGraph
 from hf_trace.options import SEED
 from hf_trace.pipelines.effect_pipeline import CausalEffectPipeline
-from hf_trace.pipelines.fitted_runs import FittedRun
+from hf_trace.pipelines.fitted_runs import FittedRun, without_bars
 from hf_trace.pipelines.typed_results import EffectResult
 from hf_trace.tables.encoding import encode_table, read_table
 from hf_trace.tables.inference import DEFAULT_BINS, infer_schema
@@ -90,8 +90,9 @@ class TableCausalModel(FittedRun):
             seed=self.seed,
         )
         encoded = encode_table(self.schema_, frame, weight_column=self.weight_column)
-        run = train_dag(encoded, self._run_folder(), settings).folder
-        self.pipeline_ = CausalEffectPipeline.from_pretrained(run)
+        with without_bars():
+            run = train_dag(encoded, self._run_folder(), settings).folder
+            self.pipeline_ = CausalEffectPipeline.from_pretrained(run)
         return self
 
     @classmethod
@@ -108,7 +109,8 @@ class TableCausalModel(FittedRun):
             ModelLoadError: If there is no run of a table.
         """
         model = cls()
-        model.pipeline_ = CausalEffectPipeline.from_pretrained(run, **(loading or {}))
+        with without_bars():
+            model.pipeline_ = CausalEffectPipeline.from_pretrained(run, **(loading or {}))
         model.schema_ = model.pipeline_.schema
         return model
 
