@@ -1,6 +1,7 @@
 """Logs to send, and a studied one whose figures can be counted by hand."""
 
 import pytest
+from tests.report.conftest import browser as browser
 
 
 def units(names=("leak", "alarm"), cases=40):

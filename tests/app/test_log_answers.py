@@ -9,11 +9,13 @@ from tests.app.conftest import units
 
 from hf_trace.app.bounds import Bounds
 from hf_trace.app.desk import Desk
-from hf_trace.app.log_answers import comparison_of, graph_of, ranking_of, summary_of, what_if_of
+from hf_trace.app.log_answers import change_of, comparison_of, graph_of, incident_of, ranking_of, summary_of, what_if_of
 from hf_trace.app.sent_logs import SentColumns, read_sent
 from hf_trace.app.studies import EXAMPLE, Studies
 from hf_trace.app.tools import LogTools
 from hf_trace.errors import BusyError, QueryError, SettingsError
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.sequence import EventSequence
 
 # In all of 40 cases the alarm begins soon after the leak and never before it: F = n = 40, B = 0.
 ONSET = 40 / 40 * (40 + 1) / (40 + 0 + 2)
@@ -46,7 +48,7 @@ def test_a_graph_has_its_evidence_and_what_counting_says(study):
 
 
 def test_an_incident_is_ranked_beside_counting(study):
-    found = ranking_of(study, "alarm", "unit 3", 3)
+    found = ranking_of(study, "alarm", incident_of(study.sent.log, "alarm", "unit 3"), 3)
     assert (found["answer"]["sequence"], found["answer"]["position"]) == ("unit 3", 5)
     assert len(found["answer"]["causes"]) == len(found["evidence"]) == 3
     beside = found["baseline"]
@@ -57,7 +59,7 @@ def test_an_incident_is_ranked_beside_counting(study):
 
 
 def test_what_if_is_told_beside_what_follows_anyway(study):
-    found = what_if_of(study, "leak", "removed", "alarm", "unit 3", "5s", 200)
+    found = what_if_of(study, change_of(study.sent.log, "leak", "removed", "alarm", "unit 3"), "alarm", "5s", 200)
     answer, beside = found["answer"], found["baseline"]
     assert (answer["position"], answer["observed"], answer["do"]) == (4, "leak", "removed")
     gap = answer["intervened"]["value"] - answer["factual"]["value"]
@@ -69,7 +71,7 @@ def test_what_if_is_told_beside_what_follows_anyway(study):
 
 
 def test_an_event_is_put_in_place_of_another(study):
-    answer = what_if_of(study, "leak", "noise 0", "alarm", "", "3", 200)["answer"]
+    answer = what_if_of(study, change_of(study.sent.log, "leak", "noise 0", "alarm", ""), "alarm", "3", 200)["answer"]
     assert (answer["id"], answer["do"]) == ("unit 0", "noise 0")
 
 
@@ -87,22 +89,33 @@ def test_model_and_counting_side_by_side(study):
     assert counted["leak", "alarm"]["begins"] == 40
 
 
+ALONE = EventLog.from_sequences([EventSequence(("a", "b"))])
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda study: ranking_of(study, "alrm", "", 3), "No event of the log is called 'alrm'. Did you mean 'alarm'?"),
-        (lambda study: ranking_of(study, "alarm", "unit x", 3), "has no sequence 'unit x', expected an id of one. Did"),
-        (lambda study: what_if_of(study, "lek", "removed", "alarm", "", "5s", 9), "called 'lek'. Did you mean 'leak'?"),
-        (lambda study: what_if_of(study, "leak", "removed", "alrm", "", "5s", 9), "'alrm' is not among the 5 events"),
-        (lambda study: what_if_of(study, "leak", "x", "alarm", "", "5s", 9), "'x' is not among the 5 events"),
-        (lambda study: study.graph("causes"), "question is 'causes', expected one of: drives, follows, auto."),
+        (lambda log: incident_of(log, "alrm", ""), "is called 'alrm'. Did you mean 'alarm'?"),
+        (lambda log: incident_of(log, "alarm", "unit x"), "has no sequence 'unit x', expected an id of one."),
+        (lambda _: incident_of(ALONE, "a", ""), "Nothing precedes 'a' in any sequence"),
+        (lambda log: change_of(log, "lek", "removed", "alarm", ""), "is called 'lek'. Did you mean 'leak'?"),
+        (lambda log: change_of(log, "leak", "removed", "alrm", ""), "is called 'alrm'. Did you mean"),
+        (lambda log: change_of(log, "leak", "x", "alarm", ""), "is called 'x'. It has 'alarm', 'leak', "),
+        (lambda log: change_of(log, "noise 0", "removed", "alarm", "unit 0"), "comes 4 times in the sequence"),
     ],
 )
 def test_what_does_not_exist_is_told_in_one_line(study, ask, message):
-    with pytest.raises((QueryError, ValueError)) as caught:
-        ask(study)
+    with pytest.raises(QueryError) as caught:
+        ask(study.sent.log)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_question_that_is_none_is_refused(study):
+    with pytest.raises(SettingsError, match="question is 'causes', expected one of: drives, follows, auto"):
+        study.graph("causes")
+    with pytest.raises(QueryError, match="The log cannot tell what follows, only what drives"):
+        replace(study, graphs={"drives": study.graphs["drives"]}).graph("follows")
 
 
 def test_the_same_log_is_studied_once_and_only_the_latest_are_kept(studies, study, units_csv, monkeypatch):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from hf_trace.app.log_answers import comparison_of, ranking_of, what_if_of
+from hf_trace.app.log_answers import change_of, comparison_of, incident_of, ranking_of, what_if_of
 from hf_trace.app.sent_logs import SentColumns, SentLog, sent_text
 from hf_trace.app.studies import Doing, Studies, Study
 from hf_trace.documents import Document
@@ -107,9 +107,9 @@ class Desk:
         """What led to an event: a caution with the baseline, and a row for each cause."""
         if not outcome:
             raise QueryError("No outcome is chosen, expected the event to explain. Choose one.")
-        study = self.study(sent, doing)
+        incident, study = incident_of(sent.log, outcome, sequence or ""), self.study(sent, doing)
         with self._studies.turn():
-            found = ranking_of(study, outcome, sequence or "", 10)
+            found = ranking_of(study, outcome, incident, 10)
         answer, beside = found["answer"], found["baseline"]
         where = f"{as_markdown(outcome)} at position {answer['position']} of sequence {as_markdown(answer['sequence'])}"
         counted = " > ".join(map(as_markdown, beside["by_counting_alone"][:5])) or "nothing"
@@ -130,17 +130,10 @@ class Desk:
         """
         if not (asked["event"] and asked["target"]):
             raise QueryError("An event and a target are needed, expected both. Choose them.")
-        study = self.study(sent, doing)
+        names = (asked["event"], asked["instead"] or REMOVED, asked["target"], asked["sequence"] or "")
+        changed, study = change_of(sent.log, *names), self.study(sent, doing)
         with self._studies.turn():
-            found = what_if_of(
-                study,
-                asked["event"],
-                asked["instead"] or REMOVED,
-                asked["target"],
-                asked["sequence"] or "",
-                asked["within"],
-                self._studies.bounds.futures,
-            )
+            found = what_if_of(study, changed, asked["target"], asked["within"], self._studies.bounds.futures)
         answer, beside = found["answer"], found["baseline"]
         around = " → ".join(
             f"**{as_markdown(row['event'])}**" if row["position"] == answer["position"] else as_markdown(row["event"])

@@ -161,10 +161,10 @@ def _connect(
         first = gr.Dropdown(found.sequences, value=found.sequences[0])
         return log, desk.report(log), of_events, of_ids, first, instead, of_events
 
-    def looked(upload: str | None, text: str, case: str, event: str, when: str) -> tuple[Any, ...]:
+    def looked(upload: str | None, text: str | None, *columns: str | None) -> tuple[Any, ...]:
         data = None if upload is None else Path(upload).read_bytes()
         name = "" if upload is None else Path(upload).name
-        return received(desk.receive(data, name, text, SentColumns.of(case, event, when)))
+        return received(desk.receive(data, name, text or "", SentColumns.of(*(each or "" for each in columns))))
 
     def studied(log: SentLog, doing: Doing) -> tuple[Any, ...]:
         study = desk.study(log, doing)
@@ -187,7 +187,7 @@ def _handler(function: Callable[..., Any], *, shows: bool = True) -> Callable[..
 
     def called(progress: Any = gr.Progress(), *given: Any) -> Any:  # noqa: B008 - Gradio finds it there
         if shows and given[0] is None:
-            raise gr.Error("No log was read yet. Send one, and press “Look at it”.", print_exception=False)
+            raise _refusal()("No log was read yet. Send one, and press “Look at it”.", print_exception=False)
         more = [_doing(progress)] if shows else []
         return _answered(lambda: function(*given, *more), escape)
 
@@ -206,15 +206,25 @@ def _answering(tool: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _answered(question: Callable[[], Any], written: Callable[[str], str]) -> Any:
-    import gradio as gr
-
     try:
         return question()
     except HfTraceError as error:
-        raise gr.Error(written(str(error)), print_exception=False) from None
+        raise _refusal()(written(str(error)), print_exception=False) from None
     except Exception as error:
         logger.exception("a question was not answered")
-        raise gr.Error("This could not be answered; the log of the app says why.", print_exception=False) from error
+        raise _refusal()("This could not be answered; the log of the app says why.", print_exception=False) from error
+
+
+@functools.cache
+def _refusal() -> Any:
+    """What Gradio shows to people; agents are told its text, which Gradio would put in quotation marks."""
+    import gradio as gr
+
+    class Refusal(gr.Error):  # type: ignore[misc]
+        def __str__(self) -> str:
+            return str(self.message)
+
+    return Refusal
 
 
 def _doing(progress: Any) -> Doing:

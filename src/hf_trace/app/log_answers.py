@@ -33,6 +33,8 @@ _TESTED = "Beyond chance in the exact test of all pairs, 5 % in all."
 _SAID = ("cause", "effect", "direction", "place", "cmi", "standard_error")
 _COUNTED = ("support", "lags", "lag_seconds_quantiles")
 _LOSSES = ("loss", "additive", "bigram", "unigram")
+# A sequence, and what is done in it: a position, and the event that is put there.
+Change = tuple[EventSequence, dict[int, str]]
 
 
 def plain(value: Any) -> Any:
@@ -105,10 +107,9 @@ def graph_of(study: Study, most: int, question: str = AUTO) -> Document:
     )
 
 
-def ranking_of(study: Study, outcome: str, sequence: str, top: int) -> Document:
-    """What led to an event of a sequence."""
-    log = study.sent.log
-    incident, position = _incident(log, outcome, sequence)
+def ranking_of(study: Study, outcome: str, incident: EventSequence, top: int) -> Document:
+    """What led to the first occurrence of an event that has a past, see ``incident_of``."""
+    log, position = study.sent.log, incident.events.index(outcome, 1)
     found = rank(study.model, incident, outcome, RankSettings(top=top), position=position)
     counted = _onsets(study)
     scores = {each["event"]: counted.get((each["event"], outcome)) for each in found["causes"]}
@@ -137,13 +138,9 @@ def ranking_of(study: Study, outcome: str, sequence: str, top: int) -> Document:
     )
 
 
-def what_if_of(
-    study: Study, event: str, instead: str, target: str, sequence: str, within: str, futures: int
-) -> Document:
-    """How likely a target is, as observed and otherwise."""
-    log = study.sent.log
-    chosen = _sequence_with(log, sequence, event)
-    do = placed(event if instead == REMOVED else f"{event}={instead}", chosen, log.event_types)
+def what_if_of(study: Study, changed: Change, target: str, within: str, futures: int) -> Document:
+    """How likely a target is, as observed and otherwise, see ``change_of``."""
+    log, (chosen, do) = study.sent.log, changed
     found = answer_what_if(study.model, chosen, WhatIfRequest(do, target, within, futures))
     position = found["position"]
     horizon = _horizon(within, log)
@@ -246,18 +243,33 @@ def _pairs(graph: CausalGraph) -> dict[tuple[str, str], Mapping[str, Any]]:
     return {(edge["cause"], edge["effect"]): edge for edge in graph.edges}
 
 
-def _incident(log: EventLog, outcome: str, sequence: str) -> tuple[EventSequence, int]:
-    """A sequence with the first occurrence of an outcome that something precedes."""
+def incident_of(log: EventLog, outcome: str, sequence: str) -> EventSequence:
+    """The sequence that is meant, or without a name the first, in which something precedes an outcome.
+
+    Raises:
+        QueryError: If there is none.
+    """
     _check_event(outcome, log)
     for each in _sequences(log, sequence):
         if outcome in each.events[1:]:
-            return each, each.events.index(outcome, 1)
+            return each
     where = f"in the sequence {sequence!r}" if sequence else "in any sequence"
     raise QueryError(f"Nothing precedes {outcome!r} {where}, expected an event that has a past. Choose another one.")
 
 
+def change_of(log: EventLog, event: str, instead: str, target: str, sequence: str) -> Change:
+    """The sequence that is meant, or without a name the first that has an event, and what is put in place of it.
+
+    Raises:
+        QueryError: If there is no such event, or more than one.
+    """
+    for name in (target, *([] if instead == REMOVED else [instead])):
+        _check_event(name, log)
+    chosen = _sequence_with(log, sequence, event)
+    return chosen, placed(event if instead == REMOVED else f"{event}={instead}", chosen, log.event_types)
+
+
 def _sequence_with(log: EventLog, sequence: str, event: str) -> EventSequence:
-    """The sequence that is meant: the one named, or the first that has the event."""
     name = event.rpartition("#")[0] or event
     for each in _sequences(log, sequence):
         if sequence or event.isdigit() or {event, name} & set(each.events):

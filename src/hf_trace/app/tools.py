@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hf_trace.app.log_answers import comparison_of, graph_of, ranking_of, summary_of, what_if_of
+from hf_trace.app.log_answers import change_of, comparison_of, graph_of, incident_of, ranking_of, summary_of, what_if_of
 from hf_trace.app.sent_logs import SentColumns, SentLog, sent_text
 from hf_trace.app.studies import Studies
 from hf_trace.checks import one_of, whole
@@ -98,9 +98,9 @@ class LogTools:
         """
         whole("top", top, most=_MOST_CAUSES)
         sent = self._read(log, case_column, event_column, time_column)
-        study = self._studies.study(sent)
+        incident, study = incident_of(sent.log, outcome, sequence), self._studies.study(sent)
         with self._studies.turn():
-            return ranking_of(study, outcome, sequence, top)
+            return ranking_of(study, outcome, incident, top)
 
     def what_if(  # noqa: PLR0913 - a question needs as many words
         self,
@@ -131,9 +131,9 @@ class LogTools:
             Both probabilities, the events around as evidence, and as the baseline how often it follows, counted.
         """
         sent = self._read(log, case_column, event_column, time_column)
-        study = self._studies.study(sent)
+        changed, study = change_of(sent.log, event, instead, target, sequence), self._studies.study(sent)
         with self._studies.turn():
-            return what_if_of(study, event, instead, target, sequence, within, self._studies.bounds.futures)
+            return what_if_of(study, changed, target, within, self._studies.bounds.futures)
 
     def compare_with_counting(
         self, log: str = "", case_column: str = "", event_column: str = "", time_column: str = ""
