@@ -70,6 +70,14 @@ def test_what_if_is_told_beside_what_follows_anyway(study):
     assert "'alarm' follows within 5s with a probability of" in answer["in_words"]
 
 
+def test_a_horizon_in_events_is_counted_in_events(study):
+    found = what_if_of(study, change_of(study.sent.log, "leak", "removed", "alarm", "unit 3"), "alarm", "", 200)
+    # Sequences have six events, and the model reads as many: half of them is the usual horizon.
+    assert (found["answer"]["within"], found["baseline"]["within"]) == ("3", "3 events")
+    # Before its alarm a case has four noises and a leak; of the noises the last two have it within three events.
+    assert found["baseline"]["follows_other_events"] == 80 / 160
+
+
 def test_an_event_is_put_in_place_of_another(study):
     answer = what_if_of(study, change_of(study.sent.log, "leak", "noise 0", "alarm", ""), "alarm", "3", 200)["answer"]
     assert (answer["id"], answer["do"]) == ("unit 0", "noise 0")

@@ -14,11 +14,10 @@ from hf_trace.app.sent_logs import SUFFIXES, SentColumns, SentLog
 from hf_trace.app.studies import Doing, Studies
 from hf_trace.app.tools import LogTools
 from hf_trace.errors import HfTraceError
-from hf_trace.options import WITHIN
 from hf_trace.questions.what_if import REMOVED
 
 logger = logging.getLogger(__name__)
-_KEPT_SECONDS = 3_600
+_KEPT_SECONDS, _SHOWN_SECONDS = 3_600, 60
 _INTRODUCTION = """# Which event caused which?
 Send an event log: alarms, log keys, process steps, fault codes. `hf-trace` looks at it, asks a small language model of
 event sequences *without these events, how much less likely were the later ones?*, and shows what counting says."""
@@ -123,13 +122,15 @@ def _what_if(desk: Desk, sent: Any, chosen: dict[str, Any]) -> None:
         chosen["instead"] = gr.Dropdown([REMOVED], value=REMOVED, label="Instead")
     with gr.Row():
         chosen["target"] = gr.Dropdown([], label="How likely is then")
-        within = gr.Textbox(WITHIN.default, label="Within (events, or a time as 300s)")
+        within = gr.Textbox(label="Within (events, or a time as 300s)", placeholder="16 events, where they fit")
     ask = gr.Button("What if?")
     answer = gr.Markdown()
     fields = [chosen[name] for name in ("event", "instead", "target", "sequence")]
 
-    def asked(log: SentLog, event: str, instead: str, target: str, sequence: str, soon: str, doing: Doing) -> str:
-        question = {"event": event, "instead": instead, "target": target, "sequence": sequence, "within": soon}
+    def asked(
+        log: SentLog, event: str, instead: str, target: str, sequence: str, soon: str | None, doing: Doing
+    ) -> str:
+        question = {"event": event, "instead": instead, "target": target, "sequence": sequence, "within": soon or ""}
         return desk.what_if(log, question, doing)
 
     ask.click(_handler(asked), [sent, *fields, within], answer, api_visibility="private")
@@ -209,7 +210,7 @@ def _answered(question: Callable[[], Any], written: Callable[[str], str]) -> Any
     try:
         return question()
     except HfTraceError as error:
-        raise _refusal()(written(str(error)), print_exception=False) from None
+        raise _refusal()(written(str(error)), print_exception=False, duration=_SHOWN_SECONDS) from None
     except Exception as error:
         logger.exception("a question was not answered")
         raise _refusal()("This could not be answered; the log of the app says why.", print_exception=False) from error

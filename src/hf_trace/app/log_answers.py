@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.diagnosis.findings import percent
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.options import AUTO, QUESTIONS
+from hf_trace.options import AUTO, QUESTIONS, WITHIN
 from hf_trace.questions.named_events import listed_events, placed
 from hf_trace.questions.ranking import RankSettings, rank
 from hf_trace.questions.what_if import REMOVED, WhatIfRequest, answer_what_if
@@ -26,6 +27,7 @@ from hf_trace.report.findings_report import COUNTED, MEANING
 from hf_trace.report.followed_pairs import PairCounter
 from hf_trace.report.log_report import SECTIONS
 from hf_trace.report.pair_places import looked_up, pairs_of
+from hf_trace.runs.event_model import EventModel
 
 _FREQUENT, _AROUND = 10, 5
 _CAUTION = "A link is what helps to foresee events, and no proof: test it before acting on it."
@@ -139,11 +141,11 @@ def ranking_of(study: Study, outcome: str, incident: EventSequence, top: int) ->
 
 
 def what_if_of(study: Study, changed: Change, target: str, within: str, futures: int) -> Document:
-    """How likely a target is, as observed and otherwise, see ``change_of``."""
-    log, (chosen, do) = study.sent.log, changed
+    """How likely a target is, as observed and otherwise, see ``change_of``; ``""`` is 16 events, where they fit."""
+    within, (chosen, do) = within.strip() or _usual_horizon(study.model), changed
     found = answer_what_if(study.model, chosen, WhatIfRequest(do, target, within, futures))
     position = found["position"]
-    horizon = _horizon(within, log)
+    log, horizon, unit = _counted_within(study.sent.log, within)
     pair = PairCounter(log).count(found["observed"], target, within=horizon)
     rows = listed_events(chosen)[max(0, position - _AROUND) : position + _AROUND + 1]
     return _answered(
@@ -161,7 +163,7 @@ def what_if_of(study: Study, changed: Change, target: str, within: str, futures:
             "follows_such_an_event": pair.followed,
             "follows_other_events": pair.otherwise,
             "occurrences": pair.occurrences,
-            "within": f"{horizon:g} {'seconds' if log.timestamps is not None else 'events'}",
+            "within": f"{horizon:g} {unit}",
             "what": f"How often {target!r} comes after {found['observed']!r} in the whole log, counted.",
         },
     )
@@ -293,22 +295,29 @@ def _check_event(event: str, log: EventLog) -> None:
         raise QueryError(f"No event of the log is called {event!r}.{hint}")
 
 
-def _horizon(within: str, log: EventLog) -> float:
-    """How far counting looks: seconds, or events in a log without times; ever where only the other is given."""
+def _usual_horizon(model: EventModel) -> str:
+    """Sixteen events, or half of what a model reads if that is less."""
+    most = model.most_events
+    return WITHIN.default if most is None else str(min(int(WITHIN.default), max(1, most // 2)))
+
+
+def _counted_within(log: EventLog, within: str) -> tuple[EventLog, float, str]:
+    """What is counted, how far ahead, and the unit of that: events count where a number of them is asked for."""
     horizon = parse_horizon(within)
-    if log.timestamps is None:
-        return float(horizon.events)
-    return max(horizon.seconds, default=math.inf)
+    if horizon.seconds and log.timestamps is not None:
+        return log, max(horizon.seconds), "seconds"
+    return replace(log, timestamps=None), float(horizon.events), "events"
 
 
 def _said(found: Document) -> str:
     """An answer to what if, in a sentence."""
-    change, target = found["difference"], found["target"]
+    change, target, within = found["difference"], found["target"], found["within"]
+    within = f"{within} events" if within.isdigit() else within
     done = f"without {found['observed']!r}" if found["do"] == REMOVED else f"with {found['do']!r} in its place"
     error = change["standard_error"]
     clear = "" if abs(change["value"]) > 2 * error else ", which is within two of its errors: it may be chance"
     return (
-        f"{target!r} follows within {found['within']} with a probability of {percent(found['factual']['value'])} as "
+        f"{target!r} follows within {within} with a probability of {percent(found['factual']['value'])} as "
         f"observed, and of {percent(found['intervened']['value'])} {done} at position {found['position']}; the "
         f"difference is {change['value']:+.3f} ± {error:.3f}{clear}."
     )

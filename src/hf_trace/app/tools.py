@@ -109,7 +109,7 @@ class LogTools:
         log: str = "",
         instead: str = REMOVED,
         sequence: str = "",
-        within: str = "16",
+        within: str = "",
         case_column: str = "",
         event_column: str = "",
         time_column: str = "",
@@ -122,7 +122,7 @@ class LogTools:
             log: The text of the log itself (CSV, JSON Lines, XES, or plain text), no path; empty: the example, if any.
             instead: The event type to put there, or "removed".
             sequence: Id of the sequence; empty: the first one that has the event.
-            within: How soon the target follows: a number of events ("16") or a time ("300s", "1h").
+            within: How soon the target follows: a number of events ("8") or a time ("300s", "1h"); empty: up to 16.
             case_column: Column that names the sequence; empty: recognized.
             event_column: Column that names the event; empty: recognized.
             time_column: Column with the time; empty: recognized.
