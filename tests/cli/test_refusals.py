@@ -153,7 +153,8 @@ REFUSED = [
     ),
     (
         "effect run x.csv --do 1=a --target b",
-        "--given a=1|--contrast ate|--queries q.jsonl|--versus a=1|--estimator aipw|--data x.csv|--target-value b|"
+        "--given a=1|--contrast ate|--queries q.jsonl|--versus a=1|--estimator aipw|--population all|"
+        "--data x.csv|--target-value b|"
         "--bounds|--refute",
         "is for runs trained on a table, but a log is given. Leave out either.",
     ),
@@ -174,7 +175,7 @@ REFUSED = [
     ),
     (
         "effect run --target b",
-        "--versus a=1|--estimator aipw|--data x.csv|--target-value b|--refute",
+        "--versus a=1|--estimator aipw|--population overlap|--data x.csv|--target-value b|--refute",
         "is for contrasts, but none is asked for. Add `--contrast ate`.",
     ),
     (

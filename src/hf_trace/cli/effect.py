@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 _MONTE_CARLO = "Monte Carlo error"
 _CONTRADICTION = 0.02
 _MOST_ARROWS = 5
-_OF_CONTRASTS = ("versus", "estimator", "data", "target_value", "refute")
+_OF_CONTRASTS = ("versus", "estimator", "population", "data", "target_value", "refute")
+_SETTINGS = ("seed", "estimator", "population", "data", "target_value", "bounds", "refute")
 _OF_TABLES = ("given", "contrast", "queries", "bounds", *_OF_CONTRASTS)
 _OF_ONE = ("target", "do", "given", "contrast", "versus")
 _OF_WHAT_IF = ("target", "do", "within", "num_samples", "out")
@@ -98,7 +99,9 @@ def _answers_of_table(context: typer.Context, run: str) -> "tuple[list[Document]
 
     one = [asked[name] for name in _OF_ONE]
     records = read_questions(asked["queries"]) if asked["queries"] else _records(*one)
-    settings = {name: asked[name] for name in ("seed", "estimator", "data", "target_value", "bounds", "refute")}
+    settings = {
+        name: asked[name] for name in ("seed", "estimator", "population", "data", "target_value", "bounds", "refute")
+    }
     on_refusal = "report" if asked["queries"] else "raise"
     request = EffectRequest(asked["num_samples"], on_refusal=on_refusal, **settings)
     request.check_rows()
@@ -187,9 +190,14 @@ def effect(
     versus: Annotated[
         list[str] | None, typer.Option(help="What --do is compared with: A=b; by default the other of two values.")
     ] = None,
-    estimator: Annotated[str, typer.Option(help="plug-in, or aipw: doubly robust on the rows of --data.")] = "plug-in",
+    estimator: Annotated[
+        str, typer.Option(help="plug-in, or doubly robust on the rows of --data: tmle, aipw.")
+    ] = "plug-in",
+    population: Annotated[
+        str, typer.Option(help="Whom tmle or aipw speak of: all, trimmed or overlap, where both values occur.")
+    ] = "all",
     data: Annotated[
-        Path | None, typer.Option(help="The training table: for aipw, or where the run only reads the target.")
+        Path | None, typer.Option(help="The training table: for tmle and aipw, or where the run only reads the target.")
     ] = None,
     target_value: Annotated[
         str | None, typer.Option(help="Value of the target whose probability is contrasted.")
@@ -416,8 +424,8 @@ def _notes_on_errors(answer: "Document", sure: "Document") -> list[str]:
             f"{'high' if answer['binning_error'] > 0 else 'low'}: {counted}; `--estimator aipw` with `--data` uses the "
             "numbers themselves."
         )
-    if answer["estimator"] == "aipw":
-        notes.append("The means are those of the model; the effect is corrected with the rows.")
+    if answer.get("population", "all rows") not in ("all rows", "the treated"):
+        notes.append(f"The effect is on {answer['population']}.")
     return notes
 
 

@@ -13,17 +13,15 @@ from hf_trace.checks import one_of
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, error_of_mean
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.doubly_robust import Estimate, Rows, jackknife
+from hf_trace.effects.nuisances import corrected
 from hf_trace.effects.queries import Force, Query, query_plan
 from hf_trace.effects.table_model import TableModel
 from hf_trace.errors import QueryError, TableError
-from hf_trace.tables.binning import AdditiveFit, within_bins
 from hf_trace.tables.encoding import DagTable, encode_table, read_table
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
 KINDS = ("ate", "att", "cate")
-# Parts of the rows that corrections are learned without, where the run has no folds.
-_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -207,7 +205,7 @@ def row_columns(
     """What a model says of the rows of a table: with folds, the member that has not seen them (cross-fitting).
 
     Numbers that the model reads in bins count as they stand in the table: as outcomes themselves, and what is adjusted
-    for by a regression, within each arm, of what the model's outcome means leave unexplained.
+    for by regressions of the treatment and of the outcome, see ``corrected``.
 
     Args:
         model: Of the rows.
@@ -246,7 +244,7 @@ def row_columns(
     )
     is_binned = counts_numbers(model.schema[contrast.query.target], scores)
     binned = [name for name in names if model.schema[name].kind == "numeric"]
-    return _corrected(rows, table, names, fold if model.folds else None) if is_binned or binned else rows
+    return corrected(rows, table, names, fold if model.folds else None) if is_binned or binned else rows
 
 
 def outcomes_of_rows(table: DagTable, target: str, scores: Floats) -> Floats:
@@ -268,29 +266,6 @@ def outcomes_of_rows(table: DagTable, target: str, scores: Floats) -> Floats:
     if not counts_numbers(table.schema[target], scores) or target not in table.numbers:
         return outcome
     return np.asarray(np.where(np.isnan(table.numbers[target]), outcome, table.numbers[target]))
-
-
-def _corrected(rows: Rows, table: DagTable, names: Sequence[str], fold: Codes | None) -> Rows:
-    """Outcome means moved by what the numbers say within their bins, learned from other rows than those moved."""
-    part = np.random.default_rng(0).permutation(len(table)) % _PARTS if fold is None else fold
-    schema = table.schema
-    codes = {
-        name: (np.asarray(table.columns[name]), len(schema[name].values)) for name in names if schema[name].is_finite
-    }
-    within = [within_bins(table, schema[name]) for name in names]
-    numbers = np.column_stack(
-        [np.zeros((len(table), 0)), *(np.nan_to_num(each) for each in within if each is not None)]
-    )
-    mean = rows.mean.copy()
-    for arm, received in enumerate((rows.treated, rows.control)):
-        for number in np.unique(part):
-            mine, others = part == number, (part != number) & received & (rows.weights > 0)
-            if others.sum() > 1:
-                seen = {name: (code[others], size) for name, (code, size) in codes.items()}
-                unexplained = rows.outcome[others] - rows.mean[others, arm]
-                fit = AdditiveFit.of(seen, unexplained, rows.weights[others], numbers[others])
-                mean[mine, arm] += fit.predicted({name: code[mine] for name, (code, _) in codes.items()}, numbers[mine])
-    return replace(rows, mean=mean)
 
 
 def _coded(tokenizer: DagTokenizer, conditionals: Conditionals, table: DagTable, name: str) -> Codes:

@@ -12,15 +12,15 @@ from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or
 from hf_trace.effects.bound_answers import bounds_of_answer, bounds_of_contrast
 from hf_trace.effects.conditionals import Floats
 from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns, with_jackknife
-from hf_trace.effects.doubly_robust import Estimate, Rows, aipw_ate, aipw_att, plug_in_ate
+from hf_trace.effects.doubly_robust import Estimate, Rows, plug_in_ate
 from hf_trace.effects.identifying.estimands import as_latex, as_text
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.refutation import refuted, rows_compared
 from hf_trace.effects.table_model import TableModel
+from hf_trace.effects.targeted import ESTIMATORS, POPULATIONS, estimated, overlap_warnings, population_of
 from hf_trace.errors import NotIdentifiedError, QueryError, SettingsError
 from hf_trace.tables.variables import Variable
 
-ESTIMATORS = ("plug-in", "aipw")
 REFUSALS = ("raise", "report")
 
 
@@ -33,11 +33,13 @@ class EffectRequest:
         most_states: See there.
         seed: See there.
         least_effective: See there.
-        estimator: ``"plug-in"``, or ``"aipw"``: doubly robust on the rows of ``data``, with the model's propensities
-            and outcome means, cross-fitted where the run was trained with folds; numbers count as they stand there.
+        estimator: ``"plug-in"``, or doubly robust on the rows of ``data``, with the model's propensities and outcome
+            means, cross-fitted where the run was trained with folds; numbers count as they stand there: ``"aipw"``, or
+            ``"tmle"``, whose means do not leave the range of the outcome.
         data: A DataFrame or table file with the rows of the training table.
         target_value: The value whose probability a contrast compares; by default the mean of a target with numbers,
             or the last value of one without.
+        population: Whom a doubly robust contrast is about, see ``estimated``.
         bounds: Whether a question that observations do not tell is answered by an interval: how far it may lie.
         refute: Whether contrasts are put to everything that could speak against them, on the rows of ``data``.
         on_refusal: ``"raise"``, or ``"report"``: a question that cannot be answered gives ``{"error": reason}``.
@@ -56,10 +58,12 @@ class EffectRequest:
     on_refusal: str = REFUSALS[0]
     bounds: bool = False
     refute: bool = False
+    population: str = POPULATIONS[0]
 
     def __post_init__(self) -> None:
         self.settings(None)
         one_of("estimator", self.estimator, ESTIMATORS)
+        one_of("population", self.population, POPULATIONS)
         one_of("on_refusal", self.on_refusal, REFUSALS)
 
     def settings(self, rows: int | None) -> AnswerSettings:
@@ -78,8 +82,15 @@ class EffectRequest:
         """
         if self.refute and self.data is None:
             raise SettingsError("An effect is refuted by rows, but none were given. Pass `data` (`--data TABLE`).")
-        if self.estimator == "aipw" and self.data is None:
-            raise SettingsError("The aipw estimator works on rows, but none were given. Pass `data` (`--data TABLE`).")
+        if self.estimator != ESTIMATORS[0] and self.data is None:
+            raise SettingsError(
+                f"The {self.estimator} estimator works on rows, but none were given. Pass `data` (`--data TABLE`)."
+            )
+        if self.estimator == ESTIMATORS[0] and self.population != POPULATIONS[0]:
+            raise SettingsError(
+                f"The population is {self.population!r}, and the plug-in estimator weighs no rows. Add `estimator` "
+                "'tmle' (`--estimator tmle`), or leave it out."
+            )
 
 
 def answer_questions(model: TableModel, records: Sequence[Any], request: EffectRequest) -> list[Document]:
@@ -183,9 +194,6 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
     }
     if request.data is not None and model.only_read:
         rows = row_columns(model, contrast, scores, request.data, settings)
-        averaged = rows.only_treated() if contrast.kind == "att" else rows
-        means = np.average(averaged.mean, axis=0, weights=averaged.weights).tolist()
-        document["means"] = dict(zip(("treated", "control"), means, strict=True))
         return {**document, **_estimates(model, contrast, rows, request), "settings": _known(settings)}
     found = differences(model.conditionals, [contrast], [scores], settings)[0]
     document |= {
@@ -197,14 +205,11 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
         "control": _shown_answer(variable, found.answers[1]),
         "warnings": list(dict.fromkeys(warning for answer in found.answers for warning in answer.warnings)),
     }
-    if request.estimator == "aipw":
+    if request.estimator != ESTIMATORS[0]:
         rows = row_columns(model, contrast, scores, request.data, settings)
-        return {
-            **document,
-            **_estimates(model, contrast, rows, request),
-            "plug_in": found.value,
-            "settings": _known(settings),
-        }
+        estimates = _estimates(model, contrast, rows, request)
+        estimates["warnings"] = [*document["warnings"], *estimates["warnings"]]
+        return {**document, **estimates, "plug_in": found.value, "settings": _known(settings)}
     is_mean = counts_numbers(variable, scores)
     if is_mean or found.binning_error is not None:
         document["binning_error"] = found.binning_error
@@ -307,12 +312,13 @@ def _bounded(
 def _estimates(model: TableModel, contrast: Contrast, rows: Rows, request: EffectRequest) -> Document:
     """The estimate that was asked for, and the plug-in beside it: of all rows, or of the treated."""
     of_treated = contrast.kind == "att"
-    chosen = plug_in = plug_in_ate(rows.only_treated() if of_treated else rows)
-    if request.estimator == "aipw":
-        chosen = (aipw_att if of_treated else aipw_ate)(rows)
+    chosen = estimated(rows, estimator=request.estimator, of_treated=of_treated, population=request.population)
     return {
         **_known(chosen),
+        "means": dict(zip(("treated", "control"), chosen.means or (), strict=False)),
         "standard_error_of": "rows",
-        "plug_in": plug_in.value,
+        "plug_in": plug_in_ate(rows.only_treated() if of_treated else rows).value,
+        "population": "the treated" if of_treated else population_of(rows, request.population),
         "cross_fitted": model.folds is not None,
+        "warnings": overlap_warnings(chosen, population=request.population),
     }

@@ -7,8 +7,22 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from hf_trace.effects.doubly_robust import Estimate, Numbers, Rows, aipw_ate, aipw_att, aipw_scores, difference
+from hf_trace.effects.doubly_robust import (
+    Estimate,
+    Numbers,
+    Rows,
+    aipw_ate,
+    aipw_att,
+    aipw_scores,
+    difference,
+    plug_in_ate,
+)
+from hf_trace.errors import QueryError
 
+ESTIMATORS = ("plug-in", "aipw", "tmle")
+POPULATIONS = ("all", "trimmed", "overlap")
+# Share of rows without overlap from which on that is worth a warning.
+_MANY = 0.01
 # On the scale from the smallest outcome to the largest.
 _EDGE, _FURTHEST = 1e-5, 40.0
 
@@ -141,3 +155,62 @@ def overlap_ate(rows: Rows, *, targeted: bool = False) -> Estimate:
     surprise = second**2 * (rows.treated - first) + first**2 * (rows.control - second)
     further = surprise / (share * (first + second) ** 2) * (rows.mean[:, 0] - rows.mean[:, 1] - effect)
     return difference(scores[0], scores[1], rows.weights, f"{method} overlap", overlap, further)
+
+
+def estimated(rows: Rows, *, estimator: str, of_treated: bool = False, population: str = POPULATIONS[0]) -> Estimate:
+    """The effect that was asked for.
+
+    Args:
+        rows: Of the table, or of a group.
+        estimator: One of ``ESTIMATORS``.
+        of_treated: Whether on the treated alone.
+        population: ``"all"`` rows; those that ``trimmed`` keeps; or all, weighted by ``"overlap"``.
+
+    Raises:
+        OverlapError: If a group is empty or a propensity that is divided by is 0.
+        QueryError: If the effect on the treated is asked of others.
+    """
+    if population != POPULATIONS[0] and of_treated:
+        raise QueryError(
+            f"The population is {population!r}, and the effect on the treated is of the treated. Expected the contrast "
+            "'ate', or no population."
+        )
+    if estimator == ESTIMATORS[0]:
+        return plug_in_ate(rows.only_treated() if of_treated else rows)
+    if population == "overlap":
+        return overlap_ate(rows, targeted=estimator == "tmle")
+    chosen = trimmed(rows) if population == "trimmed" else rows
+    by_kind = {"aipw": (aipw_ate, aipw_att), "tmle": (tmle_ate, tmle_att)}
+    return by_kind[estimator][of_treated](chosen)
+
+
+def population_of(rows: Rows, population: str) -> str:
+    """Whom an effect is on, in words.
+
+    Example:
+        >>> rows = Rows(np.array([True]), np.array([False]), np.ones(1), np.full((1, 2), 0.5), np.ones((1, 2)))
+        >>> population_of(rows, "overlap")
+        'all rows, each weighted by how likely it has either value of the treatment'
+    """
+    if population == "overlap":
+        return "all rows, each weighted by how likely it has either value of the treatment"
+    if population == "trimmed":
+        kept = trimmed(rows)
+        least = float(kept.propensity[kept.weights > 0].min())
+        return (
+            f"{int((kept.weights > 0).sum()):,} of {int((rows.weights > 0).sum()):,} rows: those with a propensity of "
+            f"either value above about {least:.2g}"
+        )
+    return "all rows"
+
+
+def overlap_warnings(found: Estimate, *, population: str) -> list[str]:
+    """What to tell where a share of the rows has hardly a chance of a value of the treatment."""
+    overlap = found.overlap
+    if overlap is None or overlap.below_floor < _MANY or population == "overlap":
+        return []
+    return [
+        f"{overlap.below_floor:.0%} of the rows that count hardly ever have one of the values compared (propensity "
+        f"down to {overlap.smallest:.1g}): what is said of them is the model's guess, and the interval does not hold "
+        "its error. Ask about the treated (`--contrast att`), or about rows where both occur (`--population overlap`)."
+    ]

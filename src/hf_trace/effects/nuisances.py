@@ -1,0 +1,155 @@
+"""What a model says of the rows of a table, moved by what it leaves unexplained in others: numbers, rare treatments."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.sparse import csr_matrix, hstack
+from scipy.special import logit
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.preprocessing import OneHotEncoder
+
+from hf_trace.effects.conditionals import Codes
+from hf_trace.effects.doubly_robust import Flags, Numbers, Rows
+from hf_trace.tables.binning import within_bins
+from hf_trace.tables.encoding import DagTable
+
+# Parts of the rows that corrections are learned without, where the run has no folds.
+_PARTS = 5
+_PENALTIES = np.logspace(0, 4, 9)
+_TREES: dict[str, Any] = {"max_iter": 100, "learning_rate": 0.05, "max_leaf_nodes": 8, "random_state": 0}
+_EDGE, _FIRM = 1e-4, 1e3
+# Rows of a kind from which on it is known what goes with them, and from which on trees are grown.
+_FEWEST, _FEWEST_FOR_TREES = 5, 40
+
+
+def corrected(rows: Rows, table: DagTable, names: Sequence[str], fold: Codes | None = None) -> Rows:
+    """Rows with propensities and outcome means that were corrected by other rows than those that they are of.
+
+    Each is a mixture of three: what the model says; that, moved by a regression on the values of what is adjusted for
+    and on where numbers lie within their bins; and that, moved by boosted trees. Both read what the model says of both
+    arms, so that few treated rows are read in the light of the others. The mixture is the one that errs least in rows
+    that were left out (van der Laan, Polley and Hubbard 2007), for outcome means counted as in rows of the other arm:
+    there they are needed.
+
+    Args:
+        rows: As the model sees them.
+        table: The same rows.
+        names: What is adjusted for.
+        fold: In which part of the rows each is; at random by default.
+    """
+    part = np.random.default_rng(0).permutation(len(table)) % _PARTS if fold is None else fold
+    odds = logit(np.clip(rows.propensity, _EDGE, 1 - _EDGE))
+    of_chances, of_means = _Columns.of(table, names, odds), _Columns.of(table, names, np.hstack([odds, rows.mean]))
+    arms = (rows.treated, rows.control)
+    propensity, mean = rows.propensity.copy(), rows.mean.copy()
+    for arm, received in enumerate(arms):
+        if arm == 1 and (rows.treated | rows.control).all():
+            propensity[:, 1] = 1 - propensity[:, 0]
+        else:
+            found = _candidates(of_chances, received, rows.propensity[:, arm], part, rows.weights, _CLASSIFIERS)
+            propensity[:, arm] = np.clip(_mixture(found, received, rows.weights), _EDGE, 1 - _EDGE)
+        counted = rows.weights * received
+        needed = counted * (1 - propensity[:, arm]) / np.maximum(propensity[:, arm], rows.floor)
+        moved = _candidates(of_means, rows.outcome, rows.mean[:, arm], part, counted, _REGRESSORS)
+        mean[:, arm] = _mixture(moved, rows.outcome, needed if needed.any() else counted)
+    return replace(rows, propensity=propensity, mean=mean)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What corrections are learned from.
+
+    Attributes:
+        values: Of finite variables as columns of their own; as numbers the place of those that have an order, numbers
+            themselves, where they lie within their bins, and further ones.
+        ranks: Values, numbers and further ones as trees read them.
+    """
+
+    values: csr_matrix
+    ranks: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, table: DagTable, names: Sequence[str], further: Float[np.ndarray, "row number"]) -> "_Columns":
+        schema = table.schema
+        codes = {name: np.asarray(table.columns[name], dtype=float) for name in names if schema[name].is_finite}
+        placed = [each for name, each in codes.items() if schema[name].kind in ("numeric", "ordinal")]
+        raw = [table.numbers[name] for name in names if name in table.numbers]
+        within = [each for name in names if (each := within_bins(table, schema[name])) is not None]
+        numbers = np.column_stack([further, *placed, *map(_filled, (*raw, *within))])
+        spread = numbers.std(axis=0)
+        scaled = csr_matrix((numbers - numbers.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
+        values = [OneHotEncoder().fit_transform(np.column_stack(list(codes.values())))] if codes else []
+        return cls(hstack([*values, scaled], format="csr"), np.column_stack([further, *codes.values(), *raw]))
+
+
+def _filled(numbers: Numbers) -> Numbers:
+    known = np.isfinite(numbers)
+    return np.where(known, numbers, numbers[known].mean() if known.any() else 0.0)
+
+
+def _logistic(columns: _Columns, happened: Flags, said: Numbers, weights: Numbers, seen: Flags) -> Numbers:
+    model = LogisticRegression(max_iter=500).fit(columns.values[seen], happened[seen], sample_weight=weights[seen])
+    return np.asarray(model.predict_proba(columns.values)[:, 1])
+
+
+def _classified(columns: _Columns, happened: Flags, said: Numbers, weights: Numbers, seen: Flags) -> Numbers:
+    model = HistGradientBoostingClassifier(**_TREES).fit(columns.ranks[seen], happened[seen], weights[seen])
+    return np.asarray(model.predict_proba(columns.ranks)[:, 1])
+
+
+def _ridge(columns: _Columns, outcome: Numbers, said: Numbers, weights: Numbers, seen: Flags) -> Numbers:
+    unexplained = outcome[seen] - said[seen]
+    model = RidgeCV(_PENALTIES).fit(columns.values[seen], unexplained, sample_weight=weights[seen])
+    return np.asarray(said + model.predict(columns.values))
+
+
+def _regressed(columns: _Columns, outcome: Numbers, said: Numbers, weights: Numbers, seen: Flags) -> Numbers:
+    model = HistGradientBoostingRegressor(**_TREES).fit(columns.ranks[seen], outcome[seen] - said[seen], weights[seen])
+    return np.asarray(said + model.predict(columns.ranks))
+
+
+_Learner = Callable[[_Columns, Any, Numbers, Numbers, Flags], Numbers]
+_CLASSIFIERS: tuple[_Learner, _Learner] = (_logistic, _classified)
+_REGRESSORS: tuple[_Learner, _Learner] = (_ridge, _regressed)
+
+
+def _candidates(
+    columns: _Columns,
+    outcome: Numbers | Flags,
+    said: Numbers,
+    part: Codes,
+    weights: Numbers,
+    learners: tuple[_Learner, _Learner],
+) -> Float[np.ndarray, "row candidate"]:
+    """What the model says, and what each learner makes of it who has not seen the row."""
+    found = np.tile(said[:, None], (1, 3))
+    for number in np.unique(part):
+        mine, seen = part == number, (part != number) & (weights > 0)
+        rarest = _rarest(outcome[seen])
+        for place, (learner, fewest) in enumerate(zip(learners, (_FEWEST, _FEWEST_FOR_TREES), strict=True), start=1):
+            if rarest >= fewest:
+                found[mine, place] = learner(columns, outcome, said, weights, seen)[mine]
+    return found
+
+
+def _rarest(outcome: Numbers | Flags) -> int:
+    """Rows there are to learn from: of flags, of the rarer kind."""
+    if outcome.dtype != bool:
+        return len(outcome)
+    return int(min(outcome.sum(), (~outcome).sum()))
+
+
+def _mixture(candidates: Float[np.ndarray, "row candidate"], outcome: Numbers | Flags, weights: Numbers) -> Numbers:
+    """The weighted mean of candidates that is nearest to the outcome."""
+    root = np.sqrt(weights / weights.sum())
+    one = _FIRM * np.sqrt((root**2) @ outcome.astype(float) ** 2)  # shares add up to 1: a wrong scale is wrong
+    shares, _ = nnls(
+        np.vstack([candidates * root[:, None], np.full(candidates.shape[1], one)]), np.append(outcome * root, one)
+    )
+    return np.asarray(candidates @ (shares / shares.sum())) if shares.any() else candidates[:, 0]
