@@ -7,6 +7,7 @@ from tests.dag_lm import exact_conditionals, observed_joint, random_joint, true_
 from hf_trace.effects.answers import AnswerSettings
 from hf_trace.effects.bound_answers import bounds_of_answer, bounds_of_contrast
 from hf_trace.effects.contrasts import Contrast
+from hf_trace.effects.identifying import response_types
 from hf_trace.effects.identifying.formulas import CompleteQuestion
 from hf_trace.effects.identifying.instruments import instruments, local_effect
 from hf_trace.effects.identifying.response_types import BoundedQuestion
@@ -128,13 +129,32 @@ def test_bounds_hold_the_truth_in_every_table(case):
         question = asked(graph, observed_joint(graph, joint), given=given)
         do, known = {"X": seed % 2}, dict.fromkeys(given, 1)
         truth = true_answer(graph, tables, "Y", do, known)
-        for value, score in enumerate(np.eye(len(truth))):
+        for value, score in enumerate(np.eye(len(truth))[1:], 1):
             natural, found = question.natural(do, known, score), question.interval([(do, score)], known)
             assert natural.low - 1e-9 <= truth[value] <= natural.high + 1e-9
             assert found.low - 1e-7 <= truth[value] <= found.high + 1e-7
             assert natural.low <= found.low
             assert found.high <= natural.high
             assert found.contradiction < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("case", "most"), [("instrument of three values", 24), ("a cause of the target only", 32), ("a cause of all", 47)]
+)
+def test_bounds_of_programs_that_are_cut_short_are_wider_and_hold(case, most, monkeypatch):
+    graph, given = CASES[case]
+    known = dict.fromkeys(given, 1)
+    for seed in range(5):
+        joint, tables = random_joint(graph, seed, 0.5)
+        observed = observed_joint(graph, joint)
+        truth = true_answer(graph, tables, "Y", {"X": 1}, known)[1]
+        whole = asked(graph, observed, given=given).interval([({"X": 1}, BINARY)], known)
+        with monkeypatch.context() as patched:
+            patched.setattr(response_types, "_MOST_COLUMNS", most)
+            cut = asked(graph, observed, given=given).interval([({"X": 1}, BINARY)], known)
+        assert cut.low - 1e-7 <= whole.low <= truth + 1e-7
+        assert truth - 1e-7 <= whole.high <= cut.high + 1e-7
+        assert not cut.is_sharp
 
 
 def test_what_the_graph_forbids_is_measured_and_bounds_stay_finite():

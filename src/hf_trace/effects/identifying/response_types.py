@@ -1,10 +1,10 @@
 """How far an effect may lie where no formula gives it: linear programs over response types, and natural bounds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,20 +40,62 @@ class EffectBounds:
 
 
 @dataclass(frozen=True)
-class _Program:
-    """A linear program over p(response types | stratum).
+class _ResponseTypes:
+    """How the variables of a district may answer to their causes: a column for every stratum and all their functions.
 
     Attributes:
-        values: How many values each variable has.
-        types: By variable of the district, what each of its types answers, ``[type, parents' values]``.
-        strata: Parents of the district that are held fixed.
-        matrix: What is observed from response types.
-        observed: What it is, per row of the matrix.
+        size: How many values each variable has.
+        strata: Causes of the district that are held fixed.
+        causes: By variable of the district, those that its functions answer to.
+        functions: By variable of the district, its values by number of the function, ``[function, causes' values]``.
+        columns: By stratum its value, by variable of the district the number of its function, ``[column]``.
     """
 
-    types: Mapping[str, Values]
+    size: Mapping[str, int]
     strata: tuple[str, ...]
+    causes: Mapping[str, tuple[str, ...]]
+    functions: Mapping[str, Values]
     columns: Mapping[str, Values]
+
+    @classmethod
+    def of(
+        cls, size: Mapping[str, int], strata: tuple[str, ...], causes: Mapping[str, tuple[str, ...]]
+    ) -> "_ResponseTypes":
+        """All combinations of functions, in every stratum."""
+        functions = {
+            name: _functions(size[name], math.prod(size[each] for each in listed)) for name, listed in causes.items()
+        }
+        shape = [*(size[name] for name in strata), *(len(each) for each in functions.values())]
+        places = np.indices(shape).reshape(len(shape), -1)
+        return cls(size, strata, causes, functions, dict(zip((*strata, *functions), places, strict=True)))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def answer(self, names: Iterable[str], known: dict[str, Values]) -> None:
+        """Add the values of some variables of the district, causes first, to those of their causes."""
+        for name in names:
+            listed = self.causes[name]
+            sizes = tuple(self.size[each] for each in listed)
+            place = np.ravel_multi_index(tuple(known[each] for each in listed), sizes) if listed else 0
+            known[name] = self.functions[name][self.columns[name], place]
+
+    def constant(self, codes: Mapping[str, int]) -> dict[str, Values]:
+        """Values that are the same in every column."""
+        return {name: np.full(len(self), code) for name, code in codes.items()}
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A linear program over how frequent the columns of response types are.
+
+    Attributes:
+        types: What the columns stand for.
+        matrix: From their frequencies to what is observed.
+        observed: What that is, per row of the matrix.
+    """
+
+    types: _ResponseTypes
     matrix: csr_array
     observed: Column
 
@@ -131,12 +173,25 @@ class BoundedQuestion:
             return natural
         if given and len(arms) > 1:
             return _added([self.interval([arm], given) for arm in arms])
-        gains = [self._gains(do, given) for do, _ in arms]
+        gains = [self._gains(self._program, do, given) for do, _ in arms]
         above = np.sum([gain.T @ scores for gain, (_, scores) in zip(gains, arms, strict=True)], axis=0)
         below = gains[0].sum(axis=0) if given else None
-        low, high, slack = _extremes(self._program, above, below)
+        slack = self._contradiction
+        low, high = _extremes(self._program, slack, above, below)
         # Noise in what is observed must not make them wider than what holds without a graph.
         return EffectBounds(max(low, natural.low), min(high, natural.high), self._is_sharp and not given, slack)
+
+    @cached_property
+    def _contradiction(self) -> float:
+        """The smallest sum of changes to what is observed that makes it fit the graph."""
+        if self._program is None:
+            return 0.0
+        matrix = self._program.matrix
+        rows, width = matrix.shape
+        costs = np.concatenate([np.zeros(width), np.ones(2 * rows)])
+        both = hstack([matrix, identity(rows), -identity(rows)], format="csr")
+        found = linprog(costs, A_eq=both, b_eq=self._program.observed, method="highs")
+        return float(found.fun) if found.success else math.inf
 
     @cached_property
     def _open(self) -> frozenset[str] | None:
@@ -193,100 +248,67 @@ class BoundedQuestion:
             count *= float(self._size[name]) ** math.prod(self._size[each] for each in self._inner(name, fixed))
         return count
 
-    def _inner(self, name: str, fixed: set[str]) -> list[str]:
+    def _inner(self, name: str, fixed: set[str]) -> tuple[str, ...]:
         """Causes of a variable that its response types answer to."""
         arrows = self._part.arrows
-        return [each for each in self.names if arrows.has_edge(each, name) and each not in fixed]
+        return tuple(each for each in self.names if arrows.has_edge(each, name) and each not in fixed)
 
     @cached_property
     def _program(self) -> _Program | None:
+        """What is observed of the open district, at all values of its causes."""
         if self._open is None or self._strata is None:
             return None
         district = [name for name in self.names if name in self._open]
         fixed = set(self._strata)
-        types = {
-            name: _functions(self._size[name], math.prod(self._size[each] for each in self._inner(name, fixed)))
-            for name in district
-        }
-        shape = [*(self._size[name] for name in self._strata), *(len(types[name]) for name in district)]
-        place = np.indices(shape).reshape(len(shape), -1)
-        columns = dict(zip((*self._strata, *district), place, strict=True))
+        types = _ResponseTypes.of(self._size, self._strata, {name: self._inner(name, fixed) for name in district})
+        outer = [name for name in self._outer if name not in fixed]
+        seen = [*self._strata, *outer, *district]
+        shape = tuple(self._size[name] for name in seen)
+        rows = []
+        for codes in np.ndindex(*(self._size[name] for name in outer)):
+            known = types.constant(dict(zip(outer, codes, strict=True)))
+            known |= {name: types.columns[name] for name in self._strata}
+            types.answer(district, known)
+            rows.append(np.ravel_multi_index(tuple(known[name] for name in seen), shape))
+        places = np.concatenate(rows), np.tile(np.arange(len(types)), len(rows))
+        matrix = coo_array((np.ones(len(places[0])), places), shape=(math.prod(shape), len(types))).tocsr()
         terms = product_of(conditional_factor(self._part, name) for name in district)
-        density = np.broadcast_to(evaluated(terms, self.joint, self.names), self.joint.shape)
-        inner = [name for name in self._outer if name not in fixed]
-        rows: list[Values] = []
-        asked = [*self._strata, *inner, *district]
-        sizes = tuple(self._size[name] for name in asked)
-        for values in product(*(range(self._size[name]) for name in inner)):
-            known: dict[str, Values] = {name: columns[name] for name in self._strata}
-            known |= {name: np.full(place.shape[1], code) for name, code in zip(inner, values, strict=True)}
-            self._answer(known, types, columns, fixed)
-            rows.append(np.ravel_multi_index(tuple(known[name] for name in asked), sizes))
-        width = place.shape[1]
-        matrix = coo_array(
-            (np.ones(width * len(rows)), (np.concatenate(rows), np.tile(np.arange(width), len(rows)))),
-            shape=(math.prod(sizes), width),
-        ).tocsr()
-        index = np.indices(sizes).reshape(len(sizes), -1)
-        at = dict(zip(asked, index, strict=True))
-        observed = density[tuple(at[name] if name in at else np.zeros(index.shape[1], int) for name in self.names)]
-        return _Program(types, self._strata, columns, matrix, np.asarray(observed))
+        at = dict(zip(seen, np.indices(shape).reshape(len(shape), -1), strict=True))
+        return _Program(types, matrix, self._at(evaluated(terms, self.joint, self.names), at))
 
-    def _answer(
-        self, known: dict[str, Values], types: Mapping[str, Values], columns: Mapping[str, Values], fixed: set[str]
-    ) -> None:
-        """Values of the district, from those of its causes; what is known already is forced and stays."""
-        for name in self.names:
-            if name in types and name not in known:
-                self._answer_one(name, known, types, columns, fixed)
+    def _at(self, table: Joint, known: Mapping[str, Values]) -> Column:
+        """The entries of a table at values of the variables it depends on."""
+        axes = zip(self.names, table.shape, strict=True)
+        return np.asarray(table[tuple(known[name] if length > 1 else 0 for name, length in axes)])
 
-    def _answer_one(
-        self,
-        name: str,
-        known: dict[str, Values],
-        types: Mapping[str, Values],
-        columns: Mapping[str, Values],
-        fixed: set[str],
-    ) -> None:
-        causes = self._inner(name, fixed)
-        sizes = tuple(self._size[each] for each in causes)
-        own = columns[name]
-        place = np.ravel_multi_index(tuple(known[each] for each in causes), sizes) if causes else np.zeros_like(own)
-        known[name] = types[name][own, place]
-
-    def _gains(self, do: Mapping[str, int], given: Mapping[str, int]) -> Column:
+    def _gains(self, program: _Program, do: Mapping[str, int], given: Mapping[str, int]) -> Column:
         """What each column adds to p(target, given | do), ``[value, column]``."""
-        program = self._program
-        if program is None or self._open is None:
-            raise ValueError("There is no program, expected a single open district.")
-        outside = [name for each in self._wanted if not each <= self._open for name in each]
-        outside = [name for name in self.names if name in outside and name not in given]
-        factors = [self._averaged(each) for each in self._wanted if not each <= self._open]
-        width = len(next(iter(program.columns.values())))
-        gains = np.zeros((self._size[self.target], width))
-        wanted_inside = {name for each in self._wanted if each <= self._open for name in each}
-        for values in product(*(range(self._size[name]) for name in outside)):
-            known = {name: np.full(width, code) for name, code in {**given, **do}.items() if name not in wanted_inside}
-            known |= {name: np.full(width, code) for name, code in zip(outside, values, strict=True)}
-            held = np.ones(width)
-            for name in program.strata:
-                if name in known:
-                    held = held * (program.columns[name] == known[name])
-                else:
-                    known[name] = program.columns[name]
-            for name in self.names:
-                if name in wanted_inside:
-                    self._answer_one(name, known, program.types, program.columns, set(program.strata))
-            weight = held
+        types, district = program.types, self._open or frozenset()
+        inside = [name for name in self.names if any(name in each and each <= district for each in self._wanted)]
+        others = [each for each in self._wanted if not each <= district]
+        outside = [name for name in self.names if name not in given and any(name in each for each in others)]
+        factors = [self._averaged(each) for each in others]
+        gains = np.zeros((self._size[self.target], len(types)))
+        for codes in np.ndindex(*(self._size[name] for name in outside)):
+            fixed = {**given, **do, **dict(zip(outside, codes, strict=True))}
+            known = types.constant({name: code for name, code in fixed.items() if name not in inside})
+            weight = self._stratum_weights(types, known)
+            types.answer(inside, known)
             for factor in factors:
-                index = tuple(
-                    known[name] if length > 1 else 0 for name, length in zip(self.names, factor.shape, strict=True)
-                )
-                weight = weight * factor[index]
+                weight = weight * self._at(factor, known)
             for name, code in given.items():
                 weight = weight * (known[name] == code)
-            np.add.at(gains, (known[self.target], np.arange(width)), weight)
+            gains[known[self.target], np.arange(len(types))] += weight
         return gains
+
+    def _stratum_weights(self, types: _ResponseTypes, known: dict[str, Values]) -> Column:
+        """Which columns count: those of a stratum that is known; where it is not, all, by how frequent it is."""
+        weight = np.ones(len(types))
+        loose = [name for name in types.strata if name not in known]
+        for name in set(types.strata) - set(loose):
+            weight = weight * (types.columns[name] == known[name])
+        known |= {name: types.columns[name] for name in loose}
+        return weight * self._at(evaluated(Conditional(tuple(loose)), self.joint, self.names), known)
 
     def _averaged(self, wanted: frozenset[str]) -> Joint:
         """The factor of a district that has a formula, averaged over what it does not depend on."""
@@ -314,9 +336,8 @@ def _functions(values: int, inputs: int) -> Values:
     return np.asarray(np.arange(values**inputs)[:, None] // values ** np.arange(inputs) % values)
 
 
-def _extremes(program: _Program, above: Column, below: Column | None) -> tuple[float, float, float]:
-    """Least and most of ``above @ p``, or of its ratio to ``below @ p``, and how far observations contradict."""
-    slack = _contradiction(program)
+def _extremes(program: _Program, slack: float, above: Column, below: Column | None) -> tuple[float, float]:
+    """Least and most of ``above @ p``, or of its ratio to ``below @ p``; what is observed may move by some slack."""
     matrix, observed = program.matrix, program.observed
     rows, width = matrix.shape
     costs = np.zeros(0)
@@ -338,15 +359,6 @@ def _extremes(program: _Program, above: Column, below: Column | None) -> tuple[f
     for sign in (1.0, -1.0):
         found = linprog(sign * above, A_eq=matrix, b_eq=observed, method="highs", **extra)
         if not found.success:
-            return -math.inf, math.inf, slack
+            return -math.inf, math.inf
         ends.append(sign * float(found.fun))
-    return ends[0], ends[1], slack
-
-
-def _contradiction(program: _Program) -> float:
-    """The smallest sum of changes to what is observed that makes it fit the graph."""
-    rows, width = program.matrix.shape
-    matrix = hstack([program.matrix, identity(rows), -identity(rows)], format="csr")
-    costs = np.concatenate([np.zeros(width), np.ones(2 * rows)])
-    found = linprog(costs, A_eq=matrix, b_eq=program.observed, method="highs")
-    return float(found.fun) if found.success else math.inf
+    return ends[0], ends[1]
