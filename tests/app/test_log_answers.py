@@ -42,7 +42,7 @@ def test_a_graph_has_its_evidence_and_what_counting_says(study):
     assert example["events"][-2:] == ["leak", "alarm"]
     ranks = {(each["cause"], each["effect"]): each["onset_rank"] for each in found["baseline"]["ranked_by_counting"]}
     assert ranks["leak", "alarm"] == 1
-    assert {"loss", "additive", "bigram"} <= set(found["baseline"]["nats_per_event"])
+    assert {"model", "additive in time", "bigram"} <= set(found["baseline"]["nats_per_event"])
     assert found["baseline"]["learned_from"] == "this log"
     json.dumps(found, allow_nan=False)
 

@@ -176,10 +176,12 @@ def _connect(
     entered = [sent, shown["report"], *(chosen[name] for name in names)]
     answered = [shown[name] for name in ("graph", "words", "counted", "pairs", "tabs")]
     look.click(_handler(looked, shows=False), inputs, entered, api_visibility="private")
-    for button, first in ((find, looked), (example, lambda *_: received(desk.example()))):
-        button.click(_handler(first, shows=False), inputs, entered, api_visibility="private").success(
-            _handler(studied), sent, answered, api_visibility="private"
-        )
+    exemplary = _handler(lambda: (*received(desk.example()), None, ""), shows=False)
+    for event in (
+        find.click(_handler(looked, shows=False), inputs, entered, api_visibility="private"),
+        example.click(exemplary, None, [*entered, *inputs[:2]], api_visibility="private"),
+    ):
+        event.success(_handler(studied), sent, answered, api_visibility="private")
 
 
 def _handler(function: Callable[..., Any], *, shows: bool = True) -> Callable[..., Any]:

@@ -34,7 +34,7 @@ _CAUTION = "A link is what helps to foresee events, and no proof: test it before
 _TESTED = "Beyond chance in the exact test of all pairs, 5 % in all."
 _SAID = ("cause", "effect", "direction", "place", "cmi", "standard_error")
 _COUNTED = ("support", "lags", "lag_seconds_quantiles")
-_LOSSES = ("loss", "additive", "bigram", "unigram")
+_LOSSES = {"loss": "model", "additive": "additive in time", "bigram": "bigram", "unigram": "unigram"}
 # A sequence, and what is done in it: a position, and the event that is put there.
 Change = tuple[EventSequence, dict[int, str]]
 
@@ -212,10 +212,10 @@ def _example(example: Example) -> Document:
 def _oracle(study: Study) -> Document:
     """How well events that were held out are foreseen."""
     quality = study.model.description
-    losses = {name: quality[name] for name in _LOSSES if quality.get(name) is not None}
+    losses = {name: quality[key] for key, name in _LOSSES.items() if quality.get(key) is not None}
     return {
         "nats_per_event": losses,
-        "model_is_better_than_counting": all(losses["loss"] < losses[name] for name in losses if name != "loss"),
+        "model_is_best": losses["model"] <= min(losses.values()) if "model" in losses else None,
         "learned_from": "this log" if study.is_trained_here else "another log with the same event types",
     }
 
