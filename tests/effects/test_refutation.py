@@ -79,6 +79,20 @@ def test_a_wrong_graph_is_contradicted(case):
     assert f"most of all that of '{pair[0]}' and '{pair[1]}'" in found.sentence
 
 
+def test_a_group_that_its_causes_choose_contradicts_nothing():
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 2, 6000), rng.integers(0, 2, 6000)
+    chosen = (rng.random(6000) < 0.1 + 0.4 * (a + b)).astype(int)  # A and B depend on each other where it is 1
+    x = rng.integers(0, 2, 6000)
+    coded = {"A": a, "B": b, "G": chosen, "X": x, "Y": (rng.random(6000) < 0.2 + 0.2 * a + 0.2 * x).astype(int)}
+    schema = graph(A="", B="", G="AB", X="", Y="AX")
+    frame = pd.DataFrame({name: np.array(schema[name].values)[code] for name, code in coded.items()})
+    contrast = Contrast("cate", Query("Y", {"X": Force(1)}, {"G": 1}), {"X": 0})
+    found = refuted(rows_compared(schema, contrast, BINARY, frame), schema, 0.2)
+    assert found.contradicted == ()
+    assert found.independences == 6
+
+
 def test_an_answer_that_no_row_supports_fails():
     found = refuted(compared(RIGHT, columns()), RIGHT, 0.288)
     assert [check.name for check in found.checks if not check.holds] == ["another estimator"]
@@ -161,6 +175,7 @@ def test_rows_of_a_contrast():
     contrast = Contrast("cate", Query("Y", {"X": Force(1)}, {"Z": 2}), {"X": 0})
     rows = rows_compared(RIGHT, contrast, BINARY, frame)
     assert len(rows.outcome) == (coded["Z"] == 2).sum()
+    assert len(rows.everyone) == 300
     assert rows.arms == (1, 0)
     with pytest.raises(TableError, match="No row of the table has what is given"):
         rows_compared(RIGHT, contrast, BINARY, frame[frame["Z"] == "a"])

@@ -38,6 +38,7 @@ class Compared:
         outcome: What the target counts as in every row.
         kind: ``"ate"`` or ``"att"``.
         extra: Further columns to adjust for, ``[row, column]``.
+        everyone: All rows of the table, where these are some of them, such as a group; None where they are all.
     """
 
     table: DagTable
@@ -48,6 +49,7 @@ class Compared:
     outcome: Numbers
     kind: str = "ate"
     extra: Extra | None = None
+    everyone: DagTable | None = None
 
     @property
     def received(self) -> NDArray[np.int64]:

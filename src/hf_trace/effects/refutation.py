@@ -25,7 +25,7 @@ from hf_trace.effects.queries import Force
 from hf_trace.effects.quick_effects import Compared, effect_given, features, least_squares, quick_effect
 from hf_trace.effects.sensitivity import e_value, robustness_value
 from hf_trace.errors import HfTraceError, QueryError, TableError
-from hf_trace.tables.encoding import encode_table, read_table
+from hf_trace.tables.encoding import DagTable, encode_table, read_table
 from hf_trace.tables.schema import DagSchema
 
 REPEATS = 10
@@ -180,7 +180,7 @@ def rows_compared(
         kept &= np.asarray(table.columns[name]) == code
     if not kept.any():
         raise TableError("No row of the table has what is given. Expected at least one; give less.")
-    table = table.select(kept)
+    everyone, table = table, table.select(kept)
     (treatment,) = query.do
     arm = query.do[treatment]
     return Compared(
@@ -191,6 +191,7 @@ def rows_compared(
         scores=scores,
         outcome=outcomes_of_rows(table, query.target, scores),
         kind="att" if contrast.kind == "att" else "ate",
+        everyone=everyone,
     )
 
 
@@ -221,7 +222,9 @@ def refuted(rows: Compared, schema: DagSchema, answer: float, *, seed: int = 0) 
         "another estimator", answer, quick.value, None, abs(quick.value - answer) <= reach, "two regressions or counts"
     )
     checks = [same, *_checks(rows, found, quick, generator, is_share=is_share)]
-    tests = [independence_test(rows.table, each) for each in implied_independences(schema, _testable(schema, rows))]
+    # A group may be chosen by what two variables cause, which makes them dependent: all rows are asked.
+    everyone = _at_most(_MOST_ROWS, rows.everyone or rows.table, generator)
+    tests = [independence_test(everyone, each) for each in implied_independences(schema, _testable(schema, rows))]
     return Refutation(
         answer=answer,
         quick=quick,
@@ -232,6 +235,11 @@ def refuted(rows: Compared, schema: DagSchema, answer: float, *, seed: int = 0) 
         sensitivity=_sensitivity(rows, found, quick, is_share=is_share),
         rows=len(rows.outcome),
     )
+
+
+def _at_most(most: int, table: DagTable, generator: np.random.Generator) -> DagTable:
+    count = len(table)
+    return table if count <= most else table.select(np.sort(generator.choice(count, most, replace=False)))
 
 
 def _testable(schema: DagSchema, rows: Compared) -> set[str]:
