@@ -202,3 +202,12 @@ def test_editors_know_every_parameter():
     assert set(LeveledParameters.__annotations__) == known | {"num_workers"}
     documented = CausalDiscoveryPipeline.__call__.__doc__
     assert [name for name in known if f"``{name}``" not in documented] == []
+
+
+def test_a_log_says_what_is_in_it(tiny_log):
+    assert repr(tiny_log) == "EventLog(40 sequences, 480 events, 4 event types)"
+    shown = tiny_log._repr_html_()
+    assert "480 events, 4 event types; longest sequence 12 events, median 12" in shown
+    assert shown.index("<td>B</td>") < shown.index("</table>")
+    hostile = EventLog.from_dataset(iter([{"events": ["<script>alert(1)</script>", "a"]}]))
+    assert "<script" not in hostile._repr_html_()

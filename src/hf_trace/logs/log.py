@@ -238,7 +238,7 @@ class EventLog:
     def _repr_html_(self) -> str:
         counts = np.bincount(self.codes, minlength=len(self.event_types))
         table = pd.DataFrame({"event": self.event_types, "count": counts}).sort_values("count", ascending=False)
-        return table_html(table, " ".join(self.summary().lines()))
+        return table_html(table, "; ".join(self.summary().lines()))
 
     def __len__(self) -> int:
         return len(self.ids)
