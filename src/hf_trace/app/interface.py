@@ -17,6 +17,8 @@ from hf_trace.errors import HfTraceError
 from hf_trace.questions.what_if import REMOVED
 
 logger = logging.getLogger(__name__)
+# Parts of the page by name.
+Components = dict[str, Any]
 _KEPT_SECONDS, _SHOWN_SECONDS = 3_600, 60
 _INTRODUCTION = """# Which event caused which?
 Send an event log: alarms, log keys, process steps, fault codes. `hf-trace` looks at it, asks a small language model of
@@ -79,12 +81,12 @@ def _entrance(desk: Desk) -> tuple[list[Any], Any, Any, Any]:
     return [upload, text, case, event, when], look, find, example
 
 
-def _tabs(desk: Desk, sent: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _tabs(desk: Desk, sent: Any) -> tuple[Components, Components]:
     """Where answers are shown, and what is chosen there."""
     import gradio as gr
 
-    shown: dict[str, Any] = {}
-    chosen: dict[str, Any] = {}
+    shown: Components = {}
+    chosen: Components = {}
     with gr.Tabs() as shown["tabs"]:
         with gr.Tab("The log", id="log"):
             shown["report"] = gr.Markdown("Nothing was sent yet.")
@@ -113,7 +115,7 @@ def _tabs(desk: Desk, sent: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return shown, chosen
 
 
-def _what_if(desk: Desk, sent: Any, chosen: dict[str, Any]) -> None:
+def _what_if(desk: Desk, sent: Any, chosen: Components) -> None:
     import gradio as gr
 
     with gr.Row():
@@ -143,12 +145,7 @@ def _what_if(desk: Desk, sent: Any, chosen: dict[str, Any]) -> None:
 
 
 def _connect(
-    desk: Desk,
-    sent: Any,
-    inputs: list[Any],
-    buttons: tuple[Any, Any, Any],
-    shown: dict[str, Any],
-    chosen: dict[str, Any],
+    desk: Desk, sent: Any, inputs: list[Any], buttons: tuple[Any, Any, Any], shown: Components, chosen: Components
 ) -> None:
     """What the three buttons of the entrance do."""
     import gradio as gr

@@ -39,24 +39,24 @@ _LOSSES = {"loss": "model", "additive": "additive in time", "bigram": "bigram", 
 Change = tuple[EventSequence, dict[int, str]]
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """The same for JSON, which has no word for NaN and infinity, with five digits of every number.
 
     Example:
-        >>> plain({"a": (float("nan"), 1 / 3)})
+        >>> as_json({"a": (float("nan"), 1 / 3)})
         {'a': [None, 0.33333]}
     """
     if isinstance(value, Mapping):
-        return {key: plain(each) for key, each in value.items()}
+        return {key: as_json(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [as_json(each) for each in value]
     if not isinstance(value, float):
         return value
     return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
 def _answered(answer: Document, evidence: Document | list[Document], baseline: Document) -> Document:
-    return {name: plain(part) for name, part in (("answer", answer), ("evidence", evidence), ("baseline", baseline))}
+    return {name: as_json(part) for name, part in (("answer", answer), ("evidence", evidence), ("baseline", baseline))}
 
 
 def summary_of(sent: SentLog) -> Document:

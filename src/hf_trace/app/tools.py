@@ -1,11 +1,10 @@
 """Five questions about a log for agents: what they read of each, and what is taken from them."""
 
-from typing import Any
-
 from hf_trace.app.log_answers import change_of, comparison_of, graph_of, incident_of, ranking_of, summary_of, what_if_of
 from hf_trace.app.sent_logs import SentColumns, SentLog, sent_text
 from hf_trace.app.studies import Studies
 from hf_trace.checks import one_of, whole
+from hf_trace.documents import Document
 from hf_trace.options import AUTO, QUESTIONS
 from hf_trace.questions.what_if import REMOVED
 
@@ -24,7 +23,7 @@ class LogTools:
 
     def summarise_log(
         self, log: str = "", case_column: str = "", event_column: str = "", time_column: str = ""
-    ) -> dict[str, Any]:
+    ) -> Document:
         """Look at an event log before anything is learned from it: is it read right, is it enough, what to choose.
 
         Ask this first; it takes a second or two. A log is a table with a row for each event (case, event, time), or
@@ -50,7 +49,7 @@ class LogTools:
         case_column: str = "",
         event_column: str = "",
         time_column: str = "",
-    ) -> dict[str, Any]:
+    ) -> Document:
         """Find which event types of a log drive or precede which, by asking a language model of event sequences.
 
         A log that the model of this app does not know is learned first, which takes up to a few minutes; the next
@@ -81,7 +80,7 @@ class LogTools:
         case_column: str = "",
         event_column: str = "",
         time_column: str = "",
-    ) -> dict[str, Any]:
+    ) -> Document:
         """Rank which earlier events of one sequence most likely brought an event about (root causes).
 
         Args:
@@ -113,7 +112,7 @@ class LogTools:
         case_column: str = "",
         event_column: str = "",
         time_column: str = "",
-    ) -> dict[str, Any]:
+    ) -> Document:
         """How likely a target follows in one sequence, as observed and had one event been another, or not happened.
 
         Args:
@@ -137,7 +136,7 @@ class LogTools:
 
     def compare_with_counting(
         self, log: str = "", case_column: str = "", event_column: str = "", time_column: str = ""
-    ) -> dict[str, Any]:
+    ) -> Document:
         """Where the language model and counting without any model agree about what follows what, and where they differ.
 
         Args:
