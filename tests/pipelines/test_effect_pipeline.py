@@ -14,7 +14,7 @@ from hf_trace.effects.contrasts import Contrast, row_columns
 from hf_trace.effects.doubly_robust import aipw_ate
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
-from hf_trace.errors import HfTraceError
+from hf_trace.errors import HfTraceError, SettingsError
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import MISSING, Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
@@ -196,6 +196,28 @@ def test_doubly_robust_estimates_use_the_rows(run, effect):
     expected = aipw_ate(found)
     assert out["value"] == pytest.approx(expected.value, abs=1e-6)
     assert out["standard_error"] == pytest.approx(expected.standard_error, abs=1e-6)
+
+
+def test_targeted_estimates_name_their_population_and_print_their_own_means(effect):
+    data, question = rows(200), {"target": "days", "do": {"drug": "yes"}, "contrast": "ate"}
+    everybody = effect(question, estimator="tmle", data=data)
+    assert everybody["value"] == pytest.approx(everybody["means"]["treated"] - everybody["means"]["control"])
+    assert data["days"].min() <= everybody["means"]["control"] <= data["days"].max()
+    assert everybody["population"] == "all rows"
+    some = effect(question, estimator="tmle", data=data, population="overlap")
+    assert some["population"].startswith("all rows, each weighted by")
+    with pytest.raises(SettingsError, match="The population is 'overlap', and the plug-in estimator weighs no rows"):
+        effect(question, population="overlap")
+
+
+def test_a_group_that_the_model_misses_is_told_with_every_answer(run):
+    model = TableModel.load(run)
+    miss = {"variable": "days", "value": "", "parent": "drug", "group": "yes", "rows": 20.0, "observed": 3.0}
+    model.__dict__["metrics"] = {"misses": [{**miss, "predicted": 5.0, "standard_error": 0.5}, {"damaged": 1}]}
+    told = "Where 'drug' is 'yes' (20 rows), the model says 5 on average of 'days', the rows 3 ± 0.5: more than chance."
+    for question in ({"do": {"drug": "yes"}}, {"do": {"drug": "yes"}, "contrast": "ate"}):
+        (answer,) = answer_questions(model, [{"target": "days", **question}], EffectRequest())
+        assert any(warning.startswith(told) for warning in answer["warnings"])
 
 
 def test_parameters_of_the_pipeline_count_until_a_call_says_otherwise(run, effect):

@@ -80,6 +80,14 @@ class TableModel:
         """What was measured when the run was trained."""
         return self._read(METRICS_FILE)
 
+    @cached_property
+    def misses(self) -> list[Document]:
+        """Groups of rows whose mean outcome the model misses by more than its error, as far as the run knows."""
+        found = self.metrics.get("misses")
+        needed = {"variable", "value", "parent", "group", "rows", "observed", "predicted", "standard_error"}
+        listed = found if isinstance(found, list) else []
+        return [each for each in listed if isinstance(each, dict) and needed <= set(each)]
+
     @property
     def rows(self) -> int | None:
         """Rows that the model was trained on, if known."""

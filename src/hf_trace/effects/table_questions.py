@@ -136,7 +136,7 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
             raise result
         if isinstance(result, Answer):
             shown = _shown_answer(model.schema[result.query.target], result)
-            shown["warnings"] += _binning_notes(model, [result], is_mean=True)
+            shown["warnings"] += _binning_notes(model, [result], is_mean=True) + _missed_groups(model, result.query)
             result = {**shown, "settings": _known(settings)}
         documents.append(
             {"target": record.get("target"), "error": str(result)} if isinstance(result, QueryError) else result
@@ -213,7 +213,7 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
     is_mean = counts_numbers(variable, scores)
     if is_mean or found.binning_error is not None:
         document["binning_error"] = found.binning_error
-    document["warnings"] += _binning_notes(model, found.answers, is_mean=is_mean)
+    document["warnings"] += _binning_notes(model, found.answers, is_mean=is_mean) + _missed_groups(model, query)
     if interval := with_jackknife(model.members, contrast, scores, found, settings):
         document["interval"] = _known(interval)
     return {**document, "settings": _known(settings)}
@@ -234,6 +234,17 @@ def _binning_notes(model: TableModel, found: Sequence[Answer], *, is_mean: bool)
             "error. `--estimator aipw` with `--data` reads the values themselves; or train with more `--bins`."
         )
     return notes
+
+
+def _missed_groups(model: TableModel, query: Query) -> list[str]:
+    """Where what is said is known to miss what rows did that had a treatment by themselves."""
+    return [
+        f"Where {miss['parent']!r} is {miss['group']!r} ({miss['rows']:,.0f} rows), the model says "
+        f"{miss['predicted']:.3g} on average of {(miss['value'] or query.target)!r}, the rows {miss['observed']:.3g} ± "
+        f"{miss['standard_error']:.2g}: more than chance. `--estimator tmle` with `--data` corrects that."
+        for miss in model.misses
+        if miss["variable"] == query.target and miss["parent"] in query.do
+    ]
 
 
 def _unseen_causes(model: TableModel, answer: Answer) -> list[str]:

@@ -29,12 +29,12 @@ def term_losses(
     model: nn.Module, batch: Mapping[str, Tensor], allowed: Bool[Tensor, "variable vocab"]
 ) -> Float[Tensor, " term"]:
     """Loss of every term of a batch, in nats: the softmax runs over what may stand at its place and nothing else."""
-    at_places = _logits_at(model, batch).float()
+    at_places = logits_at(model, batch).float()
     at_places = at_places.masked_fill(~allowed[batch["place_variable"]], -torch.inf)
     return -at_places.log_softmax(-1)[batch["term_place"], batch["term_target"]]
 
 
-def _logits_at(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, "place vocab"]:
+def logits_at(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, "place vocab"]:
     """Logits at the places of a batch; where the model lets one choose, only at positions with a place."""
     read = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
     rows, positions = batch["place_row"], batch["place_position"]

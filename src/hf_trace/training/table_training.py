@@ -27,6 +27,7 @@ from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.architectures import has_weights
 from hf_trace.training.data_trainer import Schedule, TrainingData
+from hf_trace.training.group_misses import MISSES, group_misses
 from hf_trace.training.interrupted import document_in, table_digest
 from hf_trace.training.loop import Fitted, Loop, LoopSettings, TrainedRun, training_run
 from hf_trace.training.table_losses import (
@@ -230,11 +231,19 @@ class _Job:
             "schedule_share": choice["share"],
             "steps": fitted.best_step,
             BINNING: self.binning.to_dict(),
+            MISSES: self._misses(fitted),
         }
         documents = {"dag": self.tokenizer.schema.to_dict()}
         if folds is not None:
             documents["folds"] = folds.to_dict()
         return quality, self.loop.save(fitted, data, settings, metrics, "", **documents)
+
+    def _misses(self, fitted: Fitted) -> list[Document]:
+        """Groups of rows whose outcomes the model misses, where it reads parents and nothing else."""
+        if self.tokenizer.history != "parents":
+            return []
+        source = ParentRows(self.tokenizer, self.table, learn=self.settings.learn)
+        return [each.to_dict() for each in group_misses(fitted.model, self.tokenizer, source)]
 
     def _choose(self, training: WrittenTable, validation: WrittenTable) -> tuple["_TableData", Fitted, Document]:
         """A model of some rows, how well it predicts the others, and how much of the schedule that took."""
