@@ -370,7 +370,7 @@ def _show_bounds(answer: "Document", record: "Document") -> None:
         of_values = {**of_values, "mean": answer["bounds_of_mean"]}
     title = f"{answer.get('contrast') or _spelled(answer['target'], record)}: bounds, not a number"
     print_table(title, ["", "at least", "at most"], [[name, *ends] for name, ends in of_values.items()])
-    say(answer["not_identified"])
+    say(answer["not_identified"].rpartition(" (")[0])
     for local in answer.get("local_effects", []):
         say(
             f"Not the effect on all: among the {local['share']:.0%} whose treatment {local['instrument']!r} moves it "

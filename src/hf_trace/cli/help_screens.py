@@ -30,7 +30,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"versus": "WHAT=VALUE", "contrast": "NAME", "target_value": "VALUE", "queries": "FILE", "level": "NAME"},
         **{"effect": "NAME", "max_lag": "N", "within": "SPAN", "horizon": "SPAN", "position": "N"},
         **{"exclude": "PATTERN", "variable": "PATTERN", "knowledge": "FILE", "self_loops": "", "states": ""},
-        **{"seen": "", "reference": "RUN"},
+        **{"seen": "", "reference": "RUN", "bounds": "", "refute": ""},
     },
     "World": {
         **dict.fromkeys(("sequences", "types", "edges", "world_seed", "truth_samples"), "N"),
@@ -69,7 +69,8 @@ SHOWN = {
     "preset model epochs processes",
     "discover": f"question max_lag level variable out html plot json_output {_COLUMNS} query topology only sample "
     "threshold construction seed processes",
-    "effect": f"target do given within contrast only list_events {_COLUMNS} out json_output num_samples estimator data",
+    "effect": f"target do given within contrast bounds refute only list_events {_COLUMNS} out json_output num_samples "
+    "estimator data",
     "outcomes": f"outcome level effect out json_output only sample {_COLUMNS} outcome_column query topology bound",
     "rank": f"outcome within exclude knowledge out top json_output only {_COLUMNS} query topology by num_samples",
     "count": f"method threshold out plot top json_output horizon max_lag {_COLUMNS} query topology",
