@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hf_trace.cli.console import say, warn
+from hf_trace.cli.console import warn
 from hf_trace.cli.inputs import quiet_transformers
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -39,5 +39,4 @@ def app(
     bounds = Bounds(bytes=byte_count("max_bytes", max_bytes), events=max_events)
     if host not in _LOOPBACK:
         warn(f"Everybody who reaches {host} may use this app, without a password.")
-    say("Ctrl-C ends it.")
     serve(run, host=host, port=port, tools=tools, bounds=bounds)

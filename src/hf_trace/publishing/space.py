@@ -17,9 +17,11 @@ GRADIO = "6.31.0"
 _PYTHON = "3.11"
 _APP = '''"""Serves the run beside it, as a page and as tools for agents: hf-trace app run --host 0.0.0.0."""
 
+from pathlib import Path
+
 from hf_trace.app.serving import serve
 
-serve("run", host="0.0.0.0", port=7860)
+serve(Path(__file__).parent / "run", host="0.0.0.0", port=7860)
 '''
 # Spaces for nothing have no GPU, and what comes from PyPI brings libraries of one along.
 _CPU = "--extra-index-url https://download.pytorch.org/whl/cpu"
