@@ -42,8 +42,8 @@ def robustness_value(effect: float, standard_error: float, rows: int, share: flo
         QueryError: If there is no error, or there are no rows.
 
     Example:
-        >>> round(robustness_value(0.097, 0.0233, 783), 3)  # the paper's example: violence in Darfur
-        0.138
+        >>> round(robustness_value(4.18, 1.0, 783), 3)  # the paper's example: violence in Darfur, t = 4.18
+        0.139
     """
     if not standard_error > 0 or rows < 1:
         raise QueryError(f"The error is {standard_error:g} of {rows} rows, expected one above 0 and some rows.")
