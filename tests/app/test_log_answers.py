@@ -152,7 +152,7 @@ def test_a_run_is_asked_about_logs_that_it_knows_and_no_other(timed_run, timed_r
     known = "\n".join(json.dumps(each) for each in timed_records[:30])
     study = studies.study(studies.read(known.encode(), "log.jsonl", SentColumns()))
     assert not study.is_trained_here
-    assert graph_of(study, 3)["baseline"]["learned_from"] == "another log with the same event types"
+    assert graph_of(study, 3)["baseline"]["learned_from"] == "what the run of this app learned from"
     assert not studies.has_example
     with pytest.raises(SettingsError, match="This app has no example, and no log was sent"):
         LogTools(studies).summarise_log()

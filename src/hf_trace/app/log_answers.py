@@ -216,7 +216,7 @@ def _oracle(study: Study) -> Document:
     return {
         "nats_per_event": losses,
         "model_is_best": losses["model"] <= min(losses.values()) if "model" in losses else None,
-        "learned_from": "this log" if study.is_trained_here else "another log with the same event types",
+        "learned_from": "this log" if study.is_trained_here else "what the run of this app learned from",
     }
 
 
