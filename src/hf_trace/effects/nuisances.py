@@ -32,8 +32,8 @@ def corrected(rows: Rows, table: DagTable, names: Sequence[str], fold: Codes | N
     """Rows with propensities and outcome means that were corrected by other rows than those that they are of.
 
     Each is a mixture of three: what the model says; that, moved by a regression on the values of what is adjusted for
-    and on where numbers lie within their bins; and that, moved by boosted trees. Both read what the model says of both
-    arms, so that few treated rows are read in the light of the others. The mixture is the one that errs least in rows
+    and on where numbers lie within their bins; and boosted trees. Both read what the model says of both arms, so that
+    few treated rows are read in the light of the others. The mixture is the one that errs least in rows
     that were left out (van der Laan, Polley and Hubbard 2007), for outcome means counted as in rows of the other arm:
     there they are needed.
 
@@ -110,8 +110,8 @@ def _ridge(columns: _Columns, outcome: Numbers, said: Numbers, weights: Numbers,
 
 
 def _regressed(columns: _Columns, outcome: Numbers, said: Numbers, weights: Numbers, seen: Flags) -> Numbers:
-    model = HistGradientBoostingRegressor(**_TREES).fit(columns.ranks[seen], outcome[seen] - said[seen], weights[seen])
-    return np.asarray(said + model.predict(columns.ranks))
+    model = HistGradientBoostingRegressor(**_TREES).fit(columns.ranks[seen], outcome[seen], weights[seen])
+    return np.asarray(model.predict(columns.ranks))
 
 
 _Learner = Callable[[_Columns, Any, Numbers, Numbers, Flags], Numbers]
