@@ -25,4 +25,5 @@ def test_types_are_inferred():
     script = Path(python_manners.__file__)
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=script.parents[2])
+    assert "1 source file" in done.stdout, done.stderr
     assert [line for line in done.stdout.splitlines() if script.name in line] == []
