@@ -39,13 +39,14 @@ PANELS: Mapping[str, Mapping[str, str]] = {
     "Method": {
         **{"method": "NAME", "threshold": "SPEC", "construction": "NAME", "statistic": "NAME", "proposal": "NAME"},
         **{"num_samples": "N", "num_contexts": "N", "min_frequency": "SHARE", "bootstrap": "N", "refine": ""},
-        **{"truth": "FILE", "bound": "NATS", "by": "NAME", "estimator": "NAME", "data": "FILE", "seed": "N"},
+        **{"truth": "FILE", "bound": "NATS", "by": "NAME", "estimator": "NAME", "population": "NAME", "data": "FILE"},
+        **{"seed": "N"},
         **{"preset": "NAME", "model": "MODEL", "lora": "", "merge": "", "epochs": "NUMBER", "ensemble": "N"},
         **{"history": "NAME", "order": "NAME", "learn": "NAME", "folds": "N", "least": "NUMBER"},
     },
     "Output": {
         **dict.fromkeys(("plot", "html", "groups", "update"), "FILE"),
-        **{"out": "PATH", "json_output": "", "top": "N", "max_edges": "N", "overwrite": "", "resume": "", "version": "", "help": ""},
+        **{"out": "PATH", "json_output": "", "top": "N", "overwrite": "", "resume": "", "version": "", "help": ""},
         **{"max_edges": "N", "fail_on_change": ""},
         **{"private": "", "dry_run": "", "graph": "FILE", "license": "NAME", "data_source": "TEXT"},
         **{"space": "", "wheel": "FILE"},

@@ -14,6 +14,7 @@ from hf_trace.effects.doubly_robust import Estimate, Rows, aipw_ate, aipw_att
 from hf_trace.effects.identification import Identification
 from hf_trace.effects.identifying.estimands import evaluated, variables_of
 from hf_trace.errors import OverlapError, QueryError
+from hf_trace.options import SEED
 from hf_trace.tables.encoding import DagTable
 
 _MOST_CELLS = 64
@@ -114,7 +115,7 @@ def least_squares(
     return np.asarray(np.linalg.solve(weighted.T @ design + ridge, weighted.T @ outcomes))
 
 
-def quick_effect(rows: Compared, found: Identification, seed: int = 0, *, resampled: int = 40) -> Estimate:
+def quick_effect(rows: Compared, found: Identification, seed: int = SEED.default, *, resampled: int = 40) -> Estimate:
     """The effect of a treatment by what identifies it: adjustment by two regressions, or a formula by counts.
 
     Adjustment is doubly robust (AIPW), each half of the rows with regressions fitted on the other. A formula is
@@ -195,7 +196,7 @@ def _of_shares(rows: Compared, found: Identification, names: list[str], counts: 
     return float(means[rows.arms[0]] - means[rows.arms[1]])
 
 
-def effect_given(found: Identification, rows: Compared, flags: Sequence[Flags], seed: int = 0) -> float:
+def effect_given(found: Identification, rows: Compared, flags: Sequence[Flags], seed: int = SEED.default) -> float:
     """The effect within groups of rows, averaged with how many rows they have.
 
     Args:

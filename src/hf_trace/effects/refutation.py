@@ -25,6 +25,7 @@ from hf_trace.effects.queries import Force
 from hf_trace.effects.quick_effects import Compared, effect_given, features, least_squares, quick_effect
 from hf_trace.effects.sensitivity import e_value, robustness_value
 from hf_trace.errors import HfTraceError, QueryError, TableError
+from hf_trace.options import SEED
 from hf_trace.tables.encoding import DagTable, encode_table, read_table
 from hf_trace.tables.schema import DagSchema
 
@@ -195,7 +196,7 @@ def rows_compared(
     )
 
 
-def refuted(rows: Compared, schema: DagSchema, answer: float, *, seed: int = 0) -> Refutation:
+def refuted(rows: Compared, schema: DagSchema, answer: float, *, seed: int = SEED.default) -> Refutation:
     """Put an effect to everything that could speak against it.
 
     Everything that needs the effect anew estimates it by ``quick_effect``, not by the language model: with two

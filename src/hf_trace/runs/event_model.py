@@ -103,8 +103,8 @@ class EventModel:
         run, vocabulary = run_of(model), own_tokenizer(EventTokenizer, model, tokenizer)
         if run and run_kind(run) == "table":
             raise ModelLoadError(
-                f"{run!r} was trained on a table, expected a run of an event log. Ask it for effects: `hf-trace effect` "
-                '(`pipeline("causal-effect")`).'
+                f"{run!r} was trained on a table, expected a run of an event log. Ask it for effects: `hf-trace "
+                'effect` (`pipeline("causal-effect")`).'
             )
         metrics, recipe = (read_json(run, name) if run else {} for name in (METRICS_FILE, TRAINING_FILE))
         return cls(Oracle(model, memory=memory), vocabulary, metrics.get("validation", {}), recipe, memory)
