@@ -147,7 +147,7 @@ RECIPE = Recipe(
     "How far off are estimates where few are treated, and do their intervals hold the truth?",
     measure,
     {
-        "tables": Size(17, 1, "tables of each share of treated rows"),
+        "tables": Size(6, 1, "tables of each share of treated rows"),
         "shares": Size([0.01, 0.05, 0.30], [0.30], "of treated rows"),
         "rows": Size(0, 300, "rows of each table; 0: 6,000, 3,000 and 2,000"),
         "folds": Size(2, 2, "models that have not seen a part"),

@@ -24,6 +24,7 @@ SLOW = {
     "peerread/peerread": "4 s: adapters and heads",
     "outcomes/outcomes": "3 s: trainings",
     "changes/changes": "9 s and more: trains three oracles",
+    "treatments/treatments": "11 s: three trainings",
     "topology/large_topology": "3 s: a training",
     "drift/drift": "3 s: trainings",
 }
