@@ -102,7 +102,7 @@ def test_every_room_has_its_page_in_the_reference():
     texts = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "docs/api").glob("*.md")}
     listed = re.findall(r"^::: hf_trace\.(\S+)$", "\n".join(texts.values()), flags=re.M)
     rooms = [path.parent.name for path in (ROOT / "src/hf_trace").glob("*/__init__.py") if path.parent.name != "cli"]
-    assert sorted(listed) == sorted([*rooms, "errors", "checks", "options"])
+    assert sorted(listed) == sorted([*rooms, "errors", "checks", "notebooks", "options"])
     assert {home.partition(".")[0] for home in hf_trace._HOMES.values()} <= set(listed)
     site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert "show_submodules: true" in site

@@ -175,7 +175,7 @@ def test_orders_respect_paths_through_latent_variables():
     rng = np.random.default_rng(0)
     assert {random_order(schema, rng) for _ in range(20)} == {("cause", "effect")}
     tokenizer = DagTokenizer.from_schema(schema, history="full")
-    assert list(tokenizer.variables) == ["effect", "cause"]
+    assert list(tokenizer.variables) == ["cause", "effect"]
 
 
 def test_settings_that_do_not_fit():

@@ -32,7 +32,7 @@ _OF_MANY = (".jsonl", ".parquet")
 OUTPUTS = ("out", "plot", "html", "groups", "update")
 INPUTS = (
     *("log", "run", "run_folder", "model", "dag", "truth", "knowledge", "queries", "data", "reference", "graph"),
-    *("world", "topology", "before", "after"),
+    *("world", "topology", "before", "after", "wheel"),
 )
 _WRITE_FOLDERS = ("train", "simulate")
 
