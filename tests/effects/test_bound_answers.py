@@ -44,6 +44,20 @@ def offers():
 
 
 @pytest.fixture(scope="module")
+def patients():
+    """How ill somebody is, in no table, shows in a test before and in days lost after; the drug makes .2 more well."""
+    rng = np.random.default_rng(1)
+    ill = rng.random(20_000) < 0.5
+    test = rng.random(20_000) < np.where(ill, 0.85, 0.1)
+    drug = rng.random(20_000) < 0.2 + 0.3 * ill + 0.2 * test
+    days = rng.random(20_000) < np.where(ill, 0.8, 0.15)
+    well = rng.random(20_000) < 0.6 - 0.4 * ill + 0.2 * drug
+    frame = pd.DataFrame({"test": names(test), "drug": names(drug), "days": names(days), "well": names(well)})
+    edges = [("ill", name) for name in ("test", "drug", "days", "well")] + [("test", "drug"), ("drug", "well")]
+    return model_of(frame, edges, ["ill"])
+
+
+@pytest.fixture(scope="module")
 def smokers():
     """Smoking acts through tar, a gene on smoking and cancer; the effect is .5 x .4."""
     rng = np.random.default_rng(0)
@@ -85,6 +99,21 @@ def test_a_difference_is_bounded_and_the_local_effect_stands_beside_it(offers):
     assert local["share"] == pytest.approx(0.5, abs=0.05)
     assert local["value"] == pytest.approx(0.2, abs=0.1)
     assert "monotonicity" in local["assumes"]
+
+
+def test_two_proxies_stand_beside_the_bounds_with_what_they_assume(patients):
+    found = answer_questions(patients, [{**DRUG, "contrast": "ate"}], EffectRequest(bounds=True))[0]
+    assert found["bounds"][0] < 0.2 < found["bounds"][1]
+    (by,) = found["proxy_effects"]
+    assert by["proxies"] == ["test", "days"]
+    assert by["value"] == pytest.approx(0.2, abs=0.03)
+    assert by["standard_error"] is None  # nothing says how many rows the model learned from
+    assert 1 < by["condition"] < 4
+    assert by["assumes"] == "'ill' has no more than 2 values, which 'test' and 'days' tell apart (completeness)"
+    assert "value" not in found
+    plain = answer_questions(patients, [DRUG], EffectRequest(bounds=True))[0]["proxy_effects"][0]
+    assert plain["distribution"]["yes"] == pytest.approx(0.6, abs=0.03)
+    assert sum(plain["distribution"].values()) == pytest.approx(1, abs=1e-6)
 
 
 def test_a_question_that_is_told_is_answered_by_a_number_with_its_formula(smokers):

@@ -1,6 +1,6 @@
 """Intervals instead of numbers: how far an answer may lie that observations do not tell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -11,6 +11,7 @@ from hf_trace.effects.conditionals import Conditionals, Floats
 from hf_trace.effects.contrasts import Contrast
 from hf_trace.effects.identifying.formulas import CompleteQuestion
 from hf_trace.effects.identifying.instruments import instruments, local_effect
+from hf_trace.effects.identifying.proxies import ProxyEffect, ProxyPair, proxy_effect, proxy_pairs
 from hf_trace.effects.identifying.response_types import BoundedQuestion, EffectBounds
 from hf_trace.effects.queries import Force, Query
 from hf_trace.errors import QueryError
@@ -41,7 +42,10 @@ def bounded_question(conditionals: Conditionals, query: Query, settings: AnswerS
 
 
 def bounds_of_answer(conditionals: Conditionals, query: Query, settings: AnswerSettings) -> Document:
-    """Bounds of the probability of every value of the target, and of its mean where values are numbers."""
+    """Bounds of the probability of every value of the target, and of its mean where values are numbers.
+
+    Beside them stands what two proxies of a latent variable say, for which it takes an assumption.
+    """
     asked = bounded_question(conditionals, query, settings)
     variable, do = conditionals.schema[query.target], _codes(query)
     each = [asked.interval([(do, score)], query.given) for score in np.eye(len(variable.values))]
@@ -52,13 +56,22 @@ def bounds_of_answer(conditionals: Conditionals, query: Query, settings: AnswerS
     }
     if variable.numbers is not None and not np.isnan(variable.numbers).any():
         document["bounds_of_mean"] = _ends(asked.interval([(do, variable.numbers)], query.given))
+    values = np.eye(len(variable.values))
+    document["proxy_effects"] = [
+        {
+            **_shown(found[0]),
+            "distribution": {name: each.value for name, each in zip(variable.values, found, strict=True)},
+            "standard_error": {name: each.standard_error for name, each in zip(variable.values, found, strict=True)},
+        }
+        for found in _by_proxies(conditionals, asked.question, [[(do, score)] for score in values], settings)
+    ]
     return document
 
 
 def bounds_of_contrast(
     conditionals: Conditionals, contrast: Contrast, scores: Floats, settings: AnswerSettings
 ) -> Document:
-    """Bounds of a difference between two interventions, and beside them what an instrument says of some.
+    """Bounds of a difference between two interventions; beside them what an instrument says of some, and proxies.
 
     Raises:
         QueryError: If the contrast is of the treated, or values of the target count as nothing.
@@ -85,7 +98,62 @@ def bounds_of_contrast(
             for each in local
             if each is not None
         ]
+    compared = [(treated, scores), (control, -scores)]
+    document["proxy_effects"] = [
+        {**_shown(found), "value": found.value, "standard_error": found.standard_error}
+        for (found,) in _by_proxies(conditionals, asked.question, [compared], settings)
+    ]
     return document
+
+
+def _by_proxies(
+    conditionals: Conditionals,
+    question: CompleteQuestion,
+    sums: Sequence[Sequence[tuple[Mapping[str, int], Floats]]],
+    settings: AnswerSettings,
+) -> list[list[ProxyEffect]]:
+    """What every pair of proxies says of some sums of means; pairs that say nothing are left out."""
+    listed = []
+    for pair in proxy_pairs(question):
+        joint, names = _joint_of_proxies(conditionals, question, pair, settings)
+        hidden = len(conditionals.schema[pair.latent].values)
+        found = [
+            proxy_effect(
+                question,
+                pair,
+                joint,
+                names,
+                [(next(iter(do.values())), scores) for do, scores in arms],
+                values=hidden or None,
+                rows=settings.training_rows,
+            )
+            for arms in sums
+        ]
+        if all(found):
+            listed.append([each for each in found if each is not None])
+    return listed
+
+
+def _joint_of_proxies(
+    conditionals: Conditionals, question: CompleteQuestion, pair: ProxyPair, settings: AnswerSettings
+) -> tuple[Floats, tuple[str, ...]]:
+    needed = {*question.targets, *question.do, pair.of_treatment, pair.of_target, *pair.covariates}
+    schema = conditionals.schema
+    causes = schema.ancestors(needed)
+    joint = joint_for(conditionals, [name for name in schema.topological_order if name in causes], needed, settings)
+    return joint.probabilities, joint.names
+
+
+def _shown(found: ProxyEffect) -> Document:
+    pair = found.pair
+    return {
+        "latent": pair.latent,
+        "proxies": [pair.of_treatment, pair.of_target],
+        "covariates": list(pair.covariates),
+        "condition": found.condition,
+        "is_weak": found.is_weak,
+        "assumes": found.assumes,
+    }
 
 
 def _codes(query: Query) -> dict[str, int]:
