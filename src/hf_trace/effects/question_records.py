@@ -16,7 +16,7 @@ from hf_trace.runs.processes import Processes, shared_out
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
-RECORD_KEYS = ("target", "do", "given", "contrast", "versus")
+RECORD_KEYS = ("target", "do", "given", "contrast", "versus", "factual", "monotone")
 REST = "..."
 
 
@@ -169,7 +169,7 @@ def check_record(record: Any) -> None:
             raise PipelineInputError(f"The question has the key {key!r}, {expected}")
     if not isinstance(record.get("target"), str):
         raise PipelineInputError(f"The question has no target, expected the name of a variable: {example}.")
-    for key in ("do", "given", "versus"):
+    for key in ("do", "given", "versus", "factual"):
         if not isinstance(record.get(key) or {}, Mapping):
             raise PipelineInputError(f"{key!r} is {record[key]!r}, expected values by variable: {example}.")
 

@@ -12,6 +12,7 @@ from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or
 from hf_trace.effects.bound_answers import bounds_of_answer, bounds_of_contrast
 from hf_trace.effects.conditionals import Floats
 from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns, with_jackknife
+from hf_trace.effects.counterfactuals.row_answers import RowQuestion, counterfactual_of_row
 from hf_trace.effects.doubly_robust import Estimate, Rows, plug_in_ate
 from hf_trace.effects.identifying.estimands import as_latex, as_text
 from hf_trace.effects.queries import Follow, Force, Query
@@ -124,12 +125,13 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
 
     parsed = [attempt(model.reader.query, record) for record in records]
     asked = zip(parsed, records, strict=True)
-    plain = [query for query, record in asked if isinstance(query, Query) and not record.get("contrast")]
+    plain = [query for query, record in asked if isinstance(query, Query) and not _apart(record)]
     found = iter((answers_or_refusals if kept or request.bounds else answers)(model.conditionals, plain, settings))
     documents = []
     for result, record in zip(parsed, records, strict=True):
         if isinstance(result, Query):
-            result = attempt(_compared, model, result, record, request) if record.get("contrast") else next(found)
+            apart = _apart(record)
+            result = attempt(apart, model, result, record, request) if apart else next(found)
         if isinstance(result, NotIdentifiedError) and request.bounds:
             result = attempt(_bounded, model, record, request, result)
         if isinstance(result, QueryError) and not kept:
@@ -142,6 +144,23 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
             {"target": record.get("target"), "error": str(result)} if isinstance(result, QueryError) else result
         )
     return documents
+
+
+def _apart(record: Mapping[str, Any]) -> Callable[..., Document] | None:
+    """What answers a question that is not answered together with others."""
+    if record.get("factual") or record.get("monotone"):
+        return _would_have_been
+    return _compared if record.get("contrast") else None
+
+
+def _would_have_been(model: TableModel, query: Query, record: Mapping[str, Any], request: EffectRequest) -> Document:
+    """What the target would have been in a single row."""
+    if record.get("contrast"):
+        raise QueryError("A contrast compares averages, and of a single row something was seen. Leave out either.")
+    factual = {name: model.reader.code(name, value) for name, value in (record.get("factual") or {}).items()}
+    settings = request.settings(model.rows)
+    asked = RowQuestion(query, factual, bool(record.get("monotone")))
+    return {**counterfactual_of_row(model.conditionals, asked, settings), "settings": _known(settings)}
 
 
 def _shown_answer(variable: Variable, answer: Answer) -> Document:
