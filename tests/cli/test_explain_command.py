@@ -72,3 +72,27 @@ def test_what_is_not_understood_is_one_line(log, hf_trace, options, words):
     assert code == 1
     assert words in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+def test_measurements_are_left_out_and_said(log, hf_trace):
+    events = pd.read_csv("units.csv").assign(value="on")
+    readings = pd.DataFrame(
+        {
+            "case": "unit 1",
+            "event": "speed",
+            "time": range(100_000, 100_060),
+            "value": [f"{tick}.5" for tick in range(60)],
+        }
+    )
+    pd.concat([events, readings]).to_csv("readings.csv", index=False)
+    columns = ("--event-column", "event,value")
+    code, out, err = hf_trace("explain", "readings.csv", *columns, *SMALL)
+    assert code == 0, err
+    assert "'value' holds measurements of 1 variable ('speed')" in " ".join(out.split())
+    assert "readings.csv holds 240 events of 5 types in 40 sequences" in " ".join(out.split())
+    training = json.loads((log / "runs" / "readings" / "run" / "training.json").read_text())
+    assert training["reading"]["query"] == "event not in ['speed']"
+
+    code, out, _ = hf_trace("doctor", "readings.csv", *columns, "--no-timing")
+    assert code == 0
+    assert "hf-trace doctor readings.csv --query" in " ".join(out.split())

@@ -225,7 +225,7 @@ ALWAYS = {
     "doctor": {"log", "timing", "context_column", "outcome_column", *LOG, *PLACES},
     "explain": {
         *("log", "out", "overwrite", "outcome_column", "context_column", "question", "max_lag", "horizon", "threshold"),
-        *("variable", "window_length", "min_count", "preset", "epochs", *LOG, *PLACES),
+        *("variable", "window_length", "min_count", "preset", "epochs", "state_run", *LOG, *PLACES),
     },
     "train": {
         *("log", "out", "epochs", "bf16", "dag", "resume", "overwrite", "processes", "trust_remote_code", "states")
@@ -248,6 +248,9 @@ ALWAYS = {
     "count": {*("log", "method", "out", "plot", "top", "max_lag", "self_loops", *LOG)},
     "compare": {"before", "after", "out", "html", "plot", "least", "fail_on_change"},
     "evaluate": {"graph", "truth"},
+    "benchmark": {
+        *("out", "data_folder", "logs", "only_methods", "own_methods", "peers", "runs", "limit", "small"),
+    },
     "simulate": {"world", "out", "sequences", "overwrite"},
     "push": {"run", "repo_id", "private", "dry_run", "overwrite", "license"},
     "app": {"run", "host", "port", "tools", "max_bytes", "max_events"},

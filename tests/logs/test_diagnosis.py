@@ -16,6 +16,7 @@ from hf_trace.logs.diagnosis.choices import (
     next_commands,
     training_choices,
 )
+from hf_trace.logs.diagnosis.measurements import Measurements
 from hf_trace.logs.diagnosis.repeats import Chatter, Duplicates, Floods, Periodic
 from hf_trace.logs.diagnosis.source_columns import chosen_columns, possible_columns
 from hf_trace.logs.diagnosis.time_figures import TimeFigures, WrittenTimes
@@ -39,6 +40,60 @@ def frame_of(text):
 
 def uses(text, **choice):
     return [(each.use, each.column) for each in possible_columns(frame_of(text), ColumnChoice(**choice))]
+
+
+# --- measurements
+
+DOOR = [("door", "open"), ("door", "closed")]
+
+
+def measurements(rows, **choice):
+    frame = pd.DataFrame(rows, columns=["node", "value"])
+    return Measurements.of([frame.iloc[:5], frame.iloc[5:]], ColumnChoice(**choice))
+
+
+def test_a_variable_with_many_numbers_is_measured_in_all_files_together():
+    found = measurements([*DOOR, *(("speed", f"{tick}.5") for tick in range(51))], event="node,value")
+    assert (found.variables, found.values, found.share) == (("speed",), 51, 51 / 53)
+    assert found.query == "node not in ['speed']"
+    assert found.query in found.lines()[0]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [*DOOR, *(("speed", str(tick)) for tick in range(50))],  # states
+        [*DOOR, *(("code", f"E{tick}") for tick in range(90))],  # names
+        [*DOOR, *(("code", str(tick) if tick % 10 else f"E{tick}") for tick in range(90))],  # a tenth are names
+        DOOR,
+    ],
+)
+def test_names_and_few_numbers_are_events(rows):
+    assert measurements(rows, event="node,value") == Measurements()
+
+
+def test_a_log_of_measurements_alone_needs_other_events():
+    found = measurements([("speed", str(tick)) for tick in range(60)], event="node,value")
+    assert found.variables == ("speed",)
+    assert not found.query
+    assert "Name another event column" in found.lines()[0]
+
+
+def test_in_one_column_whole_numbers_are_codes_and_fractions_measurements():
+    assert measurements([("a", str(tick)) for tick in range(90)], event="value") == Measurements()
+    found = measurements([("a", f"{tick}.25") for tick in range(90)], event="value")
+    assert (found.column, found.values, found.share) == ("value", 90, 1.0)
+
+
+def test_the_query_keeps_the_rows_that_are_events(tmp_path):
+    rows = [("7", str(tick)) for tick in range(60)] + [("8", "on"), ("8", "off"), ("8", "on")]
+    path = tmp_path / "log.csv"
+    frame = pd.DataFrame(rows, columns=["node no", "value"])
+    frame.to_csv(path, index=False)
+    found = Measurements.of([frame], ColumnChoice(event=("node no", "value")))
+    assert found.query == "`node no` not in [7]"  # a column of numbers is compared as numbers
+    log = read_log(path, event_column=["node no", "value"], query=found.query)
+    assert log[0].events == ("8=on", "8=off", "8=on")
 
 
 # --- repeats

@@ -79,8 +79,10 @@ def examined(source: LogSource, table: "EventLog") -> "LogReport":
     report = log_report(table, choice, list(source_frames(source.log, query=source.query)))
     columns, places, beside = _typed(source)
     report.commands = next_commands(source.log, columns, places, beside, report.suggestions)
-    if report.possible_case is not None:
-        again = ["hf-trace", "doctor", source.log, "--case-column", report.possible_case, *columns, *places, *beside]
+    query = None if source.query else report.rows_to_keep
+    missing = _options({"case-column": report.possible_case, "query": query})
+    if missing:
+        again = ["hf-trace", "doctor", source.log, *missing, *columns, *places, *beside]
         report.commands.insert(0, shell_line(again))
     return report
 

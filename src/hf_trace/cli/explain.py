@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +49,9 @@ def explain(
     min_count: Annotated[int, typer.Option(help="Treat event types seen fewer times than this as unknown.")] = 1,
     preset: Annotated[str | None, typer.Option(help="Size of the model: nano, tiny, small or base.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Maximum number of passes over the data.")] = None,
+    state_run: Annotated[
+        str | None, typer.Option(help="Run of `train --states`: the page ranks the states that led to incidents.")
+    ] = None,
     overwrite: flags.Overwrite = False,
     seed: flags.Seed = options.SEED.default,
     json_output: flags.Json = False,
@@ -85,6 +89,7 @@ def explain(
     settings = ExplanationSettings.of(
         chosen, seed=seed, outcome_column=source.outcome, context_columns=tuple(source.contexts), reading=source.typed()
     )
+    settings = replace(settings, states=state_run)
     findings = explain_log(table, folder, settings, about, overwrite=overwrite, doing=progress, say=say)
     say(f"Done in {time.monotonic() - started:.0f} s. Read {folder / TEXT}, or open {folder / PAGE} in a browser.")
     if json_output:
@@ -94,11 +99,16 @@ def explain(
 
 
 def _looked_at(source: LogSource) -> "tuple[LogSource, EventLog, LogReport]":
-    """The log and what the doctor says of it."""
+    """The log and what the doctor says of it, without measurements where no rows were chosen."""
     from hf_trace.report.log_report import noted
 
     with noted() as notes:
         table = source.read()
     for note in dict.fromkeys(notes):
         warn(note)
-    return source, table, examined(source, table)
+    report = examined(source, table)
+    if report.rows_to_keep is None or source.query is not None:
+        return source, table, report
+    print_section(*report.section("columns"))
+    say("They are left out here; a `--query` of your own keeps what you choose.")
+    return _looked_at(replace(source, query=report.rows_to_keep))

@@ -24,13 +24,14 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"max_sequences": "N", "stream": "", "window_length": "N", "window_gap": "SECONDS", "unknown": "NAME"},
         **{"dag": "FILE", "min_count": "N", "bins": "N", "dataset": "", "prefix_length": "N", "ties": "NAME"},
         **{"slide": "", "gaps": "", "state_pairs": "TEXT", "list_events": ""},
+        **{"data_folder": "FOLDER", "logs": "NAME"},
     },
     "Question": {
         **{"question": "NAME", "target": "NAME", "outcome": "NAME", "do": "WHAT=VALUE", "given": "WHAT=VALUE"},
         **{"versus": "WHAT=VALUE", "contrast": "NAME", "target_value": "VALUE", "queries": "FILE", "level": "NAME"},
         **{"effect": "NAME", "max_lag": "N", "within": "SPAN", "horizon": "SPAN", "position": "N"},
         **{"exclude": "PATTERN", "variable": "PATTERN", "knowledge": "FILE", "self_loops": "", "states": ""},
-        **{"seen": "", "reference": "RUN", "bounds": "", "refute": ""},
+        **{"seen": "", "state_run": "RUN", "reference": "RUN", "bounds": "", "refute": ""},
     },
     "World": {
         **dict.fromkeys(("sequences", "types", "edges", "world_seed", "truth_samples"), "N"),
@@ -43,6 +44,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"seed": "N"},
         **{"preset": "NAME", "model": "MODEL", "lora": "", "merge": "", "epochs": "NUMBER", "ensemble": "N"},
         **{"history": "NAME", "order": "NAME", "learn": "NAME", "folds": "N", "least": "NUMBER"},
+        **{"only_methods": "NAME", "own_methods": "FILE:FUNCTION", "peers": "NAME=PYTHON", "runs": "FOLDER"},
     },
     "Output": {
         **dict.fromkeys(("plot", "html", "groups", "update"), "FILE"),
@@ -55,6 +57,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"processes": "N", "batch_size": "N", "memory": "SIZE", "dtype": "NAME", "device_map": "NAME"},
         **{"host": "ADDRESS", "port": "N", "tools": "", "max_bytes": "SIZE", "max_events": "N"},
         **{"bf16": "", "gradient_accumulation": "N", "trust_remote_code": "", "timing": ""},
+        **{"limit": "SPAN", "small": ""},
         **{"install_completion": "", "show_completion": ""},
     },
 }

@@ -32,9 +32,9 @@ _OF_MANY = (".jsonl", ".parquet")
 OUTPUTS = ("out", "plot", "html", "groups", "update")
 INPUTS = (
     *("log", "run", "run_folder", "model", "dag", "truth", "knowledge", "queries", "data", "reference", "graph"),
-    *("world", "topology", "before", "after", "wheel"),
+    *("world", "topology", "before", "after", "wheel", "data_folder", "runs", "state_run"),
 )
-_WRITE_FOLDERS = ("train", "simulate")
+_WRITE_FOLDERS = ("train", "simulate", "benchmark")
 
 
 def check_places(context: typer.Context) -> None:

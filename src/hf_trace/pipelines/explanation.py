@@ -33,6 +33,7 @@ from hf_trace.pipelines.log_questions import (
     in_words,
     silent,
 )
+from hf_trace.questions.state_runs import load_states
 from hf_trace.report.findings_report import LogFindings
 from hf_trace.report.page import write_page
 from hf_trace.runs.event_model import EventModel
@@ -55,15 +56,18 @@ class ExplanationSettings:
     Attributes:
         training: How the oracle is trained.
         requests: What is asked of a population, one question each; the first is what the reader wants to know.
+        states: A run of states: incidents on the page then name the states that are suspected.
     """
 
     training: TrainingSettings
     requests: Sequence[DiscoveryRequest]
+    states: str | None = None
 
     def to_dict(self) -> Document:
         """All that makes another result."""
         asked = {str(each.settings.question): each.settings.to_dict() | each.pooling for each in self.requests}
-        return {**{f"training {name}": value for name, value in asdict(self.training).items()}, **asked}
+        suspected = {} if self.states is None else {"states": self.states}
+        return {**{f"training {name}": value for name, value in asdict(self.training).items()}, **asked, **suspected}
 
     @classmethod
     def of(cls, chosen: Sequence[Suggestion], *, seed: int = SEED.default, **training: Any) -> "ExplanationSettings":
@@ -129,6 +133,7 @@ def explain_log(
     """
     for each in settings.requests:
         check_request(log, each)
+    normal = None if settings.states is None else load_states(settings.states)
     ready = {} if run is None else {"run": str(run)}
     place = _Place.of(Path(folder), {"log": log_digest(log), **ready, **settings.to_dict()}, overwrite=overwrite)
     if run is None:
@@ -137,7 +142,7 @@ def explain_log(
             callbacks = [ProgressCallback(advance, settings.training.ensemble)]
             trained = train(log, run, settings.training, resume=True, callbacks=callbacks)
         say(f"{trained.quality}. Wrote {trained.folder}")
-    asked = AskedLog(EventModel.load(run), log, doing, say)
+    asked = AskedLog(EventModel.load(run), log, doing, say, normal)
     graphs = [
         (each, graph)
         for number, each in enumerate(settings.requests)

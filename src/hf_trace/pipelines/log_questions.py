@@ -20,9 +20,11 @@ from hf_trace.logs.log import EventLog, duration
 from hf_trace.logs.places.histories import near_types
 from hf_trace.logs.places.near_names import plain_name
 from hf_trace.logs.windows import sampled_sequences
+from hf_trace.questions.normal_states import NormalStates
 from hf_trace.report.evidence import EvidenceCollector
 from hf_trace.report.findings_report import COUNTED, MEANING, LogFindings, beats_counting, log_findings
 from hf_trace.report.incident_answers import IncidentSettings, with_answers
+from hf_trace.report.incident_rankings import Suspects
 from hf_trace.report.page import page_document
 from hf_trace.runs.event_model import EventModel
 from hf_trace.training.time_estimates import discovery_seconds
@@ -83,15 +85,24 @@ class AskedLog:
         log: Whole, as it was read.
         doing: Shows what is being done.
         say: Is told what was left out.
+        normal: What normal operation is like, where states are suspected rather than events.
 
     Attributes:
         log: Whole, as it was read.
         windows: The log as the oracle reads it.
     """
 
-    def __init__(self, model: EventModel, log: EventLog, doing: Doing = silent, say: Say = lambda _: None) -> None:
+    def __init__(
+        self,
+        model: EventModel,
+        log: EventLog,
+        doing: Doing = silent,
+        say: Say = lambda _: None,
+        normal: NormalStates | None = None,
+    ) -> None:
         self._model, self.log, self._doing, self._say = model, log, doing, say
         self.windows = model.windows(log).log
+        self._normal = normal
 
     def graph(self, request: DiscoveryRequest) -> CausalGraph:
         """The graph of a population that answers a request.
@@ -151,10 +162,13 @@ class AskedLog:
                 advance(done)
         return evidence
 
-    def with_answers(self, page: Document) -> Document:
-        """A page that says of its incidents what would have followed without each event."""
-        with self._doing("asking what if", 1) as advance:
-            return with_answers(page, self._model, self.windows, _WHAT_IFS, advance=advance)
+    def with_answers(self, page: Document, request: DiscoveryRequest) -> Document:
+        """A page that says of its incidents what is suspected, and what would have followed without each event."""
+        with self._doing("asking what if", 2) as advance:
+            suspects = Suspects(self._model, self.windows, request.settings.max_lag, self._normal, self.log)
+            ranked = suspects.added(page, advance=advance)
+            asked = with_answers(ranked, self._model, self.windows, _WHAT_IFS, advance=lambda done: advance(1 + done))
+        return asked
 
 
 @dataclass(frozen=True)
@@ -204,4 +218,4 @@ def in_words(
         command=about.command,
         title=findings.title,
     )
-    return Explained(graph, findings, asked.with_answers(page))
+    return Explained(graph, findings, asked.with_answers(page, graphs[0][0]))

@@ -106,6 +106,7 @@ def rank_states(
     *,
     seen: Sequence[SeenIncident] = (),
     graph: "nx.DiGraph[str] | None" = None,
+    time: float | None = None,
 ) -> Document:
     """Rank what variables hold when alarms come by how surely it led to them.
 
@@ -120,6 +121,7 @@ def rank_states(
         settings: See ``StateRankSettings``.
         seen: Other incidents: what is held at these alarms, rather than at others, counts more.
         graph: What is known to cause what, as variables: states that no path leads from come last.
+        time: The moment to look at; None: when the last of the alarms came.
 
     Returns:
         ``causes``, best first, each with ``variable``, ``value``, ``since``, ``lag_seconds``, ``onset``, ``share`` of
@@ -137,7 +139,7 @@ def rank_states(
             f"The sequence {history.id or ''!r} has no event {outcomes[0]!r}, expected one to explain. Choose another "
             "sequence or outcome."
         )
-    time = max(raised.values())
+    time = max(raised.values()) if time is None else time
     alarms = [states.names[name].variable for name in raised]
     odd = [each for each in normal.odd_states(history, time, settings.exclude) if each.variable not in alarms]
     ordered = ordered_causes(odd, normal.horizon, raised=frozenset(raised), seen=seen, alarms=alarms, graph=graph)

@@ -18,6 +18,7 @@ from hf_trace.logs.columns import ColumnChoice, time_texts
 from hf_trace.logs.contexts import is_derived
 from hf_trace.logs.diagnosis.choices import StateVariables, discovery_choices, training_choices
 from hf_trace.logs.diagnosis.findings import Finding, Suggestion
+from hf_trace.logs.diagnosis.measurements import Measurements
 from hf_trace.logs.diagnosis.repeats import Chatter, Duplicates, Floods, Periodic
 from hf_trace.logs.diagnosis.source_columns import (
     ChosenColumn,
@@ -100,6 +101,12 @@ class LogReport:
         self.sections["suggestions"] = [*kept]
         return kept
 
+    @property
+    def rows_to_keep(self) -> str | None:
+        """A query that leaves measurements out, of a log that has some beside its events."""
+        found = self.sections["columns"]
+        return next((each.query for each in found if isinstance(each, Measurements) and each.query), None)
+
     def to_dict(self) -> Document:
         """All of it as one document."""
         found = {
@@ -129,11 +136,11 @@ def log_report(log: EventLog, choice: ColumnChoice | None = None, frames: Frames
         'Too little: what is found can hardly be told from chance'
     """
     own = own_events(log)
-    chosen, possible, written = _of_tables(choice or ColumnChoice(), frames)
+    chosen, possible, measured, written = _of_tables(choice or ColumnChoice(), frames)
     times, states = TimeFigures.of(own), StateVariables.of(own.event_types)
     asked, why_not = _asked(log, own, states)
     sections: dict[str, list[Finding]] = {
-        "columns": [*chosen],
+        "columns": [*chosen, measured],
         "possible_columns": [*possible],
         "times": [each for each in (written, times) if each is not None],
         "repeats": [kind.of(own) for kind in (Duplicates, Chatter, Floods, Periodic)],
@@ -149,12 +156,12 @@ def log_report(log: EventLog, choice: ColumnChoice | None = None, frames: Frames
 
 def _of_tables(
     choice: ColumnChoice, frames: Frames
-) -> tuple[list[ChosenColumn], list[PossibleColumn], WrittenTimes | None]:
+) -> tuple[list[ChosenColumn], list[PossibleColumn], Measurements, WrittenTimes | None]:
     """What stands in the tables of a log: columns by the first of them, the order of rows in all."""
     choice = replace(choice, contexts=tuple(name for name in choice.contexts if not is_derived(name)))
     named = [(name, frame.rename(columns=str)) for name, frame in frames]
     if not named:  # plain text
-        return [], [], None
+        return [], [], Measurements(), None
     first = named[0][1]
     columns, written = read_columns(first, choice), None
     if columns is not None and columns.time:
@@ -165,7 +172,11 @@ def _of_tables(
         written = WrittenTimes.of(
             ",".join(columns.time), values, [each.cases for each in rows], seconds, unit=choice.time_unit
         )
-    return chosen_columns(first, choice), possible_columns(first, choice), written
+    measured = Measurements.of([frame for _, frame in named], choice)
+    possible = possible_columns(first, choice)
+    if len(named) > 1:  # each file is a sequence already
+        possible = [each for each in possible if each.use != "case"]
+    return chosen_columns(first, choice), possible, measured, written
 
 
 def _asked(log: EventLog, own: EventLog, states: StateVariables) -> tuple[list[Suggestion], list[str]]:

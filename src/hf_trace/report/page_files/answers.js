@@ -30,8 +30,9 @@ function changeOf(incident, removed, [effect, before, after]) {
 }
 
 function renderRanking() {
-  const found = incidents[shownIncident.index].ranking || [];
+  const incident = incidents[shownIncident.index], found = incident.ranking || [];
   byId("ranking").hidden = !found.length;
+  if (found.length) replace("ranked", "of ", element("em", {}, eventWords(incident, incident.ranked)));
   const most = Math.max(...found.map(({ score }) => Math.abs(score)), 1e-12);
   replace("ranks", ...found.map(({ cause, score, sentence }) => element("li", {},
     element("strong", {}, element("bdi", {}, visible(cause))), ` ${number(score)}`, element("div", { class: "interval" }, bar(Math.abs(score) / most)),
