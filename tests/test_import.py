@@ -23,8 +23,7 @@ def test_import_is_light():
 
 
 @pytest.mark.parametrize(
-    "command",
-    ["", "explain", "doctor", "train", "discover", "count", "compare", "evaluate", "simulate", "push", "app", "demo"],
+    "command", ["", *"explain doctor train discover count compare evaluate benchmark simulate push app demo".split()]
 )
 def test_help_is_light(command):
     arguments = ["hf-trace", *([command] if command else []), "--help"]
@@ -57,7 +56,7 @@ PUBLIC = """CausalDiscoveryPipeline CausalEffectPipeline CausalGraph DagSchema D
 DiscoverySettings EventCausalModel EventLog EventSequence EventTokenizer HfTraceError TableCausalModel
 TrainingSettings Variable __version__ cut_windows
 draw_graph encode_table infer_schema push_log read_log train train_dag"""
-COMMANDS = "explain doctor train discover effect outcomes rank count compare evaluate simulate push app demo"
+COMMANDS = "explain doctor train discover effect outcomes rank count compare evaluate benchmark simulate push app demo"
 
 
 def test_public_names_and_commands_are_all_there():

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from hf_trace import __version__
+from hf_trace.cli.benchmark import benchmark
 from hf_trace.cli.compare import compare, evaluate
 from hf_trace.cli.console import hush, run
 from hf_trace.cli.count import count
+from hf_trace.cli.demo import app as web_app
 from hf_trace.cli.demo import demo
 from hf_trace.cli.discover import discover
 from hf_trace.cli.doctor import doctor
@@ -21,7 +23,6 @@ from hf_trace.cli.push import push
 from hf_trace.cli.rank import rank
 from hf_trace.cli.simulate import simulate
 from hf_trace.cli.train import train
-from hf_trace.cli.web_app import app as web_app
 from hf_trace.starting import end_loading, end_now, was_interrupted
 
 app = typer.Typer(
@@ -58,6 +59,10 @@ _COMMANDS = (
         "compare march.json april.json --fail-on-change --out changes.csv",
     ),
     (evaluate, "evaluate graph.json truth.csv"),
+    (
+        *(benchmark, "benchmark --out runs/benchmark", "benchmark --out runs/mine --method mine.py:scores"),
+        "benchmark --out runs/peers --peer tigramite=env/bin/python --data real-logs",
+    ),
     (simulate, "simulate small --out runs/small --sequences 500", "simulate hawkes --out runs/hawkes --types 50"),
     (
         *(push, "push runs/alarms ORG/alarms --license mit --dry-run", "push alarms.csv ORG/alarms-log --dataset"),

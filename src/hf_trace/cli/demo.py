@@ -1,4 +1,4 @@
-"""``hf-trace demo``: real alarms in, causal graph out, beside the known one, in one command."""
+"""What can be tried at once: ``hf-trace demo``, real alarms in, graph out; ``hf-trace app``, a page and tools."""
 
 import time
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hf_trace.cli.console import print_comparison, print_graphs, print_json, progress, say, wrote
+from hf_trace.cli.console import print_comparison, print_graphs, print_json, progress, say, warn, wrote
 from hf_trace.cli.flags import Json, Overwrite, Seed, flag
 from hf_trace.cli.inputs import quiet_transformers
 from hf_trace.cli.outputs import check_folder, check_output
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WINDOW_LENGTH = 64
 WINDOWS_SCORED = 200
 MAX_DEMO_LAG = 8
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def run_demo(out: Path, *, seed: int, construction: str = "by-type") -> "tuple[CausalGraph, GraphComparison]":
@@ -89,3 +90,35 @@ def demo(
         return
     print_graphs([graph])
     print_comparison(comparison)
+
+
+def app(
+    run: Annotated[
+        str | None, typer.Argument(help="Run of events to ask; without one, or for another log, one is trained.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other machines reach others than this.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; by default the first free one from 7860.")
+    ] = None,
+    tools: Annotated[bool, typer.Option("--tools/--no-tools", help="Also be an MCP server for agents.")] = True,
+    max_bytes: Annotated[str, typer.Option(help="Largest log that is taken.")] = "5MB",
+    max_events: Annotated[int, typer.Option(help="Most events of a log that is taken.")] = 50_000,
+) -> None:
+    """Serve a page that takes a log and shows its graph, root causes and what if; and the same as tools for agents.
+
+    Nothing of this machine can be read through it, what is sent is bounded and forgotten, and other machines are let in
+    only with `--host`.
+    """
+    from hf_trace.app.bounds import Bounds
+    from hf_trace.app.serving import serve
+    from hf_trace.checks import byte_count, whole
+
+    quiet_transformers()
+    if port is not None:
+        whole("port", port, most=65_535)
+    bounds = Bounds(bytes=byte_count("max_bytes", max_bytes), events=max_events)
+    if host not in _LOOPBACK:
+        warn(f"Everybody who reaches {host} may use this app, without a password.")
+    serve(run, host=host, port=port, tools=tools, bounds=bounds)
