@@ -153,7 +153,7 @@ def test_a_resumed_adapter_has_its_embeddings(tmp_path, tiny_log, interruption):
 
 
 def test_refusals(pretrained, tmp_path):
-    assert refused(SettingsError, preset="huge") == "preset is 'huge', expected one of: nano, tiny, small, base."
+    assert refused(SettingsError, preset="huge") == "preset is 'huge', expected one of: pico, nano, tiny, small, base."
     assert refused(SettingsError, lora=True) == (
         "--lora adapts a pretrained model, but none was named. Add `--model ID_OR_PATH`."
     )

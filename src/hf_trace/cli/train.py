@@ -54,7 +54,7 @@ def train(
     hops: flags.Hops = HOPS.default,
     context_column: flags.Contexts = None,
     preset: Annotated[
-        str | None, typer.Option(help="Size of a new model: nano, tiny, small or base; tiny for logs, nano for tables.")
+        str | None, typer.Option(help="Size of a new model: pico, nano, tiny, small or base; tiny for logs, pico for tables.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Model type (gpt2), config, checkpoint folder or Hub id to start from instead.")

@@ -27,7 +27,7 @@ class TableCausalModel(FittedRun):
         latent: Variables of the graph that the table lacks.
         bins: Most bins of a numeric variable.
         weight_column: Column that says how many units a row stands for.
-        preset: Size of the model: ``"nano"``, ``"tiny"``, ``"small"`` or ``"base"``.
+        preset: Size of the model: ``"pico"``, ``"nano"``, ``"tiny"``, ``"small"`` or ``"base"``.
         epochs: Most passes over the table.
         history: ``"parents"`` or ``"full"``; None: full where there are latent variables, see ``DagTrainingSettings``.
         folds: Parts to cross-fit, for intervals of effects; 0 for none.

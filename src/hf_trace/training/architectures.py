@@ -50,7 +50,13 @@ class Preset:
 
 LOG_TOO_LONG = ("the log's windows have", "Pass a smaller `--window-length`.")
 MOST_ADDED = 2_000  # tokens up to which the additive model is small beside the others
-PRESETS = {"nano": Preset(64, 2, 4), "tiny": Preset(128, 2, 4), "small": Preset(256, 4, 4), "base": Preset(512, 8, 8)}
+PRESETS = {
+    "pico": Preset(64, 1, 4),
+    "nano": Preset(64, 2, 4),
+    "tiny": Preset(128, 2, 4),
+    "small": Preset(256, 4, 4),
+    "base": Preset(512, 8, 8),
+}
 
 
 def build_model(
@@ -68,8 +74,8 @@ def build_model(
     Args:
         tokenizer: The vocabulary.
         context_length: Tokens the model must be able to read.
-        preset: ``nano``, ``tiny``, ``small`` or ``base``: a Llama from scratch, which is told the time since each past
-            event where the vocabulary writes time.
+        preset: ``pico``, ``nano``, ``tiny``, ``small`` or ``base``: a Llama from scratch, which is told the time since
+            each past event where the vocabulary writes time.
         model: Instead of a preset: a model type (``gpt2``), a folder or file with a ``config.json`` (from
             scratch), or a folder or Hub id with weights, whose body is kept and whose embeddings start anew but for
             the tokens that the vocabulary has from it.

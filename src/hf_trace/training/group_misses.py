@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from hf_trace.documents import Document
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
-from hf_trace.training.table_losses import allowed_tokens, logits_at
+from hf_trace.training.place_logits import logits_at
+from hf_trace.training.table_losses import allowed_tokens
 from hf_trace.training.table_rows import ParentRows
 
 # What ``metrics.json`` calls them.

@@ -55,7 +55,7 @@ class LoopSettings:
     """What can be chosen whatever the data are.
 
     Attributes:
-        preset: Shape of a Llama from scratch: ``nano``, ``tiny``, ``small`` or ``base``.
+        preset: Shape of a Llama from scratch: ``pico``, ``nano``, ``tiny``, ``small`` or ``base``.
         model: Instead of a preset, a model type, config or checkpoint; see ``architectures.build_model``.
         lora: Train adapters of a pretrained ``model``; the run folder then holds the adapters only.
         merge: Write all weights instead, with the adapters folded in.

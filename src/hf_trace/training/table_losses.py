@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
-from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from hf_trace.documents import Document
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
+from hf_trace.training.place_logits import logits_at
 from hf_trace.training.table_rows import RowSource, WrittenTable
 
 _READ_AT_ONCE = 8192
@@ -32,17 +32,6 @@ def term_losses(
     at_places = logits_at(model, batch).float()
     at_places = at_places.masked_fill(~allowed[batch["place_variable"]], -torch.inf)
     return -at_places.log_softmax(-1)[batch["term_place"], batch["term_target"]]
-
-
-def logits_at(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, "place vocab"]:
-    """Logits at the places of a batch; where the model lets one choose, only at positions with a place."""
-    read = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
-    rows, positions = batch["place_row"], batch["place_position"]
-    inner = getattr(model, "get_base_model", lambda: model)()
-    if "logits_to_keep" not in signature(inner.forward).parameters:
-        return model(**read).logits[rows, positions]
-    kept, column = positions.unique(return_inverse=True)
-    return model(**read, logits_to_keep=kept).logits[rows, column]
 
 
 class TermLosses(NamedTuple):

@@ -59,7 +59,8 @@ class DagTrainingSettings(LoopSettings):
     ``LoopSettings`` explains what logs are trained with too. By default there are at most 300 ``epochs`` where only
     parents are read, but four, or 300 steps, where most rows have parents' values of their own; else 20. There are
     4096 or 2048 ``batch_tokens``; the ``learning_rate`` is 6e-3 for ``nano``, 2e-3 for other models from scratch, 5e-4
-    for adapters and 5e-5 for pretrained models. Text needs a pretrained ``model`` with its tokenizer.
+    for adapters and 5e-5 for pretrained models. Text needs a pretrained ``model`` with its tokenizer. The preset
+    ``pico`` is one layer, enough where only listed values of parents are read: elsewhere ``nano`` stands in for it.
 
     Attributes:
         learn: Variables whose values are learned, by default all; others are only read.
@@ -78,7 +79,7 @@ class DagTrainingSettings(LoopSettings):
         SettingsError: If a number is out of range.
     """
 
-    preset: str = "nano"
+    preset: str = "pico"
     learn: tuple[str, ...] | None = None
     history: str = "parents"
     order: str = "fixed"
@@ -167,6 +168,7 @@ def train_dag(
             base=_base(settings),
             trust_remote_code=settings.trust_remote_code,
         )
+        settings = _shaped_for(tokenizer, settings)
         loop.begin(settings, table=table_digest(table))
         if loop.finished:
             return TrainedRun(Path(out), DagQuality.from_dict(loop.finished["validation"]), loop.finished)
@@ -187,6 +189,14 @@ def _check_learned(settings: DagTrainingSettings, schema: DagSchema) -> None:
             f"learn names {', '.join(map(repr, unknown)) or 'nothing'}, expected some of: "
             f"{preview(schema.topological_order)}."
         )
+
+
+def _shaped_for(tokenizer: DagTokenizer, settings: DagTrainingSettings) -> DagTrainingSettings:
+    """One layer looks at each token once: what is spelled in several, or in orders that change, needs two."""
+    is_listed = all(tokens.is_finite for tokens in tokenizer.variables.values())
+    is_enough = tokenizer.history == "parents" and is_listed
+    is_small = settings.model is None and settings.preset == "pico"
+    return replace(settings, preset="nano") if is_small and not is_enough else settings
 
 
 def _base(settings: DagTrainingSettings) -> str | None:
