@@ -90,6 +90,6 @@ def _turned(heads: Float[Tensor, "... head size"], turn: tuple[Tensor, ...]) -> 
 
 
 def _attended(queries: Tensor, keys: Tensor, values: Tensor, heads: int, seen: Tensor | None) -> Tensor:
-    parts = (each.unflatten(-1, (heads, -1)).transpose(1, 2) for each in (queries, keys, values))
-    looked = F.scaled_dot_product_attention(*parts, attn_mask=seen, is_causal=seen is None)
+    asked, read, said = (each.unflatten(-1, (heads, -1)).transpose(1, 2) for each in (queries, keys, values))
+    looked = F.scaled_dot_product_attention(asked, read, said, attn_mask=seen, is_causal=seen is None)
     return looked.transpose(1, 2).flatten(-2)
