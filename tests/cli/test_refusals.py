@@ -154,7 +154,7 @@ REFUSED = [
     (
         "effect run x.csv --do 1=a --target b",
         "--given a=1|--contrast ate|--queries q.jsonl|--versus a=1|--estimator aipw|--population all|"
-        "--data x.csv|--target-value b|"
+        "--data x.csv|--target-value b|--factual a=1|--monotone|--selection s|"
         "--bounds|--refute",
         "is for runs trained on a table, but a log is given. Leave out either.",
     ),
@@ -170,7 +170,7 @@ REFUSED = [
     ),
     (
         "effect run --queries q.jsonl",
-        "--target b|--do a=1|--given a=1|--contrast ate|--versus a=1",
+        "--target b|--do a=1|--given a=1|--contrast ate|--versus a=1|--factual a=1|--monotone|--selection s",
         "is for one question, but a file of questions is given. Leave out either.",
     ),
     (
@@ -202,7 +202,7 @@ REFUSED = [
     ),
     (
         "push world org/name --dry-run",
-        f"{LOGS}|--context-column c|--graph g.json|--data-source here|--space",
+        f"{LOGS}|--context-column c|--graph g.json|--data-source here|--space|--data-repo org/log|--truth t.json",
         "is not for a simulated world, which is published as it is, with its own truth. Leave it out.",
     ),
     (
@@ -210,7 +210,21 @@ REFUSED = [
         f"{LOGS}|--context-column c",
         "is for event logs. Add `--dataset` to publish one, or leave it out.",
     ),
-    ("push run org/name --dry-run", "--wheel x.whl", "is for a Space. Add `--space`, or leave it out."),
+    (
+        "push run org/name --dry-run",
+        "--wheel x.whl|--run-repo org/run",
+        "is for a Space. Add `--space`, or leave it out.",
+    ),
+    (
+        "push run org/name --dry-run --dataset",
+        "--data-repo org/log|--truth t.json",
+        "is for a run, and `--dataset` publishes a log. Leave out either.",
+    ),
+    (
+        "push run org/name --dry-run --space",
+        "--truth t.json",
+        "is for the card of a model, and `--space` makes a Space. Leave out either.",
+    ),
     (
         "push run org/name --dry-run --space",
         "--dataset",
@@ -250,9 +264,10 @@ ALWAYS = {
     "evaluate": {"graph", "truth"},
     "benchmark": {
         *("out", "data_folder", "logs", "only_methods", "own_methods", "peers", "runs", "limit", "small"),
+        "preset",
     },
     "simulate": {"world", "out", "sequences", "overwrite"},
-    "push": {"run", "repo_id", "private", "dry_run", "overwrite", "license"},
+    "push": {"run", "repo_id", "private", "dry_run", "overwrite", "license", "collection"},
     "app": {"run", "host", "port", "tools", "max_bytes", "max_events"},
     "demo": {"out", "overwrite", "construction"},
 }

@@ -41,10 +41,11 @@ if TYPE_CHECKING:
 _MONTE_CARLO = "Monte Carlo error"
 _CONTRADICTION = 0.02
 _MOST_ARROWS = 5
-_OF_CONTRASTS = ("versus", "estimator", "population", "data", "target_value", "refute")
-_SETTINGS = ("seed", "estimator", "population", "data", "target_value", "bounds", "refute")
-_OF_TABLES = ("given", "contrast", "queries", "bounds", *_OF_CONTRASTS)
-_OF_ONE = ("target", "do", "given", "contrast", "versus")
+_OF_CONTRASTS = ("versus", "estimator", "data", "target_value", "refute")
+_SETTINGS = ("seed", "estimator", "data", "target_value", "bounds", "refute")
+_OF_ROWS = ("factual", "monotone", "selection")
+_OF_TABLES = ("given", "contrast", "queries", "bounds", "population", *_OF_ROWS, *_OF_CONTRASTS)
+_OF_ONE = ("target", "do", "given", "contrast", "versus", *_OF_ROWS)
 _OF_WHAT_IF = ("target", "do", "within", "num_samples", "out")
 _OF_LOGS = (
     *("only", "list_events", "within", "case_column", "event_column", "time_column", "query", "time_unit"),
@@ -90,18 +91,19 @@ def _answers_of_table(context: typer.Context, run: str) -> "tuple[list[Document]
     if asked["queries"] is not None:
         refuse_given(context, _OF_ONE, "is for one question, but a file of questions is given. Leave out either.")
     elif asked["contrast"] is None:
-        refuse_given(context, _OF_CONTRASTS, "is for contrasts, but none is asked for. Add `--contrast ate`.")
+        named = () if _is_table(asked["population"]) else ("population",)
+        refuse_given(
+            context, (*_OF_CONTRASTS, *named), "is for contrasts, but none is asked for. Add `--contrast ate`."
+        )
     _check_kind(run, None)
     from hf_trace.effects.question_records import answered, read_questions
     from hf_trace.effects.table_model import TableModel
     from hf_trace.effects.table_questions import EffectRequest, answer_questions
     from hf_trace.runs.processes import joined
 
-    one = [asked[name] for name in _OF_ONE]
-    records = read_questions(asked["queries"]) if asked["queries"] else _records(*one)
-    settings = {
-        name: asked[name] for name in ("seed", "estimator", "population", "data", "target_value", "bounds", "refute")
-    }
+    records = read_questions(asked["queries"]) if asked["queries"] else _records(asked)
+    settings = {name: asked[name] for name in _SETTINGS}
+    settings["elsewhere" if _is_table(asked["population"]) else "population"] = asked["population"]
     on_refusal = "report" if asked["queries"] else "raise"
     request = EffectRequest(asked["num_samples"], on_refusal=on_refusal, **settings)
     request.check_rows()
@@ -122,6 +124,13 @@ def _answers_of_table(context: typer.Context, run: str) -> "tuple[list[Document]
             return found
 
         return answered(answer, records, processes), records
+
+
+def _is_table(population: str) -> bool:
+    """Whether a population is another one, of which a table is named."""
+    from hf_trace.effects.targeted import POPULATIONS
+
+    return population not in POPULATIONS and bool(Path(population).suffix)
 
 
 def _chosen_sequence(table: "EventLog", names: Sequence[str] | None) -> "EventSequence":
@@ -186,6 +195,18 @@ def effect(
         ),
     ] = None,
     given: Annotated[list[str] | None, typer.Option(help="Evidence: Z=z.")] = None,
+    factual: Annotated[
+        list[str] | None,
+        typer.Option(help="What was seen in a single row, Z=z: had --do been, what of --target there?"),
+    ] = None,
+    monotone: Annotated[
+        bool,
+        typer.Option("--monotone", help="With --factual, assume that noise moves everybody the same way: a number."),
+    ] = False,
+    selection: Annotated[
+        str | None,
+        typer.Option(help="Latent variable by which the rows of the table were chosen; answers for everybody."),
+    ] = None,
     contrast: Annotated[str | None, typer.Option(help="Difference to --versus instead: ate, att or cate.")] = None,
     versus: Annotated[
         list[str] | None, typer.Option(help="What --do is compared with: A=b; by default the other of two values.")
@@ -194,7 +215,11 @@ def effect(
         str, typer.Option(help="plug-in, or doubly robust on the rows of --data: tmle, aipw.")
     ] = "plug-in",
     population: Annotated[
-        str, typer.Option(help="Whom tmle or aipw speak of: all, trimmed or overlap, where both values occur.")
+        str,
+        typer.Option(
+            help="Whom tmle or aipw speak of: all, trimmed or overlap, where both values occur. Or a table of another "
+            "population with its covariates."
+        ),
     ] = "all",
     data: Annotated[
         Path | None, typer.Option(help="The training table: for tmle and aipw, or where the run only reads the target.")
@@ -271,20 +296,16 @@ def effect(
             _show(answer, record)
 
 
-def _records(
-    target: str | None,
-    do: Sequence[str] | None,
-    given: Sequence[str] | None,
-    contrast: str | None,
-    versus: Sequence[str] | None,
-) -> "list[Document]":
+def _records(asked: "Document") -> "list[Document]":
     """The question on the command line."""
-    if target is None:
+    if asked["target"] is None:
         raise QueryError("Nothing is asked. Expected `--target VARIABLE`, or a file with `--queries FILE`.")
-    record: Document = {"target": target, "do": _pairs("--do", do), "given": _pairs("--given", given)}
-    if contrast is not None:
-        record |= {"contrast": contrast, "versus": _pairs("--versus", versus)}
-    return [record]
+    record = {"target": asked["target"], "do": _pairs("--do", asked["do"]), "given": _pairs("--given", asked["given"])}
+    if asked["contrast"] is not None:
+        record |= {"contrast": asked["contrast"], "versus": _pairs("--versus", asked["versus"])}
+    more = {name: asked[name] for name in ("monotone", "selection")}
+    more["factual"] = _pairs("--factual", asked["factual"])
+    return [record | {name: value for name, value in more.items() if value}]
 
 
 def _pairs(option: str, listed: Sequence[str] | None) -> "Document":
@@ -311,7 +332,9 @@ def _show(answer: "Document", record: "Document") -> None:
     if "error" in answer:
         warn(answer["error"])
         return
-    if "bounds" in answer:
+    if "counterfactual" in answer:
+        _show_counterfactual(answer, record)
+    elif "bounds" in answer:
         _show_bounds(answer, record)
     elif "contrast" in answer:
         _show_contrast(answer)
@@ -376,6 +399,8 @@ def _show_bounds(answer: "Document", record: "Document") -> None:
             f"Not the effect on all: among the {local['share']:.0%} whose treatment {local['instrument']!r} moves it "
             f"is {local['value']:+.4g}, provided {local['assumes']}."
         )
+    for each in answer.get("proxy_effects", []):
+        (warn if each["is_weak"] else say)(each["sentence"])
     if not answer["bounds_are_sharp"]:
         say("The bounds are valid; narrower ones may be, too.")
     if answer["contradiction"] > _CONTRADICTION:
@@ -383,6 +408,25 @@ def _show_bounds(answer: "Document", record: "Document") -> None:
             f"What the model says fits no distribution of this graph: probabilities would have to change by "
             f"{answer['contradiction']:.2g} in all. Noise does that, or an arrow that is missing."
         )
+
+
+def _show_counterfactual(answer: "Document", record: "Document") -> None:
+    """What would have been in a row: numbers where ends agree."""
+    rows = [
+        [
+            value,
+            *([answer["distribution"][value]] * 2 if "distribution" in answer else ends),
+            answer["everybody"][value],
+        ]
+        for value, ends in answer["counterfactual"].items()
+    ]
+    seen = ", ".join(f"{name} = {value}" for name, value in record["factual"].items())
+    print_table(
+        f"{_spelled(answer['target'], record)} in a row with {seen}", ["", "at least", "at most", "everybody"], rows
+    )
+    say(f"Assumes that {' and that '.join(answer['assumes'])}.")
+    if not answer["bounds_are_sharp"]:
+        say("The bounds are valid; narrower ones may be, too.")
 
 
 def _show_refutation(found: "Document | None") -> None:

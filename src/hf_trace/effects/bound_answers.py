@@ -59,7 +59,9 @@ def bounds_of_answer(conditionals: Conditionals, query: Query, settings: AnswerS
     values = np.eye(len(variable.values))
     document["proxy_effects"] = [
         {
-            **_shown(found[0]),
+            **_shown(
+                found[0], ", ".join(f"{name}: {_told(each)}" for name, each in zip(variable.values, found, strict=True))
+            ),
             "distribution": {name: each.value for name, each in zip(variable.values, found, strict=True)},
             "standard_error": {name: each.standard_error for name, each in zip(variable.values, found, strict=True)},
         }
@@ -100,7 +102,7 @@ def bounds_of_contrast(
         ]
     compared = [(treated, scores), (control, -scores)]
     document["proxy_effects"] = [
-        {**_shown(found), "value": found.value, "standard_error": found.standard_error}
+        {**_shown(found, _told(found)), "value": found.value, "standard_error": found.standard_error}
         for (found,) in _by_proxies(conditionals, asked.question, [compared], settings)
     ]
     return document
@@ -144,8 +146,13 @@ def _joint_of_proxies(
     return joint.probabilities, joint.names
 
 
-def _shown(found: ProxyEffect) -> Document:
+def _told(found: ProxyEffect) -> str:
+    return f"{found.value:.4g}" + ("" if found.standard_error is None else f" ± {found.standard_error:.2g}")
+
+
+def _shown(found: ProxyEffect, value: str) -> Document:
     pair = found.pair
+    weak = " They hardly tell values apart: neither the number nor its error is to be trusted." if found.is_weak else ""
     return {
         "latent": pair.latent,
         "proxies": [pair.of_treatment, pair.of_target],
@@ -153,6 +160,8 @@ def _shown(found: ProxyEffect) -> Document:
         "condition": found.condition,
         "is_weak": found.is_weak,
         "assumes": found.assumes,
+        "sentence": f"By the proxies {pair.of_treatment!r} and {pair.of_target!r} it is {value}, provided that "
+        f"{found.assumes}; condition number {found.condition:.3g}.{weak}",
     }
 
 

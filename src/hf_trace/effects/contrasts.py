@@ -1,7 +1,7 @@
 """Differences between two interventions, and how sure they are: over models, and over the rows of a table."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 
@@ -22,6 +22,7 @@ from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
 KINDS = ("ate", "att", "cate")
+Answering = Callable[[Conditionals, Sequence[Query], AnswerSettings | None], list[Answer]]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def differences(
     contrasts: Sequence[Contrast],
     scores: Sequence[Floats],
     settings: AnswerSettings | None = None,
+    answering: Answering = answers,
 ) -> list[Difference]:
     """Plug-in estimates: what the model says under treatment minus what it says under control.
 
@@ -107,9 +109,10 @@ def differences(
         contrasts: What is compared.
         scores: For each, what every value of its target counts as, ``[value]``; NaN leaves a value out.
         settings: See ``AnswerSettings``.
+        answering: What answers questions: by default of the population that the model has learned.
     """
     queries = [query for contrast in contrasts for query in contrast.pair]
-    found = answers(conditionals, queries, settings)
+    found = answering(conditionals, queries, settings)
     pairs = zip(found[::2], found[1::2], scores, strict=True)
     return [
         replace(

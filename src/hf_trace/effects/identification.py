@@ -7,8 +7,8 @@ from itertools import islice
 
 import networkx as nx
 
-from hf_trace.effects.identifying.estimands import Estimand, as_text
-from hf_trace.effects.identifying.formulas import CompleteQuestion, Hedge, refusal_of
+from hf_trace.effects.identifying.estimands import Estimand, as_text, variables_of
+from hf_trace.effects.identifying.formulas import CompleteQuestion, Refusal, refusal_of
 from hf_trace.effects.identifying.open_paths import open_path, with_ancestors
 from hf_trace.errors import NotIdentifiedError, QueryError
 from hf_trace.tables.schema import DagSchema
@@ -36,6 +36,7 @@ class Identification:
         latent: The latent variables that cause anything in the order; empty if they play no part.
         estimand: Where no walk answers, a formula of conditionals of variables in the order that does: the order is
             then only one in which their joint distribution can be written, and nothing is adjusted for.
+        selection: By which variable the rows were chosen whose conditionals these are; None where they were not.
     """
 
     target: str
@@ -45,13 +46,17 @@ class Identification:
     adjustment: Mapping[str, tuple[str, ...]] = field(compare=False)
     latent: tuple[str, ...] = ()
     estimand: Estimand | None = None
+    selection: str | None = None
 
     @property
     def explanation(self) -> str:
         """Why the answer is right, in one sentence."""
         query = _spelled_query(self.target, self.do, self.given)
         if self.estimand is not None:
-            return f"{query} = {as_text(self.estimand)}: all of it is observed (complete identification)."
+            seen = (
+                f"as in rows that {self.selection!r} chose" if self.selection else "observed (complete identification)"
+            )
+            return f"{query} = {as_text(self.estimand)}: all of it is {seen}."
         if not self.latent:
             return f"{query} follows from the conditionals of the observed variables: no latent one plays a part."
         parts = [
@@ -61,7 +66,9 @@ class Identification:
         return f"{query} follows from back-door adjustment: {'; '.join(parts) or 'there is no treatment'}."
 
 
-def identify(schema: DagSchema, *, target: str, do: Collection[str], given: Collection[str] = ()) -> Identification:
+def identify(
+    schema: DagSchema, *, target: str, do: Collection[str], given: Collection[str] = (), selection: str | None = None
+) -> Identification:
     """Find an order or a formula that answers p(target | do, given) from observations, or say why there is none.
 
     What it returns is right for every distribution that fits the graph (the theorem above). For a given order of the
@@ -74,9 +81,11 @@ def identify(schema: DagSchema, *, target: str, do: Collection[str], given: Coll
         target: What is asked about.
         do: Treatments. A mapping to their values will do.
         given: Evidence.
+        selection: The latent variable by which the rows of the table were chosen, if they were. The answer is for
+            everybody, from what is seen in chosen rows (Bareinboim and Tian 2015).
 
     Raises:
-        QueryError: If a name is unknown, latent or has two parts in the question.
+        QueryError: If a name is unknown, latent or has two parts in the question, or rows cannot be chosen so.
         NotIdentifiedError: If there is none; the message names latent variables, a path and what to measure.
 
     Example:
@@ -92,6 +101,9 @@ def identify(schema: DagSchema, *, target: str, do: Collection[str], given: Coll
         (('age', 'drug', 'cured'), {'drug': ('age',)})
     """
     question = _Question.of(schema, target, do, given)
+    if selection is not None:
+        _check_selection(schema, selection)
+        return _by_formula(question, selection)
     order = _search(question)
     return _by_formula(question) if order is None else _identification(question, order)
 
@@ -224,6 +236,19 @@ def _checked(schema: DagSchema, names: Collection[str], part: str) -> frozenset[
     return frozenset(schema.observed(name).name for name in names)
 
 
+def _check_selection(schema: DagSchema, selection: str) -> None:
+    """Refuse what no rows can have been chosen by."""
+    if not schema[selection].latent:
+        raise QueryError(
+            f"{selection!r} is observed, so the table has rows of all its values, expected a latent variable that says "
+            "which rows are in it. Condition on it instead (`given`)."
+        )
+    if effects := sorted(schema.descendants(selection)):
+        raise QueryError(
+            f"Rows were chosen by {selection!r}, which causes {effects[0]!r}. Expected a variable that causes nothing."
+        )
+
+
 def _search(question: _Question) -> list[str] | None:
     """An order that meets the criterion, if there is one."""
     order = question.arranged(question.causes - question.schema.latent)
@@ -277,7 +302,7 @@ def _identification(question: _Question, order: list[str]) -> Identification:
     )
 
 
-def _by_formula(question: _Question) -> Identification:
+def _by_formula(question: _Question, selection: str | None = None) -> Identification:
     """What complete identification finds.
 
     Raises:
@@ -289,15 +314,17 @@ def _by_formula(question: _Question) -> Identification:
         frozenset([question.target]),
         question.do,
         question.given,
+        selection,
     )
     found = asked.simplest()
-    if isinstance(found, Hedge):
+    if isinstance(found, Refusal):
         query = _spelled_query(question.target, question.sorted(question.do), question.sorted(question.given))
         raise NotIdentifiedError(refusal_of(query, asked, found))
-    order = question.sorted(question.schema.ancestors(question.asked | question.do) - question.schema.latent)
+    involved = question.asked | question.do | variables_of(found)
+    order = question.sorted(question.schema.ancestors(involved) - question.schema.latent)
     latent = tuple(name for name in question.schema.full_order if name in question.causes & question.schema.latent)
     do, given = question.sorted(question.do), question.sorted(question.given)
-    return Identification(question.target, do, given, order, {}, latent, found)
+    return Identification(question.target, do, given, order, {}, latent, found, selection)
 
 
 def _needed(question: _Question, treatment: str, history: list[str]) -> tuple[str, ...]:

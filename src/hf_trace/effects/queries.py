@@ -61,18 +61,20 @@ class Query:
         given: Values that are known, of variables before or after what is done.
         treated: Values that forced variables took by themselves: the average then runs over rows with that value
             (effects of treatment on the treated).
+        selection: By which latent variable the rows of the table were chosen, if they were.
     """
 
     target: str
     do: Mapping[str, Intervention] = field(default_factory=dict)
     given: Mapping[str, int] = field(default_factory=dict)
     treated: Mapping[str, int] = field(default_factory=dict)
+    selection: str | None = None
 
     @property
     def signature(self) -> tuple[object, ...]:
         """Queries of one signature differ only in values, and are answered together."""
         kinds = tuple((name, Force if isinstance(each, Force) else id(each)) for name, each in sorted(self.do.items()))
-        return self.target, kinds, tuple(sorted(self.given)), tuple(sorted(self.treated))
+        return self.target, kinds, tuple(sorted(self.given)), tuple(sorted(self.treated)), self.selection
 
 
 def check_query(schema: DagSchema, query: Query) -> None:
@@ -135,7 +137,9 @@ def query_plan(conditionals: Conditionals, query: Query) -> QueryPlan:
         if isinstance(each, Follow)
     }
     known = schema.with_parents(policies) if policies else schema
-    found = identify(known, target=query.target, do=tuple(query.do), given=tuple(query.given))
+    found = identify(
+        known, target=query.target, do=tuple(query.do), given=tuple(query.given), selection=query.selection
+    )
     order = found.order
     if conditionals.fixed_order and not conditionals.parents_only:
         last = max(schema.topological_order.index(name) for name in order)

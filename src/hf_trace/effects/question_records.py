@@ -16,7 +16,7 @@ from hf_trace.runs.processes import Processes, shared_out
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
-RECORD_KEYS = ("target", "do", "given", "contrast", "versus", "factual", "monotone")
+RECORD_KEYS = ("target", "do", "given", "contrast", "versus", "factual", "monotone", "selection")
 REST = "..."
 
 
@@ -45,7 +45,12 @@ class QuestionReader:
             self.schema.observed(record["target"]).name,
             {name: self.intervention(name, value) for name, value in do.items()},
             {name: self.code(name, value) for name, value in given.items()},
+            selection=self._selection(record.get("selection")),
         )
+
+    def _selection(self, name: Any) -> str | None:
+        """By which variable rows were chosen."""
+        return None if name is None else self.schema[name].name
 
     def code(self, name: str, value: Any) -> int:
         """Number of a value."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from hf_trace.checks import one_of
 from hf_trace.documents import Document
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or_refusals
 from hf_trace.effects.bound_answers import bounds_of_answer, bounds_of_contrast
-from hf_trace.effects.conditionals import Floats
+from hf_trace.effects.conditionals import Conditionals, Floats
 from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns, with_jackknife
 from hf_trace.effects.counterfactuals.row_answers import RowQuestion, counterfactual_of_row
 from hf_trace.effects.doubly_robust import Estimate, Rows, plug_in_ate
 from hf_trace.effects.identifying.estimands import as_latex, as_text
+from hf_trace.effects.identifying.transport import OtherPopulation, transported
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.refutation import refuted, rows_compared
 from hf_trace.effects.table_model import TableModel
@@ -43,6 +45,8 @@ class EffectRequest:
         population: Whom a doubly robust contrast is about, see ``estimated``.
         bounds: Whether a question that observations do not tell is answered by an interval: how far it may lie.
         refute: Whether contrasts are put to everything that could speak against them, on the rows of ``data``.
+        elsewhere: A DataFrame or table file of another population that plug-in answers are to be for: how often its
+            covariates have their values.
         on_refusal: ``"raise"``, or ``"report"``: a question that cannot be answered gives ``{"error": reason}``.
 
     Raises:
@@ -60,12 +64,18 @@ class EffectRequest:
     bounds: bool = False
     refute: bool = False
     population: str = POPULATIONS[0]
+    elsewhere: Any = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.settings(None)
         one_of("estimator", self.estimator, ESTIMATORS)
         one_of("population", self.population, POPULATIONS)
         one_of("on_refusal", self.on_refusal, REFUSALS)
+        if self.elsewhere is not None and (self.estimator != ESTIMATORS[0] or self.refute or self.bounds):
+            raise SettingsError(
+                "Answers for another population are the model's: expected the estimator 'plug-in', without `refute` "
+                "and `bounds`. Leave out either."
+            )
 
     def settings(self, rows: int | None) -> AnswerSettings:
         """What single answers need of it.
@@ -125,38 +135,56 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
 
     parsed = [attempt(model.reader.query, record) for record in records]
     asked = zip(parsed, records, strict=True)
-    plain = [query for query, record in asked if isinstance(query, Query) and not _apart(record)]
+    plain = [query for query, record in asked if isinstance(query, Query) and not _apart(record, request)]
     found = iter((answers_or_refusals if kept or request.bounds else answers)(model.conditionals, plain, settings))
     documents = []
     for result, record in zip(parsed, records, strict=True):
         if isinstance(result, Query):
-            apart = _apart(record)
+            apart = _apart(record, request)
             result = attempt(apart, model, result, record, request) if apart else next(found)
         if isinstance(result, NotIdentifiedError) and request.bounds:
             result = attempt(_bounded, model, record, request, result)
         if isinstance(result, QueryError) and not kept:
             raise result
         if isinstance(result, Answer):
-            shown = _shown_answer(model.schema[result.query.target], result)
-            shown["warnings"] += _binning_notes(model, [result], is_mean=True) + _missed_groups(model, result.query)
-            result = {**shown, "settings": _known(settings)}
+            result = {**_shown_with_notes(model, result), "settings": _known(settings)}
         documents.append(
             {"target": record.get("target"), "error": str(result)} if isinstance(result, QueryError) else result
         )
     return documents
 
 
-def _apart(record: Mapping[str, Any]) -> Callable[..., Document] | None:
+def _apart(record: Mapping[str, Any], request: EffectRequest) -> Callable[..., Document] | None:
     """What answers a question that is not answered together with others."""
     if record.get("factual") or record.get("monotone"):
         return _would_have_been
-    return _compared if record.get("contrast") else None
+    if record.get("contrast"):
+        return _compared
+    return None if request.elsewhere is None else _elsewhere
+
+
+def _elsewhere(model: TableModel, query: Query, record: Mapping[str, Any], request: EffectRequest) -> Document:
+    """The answer for another population."""
+    settings = request.settings(model.rows)
+    population = OtherPopulation.read(model.schema, query, request.elsewhere)
+    answer = transported(model.conditionals, query, population, settings)
+    shown = _shown_with_notes(model, answer)
+    return {**shown, "elsewhere": population.to_dict(), "settings": _known(settings)}
+
+
+def _shown_with_notes(model: TableModel, answer: Answer) -> Document:
+    shown = _shown_answer(model.schema[answer.query.target], answer)
+    shown["warnings"] += _binning_notes(model, [answer], is_mean=True) + _missed_groups(model, answer.query)
+    return shown
 
 
 def _would_have_been(model: TableModel, query: Query, record: Mapping[str, Any], request: EffectRequest) -> Document:
     """What the target would have been in a single row."""
-    if record.get("contrast"):
-        raise QueryError("A contrast compares averages, and of a single row something was seen. Leave out either.")
+    if record.get("contrast") or query.selection or request.elsewhere is not None:
+        raise QueryError(
+            "A contrast, rows that were chosen and another population are about averages, and of a single row something"
+            " was seen (`factual`). Leave out either."
+        )
     factual = {name: model.reader.code(name, value) for name, value in (record.get("factual") or {}).items()}
     settings = request.settings(model.rows)
     asked = RowQuestion(query, factual, bool(record.get("monotone")))
@@ -193,6 +221,15 @@ def _shown_answer(variable: Variable, answer: Answer) -> Document:
     return document
 
 
+def _transported(
+    population: OtherPopulation, conditionals: Conditionals, queries: Sequence[Query], settings: AnswerSettings | None
+) -> list[Answer]:
+    """Answers for another population."""
+    if any(query.treated for query in queries):
+        raise QueryError("The treated of another population are not known. Expected the contrast 'ate' or 'cate'.")
+    return [transported(conditionals, query, population, settings or AnswerSettings()) for query in queries]
+
+
 def _known(result: AnswerSettings | Estimate) -> Document:
     """What is known of it, by name."""
     return {name: value for name, value in asdict(result).items() if value is not None}
@@ -214,7 +251,11 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
     if request.data is not None and model.only_read:
         rows = row_columns(model, contrast, scores, request.data, settings)
         return {**document, **_estimates(model, contrast, rows, request), "settings": _known(settings)}
-    found = differences(model.conditionals, [contrast], [scores], settings)[0]
+    population = None if request.elsewhere is None else OtherPopulation.read(model.schema, query, request.elsewhere)
+    answering = answers if population is None else partial(_transported, population)
+    found = differences(model.conditionals, [contrast], [scores], settings, answering)[0]
+    if population is not None:
+        document["elsewhere"] = population.to_dict()
     document |= {
         "value": found.value,
         "standard_error": found.standard_error,
@@ -233,7 +274,7 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
     if is_mean or found.binning_error is not None:
         document["binning_error"] = found.binning_error
     document["warnings"] += _binning_notes(model, found.answers, is_mean=is_mean) + _missed_groups(model, query)
-    if interval := with_jackknife(model.members, contrast, scores, found, settings):
+    if population is None and (interval := with_jackknife(model.members, contrast, scores, found, settings)):
         document["interval"] = _known(interval)
     return {**document, "settings": _known(settings)}
 
@@ -313,6 +354,11 @@ def scores_of(variable: Variable, value: Any = None) -> tuple[Floats, str]:
 
 def _compared(model: TableModel, query: Query, record: Mapping[str, Any], request: EffectRequest) -> Document:
     """The difference between two interventions, and what speaks against it where that is asked for."""
+    if query.selection and (request.refute or request.estimator != ESTIMATORS[0]):
+        raise QueryError(
+            "Rows were chosen, and only the plug-in estimator knows how to speak of everybody then. Expected estimator "
+            "'plug-in', without `refute`."
+        )
     document = _contrasted(model, query, record, request)
     if request.refute:
         contrast, (scores, _) = (
@@ -329,6 +375,8 @@ def _bounded(
 ) -> Document:
     """How far the answer to a question may lie that observations do not tell."""
     query, settings = model.reader.query(record), request.settings(model.rows)
+    if query.selection:
+        raise refusal
     if record.get("contrast"):
         contrast = _contrast(model, query, record)
         scores, what = scores_of(model.schema[query.target], request.target_value)

@@ -1,64 +1,18 @@
 """Complete identification: a formula of observed conditionals for any question that has one, else the hedge."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 
 import networkx as nx
 
 from hf_trace.effects.identifying.estimands import Conditional, Estimand, product_of, ratio_of, total_of, variables_of
+from hf_trace.effects.identifying.factors import Hedge, district_factor
 from hf_trace.effects.identifying.open_paths import open_path, spelled
 from hf_trace.effects.identifying.projection import Projection
+from hf_trace.effects.identifying.selection import SelectionBias, recovered_factor
 
-
-@dataclass(frozen=True)
-class Hedge:
-    """Why no formula exists (Shpitser and Pearl 2006, definition 6).
-
-    Latent causes join all variables of ``whole``, and those of ``part`` among themselves; everything in ``whole`` acts
-    on ``part`` within it. Then two models agree in all that is observed and differ in what the treatments do.
-
-    Attributes:
-        projection: The graph between observed variables.
-        whole: Variables with treatments among them.
-        part: Those of them without treatments.
-        treatment: A treatment in ``whole``.
-    """
-
-    projection: Projection
-    whole: frozenset[str]
-    part: frozenset[str]
-    treatment: str
-
-    @cached_property
-    def confounding(self) -> tuple[str, ...]:
-        """Observed and latent variables in turn, from the treatment to the part that it acts on."""
-        path = self._joined_path
-        steps = [name for pair in pairwise(path) for name in (pair[0], self.latent_of(pair)[0])]
-        return (*steps, path[-1])
-
-    @cached_property
-    def _joined_path(self) -> list[str]:
-        joined = self.projection.among(self.whole).joined
-        return nx.multi_source_dijkstra_path(joined, set(self.part))[self.treatment][::-1]
-
-    def latent_of(self, pair: tuple[str, str]) -> list[str]:
-        """The latent variables that join two of the observed ones."""
-        latent: list[str] = self.projection.joined.edges[pair]["latent"]
-        return latent
-
-    @cached_property
-    def acting(self) -> tuple[str, ...]:
-        """Along which arrows the treatment acts on that part."""
-        arrows = self.projection.among(self.whole).arrows
-        paths = nx.single_source_shortest_path(arrows, self.treatment)
-        return min((tuple(path) for end, path in paths.items() if end in self.part), key=len)
-
-    @property
-    def latent(self) -> tuple[str, ...]:
-        """All latent variables that join neighbours along ``confounding``."""
-        return tuple(dict.fromkeys(name for pair in pairwise(self._joined_path) for name in self.latent_of(pair)))
+Refusal = Hedge | SelectionBias
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +25,7 @@ class CompleteQuestion:
         targets: What is asked about.
         do: Treatments.
         given: Evidence.
+        selection: The variable by which the rows of the table were chosen, if they were; it causes nothing.
     """
 
     graph: "nx.DiGraph[str]"
@@ -78,12 +33,14 @@ class CompleteQuestion:
     targets: frozenset[str]
     do: frozenset[str]
     given: frozenset[str] = frozenset()
+    selection: str | None = None
 
-    def formula(self) -> Estimand | Hedge:
+    def formula(self) -> Estimand | Refusal:
         """A formula of observed conditionals, or why there is none.
 
         Algorithm IDC (Shpitser and Pearl, UAI 2006, figure 6) around the algorithm of Tian and Pearl (2002) for
-        unconditional effects, which is complete as well (Huang and Valtorta 2006).
+        unconditional effects, which is complete as well (Huang and Valtorta 2006). Where rows were chosen it is a
+        formula of what is seen in those, for everybody (Bareinboim and Tian 2015).
 
         Returns:
             A formula whose value depends on targets, treatments and evidence only.
@@ -95,19 +52,21 @@ class CompleteQuestion:
             >>> as_text(asked.formula())
             "Σ_{M} p(M | X) Σ_{X'} p(X') p(Y | X', M)"
         """
+        if self.selection and not self.do and not open_path(self.graph, [self.selection], self.targets, self.given):
+            return Conditional(self._sorted(self.targets), self._sorted(self.given))
         do, given = self.do, self.given
         while idle := next((name for name in sorted(given) if self._acts_as_forced(name, do, given)), None):
             do, given = do | {idle}, given - {idle}
         asked = self.targets | given
         found = self._effect(asked, do)
-        if isinstance(found, Hedge) or not given:
+        if isinstance(found, Refusal) or not given:
             return found
         return ratio_of(found, total_of(self._sorted(self.targets), found))
 
-    def simplest(self) -> Estimand | Hedge:
+    def simplest(self) -> Estimand | Refusal:
         """A formula with as few variables as are needed: none can be left out, those asked about aside."""
         found = self.formula()
-        if isinstance(found, Hedge):
+        if isinstance(found, Refusal):
             return found
         question, asked = self, self.targets | self.do | self.given
         for name in self._sorted(self.observed - asked):
@@ -116,16 +75,16 @@ class CompleteQuestion:
                 continue
             smaller = question._with(question.observed - {name})
             formula = smaller.formula()
-            if not isinstance(formula, Hedge):
+            if not isinstance(formula, Refusal):
                 question, found = smaller, formula
         return found
 
     def _with(self, observed: frozenset[str]) -> "CompleteQuestion":
-        return CompleteQuestion(self.graph, observed, self.targets, self.do, self.given)
+        return replace(self, observed=observed)
 
     def suffices(self, measured: Collection[str]) -> bool:
         """Whether there is a formula once some latent variables are measured."""
-        return not isinstance(self._with(self.observed | set(measured)).formula(), Hedge)
+        return not isinstance(self._with(self.observed | set(measured)).formula(), Refusal)
 
     @cached_property
     def projection(self) -> Projection:
@@ -141,15 +100,15 @@ class CompleteQuestion:
         cut.remove_edges_from([*cut.in_edges(do), *cut.out_edges(name)])
         return not open_path(cut, [name], self.targets, do | given - {name})
 
-    def _effect(self, asked: frozenset[str], do: frozenset[str]) -> Estimand | Hedge:
+    def _effect(self, asked: frozenset[str], do: frozenset[str]) -> Estimand | Refusal:
         """p(asked | do), whose value may not depend on anything else."""
         part = self.projection.among(self.projection.causes(asked))
         rest = part.among(set(part.order) - do)
         wanted = rest.among(rest.causes(asked))
         factors = []
         for district in wanted.districts():
-            factor = district_factor(part, district, do)
-            if isinstance(factor, Hedge):
+            factor = self._factor(part, district, do)
+            if isinstance(factor, Refusal):
                 return factor
             factors.append(factor)
         found = total_of([name for name in wanted.order if name not in asked], product_of(factors))
@@ -157,46 +116,26 @@ class CompleteQuestion:
         loose = self._sorted(found.free - asked - do)
         return total_of(loose, product_of([Conditional(loose), found])) if loose else found
 
-
-def district_factor(part: Projection, wanted: frozenset[str], do: frozenset[str]) -> Estimand | Hedge:
-    """Q[wanted]: p(wanted | everything else forced), from conditionals (Tian and Pearl 2002, figure 7)."""
-    whole = part.district(next(iter(wanted)))
-    factor = product_of(conditional_factor(part, name) for name in part.order if name in whole)
-    while True:
-        inside = part.among(whole)
-        acting = inside.causes(wanted)
-        factor = total_of([name for name in inside.order if name not in acting], factor)
-        if acting == wanted:
-            return factor
-        if acting == whole:
-            treatment = next(name for name in inside.order if name in do)
-            return Hedge(part, whole, wanted, treatment)
-        inside = inside.among(acting)
-        whole = inside.district(next(iter(wanted)))
-        factor = product_of(_next_given_earlier(inside.order, name, factor) for name in inside.order if name in whole)
+    def _factor(self, part: Projection, district: frozenset[str], do: frozenset[str]) -> Estimand | Refusal:
+        """Q[district], from all rows or from chosen ones."""
+        if self.selection is None:
+            return district_factor(part, district, do)
+        whole = Projection.of(self.graph, self.observed | {self.selection})
+        return recovered_factor(whole, district, do, self.selection)
 
 
-def conditional_factor(part: Projection, name: str) -> Conditional:
-    """p(name | all before it), given only those that matter: its district so far, and their causes."""
-    earlier = part.among(part.order[: part.order.index(name) + 1])
-    known = earlier.parents(earlier.district(name)) - {name}
-    return Conditional((name,), tuple(each for each in earlier.order if each in known))
-
-
-def _next_given_earlier(order: tuple[str, ...], name: str, factor: Estimand) -> Estimand:
-    """Q[up to name] / Q[before name] of a factor over all of ``order`` (Tian and Pearl 2002, lemma 4)."""
-    place = order.index(name)
-    return ratio_of(total_of(order[place + 1 :], factor), total_of(order[place:], factor))
-
-
-def refusal_of(query: str, question: CompleteQuestion, hedge: Hedge) -> str:
+def refusal_of(query: str, question: CompleteQuestion, refusal: Refusal) -> str:
     """Why a question has no answer, and what would have to be measured, in one line.
 
     Args:
         query: The question, spelled out.
         question: The same.
-        hedge: What identification found.
+        refusal: What identification found.
     """
+    return refusal.refusal(query) if isinstance(refusal, SelectionBias) else _hedged(query, question, refusal)
+
+
+def _hedged(query: str, question: CompleteQuestion, hedge: Hedge) -> str:
     treatment, end = hedge.confounding[0], hedge.confounding[-1]
     target = next(iter(question.targets))
     named = " and ".join(map(repr, hedge.latent))

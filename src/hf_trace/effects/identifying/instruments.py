@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_trace.effects.identifying.estimands import Estimand, Joint, evaluated
-from hf_trace.effects.identifying.formulas import CompleteQuestion, Hedge
+from hf_trace.effects.identifying.formulas import CompleteQuestion, Refusal
 
 # An instrument that moves fewer rows than this tells nothing.
 _LEAST_MOVED = 1e-3
@@ -53,11 +53,11 @@ def instruments(question: CompleteQuestion) -> tuple[str, ...]:
         for name in candidates
         if name not in question.given | {target}
         and not nx.has_path(without, name, target)
-        and not any(isinstance(_reduced(question, end, name), Hedge) for end in (treatment, target))
+        and not any(isinstance(_reduced(question, end, name), Refusal) for end in (treatment, target))
     )
 
 
-def _reduced(question: CompleteQuestion, end: str, instrument: str) -> Estimand | Hedge:
+def _reduced(question: CompleteQuestion, end: str, instrument: str) -> Estimand | Refusal:
     forced = frozenset([instrument])
     return replace(question, targets=frozenset([end]), do=forced, given=frozenset()).formula()
 
@@ -102,7 +102,7 @@ def _under(
 ) -> NDArray[np.float64]:
     """p(end | do(instrument)), ``[instrument, end]``."""
     found = _reduced(question, end, instrument)
-    if isinstance(found, Hedge):
+    if isinstance(found, Refusal):
         raise ValueError(f"{instrument!r} is no instrument, expected one of `instruments`.")
     places = [names.index(instrument), names.index(end)]
     values = evaluated(found, joint, names)

@@ -12,7 +12,8 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array, hstack, identity, vstack
 
 from hf_trace.effects.identifying.estimands import Conditional, Joint, evaluated, product_of, total_of
-from hf_trace.effects.identifying.formulas import CompleteQuestion, Hedge, conditional_factor, district_factor
+from hf_trace.effects.identifying.factors import Hedge, conditional_factor, district_factor
+from hf_trace.effects.identifying.formulas import CompleteQuestion
 from hf_trace.effects.identifying.projection import Projection
 from hf_trace.errors import OverlapError
 
