@@ -28,9 +28,10 @@ def logits_at(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, "p
 
 def _is_plain(model: nn.Module) -> bool:
     """Whether it is a Llama of a preset, on a processor that small steps keep waiting."""
-    if type(model) is not LlamaForCausalLM or model.device.type != "cpu" or model.dtype != torch.float32:
+    weight = next(model.parameters())
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return False
-    return _is_plain_config(model.config)
+    return type(model) is LlamaForCausalLM and _is_plain_config(model.config)
 
 
 def _is_plain_config(config: LlamaConfig) -> bool:
