@@ -43,12 +43,14 @@ class HubStandIn:
     Attributes:
         repositories: By kind (``"model"``, ``"dataset"``) and id.
         requests: Method and path of all requests, in order.
+        collections: By slug the title, owner and items, each with kind and id.
     """
 
     def __init__(self):
         self.repositories = {}
         self.objects = {}
         self.requests = []
+        self.collections = {}
 
     def __enter__(self):
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -214,6 +216,35 @@ class _Handler(BaseHTTPRequestHandler):
         url = f"{self.hub.endpoint}/{repo_id}/commit/{sha}"
         return self.reply({"commitUrl": url, "commitOid": sha, "hookOutput": "", "success": True})
 
+    def create_collection(self):
+        asked = json.loads(self.body)
+        if not self.may_write(f"{asked['namespace']}/any"):
+            return None
+        slug = f"{asked['namespace']}/{asked['title'].lower().replace(' ', '-')}-1"
+        if slug in self.hub.collections:
+            return self.reply({"error": "This collection exists", "slug": slug}, 409)
+        self.hub.collections[slug] = {"title": asked["title"], "private": asked["private"], "items": []}
+        return self.collection(slug)
+
+    def collection(self, slug):
+        found = self.hub.collections[slug]
+        items = [
+            {"_id": str(n), "id": name, "type": kind, "position": n} for n, (kind, name) in enumerate(found["items"])
+        ]
+        about = {"slug": slug, "title": found["title"], "owner": {"name": slug.split("/")[0]}, "items": items}
+        rest = {"lastUpdated": _DATE, "position": 0, "theme": "green", "upvotes": 0, "private": found["private"]}
+        return self.reply({**about, **rest})
+
+    def add_to_collection(self, slug):
+        asked = json.loads(self.body)["item"]
+        item, items = (asked["type"], asked["id"]), self.hub.collections[slug]["items"]
+        if (item[0], item[1]) not in self.hub.repositories:
+            return self.refuse(404, "RepoNotFound", "Repository not found")
+        if item in items:
+            return self.reply({"error": "This item is there"}, 409)
+        items.append(item)
+        return self.collection(slug)
+
     # reading
 
     def info(self, kind, repo_id, revision="main"):
@@ -287,6 +318,9 @@ _ROUTES = [
     ("GET", r"/api/whoami-v2", _Handler.who),
     ("POST", r"/api/validate-yaml", _Handler.validate_card),
     ("POST", r"/api/repos/create", _Handler.create),
+    ("POST", r"/api/collections", _Handler.create_collection),
+    ("GET", r"/api/collections/([^/]+/[^/]+)", _Handler.collection),
+    ("POST", r"/api/collections/([^/]+/[^/]+)/items", _Handler.add_to_collection),
     ("POST", _REPO + r"/preupload/([^/]+)", _Handler.preupload),
     ("POST", r"/(datasets/|spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", _Handler.large_batch),
     ("PUT", r"/large/(\w+)", _Handler.put_large),

@@ -155,7 +155,7 @@ REFUSED = [
         "effect run x.csv --do 1=a --target b",
         "--given a=1|--contrast ate|--queries q.jsonl|--versus a=1|--estimator aipw|--population all|"
         "--data x.csv|--target-value b|--factual a=1|--monotone|--selection s|"
-        "--bounds|--refute",
+        "--bounds|--refute|--no-intervals",
         "is for runs trained on a table, but a log is given. Leave out either.",
     ),
     (

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import huggingface_hub.constants as hub_constants
 import pytest
+import yaml
 from tests.hub_stand_in import TOKEN, HubStandIn
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -82,7 +83,9 @@ def test_a_run_is_published_whole(run, hub, hf_trace):
     assert (code, out) == (0, "")
     assert err.splitlines()[-1] == f"Published: {hub.endpoint}/org/alarms"
     files = hub.files("org/alarms")
-    assert set(files) == RUN_FILES | {"graph.json"}
+    assert set(files) == RUN_FILES | {"graph.json", "graph.png"}
+    assert files["graph.png"].startswith(b"\x89PNG")
+    assert "](graph.png)" in files["README.md"].decode()
     assert files["model.safetensors"] == (run / "model.safetensors").read_bytes()
     assert CausalGraph.from_dict(json.loads(files["graph.json"])).edges[0]["cause"] == "A"
     card = files["README.md"].decode()
@@ -100,7 +103,7 @@ def test_a_dry_run_lists_and_sends_nothing(run, hub, hf_trace):
     assert err.splitlines()[-1] == "Nothing was sent (--dry-run)."
     code, out, _ = hf_trace("push", run, "org/alarms", "--dry-run", "--json")
     document = json.loads(out)
-    assert set(document["files"]) == (RUN_FILES | {"graph.json"}) - {".gitattributes"}
+    assert set(document["files"]) == (RUN_FILES | {"graph.json", "graph.png"}) - {".gitattributes"}
     assert (document["address"], document["left_out"], hub.requests) == (None, ["notes.md"], [])
 
 
@@ -116,7 +119,7 @@ def test_a_repository_that_exists_is_left_alone_until_told(run, hub, hf_trace, r
     repository.commit({**hub.files("org/alarms"), "model-00001-of-00002.safetensors": b"old", "photo.png": b"mine"})
     (run / "graph.json").unlink()
     assert hf_trace("push", run, "org/alarms", "--update")[0] == 0
-    assert set(hub.files("org/alarms")) == RUN_FILES | {"graph.json", "photo.png"}
+    assert set(hub.files("org/alarms")) == RUN_FILES | {"graph.json", "graph.png", "photo.png"}
     assert "graph.json" in repository.commits[first]
 
 
@@ -383,3 +386,74 @@ def test_a_log_is_published_from_python(timed_log, hub):
 
     assert push_log(timed_log, "org/log", private=True) == f"{hub.endpoint}/datasets/org/log"
     assert hub.repositories["dataset", "org/log"].private
+
+
+def test_results_are_listed_for_a_data_set_of_the_hub(run, hub, hf_trace, place):
+    CausalGraph.from_edges([("A", "B"), ("C", "B")], events=("A", "B", "C", "D")).save(place / "known.json")
+    arguments = ["--data-repo", "org/log:plant", "--truth", "known.json"]
+    assert hf_trace("push", run, "org/alarms", *arguments)[0] == 0
+    files = hub.files("org/alarms")
+    losses = json.loads((run / "metrics.json").read_text())["validation"]
+    [entry] = yaml.safe_load(files[".eval_results/next-event.yaml"])
+    assert entry["dataset"] == {"id": "org/log", "task_id": "next-event"}
+    assert entry["value"] == round(losses["loss"], 4)
+    assert f"bigram {losses['bigram']:.4g}" in entry["notes"]
+    [entry] = yaml.safe_load(files[".eval_results/known-graph.yaml"])
+    # A -> B is the one edge, so it comes first; C -> B ties with the ten others: 1/2 (1 + 2/12).
+    assert (entry["dataset"]["task_id"], entry["value"]) == ("plant", round((1 + 2 / 12) / 2, 4))
+    assert entry["source"]["url"] == "https://huggingface.co/org/alarms"
+    card = files["README.md"].decode()
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert header["datasets"] == ["org/log"]
+    assert {each["dataset"]["type"] for each in header["model-index"][0]["results"]} == {"org/log"}
+    assert (header["library_name"], header["pipeline_tag"]) == ("transformers", "other")
+    assert "2 known edges among 4 event types; AUPRC of chance 0.167." in card
+    assert "| every edge | 0.500 | 0.167 | 0.286 |" in card
+    # What is no longer said is taken away.
+    assert hf_trace("push", run, "org/alarms", "--overwrite")[0] == 0
+    assert not [name for name in hub.files("org/alarms") if name.startswith(".eval_results")]
+
+
+def test_results_that_cannot_be(run, refused, place):
+    (run / "graph.json").unlink()
+    CausalGraph.from_edges([("A", "B")]).save(place / "known.json")
+    assert refused("push", run, "org/x", "--dry-run", "--truth", "known.json") == (
+        "A known graph is given, and no discovered one to set beside it. Name that one: `--graph graph.json`."
+    )
+    assert refused("push", run, "org/x", "--dry-run", "--data-repo", "log") == (
+        "data_repo is 'log', expected ORG/NAME of a data set on the Hub, or ORG/NAME:TASK."
+    )
+
+
+def test_run_data_and_space_are_in_one_collection(run, place, hub, hf_trace):
+    together = ["--collection", "Alarms of a plant"]
+    pushes = (
+        ["log.csv", "org/log", "--dataset"],
+        [run, "org/alarms", "--data-repo", "org/log"],
+        [run, "org/try", "--space", "--data-repo", "org/log", "--run-repo", "org/alarms"],
+    )
+    for words in pushes:
+        code, _, err = hf_trace("push", *words, *together)
+        assert code == 0, err
+        assert f"In the collection {hub.endpoint}/collections/org/alarms-of-a-plant-1" in err
+    [found] = hub.collections.values()
+    assert found["items"] == [("dataset", "org/log"), ("model", "org/alarms"), ("space", "org/try")]
+    assert hf_trace("push", run, "org/alarms", "--overwrite", *together)[0] == 0  # it is there already
+    assert len(found["items"]) == 3
+    card = yaml.safe_load(hub.files("org/try", "space")["README.md"].decode().split("---\n")[1])
+    assert (card["models"], card["datasets"]) == (["org/alarms"], ["org/log"])
+    assert 'model="org/alarms"' in hub.files("org/try", "space")["run/README.md"].decode()
+
+
+def test_a_collection_that_cannot_be_changed(run, hub, refused, monkeypatch):
+    monkeypatch.setattr("tests.hub_stand_in._Handler.add_to_collection", lambda self, _: self.reply({}, 403))
+    from tests import hub_stand_in
+
+    routes = [(*route[:2], hub_stand_in._Handler.add_to_collection) if "items" in route[1] else route
+              for route in hub_stand_in._ROUTES]  # fmt: skip
+    monkeypatch.setattr(hub_stand_in, "_ROUTES", routes)
+    assert refused("push", run, "org/alarms", "--collection", "Ours") == (
+        "org/alarms is published, and not in the collection 'Ours': The token may not write 'org/alarms'. Use one with "
+        "the right to write there (`hf auth login`), or choose another name."
+    )
+    assert "README.md" in hub.files("org/alarms")

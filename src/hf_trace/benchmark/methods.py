@@ -25,6 +25,8 @@ from hf_trace.training.log_training import TrainingSettings, train
 
 Advance = Callable[[float], None]
 _WINDOW_LENGTH = 64
+# The smallest that the package's own checkpoints are: eleven logs in minutes.
+PRESET = "nano"
 
 
 class PairsFound(NamedTuple):
@@ -62,12 +64,14 @@ class LogStudy:
         run: Where the model is, or is going to be.
         seed: Of training, windows and draws.
         small: Whether everything is done in seconds.
+        preset: Size of the model.
     """
 
     log: EventLog
     run: Path
     seed: int = 0
     small: bool = False
+    preset: str = PRESET
 
     @cached_property
     def model(self) -> EventModel:
@@ -80,10 +84,10 @@ class LogStudy:
         return (self.run / "config.json").exists()
 
     def train(self, callbacks: Any = ()) -> None:
-        """Train the model with the defaults of the package, on windows of at most 64 events."""
-        settings = TrainingSettings(window_length=_WINDOW_LENGTH, seed=self.seed)
+        """Train the model on windows of at most 64 events, in all else with the defaults of the package."""
+        settings = TrainingSettings(preset=self.preset, window_length=_WINDOW_LENGTH, seed=self.seed)
         if self.small:
-            settings = replace(settings, preset="nano", window_length=32, epochs=0.5)
+            settings = replace(settings, preset="pico", window_length=32, epochs=0.5)
         train(self.log, self.run, settings, callbacks=callbacks)
 
     def windows(self, most: int) -> EventLog:

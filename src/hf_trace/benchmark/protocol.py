@@ -3,14 +3,14 @@
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from hf_trace.benchmark.data_card import PROTOCOL, LogFacts, write_card, write_log
 from hf_trace.benchmark.foreign_methods import ForeignMethod
 from hf_trace.benchmark.known_causes import KnownCauses
-from hf_trace.benchmark.methods import OWN_METHODS, Advance, LogStudy, Method, PairsFound
+from hf_trace.benchmark.methods import OWN_METHODS, PRESET, Advance, LogStudy, Method, PairsFound
 from hf_trace.benchmark.scoreboard import Board, Judged, chance, judged
 from hf_trace.checks import one_of
 from hf_trace.documents import Document
@@ -18,6 +18,7 @@ from hf_trace.errors import OutputError, ProcessError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import atomic_path
 from hf_trace.runs.folders import read_json, write_json
+from hf_trace.training.architectures import PRESETS
 from hf_trace.training.loop import ProgressCallback
 
 SETTINGS_FILE, RESULTS_FILE, TABLE_FILE, FIGURE_FILE = "settings.json", "benchmark.json", "README.md", "benchmark.png"
@@ -37,6 +38,7 @@ class BenchmarkRequest:
         limit: Seconds after which a method of other people is ended.
         seed: Of simulation, training and draws.
         small: Whether everything is done in seconds, to see that it runs.
+        preset: Size of the models that are trained.
     """
 
     logs: Mapping[str, KnownCauses]
@@ -46,6 +48,15 @@ class BenchmarkRequest:
     limit: float = 600.0
     seed: int = 0
     small: bool = False
+    preset: str = PRESET
+
+    def __post_init__(self) -> None:
+        one_of("preset", self.preset, PRESETS)
+
+    @property
+    def settings(self) -> Document:
+        """What must be the same for a folder to be gone on with."""
+        return {"seed": self.seed, "small": self.small, "preset": self.preset}
 
     def chosen(self, logs: Sequence[str], methods: Sequence[str]) -> "BenchmarkRequest":
         """Some of the logs and of the package's methods; of none named all.
@@ -55,7 +66,7 @@ class BenchmarkRequest:
         """
         some_logs = {one_of("log", name, self.logs): self.logs[name] for name in logs} or self.logs
         some = {one_of("method", name, self.methods): self.methods[name] for name in methods} or self.methods
-        return BenchmarkRequest(some_logs, some, self.others, self.runs, self.limit, self.seed, self.small)
+        return replace(self, logs=some_logs, methods=some)
 
 
 def run_benchmark(
@@ -75,7 +86,7 @@ def run_benchmark(
     _begin(request, out)
     for known in request.logs.values():
         log = known.log()
-        study = LogStudy(log, _run_of(request, known.name, out), request.seed, request.small)
+        study = LogStudy(log, _run_of(request, known.name, out), request.seed, request.small, request.preset)
         for name, answer in _answers(request, study):
             kept = _Kept(out / "scores" / known.name / name)
             if kept.is_there:
@@ -92,7 +103,7 @@ def run_benchmark(
 
 def _begin(request: BenchmarkRequest, out: Path) -> None:
     """Make the folder, or go on in one of the same settings."""
-    same: Document = {"seed": request.seed, "small": request.small}
+    same = request.settings
     if out.is_dir() and any(out.iterdir()):
         found = read_json(out, SETTINGS_FILE)
         if found != same:
@@ -186,19 +197,25 @@ def _write(request: BenchmarkRequest, board: Board, facts: Sequence[LogFacts], o
     about = {name: each.about for name, each in request.methods.items()}
     about |= {name: each.about for name, each in request.others.items()}
     document: Document = {
-        "date": datetime.date.today().isoformat(), "seed": request.seed, "small": request.small,
+        "date": datetime.date.today().isoformat(), **request.settings,
         "protocol": list(PROTOCOL), "logs": {each.known.name: each.to_dict() for each in facts}, "methods": about,
         "summary": board.summary(), "rows": [asdict(row) for row in board.rows],
     }  # fmt: skip
     write_json(out / RESULTS_FILE, document)
     with atomic_path(out / FIGURE_FILE) as unfinished:
         board.figure().savefig(unfinished, format="png", dpi=110)
-    rules = "\n".join(f"{number}. {rule}" for number, rule in enumerate(PROTOCOL, 1))
-    listed = "\n".join(f"* `{name}`: {words}" for name, words in about.items())
-    text = (
-        f"# Event causality: {len(board.methods)} methods on {len(board.logs)} logs\n\n{document['date']}, seed "
-        f"{request.seed}.{' In small: the figures mean nothing.' if request.small else ''}\n\n{board.markdown()}\n"
-        f"![AUPRC of every method on every log]({FIGURE_FILE})\n\n## Methods\n\n{listed}\n\n## Protocol\n\n{rules}\n"
-    )
     with atomic_path(out / TABLE_FILE) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(_page(request, board, about, document["date"]), encoding="utf-8")
+
+
+def _page(request: BenchmarkRequest, board: Board, about: Mapping[str, str], date: str) -> str:
+    said = f"{date}, seed {request.seed}, models of size {request.preset}."
+    if request.small:
+        said += " In small: the figures mean nothing."
+    sections = (
+        f"# Event causality: {len(board.methods)} methods on {len(board.logs)} logs\n\n{said}",
+        f"{board.markdown()}\n![AUPRC of every method on every log]({FIGURE_FILE})",
+        "## Methods\n\n" + "\n".join(f"* `{name}`: {words}" for name, words in about.items()),
+        "## Protocol\n\n" + "\n".join(f"{number}. {rule}" for number, rule in enumerate(PROTOCOL, 1)),
+    )
+    return "\n\n".join(sections) + "\n"

@@ -34,6 +34,7 @@ def benchmark(
     runs: Annotated[
         Path | None, typer.Option(help="Folder with runs named like their logs, which are not trained again.")
     ] = None,
+    preset: Annotated[str, typer.Option(help="Size of the models that are trained: pico, nano, tiny, small.")] = "nano",
     limit: Annotated[str, typer.Option(help="How long a function or package may take for a log.")] = "10m",
     small: Annotated[bool, typer.Option("--small", help="Two short logs in seconds, to see that it runs.")] = False,
     seed: Seed = SEED.default,
@@ -65,6 +66,7 @@ def benchmark(
         limit=seconds,
         seed=seed,
         small=small,
+        preset=preset,
     ).chosen(logs or (), only_methods or ())
     board = run_benchmark(request, out, doing=progress, say=say)
     wrote(out / TABLE_FILE, out / RESULTS_FILE)

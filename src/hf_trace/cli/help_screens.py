@@ -41,7 +41,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"method": "NAME", "threshold": "SPEC", "construction": "NAME", "statistic": "NAME", "proposal": "NAME"},
         **{"num_samples": "N", "num_contexts": "N", "min_frequency": "SHARE", "bootstrap": "N", "refine": ""},
         **{"truth": "FILE", "bound": "NATS", "by": "NAME", "estimator": "NAME", "population": "NAME", "data": "FILE"},
-        **{"seed": "N"},
+        **{"seed": "N", "intervals": ""},
         **{"preset": "NAME", "model": "MODEL", "lora": "", "merge": "", "epochs": "NUMBER", "ensemble": "N"},
         **{"history": "NAME", "order": "NAME", "learn": "NAME", "folds": "N", "least": "NUMBER"},
         **{"only_methods": "NAME", "own_methods": "FILE:FUNCTION", "peers": "NAME=PYTHON", "runs": "FOLDER"},
@@ -51,7 +51,8 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"out": "PATH", "json_output": "", "top": "N", "overwrite": "", "resume": "", "version": "", "help": ""},
         **{"max_edges": "N", "fail_on_change": ""},
         **{"private": "", "dry_run": "", "graph": "FILE", "license": "NAME", "data_source": "TEXT"},
-        **{"space": "", "wheel": "FILE"},
+        **{"space": "", "wheel": "FILE", "data_repo": "ORG/NAME", "run_repo": "ORG/NAME", "known_graph": "FILE"},
+        **{"collection": "TITLE"},
     },
     "Machine": {
         **{"processes": "N", "batch_size": "N", "memory": "SIZE", "dtype": "NAME", "device_map": "NAME"},
@@ -79,7 +80,8 @@ SHOWN = {
     "rank": f"outcome within exclude knowledge out top json_output only {_COLUMNS} query topology by num_samples",
     "count": f"method threshold out plot top json_output horizon max_lag {_COLUMNS} query topology",
     "simulate": "out sequences overwrite json_output types edges weight delay duration seed",
-    "push": f"private space dry_run overwrite graph license dataset {_COLUMNS} json_output",
+    "push": "private space dry_run overwrite graph license dataset data_repo known_graph collection "
+    f"{_COLUMNS} json_output",
 }
 # Spellings of before, by command; they go on working.
 _FORMERLY = {"push": {"--data": "--data-source", "--update": "--overwrite"}}

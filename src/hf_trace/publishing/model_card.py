@@ -17,6 +17,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from hf_trace.documents import Document
 from hf_trace.errors import visible
 from hf_trace.graphs.graph import CausalGraph
+from hf_trace.graphs.metrics import GraphComparison
 from hf_trace.logs.places.near_names import near_name
 from hf_trace.report.page_texts import assumptions
 from hf_trace.runs.adapters import AdapterConfig
@@ -24,7 +25,7 @@ from hf_trace.runs.folders import DAG_FILE, METRICS_FILE, TRAINING_FILE, read_js
 from hf_trace.runs.trained_network import trained_network
 from hf_trace.tokenizers.event_tokenizer import TOKENIZER_FILE, EventTokenizer
 
-CARD_FILE, GRAPH_FILE = "README.md", "graph.json"
+CARD_FILE, GRAPH_FILE, PICTURE_FILE = "README.md", "graph.json", "graph.png"
 NO_LICENSE = "Not stated by the author: ask before you use it."
 _SHOWN_EDGES = 10
 _TABLE_MUST_HOLD = (
@@ -75,6 +76,8 @@ class RunFiles:
         tokenizer: ``tokenizer_config.json``.
         events: Names of events of a place itself, in a run of a log.
         graph: A discovered graph, where there is one.
+        known: It beside a known graph, where there is one.
+        data_repo: The data set on the Hub that it learned from, where it is there.
     """
 
     kind: str
@@ -85,6 +88,8 @@ class RunFiles:
     tokenizer: Document
     events: tuple[str, ...]
     graph: CausalGraph | None = None
+    known: GraphComparison | None = None
+    data_repo: str | None = None
 
     @classmethod
     def of(cls, folder: str | PathLike[str], graph: CausalGraph | None = None) -> "RunFiles":
@@ -211,8 +216,28 @@ def model_card(
         graph: A graph that was discovered with it.
         remote: Task of the shim beside it, for those who do not import the package.
     """
-    run = RunFiles.of(folder, graph)
-    name = repo_id or str(folder)
+    return card_text(RunFiles.of(folder, graph), repo_id or str(folder), data=data, license=license, remote=remote)
+
+
+def card_text(
+    run: RunFiles,
+    name: str,
+    *,
+    data: str | None,
+    license: str | None,
+    remote: str | None = None,
+    picture: str | None = None,
+) -> str:
+    """The text of the card of a run whose files have been read; see ``model_card``.
+
+    Args:
+        run: What the run says of itself.
+        name: What code calls it: the folder, or its id on the Hub.
+        data: See ``model_card``.
+        license: See ``model_card``.
+        remote: See ``model_card``.
+        picture: File beside the card that shows the graph.
+    """
     title = name.rstrip("/").rpartition("/")[2]
     header = ModelCardData(
         library_name="transformers",
@@ -221,14 +246,18 @@ def model_card(
         tags=[run.task, "event-sequences" if run.kind == "log" else "causal-inference", "hf_trace"],
         model_name=_label(title),
         base_model=run.base,
+        datasets=run.data_repo and [run.data_repo],
         eval_results=_results(run) or None,
     )
+    on_hub = run.data_repo and f"[{run.data_repo}](https://huggingface.co/datasets/{run.data_repo}) on the Hub."
+    about = " ".join(filter(None, [data and as_prose(data), on_hub])) or "Not described by the author."
     parts = [
         f"# {as_markdown(title)}\n\n{_intro(run)}",
         f"## How to use\n\n{_use(run, name, remote)}",
         _section("Measured on held-out data", _measured(run)),
-        _section("Discovered graph", _graph(run)),
-        f"## Data\n\n{as_prose(data or 'Not described by the author.')} {_sizes(run)}".rstrip(),
+        _section("Discovered graph", _graph(run, picture)),
+        _section("Beside the known graph", _known(run)),
+        f"## Data\n\n{about} {_sizes(run)}".rstrip(),
         _section("How it was trained", _training(run)),
         f"## What must hold\n\n{_must_hold(run)}",
         f"## License\n\n{as_markdown(license or NO_LICENSE)}",
@@ -317,7 +346,7 @@ def _results(run: RunFiles) -> list[EvalResult]:
     return [
         EvalResult(
             task_type=run.task,
-            dataset_type="held-out",
+            dataset_type=run.data_repo or "held-out",
             dataset_name="held-out part of the training data",
             metric_type=key,
             metric_name=label,
@@ -328,7 +357,7 @@ def _results(run: RunFiles) -> list[EvalResult]:
     ]
 
 
-def _graph(run: RunFiles) -> str:
+def _graph(run: RunFiles, picture: str | None) -> str:
     if (graph := run.graph) is None:
         return ""
     strengths = [(float(edge.get("cmi") or 0.0), edge) for edge in graph.edges]
@@ -338,7 +367,22 @@ def _graph(run: RunFiles) -> str:
     )
     more = f"; the {_SHOWN_EDGES} strongest" if len(graph) > _SHOWN_EDGES else ""
     head = f"`{GRAPH_FILE}`: {graph.level} graph, {len(graph.events)} event types, {len(graph)} edges{more}."
-    return f"{head}\n\n| cause | effect | cmi (nats) |\n|---|---|---|\n{lines}"
+    shown = f"![The graph: an arrow from each cause to its effect]({picture})\n\n" if picture else ""
+    return f"{shown}{head}\n\n| cause | effect | cmi (nats) |\n|---|---|---|\n{lines}"
+
+
+def _known(run: RunFiles) -> str:
+    if (known := run.known) is None:
+        return ""
+    rows = [(each["graph"], each["auroc"], each["auprc"], each["f1"]) for each in known.table_rows()]
+    lines = "\n".join(
+        f"| {as_markdown(name)} | {auroc:.3f} | {auprc:.3f} | {f1:.3f} |" for name, auroc, auprc, f1 in rows
+    )
+    return (
+        f"{known.n_true_edges} known edges among {known.n_types} event types; AUPRC of chance "
+        f"{known.scores.base_rate:.3f}. Baselines have as many edges as the graph.\n\n"
+        f"| graph | AUROC | AUPRC | F1 |\n|---|---|---|---|\n{lines}"
+    )
 
 
 def _sizes(run: RunFiles) -> str:

@@ -4,10 +4,11 @@ import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
@@ -16,7 +17,18 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from hf_trace.documents import Document
 from hf_trace.errors import HfTraceError, PublishError, first_line
 from hf_trace.graphs.graph import CausalGraph
-from hf_trace.publishing.model_card import CARD_FILE, GRAPH_FILE, RunFiles, is_folder, model_card, public_recipe
+from hf_trace.graphs.metrics import GraphComparison, evaluate_graph
+from hf_trace.graphs.pictures.figure import graph_figure
+from hf_trace.publishing.eval_results import FOLDER, HubData, eval_files
+from hf_trace.publishing.model_card import (
+    CARD_FILE,
+    GRAPH_FILE,
+    PICTURE_FILE,
+    RunFiles,
+    card_text,
+    is_folder,
+    public_recipe,
+)
 from hf_trace.runs.adapters import ADAPTER_FOLDER
 from hf_trace.runs.folders import CUSTOM_PIPELINES, DAG_FILE, METRICS_FILE, TRAINING_FILE, read_json
 from hf_trace.runs.members import FOLDS_FILE, MEMBERS
@@ -35,7 +47,10 @@ _PUBLISHED = (
 _FOLDERS = (ADAPTER_FOLDER, MEMBERS)
 # What an update removes where it is not written anew; anything else in a repository may be its owner's.
 _REPLACED = {
-    MODEL: ("model*.safetensors", "model.safetensors.index.json", "adapter/*", "members/*"),
+    MODEL: (
+        *("model*.safetensors", "model.safetensors.index.json", "adapter/*", "members/*"),
+        *(f"{FOLDER}/next-event.yaml", f"{FOLDER}/known-graph.yaml"),
+    ),
     DATA_SET: ("events/*.parquet", "true_pairs.parquet"),
     SPACE: ("run/*", "hf_trace-*.whl"),
 }
@@ -86,8 +101,10 @@ def run_publication(
     graph: str | Path | None = None,
     license: str | None = None,
     data: str | None = None,
+    data_repo: str | None = None,
+    truth: str | Path | None = None,
 ) -> Publication:
-    """The repository of a run: weights, tokenizer, recipe, metrics, graph, card and shim.
+    """The repository of a run: weights, tokenizer, recipe, metrics, graph and its picture, results, card and shim.
 
     Args:
         run: A run folder, or any folder of a causal language model with a tokenizer.
@@ -95,23 +112,33 @@ def run_publication(
         graph: A discovered graph; by default ``graph.json`` of the folder, where there is one.
         license: Of the model and what it learned from, as the Hub spells it.
         data: What it was trained on, in words, for the card.
+        data_repo: The data set on the Hub that it was trained on, ``ORG/NAME`` or of a benchmark ``ORG/NAME:TASK``: the
+            card names it, and results are listed under it.
+        truth: A known graph, which the card sets beside the discovered one.
 
     Raises:
-        PublishError: If the folder is not a run, or its adapters belong to a model that others do not have.
-        GraphFormatError: If the graph is not one.
+        PublishError: If the folder is not a run, its adapters belong to a model that others do not have, the data set
+            is no id, or a known graph is given and no discovered one.
+        GraphFormatError: If a graph is not one, or the two share no event type.
     """
     folder = Path(run)
     about = RunFiles.of(folder, _graph(folder, graph))
+    on_hub = None if data_repo is None else HubData.named(data_repo)
+    about = replace(about, known=_beside(about.graph, truth), data_repo=on_hub.repo_id if on_hub else None)
     _check_complete(folder, about)
     here = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     files = {name: _without_folders(path, about) for name, path in here.items() if _is_published(name)}
+    picture = None
     if about.graph is not None:
-        files[GRAPH_FILE] = json_bytes(about.graph.to_dict())
+        picture = PICTURE_FILE
+        files |= {GRAPH_FILE: json_bytes(about.graph.to_dict()), picture: graph_figure(about.graph).png()}
+    if on_hub is not None:
+        files |= eval_files(on_hub, repo_id, about.metrics.get("validation") or {}, about.known)
     remote = None
     if about.loads_without_us:
         remote = f"{about.task}-remote"  # a name of its own: who imports hf_trace is never asked for trust
         files |= _shim(about, remote)
-    card = model_card(folder, repo_id=repo_id, data=data, license=license, graph=about.graph, remote=remote)
+    card = card_text(about, repo_id, data=data, license=license, remote=remote, picture=picture)
     files[CARD_FILE] = card.encode()
     return Publication(MODEL, repo_id, files, tuple(sorted(here.keys() - files.keys())))
 
@@ -180,6 +207,17 @@ def _graph(folder: Path, graph: str | Path | None) -> CausalGraph | None:
         raise PublishError(
             f"{str(own)!r} is not a graph that `hf-trace discover --out` wrote: {error} Move it out of the run folder."
         ) from error
+
+
+def _beside(graph: CausalGraph | None, truth: str | Path | None) -> GraphComparison | None:
+    """A discovered graph beside a known one."""
+    if truth is None:
+        return None
+    if graph is None:
+        raise PublishError(
+            "A known graph is given, and no discovered one to set beside it. Name that one: `--graph graph.json`."
+        )
+    return evaluate_graph(graph, CausalGraph.load(truth))
 
 
 def check_repo_id(repo_id: str) -> None:
@@ -258,6 +296,33 @@ def publish(
             revision=revision,
         )
     return address
+
+
+def collect(publication: Publication, title: str, *, private: bool = False, token: str | None = None) -> str:
+    """Put a repository into a collection of its owner, which is made where there is none of this title.
+
+    Run, data set and Space that are put into one are found from each other.
+
+    Args:
+        publication: What was published.
+        title: Of the collection.
+        private: Whether only its owner sees a new collection.
+        token: See ``publish``.
+
+    Returns:
+        The address of the collection.
+
+    Raises:
+        PublishError: If the Hub refuses it.
+    """
+    api, repo_id, kind = HfApi(token=token), publication.repo_id, publication.kind
+    try:
+        with _refusals_in_one_line(repo_id):
+            found = api.create_collection(title, namespace=repo_id.partition("/")[0], private=private, exists_ok=True)
+            return str(api.add_collection_item(found.slug, repo_id, cast(Any, kind), exists_ok=True).url)
+    except PublishError as error:
+        reason = str(error).removesuffix(" Nothing was published.")
+        raise PublishError(f"{repo_id} is published, and not in the collection {title!r}: {reason}") from error
 
 
 def _check_owner(repo_id: str, account: Document, *, exists: bool, update: bool) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from huggingface_hub import SpaceCardData
 
+from hf_trace.documents import Document
 from hf_trace.errors import PublishError
+from hf_trace.publishing.eval_results import HubData
 from hf_trace.publishing.model_card import CARD_FILE, NO_LICENSE, as_markdown
-from hf_trace.publishing.publication import SPACE, Publication, run_publication
+from hf_trace.publishing.publication import SPACE, Publication, check_repo_id, run_publication
 from hf_trace.questions.state_runs import STATES_FILE
 from hf_trace.runs.folders import run_kind
 
@@ -44,6 +46,8 @@ def space_publication(
     graph: str | Path | None = None,
     license: str | None = None,
     data: str | None = None,
+    data_repo: str | None = None,
+    run_repo: str | None = None,
     wheel: str | Path | None = None,
 ) -> Publication:
     """The repository of a Space that serves a run: the app, what it needs, a card, and the run itself.
@@ -54,6 +58,8 @@ def space_publication(
         graph: As for ``run_publication``.
         license: Of the model and what it learned from, as the Hub spells it.
         data: What it was trained on, in words.
+        data_repo: As for ``run_publication``; the card of the Space links it.
+        run_repo: Where the run is published as a model; the card of the Space links it.
         wheel: A wheel of this package, for a version that PyPI does not have: it is put beside the app, and installed
             from there.
 
@@ -61,12 +67,18 @@ def space_publication(
         PublishError: If the folder is no run of an event log, or the wheel is none of this package.
     """
     _check_run(run)
-    own = run_publication(run, repo_id, graph=graph, license=license, data=data)
+    links: Document = {}
+    if data_repo is not None:
+        links["datasets"] = [HubData.named(data_repo).repo_id]
+    if run_repo is not None:
+        check_repo_id(run_repo)
+        links["models"] = [run_repo]
+    own = run_publication(run, run_repo or repo_id, graph=graph, license=license, data=data, data_repo=data_repo)
     package, beside = _package(repo_id, wheel)
     files: dict[str, Path | bytes] = {
         APP_FILE: _APP.encode(),
         REQUIREMENTS: "".join(f"{line}\n" for line in (_CPU, "torch", package)).encode(),
-        CARD_FILE: _card(repo_id, license).encode(),
+        CARD_FILE: _card(repo_id, license, links).encode(),
         **beside,
         **{f"{RUN_FOLDER}/{name}": source for name, source in own.files.items()},
     }
@@ -95,7 +107,7 @@ def _package(repo_id: str, wheel: str | Path | None) -> tuple[str, dict[str, Pat
     return f"hf-trace[app] @ https://huggingface.co/spaces/{repo_id}/resolve/main/{path.name}", {path.name: path}
 
 
-def _card(repo_id: str, license: str | None) -> str:
+def _card(repo_id: str, license: str | None, links: Document) -> str:
     title = repo_id.rpartition("/")[2]
     header = SpaceCardData(
         title=title,
@@ -109,6 +121,7 @@ def _card(repo_id: str, license: str | None) -> str:
         license=license,
         short_description="Which event caused which, from your log",
         tags=["causal-discovery", "event-sequences", "hf_trace", "mcp-server"],
+        **links,
     )
     parts = [f"# {as_markdown(title)}", _ABOUT, f"## License\n\n{as_markdown(license or NO_LICENSE)}"]
     return f"---\n{header.to_yaml()}\n---\n" + "\n\n".join(parts) + "\n"
