@@ -18,7 +18,8 @@ from hf_trace.oracle.walks import sample_futures
 from hf_trace.questions.what_if import Given, given_event, given_silence, padded
 from hf_trace.runs.event_model import NEAR, EventModel
 
-_ROWS = 1024
+# So many rows grow fastest: larger caches of keys and values are paged in anew at every step.
+_ROWS = 256
 _MOST_CHANGES = 5
 # Smaller changes of a probability are not worth a sentence, nor those within so many standard errors.
 _LEAST, _ERRORS = 0.05, 3.0
