@@ -1,15 +1,19 @@
 """Answers by formulas of an oracle whose conditionals are known, against enumeration with the latent variables."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.dag_lm import exact_conditionals, observed_joint, random_joint, true_answer
 
-from hf_trace.effects.answers import AnswerSettings, answers
+from hf_trace.effects.answers import AnswerSettings, answers, error_of_mean
 from hf_trace.effects.contrasts import Contrast, differences
+from hf_trace.effects.formula_answers import ModelJoint, formula_answer, towards_rows
+from hf_trace.effects.identifying.estimands import Conditional
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.errors import QueryError
+from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 
@@ -123,6 +127,61 @@ def test_a_policy_that_looks_is_refused():
     policy = Follow(("A",), lambda codes: np.tile([0.25, 0.75, 0.0], (len(codes), 1)))
     with pytest.raises(QueryError, match="What is done to 'X' depends on other values, and the question is answered"):
         answers(conditionals, [Query("Y", {"X": policy})])
+
+
+def rows_of(graph, joint, count, seed):
+    """Rows drawn from a joint over the observed variables."""
+    drawn = np.random.default_rng(seed).choice(joint.size, count, p=joint.ravel())
+    codes = np.unravel_index(drawn, joint.shape)
+    return DagTable(graph, dict(zip(graph.topological_order, codes, strict=True)), np.ones(count))
+
+
+def test_counts_take_over_from_a_model_that_rows_contradict():
+    joint = observed_joint(FRONT_DOOR, random_joint(FRONT_DOOR, 1)[0])
+    names, wrong = FRONT_DOOR.topological_order, np.full(joint.shape, 1 / joint.size)
+    rows = rows_of(FRONT_DOOR, joint, 5000, 0)
+    counts = np.zeros(joint.shape)
+    np.add.at(counts, tuple(rows.columns[name] for name in names), 1 / len(rows))
+    found = towards_rows(ModelJoint(names, wrong), rows)
+    assert found.probabilities.sum() == pytest.approx(1)
+    assert np.abs(found.probabilities - counts).max() < 2e-3
+    assert found.rows == 5000
+
+
+def test_a_model_that_rows_confirm_stays_and_fills_what_was_hardly_seen():
+    joint = observed_joint(FRONT_DOOR, random_joint(FRONT_DOOR, 1)[0])
+    names, off = FRONT_DOOR.topological_order, []
+    for seed in range(30):
+        rows = rows_of(FRONT_DOOR, joint, 100, seed)
+        counts = np.zeros(joint.shape)
+        np.add.at(counts, tuple(rows.columns[name] for name in names), 1 / len(rows))
+        found = towards_rows(ModelJoint(names, joint), rows).probabilities
+        off.append([np.abs(each - joint).sum() for each in (found, counts)])
+    assert np.mean(off, axis=0)[0] < 0.5 * np.mean(off, axis=0)[1]
+
+
+def test_the_error_of_counts_is_that_of_a_share():
+    """Without a treatment the formula is a conditional, whose error is sqrt(p (1 - p) / n)."""
+    graph = schema("X Y")
+    joint = np.array([[0.3, 0.2], [0.1, 0.4]])
+    model = ModelJoint(("X", "Y"), np.array([[0.49, 0.01], [0.01, 0.49]]))
+    found = towards_rows(model, rows_of(graph, joint, 20_000, 0))
+    answer = formula_answer(Query("Y", {"X": Force(1)}), Conditional(("Y",), ("X",)), found)
+    share = answer.probabilities[1]
+    assert share == pytest.approx(0.8, abs=0.02)
+    error = error_of_mean(answer.influence[:, 1])
+    assert error == pytest.approx(np.sqrt(share * (1 - share) / 10_000), rel=0.4)  # 19 degrees of freedom
+
+
+def test_answers_of_a_model_with_rows_say_so():
+    conditionals, tables = oracle(FRONT_DOOR, 1)
+    joint = observed_joint(FRONT_DOOR, random_joint(FRONT_DOOR, 1)[0])
+    with_rows = replace(conditionals, rows=rows_of(FRONT_DOOR, joint, 4000, 3))
+    answer = answers(with_rows, [Query("Y", {"X": Force(1)})])[0]
+    truth = true_answer(FRONT_DOOR, tables, "Y", {"X": 1}, {})
+    assert answer.rows == 4000
+    assert answer.draws == 0
+    assert abs(answer.probabilities[0] - truth[0]) < 4 * answer.standard_error[0] < 0.2
 
 
 def test_formulas_of_too_many_values_are_refused():

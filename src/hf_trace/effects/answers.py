@@ -8,7 +8,7 @@ import numpy as np
 
 from hf_trace.checks import number, whole
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
-from hf_trace.effects.formula_answers import ModelJoint, formula_answer, joint_of_model
+from hf_trace.effects.formula_answers import ModelJoint, formula_answer, joint_of_model, towards_rows
 from hf_trace.effects.identification import Identification
 from hf_trace.effects.identifying.estimands import variables_of
 from hf_trace.effects.particles import Met, Particles
@@ -85,6 +85,7 @@ class Answer:
         overlap: Of every forced variable.
         evidence_probability: Of what was given, under what was done.
         draws: Draws behind the answer; 0 where completions were enumerated.
+        rows: Rows that the factors of a formula were moved towards: errors then count which rows were sampled.
         warnings: What a user must know before believing it.
         binning_error: How far the mean of a numeric target, ``[1]``, or the probabilities of another, ``[value]``, are
             off because the model reads numbers in bins; None where that is not known.
@@ -100,6 +101,7 @@ class Answer:
     overlap: Mapping[str, Overlap]
     evidence_probability: float
     draws: int
+    rows: int = 0
     warnings: tuple[str, ...] = ()
     binning_error: Floats | None = None
     influence: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
@@ -213,6 +215,7 @@ def _answers_by_formula(
                 overlap={name: Overlap(*seen) for name, seen in found.seen.items()},
                 evidence_probability=found.evidence,
                 draws=joint.draws,
+                rows=joint.rows,
                 influence=found.influence,
             )
             yield replace(answer, warnings=_checked(answer, settings))
@@ -223,7 +226,7 @@ def _answers_by_formula(
 def joint_for(
     conditionals: Conditionals, order: Sequence[str], names: Collection[str], settings: AnswerSettings
 ) -> ModelJoint:
-    """The joint distribution of some variables, enumerated or drawn as answers are.
+    """The joint distribution of some variables, enumerated or drawn as answers are, and moved towards known rows.
 
     Args:
         conditionals: The model.
@@ -238,7 +241,7 @@ def joint_for(
     def uniforms(name: str, draws: Codes) -> Floats:
         return _uniforms(settings.seed, conditionals.schema.topological_order.index(name), draws)(0)
 
-    return joint_of_model(
+    found = joint_of_model(
         conditionals,
         order,
         names,
@@ -246,6 +249,7 @@ def joint_for(
         num_samples=settings.num_samples,
         uniforms=uniforms,
     )
+    return found if conditionals.rows is None else towards_rows(found, conditionals.rows)
 
 
 def _walk(

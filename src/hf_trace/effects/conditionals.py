@@ -14,6 +14,7 @@ from hf_trace.errors import QueryError
 from hf_trace.oracle.engine import Oracle, token_bytes
 from hf_trace.oracle.walks import Walk
 from hf_trace.tables.binning import Binning
+from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Content, VariableTokens
 
@@ -121,6 +122,7 @@ class Conditionals:
         fixed_order: Whether it was taught only one order of the variables, ``schema.topological_order``.
         only_read: Variables that the model was not taught to predict.
         binning: How far means of numbers are from those of their bins, as far as the run knows.
+        rows: Rows that formulas of its answers are moved towards, see ``towards_rows``; None for the model alone.
         contents: Values of variables that are not finite, by code: those met so far.
     """
 
@@ -132,6 +134,7 @@ class Conditionals:
     fixed_order: bool = False
     only_read: frozenset[str] = frozenset()
     binning: Binning = field(default_factory=lambda: Binning({}))
+    rows: DagTable | None = field(default=None, repr=False)
     contents: dict[str, list[Content]] = field(default_factory=dict)
     _numbers: dict[str, dict[Content, int]] = field(default_factory=dict, repr=False)
     _answers: dict[str, dict[bytes, Floats]] = field(default_factory=dict, repr=False)

@@ -2,19 +2,24 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import gammaln
 
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.identifying.estimands import Estimand, evaluated
 from hf_trace.effects.particles import Particles
 from hf_trace.effects.queries import Continue, Follow, Force, Query
 from hf_trace.errors import OverlapError, QueryError
+from hf_trace.tables.encoding import DagTable
 
-# Parts of the draws, each of which is left out once to tell the error of a formula.
+# Parts of the draws, or of rows, each of which is left out once to tell the error of a formula.
 GROUPS = 20
+# Logarithms of the rows that what a model says may be worth.
+_STRENGTHS = (-4.0, 16.0)
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class ModelJoint:
         without: The same from all draws but those of a group, ``[group, …]``; empty where nothing was drawn.
         effective: What the draws are worth for the values for which they are worth least; infinite without draws.
         draws: How many there are of the variables that are not among the names; 0 where these were enumerated.
+        rows: How many rows all of it was moved towards, see ``towards_rows``.
     """
 
     names: tuple[str, ...]
@@ -34,6 +40,7 @@ class ModelJoint:
     without: Floats = field(default_factory=lambda: np.zeros(0))
     effective: float = math.inf
     draws: int = 0
+    rows: int = 0
 
 
 def joint_of_model(
@@ -88,6 +95,75 @@ def joint_of_model(
     squares = (weights**2).sum(axis=1)
     worth = np.divide(weights.sum(axis=1) ** 2, squares, out=np.full(len(weights), np.inf), where=squares > 0)
     return ModelJoint(kept, weights.mean(axis=1).reshape(shape), without, float(worth.min()), num_samples)
+
+
+def towards_rows(joint: ModelJoint, rows: DagTable) -> ModelJoint:
+    r"""What a model says of some variables, moved towards how often their values occur in rows.
+
+    Every factor p(variable | those before) becomes the mean of a Dirichlet posterior,
+
+    .. math:: \frac{n(v, h) + \alpha\, q(v \mid h)}{n(h) + \alpha},
+
+    with the model's q as what was believed before and the :math:`\alpha` that makes the rows most probable (Pólya's
+    distribution, empirical Bayes): where q fits them no worse than chance would, it stays as it is and fills what was
+    hardly seen; where it does not, counts take over. Only the rows decide. A model that learned from the same rows
+    looks better than it is, but then it is near the counts, and so is all between them.
+
+    Args:
+        joint: Under the model.
+        rows: The rows, with weights.
+
+    Returns:
+        ``without`` leaves out groups of rows, and of draws where there are any: errors then count both.
+    """
+    parts = np.zeros((GROUPS, *joint.probabilities.shape))
+    group = np.random.default_rng(0).permutation(len(rows)) % GROUPS
+    np.add.at(parts, (group, *(np.asarray(rows.columns[name]) for name in joint.names)), rows.weights)
+    counts = parts.sum(axis=0)
+    strengths = [_strength(joint.probabilities, counts, place) for place in range(counts.ndim)]
+    drawn = joint.without if joint.draws else [joint.probabilities] * GROUPS
+    return replace(
+        joint,
+        probabilities=_moved(joint.probabilities, counts, strengths),
+        without=np.stack([_moved(q, counts - part, strengths) for q, part in zip(drawn, parts, strict=False)]),
+        rows=len(rows),
+    )
+
+
+def _moved(probabilities: Floats, counts: Floats, strengths: Sequence[float]) -> Floats:
+    found = np.ones([1] * counts.ndim)
+    for place, strength in enumerate(strengths):
+        seen, share = _up_to(counts, place), _conditional(probabilities, place)
+        found = found * (seen + strength * share) / (seen.sum(axis=place, keepdims=True) + strength)
+    return found
+
+
+def _strength(probabilities: Floats, counts: Floats, place: int) -> float:
+    """How many rows what a model says of a factor is worth in each context."""
+    seen, share = _up_to(counts, place), _conditional(probabilities, place)
+    met = (seen > 0) & (share > 0)
+    total = seen.sum(axis=place)
+
+    def surprise(log_strength: float) -> float:
+        strength = math.exp(log_strength)
+        worth = strength * share[met]
+        fit = (gammaln(worth + seen[met]) - gammaln(worth)).sum()
+        return float((gammaln(strength + total) - gammaln(strength)).sum() - fit)
+
+    return math.exp(float(minimize_scalar(surprise, bounds=_STRENGTHS, method="bounded").x))
+
+
+def _up_to(table: Floats, place: int) -> Floats:
+    """Sums over all axes after one."""
+    return np.asarray(table.sum(axis=tuple(range(place + 1, table.ndim)), keepdims=True))
+
+
+def _conditional(table: Floats, place: int) -> Floats:
+    """p(axis | all before it); even shares where none is known."""
+    above = _up_to(table, place)
+    below = np.broadcast_to(above.sum(axis=place, keepdims=True), above.shape)
+    even = np.full(above.shape, 1 / above.shape[place])
+    return np.asarray(np.divide(above, below, out=even, where=below > 0))
 
 
 def _weights(
