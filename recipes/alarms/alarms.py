@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Direct and total effects on 34,838 real alarms, against the known graph of their 18 types.
 
     python recipes/alarms/alarms.py --out runs/alarms

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """How often do 95 % intervals of an effect on a number hold the truth, when numbers are read in bins?
 
 200 tables are drawn from each of three worlds whose effect is known. The model of a table is its counts (what training
@@ -26,10 +30,11 @@ from harness import Recipe, Report, Size, metrics, table
 from scipy.stats import t
 
 from hf_trace.effects.answers import AnswerSettings
-from hf_trace.effects.contrasts import Contrast, differences, row_columns, with_jackknife
+from hf_trace.effects.contrasts import Contrast, differences, row_columns
 from hf_trace.effects.doubly_robust import aipw_ate
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
+from hf_trace.effects.training_intervals import interval_of_difference
 from hf_trace.tables.variables import Variable
 from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
@@ -121,7 +126,7 @@ def plug_in_of_bins(model: CountedModel, scores: np.ndarray) -> Interval:
     """What the model says where every bin counts as one number."""
     settings, contrast = EffectRequest().settings(model.rows), _contrast(model)
     whole = differences(model.conditionals, [contrast], [scores], settings)[0]
-    found = with_jackknife(model.members, contrast, scores, whole, settings)
+    found = interval_of_difference(model.members, contrast, scores, whole, settings)
     return Interval(whole.value, math.nan, math.nan) if found is None else Interval(found.value, found.low, found.high)
 
 

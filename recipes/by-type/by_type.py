@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Graphs of logs with known causes, by type and one event at a time, beside counting.
 
     python recipes/by-type/by_type.py --out runs/by-type --csl PATH/TO/csl_sample --causrca PATH/TO/causrca --vocabulary

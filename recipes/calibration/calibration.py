@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Is a false discovery rate of 0.1 one? Edges against the known causes of simulated worlds, at three rates.
 
     python recipes/calibration/calibration.py --out runs/calibration [--world small] [--part exact|trained]

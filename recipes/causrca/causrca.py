@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Direct and total effects on the event log of a lathe, against its expert graph (causRCA).
 
     python recipes/causrca/causrca.py --data PATH/TO/causrca --out runs/causrca

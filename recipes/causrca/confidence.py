@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """How far the confidence of a population graph can be believed: a lathe's log against its expert graph (causRCA).
 
     python recipes/causrca/confidence.py --data PATH/TO/causrca --out runs/causrca

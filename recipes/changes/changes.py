@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Two graphs compared: how often something is said to have changed where nothing has, and what has changed is found.
 
 Each world writes a log, and twice as much of it as one graph is made of: every second sequence makes the graph before,

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Trains the two small models of ``checkpoints/``: one of the packaged telecom alarms, one of a pumping station.
 
 python recipes/checkpoints/checkpoints.py --out checkpoints    # one core: a few minutes

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace[chess]"]
+# ///
 """What would the outcome of an endgame be if some of White's moves were forced and the rest played as usual?
 
     python recipes/chess-endgame/chess_endgame.py --out runs/chess-endgame    # fifteen minutes of one core

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Where the classifier of statistic ``combined`` comes from, and how good it is.
 
     python recipes/combined/combined.py --out runs/combined --csl PATH/TO/csl_sample --causrca PATH/TO/causrca

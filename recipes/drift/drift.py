@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Which edges change on the way through a log, and how many that do not are flagged all the same?
 
 Two worlds with random weights: in one, half of the weights are replaced between the first sequence and the last, in the

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Interventional questions from a table and a graph, against exact answers and other libraries.
 
     python recipes/effects/effects.py --data PATH/TO/BIF --out runs/effects --pgmpy-python PATH --dowhy-python PATH

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Asks pgmpy's public interface the questions of nets.py and compares with enumeration.
 
     python recipes/effects/wrong_answers.py --pgmpy-python ENV/bin/python --out runs/effects

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Is my log large enough, and which lag? What `hf-trace doctor` says of simulated logs, and what is then found in them.
 
     python recipes/first-questions/first_questions.py --out runs/first-questions

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """seq2cause 0.1.9 on the small world, with its own defaults and with a tuned threshold, beside this package.
 
     PYTHONPATH=src python recipes/gates/against_peer.py --seq2cause-python OTHER_ENV/bin/python

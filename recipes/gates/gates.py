@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Discovery on worlds with known causes, read by their exact oracle: what the estimators themselves can do.
 
     python recipes/gates/gates.py --out runs/gates

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """How hard is the package to enter? Its size, circles, shared names, untyped seams and definitions of options.
 
 python recipes/house/house.py            # of this checkout

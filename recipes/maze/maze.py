@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """What would another program have done, in a maze nobody has seen? A trained model against the usual estimators.
 
     python recipes/maze/maze.py --out runs/maze            # everything; what is there already is not done again

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """How well must a model be trained before its causal graphs can be believed?
 
     python recipes/oracle-quality/oracle_quality.py --out runs/oracle-quality --world small --seed 0

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Which events bring an outcome about: a world whose rule is known, and blocks of a file system (HDFS).
 
 python recipes/outcomes/outcomes.py --data PATH/TO/hdfs_logkeys --out runs/outcomes

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """F1 against the number of draws, exact oracle, margin 0.05: how many are worth their price?
 
 python recipes/particles/particles.py --out runs/particles

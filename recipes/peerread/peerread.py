@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """How much does a treatment move acceptance, when the confounder is written in the abstract?
 
     python recipes/peerread/peerread.py --data PATH/TO/cs_ai.jsonl --smollm2 PATH --minilm PATH --out runs/peerread

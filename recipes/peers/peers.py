@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Scores other methods of causal discovery on two real logs with a known graph.
 
     python recipes/peers/peers.py --out runs/peers --data PATH/TO/causrca --gcastle-python PATH --tigramite-python PATH

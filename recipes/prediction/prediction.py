@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """How well is the next event predicted? Held-out nats per event of the oracles that ``hf-trace train`` makes.
 
     python recipes/prediction/prediction.py --data PATH --out runs/prediction

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """What goes wrong where an assumption does not hold: small worlds with known causes, broken one at a time.
 
     python recipes/robustness/robustness.py --out runs/robustness

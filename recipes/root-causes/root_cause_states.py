@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Root causes of faults of a lathe from the states of its variables (causRCA), beside counting and simulated faults.
 
     python recipes/root-causes/root_cause_states.py --data PATH/TO/causrca --out runs/root-causes

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Root causes of faults of a lathe, ranked by a language model of its event log (causRCA).
 
     python recipes/root-causes/root_causes.py --data PATH/TO/causrca --out runs/root-causes

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Ten million events: generated, trained on in one pass, a sample of them analysed, with the memory of every stage.
 
 python recipes/scale/scale.py --out runs/scale

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Measures the scoring engine: against seq2cause, against the machine, and as logs grow.
 
     python recipes/speed/speed.py --out runs/speed --seq2cause-python OTHER_ENV/bin/python

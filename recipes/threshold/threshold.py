@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """F1 against the threshold, exact oracle: does one value serve all worlds?
 
 python recipes/threshold/threshold.py --out runs/threshold

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Events at the same time: what an invented order costs, and what is found without one.
 
 In a world with known edges, two or three events in a row share a timestamp and are listed in any order. The same

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """How large a log with a topology may be: seconds and memory of reading, of training and of discovery on a sample.
 
     python recipes/topology/large_topology.py --out runs/topology

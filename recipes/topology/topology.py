@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """What neighbours are worth: alarms of 45 devices, each alone and with those it is joined to, counted and by type.
 
     python recipes/topology/topology.py --data PATH/TO/csl_sample --out runs/topology

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Discovery with the exact oracle from 100 to 29,100 event types: F1, seconds and peak memory per sequence.
 
     python recipes/vocabulary/vocabulary.py --out runs/vocabulary
