@@ -287,7 +287,7 @@ def nothing_to_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("line", "option", "reason"), CASES)
 def test_what_does_not_belong_is_refused(nothing_to_read, refused, line, option, reason):
     before = sorted(Path().rglob("*"))
-    name = shlex.split(option)[0].replace("--no-gaps", "--gaps")
+    name = shlex.split(option)[0].replace("--no-gaps", "--gaps").replace("--no-intervals", "--intervals")
     assert refused(*shlex.split(line), *shlex.split(option)) == f"`{name}` {reason}"
     assert sorted(Path().rglob("*")) == before
 

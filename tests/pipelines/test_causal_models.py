@@ -44,7 +44,7 @@ def wetness():
 
 @pytest.fixture(scope="module")
 def grass(wetness):
-    return TableCausalModel().fit(wetness, [("rain", "wet"), ("sprinkler", "wet")])
+    return TableCausalModel(folds=2).fit(wetness, [("rain", "wet"), ("sprinkler", "wet")])
 
 
 @pytest.mark.parametrize("kind", [EventCausalModel, TableCausalModel])

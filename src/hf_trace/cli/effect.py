@@ -42,9 +42,9 @@ _MONTE_CARLO = "Monte Carlo error"
 _CONTRADICTION = 0.02
 _MOST_ARROWS = 5
 _OF_CONTRASTS = ("versus", "estimator", "data", "target_value", "refute")
-_SETTINGS = ("seed", "estimator", "data", "target_value", "bounds", "refute")
+_SETTINGS = ("seed", "estimator", "data", "target_value", "bounds", "refute", "intervals")
 _OF_ROWS = ("factual", "monotone", "selection")
-_OF_TABLES = ("given", "contrast", "queries", "bounds", "population", *_OF_ROWS, *_OF_CONTRASTS)
+_OF_TABLES = ("given", "contrast", "queries", "bounds", "intervals", "population", *_OF_ROWS, *_OF_CONTRASTS)
 _OF_ONE = ("target", "do", "given", "contrast", "versus", *_OF_ROWS)
 _OF_WHAT_IF = ("target", "do", "within", "num_samples", "out")
 _OF_LOGS = (
@@ -113,6 +113,8 @@ def _answers_of_table(context: typer.Context, run: str) -> "tuple[list[Document]
         raise SettingsError(
             "`--data` is not read by the plug-in estimator. Add `--estimator aipw` or `--refute`, or leave it out."
         )
+    if len(records) > 1 and request.intervals and model.members:
+        say(f"Each question is put to {1 + len(model.members)} models, for intervals; `--no-intervals` asks one.")
     done: list[Document] = []
     processes = joined()
     with progress("answering", len(records)) as advance:
@@ -230,6 +232,9 @@ def effect(
     refute: Annotated[
         bool, typer.Option("--refute", help="Put a contrast to all that could speak against it, on the rows of --data.")
     ] = False,
+    intervals: Annotated[
+        bool, typer.Option("--intervals/--no-intervals", help="Say how far training may be off: ask each fold's model.")
+    ] = True,
     bounds: Annotated[
         bool, typer.Option("--bounds", help="Where observations do not tell the answer: between what it lies.")
     ] = False,
@@ -351,11 +356,13 @@ def _show(answer: "Document", record: "Document") -> None:
 def _show_distribution(answer: "Document", record: "Document") -> None:
     """Probabilities of all values; an error stands beside them only where one was made that is known."""
     errors, is_sampled = answer["standard_error"], answer["method"] == "sampling"
+    sure = answer.get("interval", {})
     rows = [
-        [value, share, _error(errors[value]) if is_sampled else "none"]
+        [value, share, *([_spanned(*sure[value])] if sure else []), _error(errors[value]) if is_sampled else "none"]
         for value, share in answer["distribution"].items()
     ]
-    print_table(_spelled(answer["target"], record), ["value", "probability", _MONTE_CARLO], rows)
+    columns = ["value", "probability", *(["95 % interval"] if sure else []), _MONTE_CARLO]
+    print_table(_spelled(answer["target"], record), columns, rows)
     if "expectation" in answer:
         mean = answer["expectation"]
         drawn = f" ± {mean['standard_error']:.2g} (of the draws)" if is_sampled else ""
@@ -363,10 +370,13 @@ def _show_distribution(answer: "Document", record: "Document") -> None:
         read = (
             f"; reading numbers in bins makes it some {abs(off):.2g} too {'high' if off > 0 else 'low'}" if off else ""
         )
-        say(f"mean {mean['mean']:.4g}{drawn}{read}")
+        within = f", 95 % interval {_spanned(mean['low'], mean['high'])}" if "low" in mean else ""
+        say(f"mean {mean['mean']:.4g}{within}{drawn}{read}")
     draws = f"{answer['num_samples']:,} draws, worth {answer['effective_sample_size']:,.0f}"
     how = draws if is_sampled else "enumerated, no Monte Carlo error"
-    say(f"{how}; how far the fitted model is off is not known here")
+    known = "intervals hold what training may have got wrong, by models that have not seen a part of the rows"
+    unknown = "how far the fitted model is off is not known: train with `--folds 5` for intervals"
+    say(f"{how}; {known if sure else unknown}")
 
 
 def _show_contrast(answer: "Document") -> None:
@@ -374,7 +384,7 @@ def _show_contrast(answer: "Document") -> None:
     rows = [["effect", answer["value"]]]
     if "low" in sure:
         rows += [["standard error", sure["standard_error"]]]
-        rows += [["95 % interval", f"{sure['low']:.4g} to {sure['high']:.4g}"]]
+        rows += [["95 % interval", _spanned(sure["low"], sure["high"])]]
     if "low" not in answer:
         is_sampled = answer["treated"]["method"] == "sampling"
         rows.append([_MONTE_CARLO, _error(answer["standard_error"]) if is_sampled else "none, enumerated"])
@@ -471,6 +481,10 @@ def _notes_on_errors(answer: "Document", sure: "Document") -> list[str]:
     if answer.get("population", "all rows") not in ("all rows", "the treated"):
         notes.append(f"The effect is on {answer['population']}.")
     return notes
+
+
+def _spanned(low: float, high: float) -> str:
+    return f"{low:.4g} to {high:.4g}"
 
 
 def _error(value: float) -> float | str:

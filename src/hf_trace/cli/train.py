@@ -54,7 +54,8 @@ def train(
     hops: flags.Hops = HOPS.default,
     context_column: flags.Contexts = None,
     preset: Annotated[
-        str | None, typer.Option(help="Size of a new model: pico, nano, tiny, small or base; tiny for logs, pico for tables.")
+        str | None,
+        typer.Option(help="Size of a new model: pico, nano, tiny, small, base; tiny for logs, pico for tables."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Model type (gpt2), config, checkpoint folder or Hub id to start from instead.")
@@ -96,8 +97,9 @@ def train(
     bins: Annotated[int, typer.Option(help="With --dag: number of bins for numeric variables.")] = 8,
     weight_column: Annotated[str | None, typer.Option(help="With --dag: column with the row weights.")] = None,
     folds: Annotated[
-        int, typer.Option(help="With --dag: number of folds to cross-fit, for confidence intervals of effects.")
-    ] = 0,
+        int | None,
+        typer.Option(help="With --dag: further models, each without a part of the rows, for intervals; 0: none. [5]"),
+    ] = None,
     states: Annotated[
         bool, typer.Option("--states", help="LOG is normal operation: learn which states go together, for `rank`.")
     ] = False,
@@ -122,10 +124,11 @@ def train(
 
         table_settings = DagTrainingSettings(
             preset=preset or DagTrainingSettings.preset, model=model, lora=lora, merge=merge, epochs=epochs, bf16=bf16,
-            folds=folds, learn=tuple(learn) if learn else None, seed=seed, trust_remote_code=trust_remote_code,
+            folds=folds or 0, learn=tuple(learn) if learn else None, seed=seed, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         table = TableSource(log, dag, tuple(latent or ()), bins, weight_column)
-        trained: Any = _train_table(table, out, table_settings, history, order, resume=resume, overwrite=overwrite)
+        asked = history, order, folds
+        trained: Any = _train_table(table, out, table_settings, *asked, resume=resume, overwrite=overwrite)
     elif states:
         work_alone("States are learned on")
         quiet_transformers()
@@ -260,14 +263,15 @@ def _train_table(
     settings: "DagTrainingSettings",
     history: str | None,
     order: str | None,
+    folds: int | None,
     *,
     resume: bool,
     overwrite: bool,
 ) -> Any:
-    """Read table and graph, say what is in them, train."""
+    """Read table and graph, say what is in them and how long it takes, train."""
     from hf_trace.tables.encoding import encode_table, read_table, table_notes
     from hf_trace.tables.inference import infer_schema
-    from hf_trace.training.loop import ProgressCallback
+    from hf_trace.training.loop import DurationCallback, ProgressCallback
     from hf_trace.training.table_training import train_dag
 
     frame = read_table(source.table)
@@ -277,11 +281,18 @@ def _train_table(
     # A single order of a full history overfits, and fewer questions suit it.
     order = order or ("random" if history == "full" else settings.order)
     settings = replace(settings, history=history, order=order)
+    if folds is None:
+        settings = replace(settings, folds=settings.usual_folds)
     say(f"{len(encoded):,} rows, {len(schema.topological_order)} variables, {schema.graph.number_of_edges()} edges")
     for note in table_notes(encoded):
         warn(note)
+    models = settings.trainings
+    what = f"{models} models, {settings.folds} of them for intervals (`--folds 0`: none)" if settings.folds else "all"
     with progress("training (%)", 100) as advance:
-        callbacks = [ProgressCallback(advance, settings.trainings)]
+        callbacks = [
+            ProgressCallback(advance, models),
+            DurationCallback(lambda seconds: say(f"At most about {seconds:.0f} s for {what}."), models),
+        ]
         trained = train_dag(encoded, out, settings, resume=resume, overwrite=overwrite, callbacks=callbacks)
     losses = trained.metrics["validation"]["variables"]
     rows = [[name, each["loss"], each["marginal"]] for name, each in losses.items()]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hf_trace.checks import one_of
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, error_of_mean
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
-from hf_trace.effects.doubly_robust import Estimate, Rows, jackknife
+from hf_trace.effects.doubly_robust import Rows
 from hf_trace.effects.nuisances import corrected
 from hf_trace.effects.queries import Force, Query, query_plan
 from hf_trace.effects.table_model import TableModel
@@ -185,17 +185,6 @@ def _adjusted_for(conditionals: Conditionals, contrast: Contrast) -> tuple[str, 
         )
     order = plan.order
     return order[: order.index(treatment)]
-
-
-def with_jackknife(
-    members: Sequence[Conditionals], contrast: Contrast, scores: Floats, whole: Difference, settings: AnswerSettings
-) -> Estimate | None:
-    """The plug-in estimate with an interval, what bins cost included; None where the run has fewer than two members."""
-    if len(members) < 2:
-        return None
-    left_out = [differences(member, [contrast], [scores], settings)[0].value for member in members]
-    found = jackknife(np.array(left_out), whole.value, rows=settings.training_rows or 0, method="plug-in")
-    return found.with_binning(whole.binning_error)
 
 
 def row_columns(

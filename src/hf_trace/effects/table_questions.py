@@ -12,7 +12,7 @@ from hf_trace.documents import Document
 from hf_trace.effects.answers import Answer, AnswerSettings, answers, answers_or_refusals
 from hf_trace.effects.bound_answers import bounds_of_answer, bounds_of_contrast
 from hf_trace.effects.conditionals import Conditionals, Floats
-from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns, with_jackknife
+from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns
 from hf_trace.effects.counterfactuals.row_answers import RowQuestion, counterfactual_of_row
 from hf_trace.effects.doubly_robust import Estimate, Rows, plug_in_ate
 from hf_trace.effects.identifying.estimands import as_latex, as_text
@@ -21,6 +21,7 @@ from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.refutation import refuted, rows_compared
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.targeted import ESTIMATORS, POPULATIONS, estimated, overlap_warnings, population_of
+from hf_trace.effects.training_intervals import TrainingInterval, interval_of_difference, intervals_of_answers
 from hf_trace.errors import NotIdentifiedError, QueryError, SettingsError
 from hf_trace.tables.variables import Variable
 
@@ -42,6 +43,8 @@ class EffectRequest:
         data: A DataFrame or table file with the rows of the training table.
         target_value: The value whose probability a contrast compares; by default the mean of a target with numbers,
             or the last value of one without.
+        intervals: Whether plug-in answers have an interval that holds what training may have got wrong, where the run
+            has folds: each question is then put to the model of every fold, too.
         population: Whom a doubly robust contrast is about, see ``estimated``.
         bounds: Whether a question that observations do not tell is answered by an interval: how far it may lie.
         refute: Whether contrasts are put to everything that could speak against them, on the rows of ``data``.
@@ -65,6 +68,7 @@ class EffectRequest:
     refute: bool = False
     population: str = POPULATIONS[0]
     elsewhere: Any = field(default=None, compare=False, repr=False)
+    intervals: bool = True
 
     def __post_init__(self) -> None:
         self.settings(None)
@@ -136,7 +140,10 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
     parsed = [attempt(model.reader.query, record) for record in records]
     asked = zip(parsed, records, strict=True)
     plain = [query for query, record in asked if isinstance(query, Query) and not _apart(record, request)]
-    found = iter((answers_or_refusals if kept or request.bounds else answers)(model.conditionals, plain, settings))
+    answered = (answers_or_refusals if kept or request.bounds else answers)(model.conditionals, plain, settings)
+    shown = [each for each in answered if isinstance(each, Answer)]
+    intervals = iter(intervals_of_answers(_members(model, request), shown, settings))
+    found = iter(answered)
     documents = []
     for result, record in zip(parsed, records, strict=True):
         if isinstance(result, Query):
@@ -147,7 +154,7 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
         if isinstance(result, QueryError) and not kept:
             raise result
         if isinstance(result, Answer):
-            result = {**_shown_with_notes(model, result), "settings": _known(settings)}
+            result = {**_shown_with_notes(model, result, next(intervals)), "settings": _known(settings)}
         documents.append(
             {"target": record.get("target"), "error": str(result)} if isinstance(result, QueryError) else result
         )
@@ -172,8 +179,13 @@ def _elsewhere(model: TableModel, query: Query, record: Mapping[str, Any], reque
     return {**shown, "elsewhere": population.to_dict(), "settings": _known(settings)}
 
 
-def _shown_with_notes(model: TableModel, answer: Answer) -> Document:
-    shown = _shown_answer(model.schema[answer.query.target], answer)
+def _members(model: TableModel, request: EffectRequest) -> Sequence[Conditionals]:
+    """The models that an interval comes from."""
+    return model.members if request.intervals else ()
+
+
+def _shown_with_notes(model: TableModel, answer: Answer, interval: TrainingInterval | None = None) -> Document:
+    shown = _shown_answer(model.schema[answer.query.target], answer, interval)
     shown["warnings"] += _binning_notes(model, [answer], is_mean=True) + _missed_groups(model, answer.query)
     return shown
 
@@ -191,7 +203,7 @@ def _would_have_been(model: TableModel, query: Query, record: Mapping[str, Any],
     return {**counterfactual_of_row(model.conditionals, asked, settings), "settings": _known(settings)}
 
 
-def _shown_answer(variable: Variable, answer: Answer) -> Document:
+def _shown_answer(variable: Variable, answer: Answer, interval: TrainingInterval | None = None) -> Document:
     """An answer in names, as plain numbers."""
     names = variable.values
     document: Document = {
@@ -216,6 +228,11 @@ def _shown_answer(variable: Variable, answer: Answer) -> Document:
         if variable.kind == "numeric":
             off = answer.binning_error
             document["expectation"]["binning_error"] = None if off is None else float(off[0])
+    if interval is not None:
+        ends = zip(interval.low.tolist(), interval.high.tolist(), strict=True)
+        document["interval"] = dict(zip(names, map(list, ends), strict=True))
+        if variable.numbers is not None:
+            document["expectation"] |= dict(zip(("low", "high"), interval.of_mean(variable.numbers), strict=True))
     if policies := [name for name, each in answer.query.do.items() if isinstance(each, Follow)]:
         document["policy"] = policies
     return document
@@ -274,7 +291,9 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
     if is_mean or found.binning_error is not None:
         document["binning_error"] = found.binning_error
     document["warnings"] += _binning_notes(model, found.answers, is_mean=is_mean) + _missed_groups(model, query)
-    if population is None and (interval := with_jackknife(model.members, contrast, scores, found, settings)):
+    if population is None and (
+        interval := interval_of_difference(_members(model, request), contrast, scores, found, settings)
+    ):
         document["interval"] = _known(interval)
     return {**document, "settings": _known(settings)}
 

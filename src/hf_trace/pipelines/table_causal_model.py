@@ -1,6 +1,7 @@
 """From a table and a graph of its variables to effects in one object, with the manners of scikit-learn."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any, TypeVar
 
@@ -30,7 +31,8 @@ class TableCausalModel(FittedRun):
         preset: Size of the model: ``"pico"``, ``"nano"``, ``"tiny"``, ``"small"`` or ``"base"``.
         epochs: Most passes over the table.
         history: ``"parents"`` or ``"full"``; None: full where there are latent variables, see ``DagTrainingSettings``.
-        folds: Parts to cross-fit, for intervals of effects; 0 for none.
+        folds: Further models, each without one of as many parts of the rows, for intervals; 0 for none; None: five
+            where a model takes seconds.
         seed: Of everything that is drawn.
         folder: Where the run is kept; None: nowhere, until it is saved.
         schema_: The graph with what the table shows of its variables, once there is one.
@@ -55,7 +57,7 @@ class TableCausalModel(FittedRun):
         preset: str = DagTrainingSettings.preset,
         epochs: float | None = None,
         history: str | None = None,
-        folds: int = 0,
+        folds: int | None = None,
         seed: int = SEED.default,
         folder: str | PathLike[str] | None = None,
     ) -> None:
@@ -86,9 +88,11 @@ class TableCausalModel(FittedRun):
             epochs=self.epochs,
             history=history,
             order="random" if history == "full" else DagTrainingSettings.order,
-            folds=self.folds,
+            folds=self.folds or 0,
             seed=self.seed,
         )
+        if self.folds is None:
+            settings = replace(settings, folds=settings.usual_folds)
         encoded = encode_table(self.schema_, frame, weight_column=self.weight_column)
         with without_bars():
             run = train_dag(encoded, self._run_folder(), settings).folder

@@ -48,6 +48,8 @@ from hf_trace.training.interrupted import (
 )
 
 Quality = TypeVar("Quality")
+# Steps that a duration is told from.
+_WARM_UP, _MEASURED = 3, 12
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,26 @@ class ProgressCallback(TrainerCallback):
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         """Called by the trainer after the last step of a model."""
         self.done += 1
+
+
+class DurationCallback(TrainerCallback):
+    """Tells once, after a few steps, how many seconds all models will take at most.
+
+    Args:
+        tell: Called with them.
+        models: How many are trained, one after another.
+    """
+
+    def __init__(self, tell: Callable[[float], None], models: int = 1) -> None:
+        self.tell, self.models, self.ends = tell, models, list[float]()
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Called by the trainer after every optimizer step; the first of them are slow."""
+        if len(self.ends) <= _WARM_UP + _MEASURED:
+            self.ends.append(time.monotonic())
+            if len(self.ends) == 1 + _WARM_UP + _MEASURED:
+                step = (self.ends[-1] - self.ends[_WARM_UP]) / _MEASURED
+                self.tell(step * state.max_steps * self.models)
 
 
 @dataclass(frozen=True)

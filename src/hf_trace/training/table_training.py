@@ -50,6 +50,7 @@ _PASSES, _STEPS = 4, 300
 # Values of parents that are rarer than others count more, by the root of how much rarer they are.
 _BALANCE = 0.5
 _CHOICE_FILE = "choice.json"
+_USUAL_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,16 @@ class DagTrainingSettings(LoopSettings):
     def refits(self) -> bool:
         """Whether a model is trained on all rows once it is known for how long."""
         return self.history == "parents" and self.model is None if self.refit is None else self.refit
+
+    @property
+    def usual_folds(self) -> int:
+        """Folds that are worth their time: five where a model takes seconds, which intervals then come from.
+
+        Example:
+            >>> DagTrainingSettings().usual_folds, DagTrainingSettings(history="full").usual_folds
+            (5, 0)
+        """
+        return _USUAL_FOLDS if self.refits else 0
 
     @property
     def trainings(self) -> int:
