@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.models import tiny_model
+from transformers.cache_utils import DynamicLayer
 
 from hf_trace.errors import ContextLengthError
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proofs import whole_rows
-from hf_trace.oracle.walks import Walk
+from hf_trace.oracle.walks import GrowingLayer, Walk
 
 CANDIDATES = torch.tensor([4, 6, 9, 11])
 
@@ -69,3 +72,33 @@ def test_a_model_without_a_cache_reads_whole_rows():
     walk.read(*STEPS[0][:2])
     walk.read(*STEPS[1][:2])
     check(walk, oracle.model, [[1, 5, 8, 2, 3], [1, 7, 9]])
+
+
+CHANGES = st.one_of(
+    st.tuples(st.just("add"), st.integers(1, 40)),
+    st.tuples(st.just("crop"), st.integers(1, 3)),
+    st.tuples(st.just("select"), st.lists(st.integers(0, 1), min_size=2, max_size=5)),
+)
+
+
+@given(st.lists(CHANGES, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_what_grows_in_place_is_what_was_put_there(changes):
+    mine, plain = GrowingLayer(), DynamicLayer()
+    rows, generator = 2, torch.Generator().manual_seed(0)
+    for change, value in [("add", 5), *changes]:
+        if change == "add":
+            keys, values = (torch.rand(rows, 2, value, size, generator=generator) for size in (3, 4))
+            found, expected = mine.update(keys, values), plain.update(keys, values)
+        elif change == "crop":
+            if plain.get_seq_length() <= value:
+                continue
+            for layer in (mine, plain):
+                layer.crop(-value)
+            found, expected = (mine.keys, mine.values), (plain.keys, plain.values)
+        else:
+            for layer in (mine, plain):
+                layer.batch_select_indices(torch.tensor(value))
+            rows, found, expected = len(value), (mine.keys, mine.values), (plain.keys, plain.values)
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])

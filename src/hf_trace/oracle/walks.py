@@ -2,17 +2,65 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, DynamicLayer
 
 from hf_trace.errors import ContextLengthError, NonFiniteError
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import invert
 from hf_trace.oracle.readers import Reading, StepReader, as_one_reading
+
+_ROOM = 32  # tokens that may be added before keys and values move
+
+
+class GrowingLayer(DynamicLayer):
+    """Keys and values that grow in place: a ``DynamicLayer`` copies all of them for every token that is added."""
+
+    keys: Tensor
+    values: Tensor
+    _room: tuple[Tensor, Tensor] | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Add keys and values, ``[row, head, token, feature]``; gives all of them."""
+        new, known = (key_states, value_states), self.get_seq_length()
+        length = known + key_states.shape[-2]
+        if not known:
+            self.lazy_initialization(*new)
+            self._room = _rooms(new, length, len(key_states))
+        elif self._room is None or not self._lies_in(self._room[0]) or self._room[0].shape[-2] < length:
+            old = (self.keys, self.values)
+            self._room = _rooms(old, length, len(key_states))
+            for room, states in zip(self._room, old, strict=True):
+                room[..., :known, :] = states
+        for room, states in zip(self._room, new, strict=True):
+            room[..., known:length, :] = states
+        self.keys, self.values = (room[..., :length, :] for room in self._room)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows, with room for more tokens."""
+        if known := self.get_seq_length():
+            old = (self.keys, self.values)
+            self._room = _rooms(old, known, len(indices))
+            for room, states in zip(self._room, old, strict=True):
+                torch.index_select(states, 0, indices, out=room[..., :known, :])
+            self.keys, self.values = (room[..., :known, :] for room in self._room)
+
+    def _lies_in(self, room: Tensor) -> bool:
+        """Whether the keys are still those in the room, and not others that were put in their place."""
+        return self.keys.data_ptr() == room.data_ptr() and len(self.keys) == len(room)
+
+
+def _rooms(states: tuple[Tensor, Tensor], length: int, rows: int) -> tuple[Tensor, Tensor]:
+    """Room for keys and values of as many tokens, and some more."""
+    room = length + max(_ROOM, length // 4)
+    keys, values = (each.new_empty((rows, *each.shape[1:-2], room, each.shape[-1])) for each in states)
+    return keys, values
 
 
 class Walk:
@@ -36,7 +84,7 @@ class Walk:
         self.present = torch.empty((rows, 0), dtype=torch.bool, device=device)
         self.last: Tensor | None = None
         self.steps = oracle.reader.steps
-        self.past: Cache = DynamicCache()  # stays empty where no steps are read
+        self.past = Cache(layer_class_to_replicate=GrowingLayer)  # stays empty where no steps are read
 
     def __len__(self) -> int:
         return len(self.ids)

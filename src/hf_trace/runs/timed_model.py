@@ -124,7 +124,7 @@ class Clock(nn.Module):
             return self._branched(past, input_ids, seconds)
         if past is not None:
             while len(past.layers) <= self.layer:
-                past.layers.append(DynamicLayer())
+                past.layers.append((past.layer_class_to_replicate or DynamicLayer)())
             stored = past.update(input_ids[:, None, :, None].double(), seconds[:, None, :, None], self.layer)
             input_ids, seconds = stored[0][:, 0, :, 0].long(), stored[1][:, 0, :, 0]
         there = torch.ones_like(input_ids, dtype=torch.bool) if present is None else present.bool()
