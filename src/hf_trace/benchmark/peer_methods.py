@@ -5,7 +5,6 @@ package, or follow from the log alone: bins are a third of the mean gap between 
 """
 
 import warnings
-from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -70,16 +69,17 @@ def ttpm(log: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def heuristics_miner(log: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Dependency of what directly follows, (F - B) / (F + B + 1), and its default 0.5 (pm4py; Weijters et al. 2006)."""
-    from pm4py.algo.discovery.heuristics.variants.classic import Parameters, apply_heu_dfg
+    """Dependency of what directly follows, (F - B) / (F + B + 1), at its default 0.5 (pm4py; Weijters et al. 2006)."""
+    import pandas as pd
+    import pm4py
 
-    names = [f"{code:06d}" for code in range(len(log.event_types))]
-    follows: Counter[tuple[str, str]] = Counter()
-    for start, stop in pairwise(log.offsets):
-        follows.update((names[one], names[other]) for one, other in pairwise(log.codes[start:stop]))
-    counts = dict(zip(names, np.bincount(log.codes, minlength=len(names)).tolist(), strict=True))
-    net = apply_heu_dfg(dict(follows), activities=names, activities_occurrences=counts, parameters={
-        Parameters.DEPENDENCY_THRESH: 0.5
+    sequences = np.repeat(np.arange(len(log.offsets) - 1), np.diff(log.offsets))
+    table = pd.DataFrame({
+        "case:concept:name": sequences.astype(str),
+        "concept:name": log.codes.astype(str),
+        "time:timestamp": pd.to_datetime(log.timestamps, unit="s", utc=True),
     })  # fmt: skip
-    scores = np.array([[net.dependency_matrix.get(one, {}).get(other, -1.0) for other in names] for one in names])
+    found = pm4py.discover_heuristics_net(table).dependency_matrix
+    names = [str(code) for code in range(len(log.event_types))]
+    scores = np.array([[found.get(one, {}).get(other, -1.0) for other in names] for one in names])
     return scores, scores >= 0.5
