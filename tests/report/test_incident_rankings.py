@@ -39,7 +39,7 @@ def test_the_cause_is_suspected_and_says_why(document, discover):
     assert [each["cause"] for each in incident["ranking"]] == ["A (2)"]
     # B is certain after A; what stands in its place is A again as often as the model says, one time in four.
     assert incident["ranking"][0]["score"] == pytest.approx(0.75, abs=0.1)
-    assert incident["ranking"][0]["sentence"].startswith("1 events before; with it the model gives the event ")
+    assert incident["ranking"][0]["sentence"].startswith("1 event before; with it the model gives the event ")
     assert shares == [1.0]
     assert '"ranked":3' in page_text(found)
 

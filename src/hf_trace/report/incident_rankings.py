@@ -1,14 +1,13 @@
 """What is suspected of an event of an incident: earlier events by their effects, or states by their oddness."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from hf_trace.documents import Document
 from hf_trace.errors import HfTraceError
 from hf_trace.logs.diagnosis.findings import percent
-from hf_trace.logs.log import EventLog, duration
+from hf_trace.logs.log import EventLog, count, duration
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.logs.windows import case_of
 from hf_trace.questions.normal_states import NormalStates
@@ -85,9 +84,9 @@ class Suspects:
 
 
 def _suspect(cause: Document, sequence: EventSequence) -> Document:
-    ago: Sequence[Any] = [f"{cause['lag']} events before"]
+    ago = [f"{count(cause['lag'], 'event')} before"]
     if (seconds := cause.get("lag_seconds")) is not None:
-        ago = [*ago, f"{duration(seconds)} earlier"]
+        ago.append(f"{duration(seconds)} earlier")
     with_it, without = percent(cause["probability"]), percent(cause["probability_without"])
     return {
         "cause": f"{sequence.events[cause['position']]} ({cause['position']})",
