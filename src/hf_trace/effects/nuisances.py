@@ -23,7 +23,7 @@ from hf_trace.tables.encoding import DagTable
 _PARTS = 5
 _PENALTIES = np.logspace(0, 4, 9)
 _TREES: dict[str, Any] = {"max_iter": 100, "learning_rate": 0.05, "max_leaf_nodes": 8, "random_state": 0}
-_EDGE, _FIRM = 1e-4, 1e3
+_EDGE, _FIRM, _ROUNDS = 1e-4, 1e3, 200
 # Rows of a kind from which on it is known what goes with them, and from which on trees are grown.
 _FEWEST, _FEWEST_FOR_TREES = 5, 40
 
@@ -33,9 +33,9 @@ def corrected(rows: Rows, table: DagTable, names: Sequence[str], fold: Codes | N
 
     Each is a mixture of three: what the model says; that, moved by a regression on the values of what is adjusted for
     and on where numbers lie within their bins; and boosted trees. Both read what the model says of both arms, so that
-    few treated rows are read in the light of the others. The mixture is the one that errs least in rows
-    that were left out (van der Laan, Polley and Hubbard 2007), for outcome means counted as in rows of the other arm:
-    there they are needed.
+    few treated rows are read in the light of the others. The mixture is the one that predicts rows best that were left
+    out (van der Laan, Polley and Hubbard 2007): treatments by their likelihood, since estimates divide by the chance of
+    what is rare, outcomes by squared errors.
 
     Args:
         rows: As the model sees them.
@@ -53,11 +53,10 @@ def corrected(rows: Rows, table: DagTable, names: Sequence[str], fold: Codes | N
             propensity[:, 1] = 1 - propensity[:, 0]
         else:
             found = _candidates(of_chances, received, rows.propensity[:, arm], part, rows.weights, _CLASSIFIERS)
-            propensity[:, arm] = np.clip(_mixture(found, received, rows.weights), _EDGE, 1 - _EDGE)
+            propensity[:, arm] = _likeliest(np.clip(found, _EDGE, 1 - _EDGE), received, rows.weights)
         counted = rows.weights * received
-        needed = counted * (1 - propensity[:, arm]) / np.maximum(propensity[:, arm], rows.floor)
         moved = _candidates(of_means, rows.outcome, rows.mean[:, arm], part, counted, _REGRESSORS)
-        mean[:, arm] = _mixture(moved, rows.outcome, needed if needed.any() else counted)
+        mean[:, arm] = _nearest(moved, rows.outcome, counted)
     return replace(rows, propensity=propensity, mean=mean)
 
 
@@ -145,10 +144,20 @@ def _rarest(outcome: Numbers | Flags) -> int:
     return int(min(outcome.sum(), (~outcome).sum()))
 
 
-def _mixture(candidates: Float[np.ndarray, "row candidate"], outcome: Numbers | Flags, weights: Numbers) -> Numbers:
+def _likeliest(candidates: Float[np.ndarray, "row candidate"], happened: Flags, weights: Numbers) -> Numbers:
+    """The weighted mean of candidates under which what happened is most probable, by expectation maximization."""
+    chances = np.where(happened[:, None], candidates, 1 - candidates)
+    shares = np.full(candidates.shape[1], 1 / candidates.shape[1])
+    for _ in range(_ROUNDS):
+        owned = chances * shares
+        shares = (weights / weights.sum()) @ (owned / owned.sum(axis=1, keepdims=True))
+    return np.asarray(candidates @ shares)
+
+
+def _nearest(candidates: Float[np.ndarray, "row candidate"], outcome: Numbers, weights: Numbers) -> Numbers:
     """The weighted mean of candidates that is nearest to the outcome."""
     root = np.sqrt(weights / weights.sum())
-    one = _FIRM * np.sqrt((root**2) @ outcome.astype(float) ** 2)  # shares add up to 1: a wrong scale is wrong
+    one = _FIRM * np.sqrt((root**2) @ outcome**2)  # shares add up to 1: a wrong scale is wrong
     shares, _ = nnls(
         np.vstack([candidates * root[:, None], np.full(candidates.shape[1], one)]), np.append(outcome * root, one)
     )
