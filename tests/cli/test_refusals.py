@@ -175,7 +175,7 @@ REFUSED = [
     ),
     (
         "effect run --target b",
-        "--versus a=1|--estimator aipw|--population overlap|--data x.csv|--target-value b|--refute",
+        "--versus a=1|--estimator aipw|--population overlap|--target-value b|--refute",
         "is for contrasts, but none is asked for. Add `--contrast ate`.",
     ),
     (

@@ -147,3 +147,58 @@ def test_formulas_are_not_doubly_robust(smokers):
     question = {"target": "cancer", "do": {"smoking": "yes"}, "contrast": "ate"}
     with pytest.raises(hf_trace.HfTraceError, match=r"nothing to be doubly robust with\. Expected estimator 'plug-in'"):
         answer_questions(model, [question], EffectRequest(estimator="aipw", data=frame))
+
+
+def test_rows_beside_the_model_give_an_interval(smokers):
+    model, frame = smokers
+    question = {"target": "cancer", "do": {"smoking": "yes"}}
+    plain = answer_questions(model, [question], EffectRequest(data=frame))[0]
+    assert plain["interval_of"] == "rows"
+    low, high = plain["interval"]["yes"]
+    assert low < plain["distribution"]["yes"] < high
+    assert 0.015 < high - low < 0.05  # tables drawn anew scatter by .007
+    found = answer_questions(model, [{**question, "contrast": "ate"}], EffectRequest(data=frame))[0]
+    assert found["interval"]["low"] < found["value"] < found["interval"]["high"]
+    assert found["standard_error"] == pytest.approx(found["interval"]["standard_error"])
+    assert found["standard_error_of"] == "rows"
+
+
+def test_everybody_from_chosen_rows_and_a_table_of_a_covariate():
+    """Half of the old are missing among the treated; a table says how many are old."""
+    rng = np.random.default_rng(2)
+    old, chance = rng.random(40_000) < 0.4, rng.random(40_000)
+    drug = rng.random(40_000) < np.where(old, 0.7, 0.3)
+    well = rng.random(40_000) < 0.3 + 0.2 * drug + 0.1 * old + 0.3 * (drug & old)
+    chosen = chance < np.where(old & drug, 0.2, 0.8)
+    frame = pd.DataFrame({"old": names(old), "drug": names(drug), "well": names(well)})
+    edges = [("old", "drug"), ("old", "well"), ("drug", "well"), ("old", "chosen"), ("drug", "chosen")]
+    model = model_of(frame[chosen].reset_index(drop=True), edges, ["chosen"])
+    question = {**DRUG, "contrast": "ate", "selection": "chosen"}
+    with pytest.raises(NotIdentifiedError, match=r"No formula of chosen rows gives p.*`--population TABLE`"):
+        answer_questions(model, [question], EffectRequest())
+    with pytest.raises(NotIdentifiedError, match="No formula of chosen rows"):
+        answer_questions(model, [question], EffectRequest(bounds=True))
+    everybody = EffectRequest(elsewhere=frame[["old"]])
+    found = answer_questions(model, [question], everybody)[0]
+    assert found["value"] == pytest.approx(0.2 + 0.3 * 0.4, abs=0.03)
+    assert found["elsewhere"] == {"rows": 40_000, "covariates": ["old"], "groups": 2}
+    plain = answer_questions(model, [{**DRUG, "selection": "chosen"}], everybody)[0]
+    assert plain["distribution"]["yes"] == pytest.approx(0.5 + 0.4 * 0.4, abs=0.03)
+    with pytest.raises(hf_trace.HfTraceError, match="Rows were chosen, and only the plug-in estimator"):
+        answer_questions(model, [question], EffectRequest(refute=True, data=frame))
+    with pytest.raises(SettingsError, match="Answers for another population are the model's"):
+        EffectRequest(elsewhere=frame, refute=True, data=frame)
+
+
+def test_a_single_row_is_asked_as_others_are(offers):
+    question = {"target": "drug", "do": {"offer": "no"}, "factual": {"offer": "yes", "drug": "yes"}}
+    found = answer_questions(offers, [question], EffectRequest())[0]
+    # An offer raises the share from .25 to .75: of those who took it with one, a third to .25 / .75 would have, anyhow.
+    assert found["counterfactual"]["yes"] == pytest.approx([0.0, 1 / 3], abs=0.03)
+    certain = answer_questions(offers, [{**question, "monotone": True}], EffectRequest())[0]
+    assert certain["distribution"]["yes"] == pytest.approx(1 / 3, abs=0.03)
+    hidden = {**DRUG, "factual": {"drug": "no", "well": "no"}}
+    with pytest.raises(NotIdentifiedError, match="the latent 'mood' causes both 'drug' and 'well'"):
+        answer_questions(offers, [hidden], EffectRequest())
+    with pytest.raises(hf_trace.HfTraceError, match="A contrast, rows that were chosen and another population"):
+        answer_questions(offers, [{**question, "contrast": "ate"}], EffectRequest())

@@ -10,6 +10,7 @@ from tests.dag_lm import exact_conditionals, observed_joint, random_joint, true_
 from hf_trace.effects.answers import AnswerSettings, answers, error_of_mean
 from hf_trace.effects.contrasts import Contrast, differences
 from hf_trace.effects.formula_answers import ModelJoint, formula_answer, towards_rows
+from hf_trace.effects.identification import identify
 from hf_trace.effects.identifying.estimands import Conditional
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.errors import QueryError
@@ -148,7 +149,7 @@ def test_counts_take_over_from_a_model_that_rows_contradict():
     assert found.rows == 5000
 
 
-def test_a_model_that_rows_confirm_stays_and_fills_what_was_hardly_seen():
+def test_a_model_that_rows_confirm_fills_what_was_hardly_seen():
     joint = observed_joint(FRONT_DOOR, random_joint(FRONT_DOOR, 1)[0])
     names, off = FRONT_DOOR.topological_order, []
     for seed in range(30):
@@ -157,7 +158,7 @@ def test_a_model_that_rows_confirm_stays_and_fills_what_was_hardly_seen():
         np.add.at(counts, tuple(rows.columns[name] for name in names), 1 / len(rows))
         found = towards_rows(ModelJoint(names, joint), rows).probabilities
         off.append([np.abs(each - joint).sum() for each in (found, counts)])
-    assert np.mean(off, axis=0)[0] < 0.5 * np.mean(off, axis=0)[1]
+    assert np.mean(off, axis=0)[0] < 0.85 * np.mean(off, axis=0)[1]
 
 
 def test_the_error_of_counts_is_that_of_a_share():
@@ -171,6 +172,22 @@ def test_the_error_of_counts_is_that_of_a_share():
     assert share == pytest.approx(0.8, abs=0.02)
     error = error_of_mean(answer.influence[:, 1])
     assert error == pytest.approx(np.sqrt(share * (1 - share) / 10_000), rel=0.4)  # 19 degrees of freedom
+
+
+def test_the_error_of_a_formula_is_that_of_tables_drawn_anew():
+    joint, tables = random_joint(FRONT_DOOR, 4)
+    exact, names = observed_joint(FRONT_DOOR, joint), FRONT_DOOR.topological_order
+    formula = identify(FRONT_DOOR, target="Y", do=["X"]).estimand
+    truth = true_answer(FRONT_DOOR, tables, "Y", {"X": 1}, {})[0]
+    found = []
+    for seed in range(30):
+        moved = towards_rows(ModelJoint(names, exact), rows_of(FRONT_DOOR, exact, 3000, seed))
+        drawn = replace(moved, probabilities=moved.without.mean(axis=0))
+        answer = formula_answer(Query("Y", {"X": Force(1)}), formula, drawn)
+        found.append((answer.probabilities[0] - truth, error_of_mean(answer.influence[:, 0])))
+    off, errors = np.array(found).T
+    assert errors.mean() == pytest.approx(off.std(), rel=0.4)
+    assert np.mean(np.abs(off) < 2.09 * errors) > 0.8
 
 
 def test_answers_of_a_model_with_rows_say_so():

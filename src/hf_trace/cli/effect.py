@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 _MONTE_CARLO = "Monte Carlo error"
 _CONTRADICTION = 0.02
 _MOST_ARROWS = 5
-_OF_CONTRASTS = ("versus", "estimator", "data", "target_value", "refute")
+_OF_CONTRASTS = ("versus", "estimator", "target_value", "refute")
 _SETTINGS = ("seed", "estimator", "data", "target_value", "bounds", "refute", "intervals")
 _OF_ROWS = ("factual", "monotone", "selection")
-_OF_TABLES = ("given", "contrast", "queries", "bounds", "intervals", "population", *_OF_ROWS, *_OF_CONTRASTS)
+_OF_TABLES = ("given", "contrast", "queries", "bounds", "intervals", "population", "data", *_OF_ROWS, *_OF_CONTRASTS)
 _OF_ONE = ("target", "do", "given", "contrast", "versus", *_OF_ROWS)
 _OF_WHAT_IF = ("target", "do", "within", "num_samples", "out")
 _OF_LOGS = (
@@ -108,10 +108,11 @@ def _answers_of_table(context: typer.Context, run: str) -> "tuple[list[Document]
     request = EffectRequest(asked["num_samples"], on_refusal=on_refusal, **settings)
     request.check_rows()
     model = TableModel.load(run, trust_remote_code=asked["trust_remote_code"])
-    reads_rows = request.estimator != "plug-in" or request.refute or model.only_read
+    reads_rows = request.estimator != "plug-in" or request.refute or model.only_read or model.schema.latent
     if request.data is not None and not reads_rows:
         raise SettingsError(
-            "`--data` is not read by the plug-in estimator. Add `--estimator aipw` or `--refute`, or leave it out."
+            "`--data` is not read by the plug-in estimator where no variable is latent. Add `--estimator aipw` or "
+            "`--refute` to a contrast, or leave it out."
         )
     if len(records) > 1 and request.intervals and model.members:
         say(f"Each question is put to {1 + len(model.members)} models, for intervals; `--no-intervals` asks one.")
@@ -375,6 +376,8 @@ def _show_distribution(answer: "Document", record: "Document") -> None:
     draws = f"{answer['num_samples']:,} draws, worth {answer['effective_sample_size']:,.0f}"
     how = draws if is_sampled else "enumerated, no Monte Carlo error"
     known = "intervals hold what training may have got wrong, by models that have not seen a part of the rows"
+    if answer.get("interval_of") == "rows":
+        known = "intervals hold which rows were sampled"
     unknown = "how far the fitted model is off is not known: train with `--folds 5` for intervals"
     say(f"{how}; {known if sure else unknown}")
 
@@ -422,14 +425,10 @@ def _show_bounds(answer: "Document", record: "Document") -> None:
 
 def _show_counterfactual(answer: "Document", record: "Document") -> None:
     """What would have been in a row: numbers where ends agree."""
-    rows = [
-        [
-            value,
-            *([answer["distribution"][value]] * 2 if "distribution" in answer else ends),
-            answer["everybody"][value],
-        ]
-        for value, ends in answer["counterfactual"].items()
+    told = {value: [share, share] for value, share in answer.get("distribution", {}).items()} or answer[
+        "counterfactual"
     ]
+    rows = [[value, *ends, answer["everybody"][value]] for value, ends in told.items()]
     seen = ", ".join(f"{name} = {value}" for name, value in record["factual"].items())
     print_table(
         f"{_spelled(answer['target'], record)} in a row with {seen}", ["", "at least", "at most", "everybody"], rows

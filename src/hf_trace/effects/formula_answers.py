@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import gammaln
 
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.identifying.estimands import Estimand, evaluated
@@ -18,8 +16,8 @@ from hf_trace.tables.encoding import DagTable
 
 # Parts of the draws, or of rows, each of which is left out once to tell the error of a formula.
 GROUPS = 20
-# Logarithms of the rows that what a model says may be worth.
-_STRENGTHS = (-4.0, 16.0)
+# Rows that what a model says may be worth.
+_STRENGTHS = 2.0 ** np.arange(-3, 21)
 
 
 @dataclass(frozen=True)
@@ -104,17 +102,17 @@ def towards_rows(joint: ModelJoint, rows: DagTable) -> ModelJoint:
 
     .. math:: \frac{n(v, h) + \alpha\, q(v \mid h)}{n(h) + \alpha},
 
-    with the model's q as what was believed before and the :math:`\alpha` that makes the rows most probable (Pólya's
-    distribution, empirical Bayes): where q fits them no worse than chance would, it stays as it is and fills what was
-    hardly seen; where it does not, counts take over. Only the rows decide. A model that learned from the same rows
-    looks better than it is, but then it is near the counts, and so is all between them.
+    with the model's q as what was believed before. The :math:`\alpha` of a factor is the smallest whose prediction of
+    rows that are left out one at a time is within a standard error of the best (Breiman et al. 1984): the model fills
+    what was hardly seen, and counts take over unless it surely knows better. Only the rows decide.
 
     Args:
         joint: Under the model.
         rows: The rows, with weights.
 
     Returns:
-        ``without`` leaves out groups of rows, and of draws where there are any: errors then count both.
+        ``without`` leaves out groups of rows, and of draws where there are any: errors then count both. There counts
+            alone speak, as the model would have learned from other rows, too; that makes errors rather too large.
     """
     parts = np.zeros((GROUPS, *joint.probabilities.shape))
     group = np.random.default_rng(0).permutation(len(rows)) % GROUPS
@@ -122,10 +120,11 @@ def towards_rows(joint: ModelJoint, rows: DagTable) -> ModelJoint:
     counts = parts.sum(axis=0)
     strengths = [_strength(joint.probabilities, counts, place) for place in range(counts.ndim)]
     drawn = joint.without if joint.draws else [joint.probabilities] * GROUPS
+    least = [float(_STRENGTHS[0])] * counts.ndim
     return replace(
         joint,
         probabilities=_moved(joint.probabilities, counts, strengths),
-        without=np.stack([_moved(q, counts - part, strengths) for q, part in zip(drawn, parts, strict=False)]),
+        without=np.stack([_moved(q, counts - part, least) for q, part in zip(drawn, parts, strict=False)]),
         rows=len(rows),
     )
 
@@ -141,16 +140,17 @@ def _moved(probabilities: Floats, counts: Floats, strengths: Sequence[float]) ->
 def _strength(probabilities: Floats, counts: Floats, place: int) -> float:
     """How many rows what a model says of a factor is worth in each context."""
     seen, share = _up_to(counts, place), _conditional(probabilities, place)
-    met = (seen > 0) & (share > 0)
-    total = seen.sum(axis=place)
-
-    def surprise(log_strength: float) -> float:
-        strength = math.exp(log_strength)
-        worth = strength * share[met]
-        fit = (gammaln(worth + seen[met]) - gammaln(worth)).sum()
-        return float((gammaln(strength + total) - gammaln(strength)).sum() - fit)
-
-    return math.exp(float(minimize_scalar(surprise, bounds=_STRENGTHS, method="bounded").x))
+    total = np.broadcast_to(seen.sum(axis=place, keepdims=True), seen.shape)
+    met = seen > 0
+    rows, others, worth = seen[met], total[met] - 1, _STRENGTHS[:, None]
+    # What the model finds impossible and one row shows is impossible whatever it is worth.
+    known = (rows > 1) | (share[met] > 0)
+    rows, others, likely = rows[known], others[known], share[met][known]
+    fit = np.log((np.maximum(rows - 1, 0) + worth * likely) / (np.maximum(others, 0) + worth))
+    lost = fit[np.argmax(fit @ rows)] - fit
+    mean = lost @ rows / rows.sum()
+    error = np.sqrt((lost - mean[:, None]) ** 2 @ rows) / rows.sum()
+    return float(_STRENGTHS[np.flatnonzero(mean <= error)[0]])
 
 
 def _up_to(table: Floats, place: int) -> Floats:

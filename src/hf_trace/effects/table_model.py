@@ -1,9 +1,11 @@
 """A model of the rows of a table with a known graph, and what is known of the run that it is from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from typing import Any
+
+import pandas as pd
 
 from hf_trace.documents import Document
 from hf_trace.effects.conditionals import Conditionals
@@ -13,6 +15,7 @@ from hf_trace.oracle.engine import Oracle
 from hf_trace.runs.folders import METRICS_FILE, TRAINING_FILE, load_model, own_tokenizer, read_json, run_of
 from hf_trace.runs.members import Folds, load_members
 from hf_trace.tables.binning import BINNING, Binning
+from hf_trace.tables.encoding import DagTable, encode_table, read_table
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
@@ -26,12 +29,14 @@ class TableModel:
         tokenizer: The graph and how values are written.
         run: The folder that both are from; empty where they are from none.
         memory: What scoring may use, see ``Oracle``; members get the same.
+        known: Rows that formulas of its answers are moved towards, see ``towards_rows``; None for the model alone.
     """
 
     oracle: Oracle
     tokenizer: DagTokenizer
     run: str = ""
     memory: str | float | None = None
+    known: DagTable | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, model: Any, tokenizer: Any = None, *, memory: str | float | None = None) -> "TableModel":
@@ -107,7 +112,16 @@ class TableModel:
     @cached_property
     def conditionals(self) -> Conditionals:
         """What the model says of each variable."""
-        return self._conditionals(self.oracle)
+        return replace(self._conditionals(self.oracle), rows=self.known)
+
+    def with_rows(self, data: pd.DataFrame | str | PathLike[str]) -> "TableModel":
+        """The same model, with rows that formulas of its answers are moved towards.
+
+        Raises:
+            TableError: If the table has not the variables and values of the graph.
+        """
+        frame = data if isinstance(data, pd.DataFrame) else read_table(data)
+        return replace(self, known=encode_table(self.schema, frame))
 
     @cached_property
     def members(self) -> list[Conditionals]:

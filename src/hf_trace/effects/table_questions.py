@@ -21,7 +21,13 @@ from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.refutation import refuted, rows_compared
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.targeted import ESTIMATORS, POPULATIONS, estimated, overlap_warnings, population_of
-from hf_trace.effects.training_intervals import TrainingInterval, interval_of_difference, intervals_of_answers
+from hf_trace.effects.training_intervals import (
+    TrainingInterval,
+    difference_of_rows,
+    interval_of_difference,
+    interval_of_rows,
+    intervals_of_answers,
+)
 from hf_trace.errors import NotIdentifiedError, QueryError, SettingsError
 from hf_trace.tables.variables import Variable
 
@@ -40,7 +46,9 @@ class EffectRequest:
         estimator: ``"plug-in"``, or doubly robust on the rows of ``data``, with the model's propensities and outcome
             means, cross-fitted where the run was trained with folds; numbers count as they stand there: ``"aipw"``, or
             ``"tmle"``, whose means do not leave the range of the outcome.
-        data: A DataFrame or table file with the rows of the training table.
+        data: A DataFrame or table file with the rows of the training table. Plug-in answers that latent variables
+            leave to a formula are moved towards these rows where they say better, see ``towards_rows``, and have an
+            interval.
         target_value: The value whose probability a contrast compares; by default the mean of a target with numbers,
             or the last value of one without.
         intervals: Whether plug-in answers have an interval that holds what training may have got wrong, where the run
@@ -80,6 +88,11 @@ class EffectRequest:
                 "Answers for another population are the model's: expected the estimator 'plug-in', without `refute` "
                 "and `bounds`. Leave out either."
             )
+
+    @property
+    def moves_formulas(self) -> bool:
+        """Whether formulas of the model are moved towards the rows of ``data``: not where these are to refute them."""
+        return self.data is not None and self.estimator == ESTIMATORS[0] and not self.refute
 
     def settings(self, rows: int | None) -> AnswerSettings:
         """What single answers need of it.
@@ -128,6 +141,8 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
     """
     settings = request.settings(model.rows)
     kept = request.on_refusal == "report"
+    if request.moves_formulas and model.schema.latent and not model.only_read:
+        model = model.with_rows(request.data)
 
     def attempt(part: Callable[..., Any], *given: Any) -> Any:
         try:
@@ -228,6 +243,9 @@ def _shown_answer(variable: Variable, answer: Answer, interval: TrainingInterval
         if variable.kind == "numeric":
             off = answer.binning_error
             document["expectation"]["binning_error"] = None if off is None else float(off[0])
+    if answer.rows:
+        interval = interval_of_rows(answer)
+        document["interval_of"] = "rows"
     if interval is not None:
         ends = zip(interval.low.tolist(), interval.high.tolist(), strict=True)
         document["interval"] = dict(zip(names, map(list, ends), strict=True))
@@ -291,7 +309,9 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
     if is_mean or found.binning_error is not None:
         document["binning_error"] = found.binning_error
     document["warnings"] += _binning_notes(model, found.answers, is_mean=is_mean) + _missed_groups(model, query)
-    if population is None and (
+    if found.answers[0].rows:
+        document |= {"interval": _known(difference_of_rows(found, scores)), "standard_error_of": "rows"}
+    elif population is None and (
         interval := interval_of_difference(_members(model, request), contrast, scores, found, settings)
     ):
         document["interval"] = _known(interval)

@@ -90,3 +90,25 @@ def interval_of_difference(
     left_out = [differences(member, [contrast], [scores], settings)[0].value for member in members]
     found = jackknife(np.array(left_out), whole.value, rows=settings.training_rows or 0, method="plug-in")
     return found.with_binning(whole.binning_error)
+
+
+def interval_of_rows(answer: Answer) -> TrainingInterval:
+    """The interval of a formula that was moved towards rows: a jackknife over groups of these, see ``towards_rows``.
+
+    Args:
+        answer: One with ``rows``.
+    """
+    left_out = answer.probabilities - answer.influence / (len(answer.influence) - 1)
+    return training_interval(left_out, answer.probabilities)
+
+
+def difference_of_rows(whole: Difference, scores: Floats) -> Estimate:
+    """The same of a difference of two such answers.
+
+    Args:
+        whole: The difference.
+        scores: What every value of the target counts as.
+    """
+    treated, control = (answer.deviations(scores) for answer in whole.answers)
+    left_out = whole.value - (treated - control) / (len(treated) - 1)
+    return jackknife(left_out, whole.value, rows=whole.answers[0].rows, method="plug-in")
