@@ -17,7 +17,7 @@ from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.architectures import build_model
-from hf_trace.training.table_losses import all_losses, allowed_tokens, marginal_losses, term_losses
+from hf_trace.training.table_losses import all_losses, allowed_tokens, bdeu_losses, marginal_losses, term_losses
 from hf_trace.training.table_rows import FullRows, ParentRows, write_table
 from hf_trace.training.table_training import DagTrainingSettings, _Batches, held_out, train_dag
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -221,6 +221,18 @@ def test_marginals_by_hand(tokenizers):
     assert losses == pytest.approx(
         np.array([-np.log(1.5 / 5), -np.log(1.5 / 5), -np.log(visits).sum(), -np.log(1.5 / 5)])
     )
+
+
+def test_counts_by_hand(tokenizers):
+    tokenizer = tokenizers["parents"]
+    training, validation = (write_table(tokenizer, table(rows)) for rows in (ROWS, ROWS[3:]))
+    # One row of four is sick, all of the sick have the drug, all of those with both are not well; one row more is
+    # spread over 2, 4 and 8 cells. A sequence is no table of counts.
+    shares = [(1 + 1 / 2) / (4 + 1), (1 + 1 / 4) / (1 + 1 / 2), np.nan, (1 + 1 / 8) / (1 + 1 / 4)]
+    assert bdeu_losses(tokenizer, training, validation) == pytest.approx(-np.log(shares), nan_ok=True)
+    # Parents that were never seen: all values alike.
+    unseen = write_table(tokenizer, table([(0, 1, (), 1)]))
+    assert bdeu_losses(tokenizer, training, unseen)[3] == pytest.approx(np.log(2))
 
 
 @pytest.fixture(scope="module")

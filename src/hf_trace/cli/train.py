@@ -295,7 +295,7 @@ def _train_table(
         ]
         trained = train_dag(encoded, out, settings, resume=resume, overwrite=overwrite, callbacks=callbacks)
     losses = trained.metrics["validation"]["variables"]
-    rows = [[name, each["loss"], each["marginal"]] for name, each in losses.items()]
-    print_table("validation loss (nats)", ["variable", "model", "without causes"], rows)
+    rows = [[name, each["loss"], each.get("bdeu", ""), each["marginal"]] for name, each in losses.items()]
+    print_table("validation loss (nats)", ["variable", "model", "counts", "without causes"], rows)
     say(f"{trained.metrics['seconds']:.0f} s. Wrote {out}")
     return trained

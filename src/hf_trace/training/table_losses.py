@@ -1,5 +1,6 @@
-"""How well a model predicts a table: losses among the values that a variable may take, beside those of frequencies."""
+"""How well a model predicts a table: losses among the values that a variable may take, beside those of counts."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
@@ -103,6 +104,37 @@ def _token_counts(table: WrittenTable, variable: int, vocabulary: int) -> Float[
     return np.bincount(contents[present], np.repeat(counts, present.sum(1)), minlength=vocabulary)
 
 
+def bdeu_losses(
+    tokenizer: DagTokenizer, training: WrittenTable, validation: WrittenTable
+) -> Float[np.ndarray, " variable"]:
+    r"""Nats per value of a network whose tables are counts: what a model that shares nothing between contexts says.
+
+    .. math:: p(x \mid pa) = \frac{n(x, pa) + 1 / (q r)}{n(pa) + 1 / q}
+
+    with r values of the variable and q combinations of its parents' (BDeu of one row; Heckerman, Geiger and Chickering
+    1995). Predicted are what parents and graph say, whatever else the model reads.
+
+    Returns:
+        Losses; NaN of variables that are not finite, or have such parents.
+    """
+    losses = []
+    for number, name in enumerate(training.names):
+        observed = [place for place, each in enumerate(training.names) if each in tokenizer.schema[name].parents]
+        if not all(tokenizer.variables[training.names[each]].is_finite for each in (*observed, number)):
+            losses.append(np.nan)
+            continue
+        values, contexts = len(training.contents[number]), math.prod(len(training.contents[each]) for each in observed)
+        both = np.concatenate([training.codes, validation.codes])
+        _, context = np.unique(both[:, observed], axis=0, return_inverse=True)
+        cells = context.ravel() * values + both[:, number]
+        seen, asked = np.split(cells, [len(training)])
+        counts = np.bincount(seen, training.weights, minlength=cells.max() + values).astype(float)
+        there = np.add.reduceat(counts, np.arange(0, len(counts), values))[asked // values]
+        shares = (counts[asked] + 1 / (contexts * values)) / (there + 1 / contexts)
+        losses.append(-np.average(np.log(shares), weights=validation.weights))
+    return np.array(losses)
+
+
 @dataclass(frozen=True)
 class DagQuality:
     """How well a table is predicted that was not learned from.
@@ -110,7 +142,7 @@ class DagQuality:
     Attributes:
         loss: Nats per variable.
         marginal: The same where every value is predicted by how frequent it is.
-        variables: For every variable both, in nats.
+        variables: For every variable both, in nats, and where it is known that of counts, see ``bdeu_losses``.
         rows: Rows the table stands for.
 
     Example:
@@ -146,10 +178,12 @@ def quality_of(
     learn: Collection[str] | None = None,
 ) -> DagQuality:
     """Losses beside those of the marginals, of the variables that are learned."""
-    marginal = marginal_losses(tokenizer, training, validation)
+    marginal, counted = marginal_losses(tokenizer, training, validation), bdeu_losses(tokenizer, training, validation)
     kept = [number for number, name in enumerate(training.names) if learn is None or name in learn]
+    found = {"loss": losses, "marginal": marginal, "bdeu": counted}
     variables = {
-        training.names[number]: {"loss": float(losses[number]), "marginal": float(marginal[number])} for number in kept
+        training.names[number]: {key: float(each[number]) for key, each in found.items() if np.isfinite(each[number])}
+        for number in kept
     }
     return DagQuality(
         float(losses[kept].mean()), float(marginal[kept].mean()), variables, float(validation.weights.sum())
