@@ -27,9 +27,16 @@ _FOR_AGENTS = """The same is here as five tools of an MCP server, at `{place}` o
 Each answers with its evidence and a baseline. They take the text of a log, never a path or an address. Up to {bytes:,}
 bytes, {events:,} events and {types:,} event types are taken; what was sent is forgotten after a while."""
 MCP_PLACE = "/gradio_api/mcp/"
-CSS = (
-    """iframe.report {width: 100%; height: 58rem; border: 1px solid var(--border-color-primary); border-radius: 6px}"""
-)
+# A frame is told by its color scheme whether the page around it is dark, whatever the system is.
+CSS = """
+iframe.report {width: 100%; height: 58rem; border: 1px solid var(--border-color-primary); border-radius: 6px;
+    color-scheme: light}
+.dark iframe.report {color-scheme: dark}
+@media (max-width: 640px) {
+    iframe.report {height: 85svh}
+    .html-container:has(iframe.report) {padding: 0}
+}
+"""
 
 
 def build(studies: Studies, *, tools: bool = True) -> Any:
