@@ -84,11 +84,14 @@ class LogStudy:
         return (self.run / "config.json").exists()
 
     def train(self, callbacks: Any = ()) -> None:
-        """Train the model on windows of at most 64 events, in all else with the defaults of the package."""
+        """Train the model on windows of at most 64 events, in all else with the defaults of the package.
+
+        A training that was stopped goes on.
+        """
         settings = TrainingSettings(preset=self.preset, window_length=_WINDOW_LENGTH, seed=self.seed)
         if self.small:
             settings = replace(settings, preset="pico", window_length=32, epochs=0.5)
-        train(self.log, self.run, settings, callbacks=callbacks)
+        train(self.log, self.run, settings, resume=True, callbacks=callbacks)
 
     def windows(self, most: int) -> EventLog:
         """So many windows of the log, drawn at random."""
@@ -163,7 +166,7 @@ def _by_counting(name: str, about: str) -> Method:
     return Method(name, about, partial(_counted, method=name))
 
 
-_MANY, _SOME, _PLACES = 200, 20, 64
+_MANY, _SOME, _FEW, _PLACES = 200, 20, 5, 64
 OWN_METHODS: Mapping[str, Method] = {
     each.name: each
     for each in (
@@ -180,7 +183,7 @@ OWN_METHODS: Mapping[str, Method] = {
         ),
         _by_model("total", "a type forced, the future sampled, 64 places", None, effect="total", num_contexts=_PLACES),
         _by_model("atomic", "one event replaced, 20 windows", _SOME, construction="atomic"),
-        _by_model("staircase", "all later events replaced, 20 windows", _SOME, construction="staircase"),
+        _by_model("staircase", "all later events replaced, 5 windows", _FEW, construction="staircase"),
         _by_model("saliency", "input x gradient, 20 windows", _SOME, construction="saliency"),
         _by_model("attention", "attention rollout, 20 windows", _SOME, construction="attention"),
         Method("additive", "an additive model in time, all events of a type taken out", _additive),
