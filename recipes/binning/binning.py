@@ -4,7 +4,7 @@
 # ///
 """How often do 95 % intervals of an effect on a number hold the truth, when numbers are read in bins?
 
-200 tables are drawn from each of three worlds whose effect is known. The model of a table is its counts (what training
+100 tables are drawn from each of three worlds whose effect is known. The model of a table is its counts (what training
 comes close to); everything after the model is what ``hf-trace effect --contrast ate`` does. Beside it stand the same
 estimates where every bin counts as its middle, or as the mean of its rows and nothing more.
 
@@ -16,7 +16,6 @@ import logging
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,26 +25,30 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 from counted import CountedModel
-from harness import Recipe, Report, Size, metrics, table
+from harness import Recipe, Report, Size, metrics, panels, table
+from matplotlib.figure import Figure
 from scipy.stats import t
 
-from hf_trace.effects.answers import AnswerSettings
-from hf_trace.effects.contrasts import Contrast, differences, row_columns
-from hf_trace.effects.doubly_robust import aipw_ate
+from hf_trace.effects.contrasts import Contrast, differences
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
 from hf_trace.effects.training_intervals import interval_of_difference
 from hf_trace.tables.variables import Variable
 from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
-QUESTION = {"target": "days", "do": {"drug": "yes"}, "contrast": "ate"}
+QUESTION = {"target": "days", "do": {"drug": "yes"}}
+KINDS = ("ate", "att", "cate")
+_COLOURS = {"plug-in": "#0072B2", "AIPW": "#D55E00"}
 
 
 class Drawn(NamedTuple):
-    """Rows of a world, and the true effect of the drug on days."""
+    """Rows of a world, and what the drug does to days: to all, to those who got it, to the severely ill.
+
+    There is no effect on the severely ill where nobody is called so.
+    """
 
     frame: pd.DataFrame
-    truth: float
+    truths: dict[str, float]
 
 
 class Interval(NamedTuple):
@@ -65,7 +68,7 @@ def bell(rng: np.random.Generator, rows: int) -> Drawn:
     severe = rng.random(rows) < 0.5
     drug = rng.random(rows) < np.where(severe, 0.7, 0.3)
     days = rng.normal(10 + 5 * severe - 2 * drug, 2)
-    return Drawn(_named("severity", np.where(severe, "severe", "mild"), drug, days), -2.0)
+    return Drawn(_named("severity", np.where(severe, "severe", "mild"), drug, days), dict.fromkeys(KINDS, -2.0))
 
 
 def tail(rng: np.random.Generator, rows: int) -> Drawn:
@@ -73,9 +76,9 @@ def tail(rng: np.random.Generator, rows: int) -> Drawn:
     severe = rng.random(rows) < 0.5
     drug = rng.random(rows) < np.where(severe, 0.7, 0.3)
     days = rng.lognormal(2 + 0.6 * severe - 0.4 * drug, 0.7)
-    means = [math.exp(2 + 0.6 * each + 0.7**2 / 2) for each in (0, 1)]
-    truth = float(np.mean(means) * (math.exp(-0.4) - 1))
-    return Drawn(_named("severity", np.where(severe, "severe", "mild"), drug, days), truth)
+    mild, ill = (math.exp(2 + 0.6 * each + 0.7**2 / 2) * (math.exp(-0.4) - 1) for each in (0, 1))
+    truths = {"ate": (mild + ill) / 2, "att": 0.3 * mild + 0.7 * ill, "cate": ill}
+    return Drawn(_named("severity", np.where(severe, "severe", "mild"), drug, days), truths)
 
 
 def age(rng: np.random.Generator, rows: int) -> Drawn:
@@ -83,7 +86,7 @@ def age(rng: np.random.Generator, rows: int) -> Drawn:
     years = rng.normal(50, 15, rows)
     drug = rng.random(rows) < 1 / (1 + np.exp(-(years - 50) / 15))
     days = rng.normal(10 + 0.2 * (years - 50) - 2 * drug, 2)
-    return Drawn(_named("age", years.round(1), drug, days), -2.0)
+    return Drawn(_named("age", years.round(1), drug, days), {"ate": -2.0, "att": -2.0})
 
 
 WORLDS: dict[str, Callable[[np.random.Generator, int], Drawn]] = {"bell": bell, "tail": tail, "age": age}
@@ -101,25 +104,30 @@ def middles(variable: Variable, numbers: np.ndarray) -> np.ndarray:
     return (bounds[1:] + bounds[:-1]) / 2
 
 
-def estimates(model: CountedModel, frame: pd.DataFrame) -> dict[str, Interval]:
-    """Value and interval of every way to estimate."""
-    plug_in = answer_questions(model, [QUESTION], EffectRequest())[0]
-    aipw = answer_questions(model, [QUESTION], EffectRequest(estimator="aipw", data=frame))[0]
-    days, inside = model.schema["days"], plug_in["interval"]
-    means, halves = np.asarray(days.means), middles(days, frame["days"].to_numpy())
-    reach = float(t.ppf(0.975, model.parts - 1)) * inside["standard_error"]
-    return {
-        "plug-in": Interval(plug_in["value"], inside["low"], inside["high"]),
-        "AIPW": Interval(aipw["value"], aipw["low"], aipw["high"]),
-        "plug-in, bin means": Interval(plug_in["value"], plug_in["value"] - reach, plug_in["value"] + reach),
-        "AIPW, bin means": doubly_robust_of_bins(model, frame, means),
-        "plug-in, bin middles": plug_in_of_bins(model, halves),
-        "AIPW, bin middles": doubly_robust_of_bins(model, frame, halves),
-    }
+def estimates(model: CountedModel, drawn: Drawn, *, on_rows: bool) -> dict[tuple[str, str], Interval]:
+    """Value and interval of every way to estimate, by kind of effect; on request that of all by AIPW, too."""
+    questions = {kind: asked(kind) for kind in drawn.truths}
+    found: dict[tuple[str, str], Interval] = {}
+    for kind, question in questions.items():
+        plug_in = answer_questions(model, [question], EffectRequest())[0]
+        found[kind, "plug-in"] = Interval(plug_in["value"], plug_in["interval"]["low"], plug_in["interval"]["high"])
+        if on_rows and kind == "ate":
+            aipw = answer_questions(model, [question], EffectRequest(estimator="aipw", data=drawn.frame))[0]
+            found[kind, "AIPW"] = Interval(aipw["value"], aipw["low"], aipw["high"])
+    days, plug_in = model.schema["days"], answer_questions(model, [questions["ate"]], EffectRequest())[0]
+    reach = float(t.ppf(0.975, model.parts - 1)) * plug_in["interval"]["standard_error"]
+    as_means = Interval(plug_in["value"], plug_in["value"] - reach, plug_in["value"] + reach)
+    halves = plug_in_of_bins(model, middles(days, drawn.frame["days"].to_numpy()))
+    return {**found, ("ate", "plug-in, bin means"): as_means, ("ate", "plug-in, bin middles"): halves}
+
+
+def asked(kind: str) -> dict:
+    """The question of a kind of effect; that in a subgroup is about the severely ill."""
+    return {**QUESTION, "contrast": kind, **({"given": {"severity": "severe"}} if kind == "cate" else {})}
 
 
 def _contrast(model: CountedModel) -> Contrast:
-    return Contrast("ate", model.reader.query(QUESTION), {"drug": model.reader.code("drug", "no")})
+    return Contrast("ate", model.reader.query(asked("ate")), {"drug": model.reader.code("drug", "no")})
 
 
 def plug_in_of_bins(model: CountedModel, scores: np.ndarray) -> Interval:
@@ -130,36 +138,21 @@ def plug_in_of_bins(model: CountedModel, scores: np.ndarray) -> Interval:
     return Interval(whole.value, math.nan, math.nan) if found is None else Interval(found.value, found.low, found.high)
 
 
-def doubly_robust_of_bins(model: CountedModel, frame: pd.DataFrame, scores: np.ndarray) -> Interval:
-    """AIPW where every bin counts as one number, in the rows too."""
-    rows = row_columns(model, _contrast(model), np.asarray(model.schema["days"].means), frame, AnswerSettings())
-    code = np.asarray(model.table.columns[frame.columns[0]])
-    fold, outcome = model.folds.of_rows(len(frame)), scores[np.asarray(model.table.columns["days"])]
-    mean = np.empty((len(frame), 2))
-    for arm, received in enumerate((rows.treated, rows.control)):
-        for part in range(model.parts):
-            seen = received & (fold != part)
-            counts, sums = (
-                np.bincount(code[seen], minlength=code.max() + 1),
-                np.bincount(code[seen], outcome[seen], minlength=code.max() + 1),
-            )
-            mean[fold == part, arm] = (sums / np.maximum(counts, 1))[code[fold == part]]
-    found = aipw_ate(replace(rows, outcome=outcome, mean=mean))
-    return Interval(found.value, found.low, found.high)
-
-
 def of_world(world: str, bins: int, options: argparse.Namespace) -> list[dict]:
     """Bias, width and coverage of every estimate over the tables of a world."""
-    found: dict[str, list[Interval]] = {}
+    found: dict[tuple[str, str], list[Interval]] = {}
+    truths: dict[str, float] = {}
     for seed in range(options.tables):
         drawn = WORLDS[world](np.random.default_rng([seed, options.rows]), options.rows)
+        truths = drawn.truths
         model = CountedModel.fitted(graph_of(drawn.frame), drawn.frame, bins, options.folds)
-        for name, each in estimates(model, drawn.frame).items():
+        for name, each in estimates(model, drawn, on_rows=seed < options.aipw_tables).items():
             found.setdefault(name, []).append(each)
     return [
-        {"world": world, "bins": bins, "estimate": name, "truth": drawn.truth, **summary(intervals, drawn.truth)}
-        for name, intervals in found.items()
-    ]
+        {"world": world, "bins": bins, "effect": kind, "estimate": name, "truth": truths[kind],
+         **summary(intervals, truths[kind])}
+        for (kind, name), intervals in found.items()
+    ]  # fmt: skip
 
 
 def summary(intervals: list[Interval], truth: float) -> dict[str, float]:
@@ -168,7 +161,9 @@ def summary(intervals: list[Interval], truth: float) -> dict[str, float]:
     holds = (low <= truth) & (truth <= high)
     share = float(holds.mean())
     return {
+        "tables": len(intervals),
         "bias": float(value.mean() - truth),
+        "rmse": float(np.sqrt(((value - truth) ** 2).mean())),
         "width": float((high - low).mean()),
         "coverage": share,
         "coverage_error": math.sqrt(share * (1 - share) / len(holds)),
@@ -178,22 +173,19 @@ def summary(intervals: list[Interval], truth: float) -> dict[str, float]:
 def trained(options: argparse.Namespace) -> list[dict]:
     """The same estimates from models that were trained, of some tables of the first world."""
     found: dict[str, list[Interval]] = {}
-    truth = math.nan
     for seed in range(options.trained):
-        frame, truth = bell(np.random.default_rng([seed, options.rows]), options.rows)
+        frame, _ = bell(np.random.default_rng([seed, options.rows]), options.rows)
         counted = CountedModel.fitted(graph_of(frame), frame, options.bins[0], options.folds)
         run = options.out / f"run-{seed}"
         train_dag(counted.table, run, DagTrainingSettings(folds=options.folds))
         model = TableModel.load(run)
         for name, each in {
-            "plug-in": answer_questions(model, [QUESTION], EffectRequest())[0]["interval"],
-            "AIPW": answer_questions(model, [QUESTION], EffectRequest(estimator="aipw", data=frame))[0],
+            "plug-in": answer_questions(model, [asked("ate")], EffectRequest())[0]["interval"],
+            "AIPW": answer_questions(model, [asked("ate")], EffectRequest(estimator="aipw", data=frame))[0],
         }.items():
             found.setdefault(name, []).append(Interval(each["value"], each["low"], each["high"]))
-    return [
-        {"world": "bell, trained", "bins": options.bins[0], "estimate": name, "truth": truth, **summary(each, truth)}
-        for name, each in found.items()
-    ]
+    common = {"world": "bell, trained", "bins": options.bins[0], "effect": "ate", "truth": -2.0}
+    return [{**common, "estimate": name, **summary(each, -2.0)} for name, each in found.items()]
 
 
 def measure(options: argparse.Namespace) -> Report:
@@ -201,16 +193,35 @@ def measure(options: argparse.Namespace) -> Report:
     rows = [row for world in WORLDS for bins in options.bins for row in of_world(world, bins, options)]
     rows += trained(options)
     lines = [
-        [row["world"], row["bins"], row["estimate"], row["truth"], row["bias"], row["width"],
+        [*(row[key] for key in ("world", "bins", "effect", "estimate", "tables", "truth", "bias", "rmse", "width")),
          f"{row['coverage']:.3f} ± {row['coverage_error']:.3f}"]
         for row in rows
     ]  # fmt: skip
     named = metrics(
         rows,
-        lambda row: "{world}, {bins} bins, {estimate}".format(**row),
+        lambda row: "{world}, {bins} bins, {effect}, {estimate}".format(**row),
         {"bias": ("bias", 0.03), "width": ("width", 0.03), "coverage": ("coverage", 0.05)},
     )
-    return Report(rows, table(("world", "bins", "estimate", "truth", "bias", "width", "coverage"), lines), named)
+    header = ("world", "bins", "effect", "estimate", "tables", "truth", "bias", "RMSE", "width", "coverage")
+    return Report(rows, table(header, lines), named, drawing(rows))
+
+
+def drawing(rows: list[dict]) -> Figure:
+    """Error of the average effect against bins, beside that of AIPW, which reads the numbers themselves."""
+    figure, axes = panels(10, 3.2, 1, len(WORLDS))
+    for axis, world in zip(axes, WORLDS, strict=True):
+        for name, colour in _COLOURS.items():
+            mine = [row for row in rows if (row["world"], row["effect"], row["estimate"]) == (world, "ate", name)]
+            bins = [row["bins"] for row in mine]
+            axis.plot(bins, [row["rmse"] for row in mine], "o-", color=colour, label=f"{name}, RMSE")
+            if name == "plug-in":
+                axis.plot(bins, [abs(row["bias"]) for row in mine], "o:", color=colour, label=f"{name}, |bias|")
+        axis.set(title=world, xlabel="bins", xscale="log", yscale="log")
+        axis.set_xticks(bins, bins)
+        axis.minorticks_off()
+    axes[0].set_ylabel("days")
+    axes[0].legend(fontsize=7)
+    return figure
 
 
 RECIPE = Recipe(
@@ -219,11 +230,12 @@ RECIPE = Recipe(
     "How often do 95 % intervals of an effect on a number hold the truth, when numbers are read in bins?",
     measure,
     {
-        "tables": Size(200, 1, "tables of each world"),
+        "tables": Size(100, 1, "tables of each world"),
+        "aipw_tables": Size(12, 1, "of them on which AIPW is computed, which takes longer"),
         "rows": Size(2000, 300, "rows of each table"),
-        "bins": Size([4, 8], [4]),
+        "bins": Size([4, 8, 16, 32], [4]),
         "folds": Size(5, 2),
-        "trained": Size(20, 0, "tables of the first world that models are trained on"),
+        "trained": Size(0, 0, "tables of the first world that models are trained on"),
     },
 )
 
