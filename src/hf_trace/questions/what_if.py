@@ -254,7 +254,7 @@ def answer_what_if(model: EventModel, sequence: EventSequence, request: WhatIfRe
         SettingsError: If the horizon is not understood.
         ContextLengthError: If the model has no room for the horizon.
     """
-    position, event = _intervention(request.do, sequence)
+    position, event = asked_intervention(request.do, sequence)
     horizon = horizon_within(model, request.within)
     types = {name: index for index, name in enumerate(model.tokenizer.event_types)}
     if event is not None and model.where(sequence.events[position]).get("place") == NEAR:
@@ -282,7 +282,12 @@ def answer_what_if(model: EventModel, sequence: EventSequence, request: WhatIfRe
     }
 
 
-def _intervention(do: Any, sequence: EventSequence) -> tuple[int, str | None]:
+def asked_intervention(do: Any, sequence: EventSequence) -> tuple[int, str | None]:
+    """The position that is asked about, and the event to put there; None to remove the one that is there.
+
+    Raises:
+        QueryError: If it is not one position of the sequence, with an event.
+    """
     if not isinstance(do, Mapping) or len(do) != 1:
         raise QueryError(
             f"`do` is {do!r}, expected one position and the event to put there: {{3: 'EVENT'}}, or {{3: 'removed'}} "
