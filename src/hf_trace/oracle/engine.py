@@ -15,7 +15,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from hf_trace.checks import whole
 from hf_trace.errors import ContextLengthError, NonFiniteError, SettingsError
-from hf_trace.oracle.proofs import Fit, proven
+from hf_trace.oracle.proofs import Fit, on_gpu, proven
 from hf_trace.oracle.readers import (
     Candidates,
     Logits,
@@ -27,10 +27,11 @@ from hf_trace.oracle.readers import (
     context_length,
 )
 from hf_trace.oracle.rows import NO_TARGET, Branches, Groups, Ids, Places, few_lengths, micro_batches
+from hf_trace.oracle.transfers import Returning, one_ahead, sent
 
 _UNITS = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 # Beyond these a micro-batch gains nothing: its activations leave a CPU's caches, a GPU is full.
-MOST_TOKENS = {"cpu": 2048, "cuda": 131072}
+MOST_TOKENS = {"cpu": 2048, "cuda": 2**18}
 _EXHAUSTED = ("can't allocate memory", "_ALLOC_FAILED")  # a CPU; cuBLAS and cuDNN
 
 Scored = TypeVar("Scored")
@@ -95,19 +96,39 @@ def token_bytes(config: PretrainedConfig, keys: int) -> int:
     return 4 * (10 * hidden + 3 * inner + 3 * heads * keys)
 
 
+def most_tokens(device: torch.device, parameters: int) -> int:
+    """Tokens of a micro-batch that a device makes the most of.
+
+    A GPU has done what a small model asks of it before more can be asked, so there it is asked for much at once: about
+    a million million weights times tokens. A large model keeps it busy, and a smaller micro-batch is padded less.
+
+    Args:
+        device: Where the model is.
+        parameters: How many weights it has.
+
+    Example:
+        >>> [most_tokens(torch.device("cuda"), parameters) for parameters in (10**5, 10**7, 10**9)]
+        [262144, 109951, 65536]
+    """
+    if device.type != "cuda":
+        return MOST_TOKENS["cpu"]
+    return min(max(2**16, 2**40 // max(1, parameters)), MOST_TOKENS["cuda"])
+
+
 class Memory:
     """What scoring may use, and what has turned out to be too much.
 
     Args:
         memory: See ``budget_bytes``.
         device: Where the model is.
+        parameters: How many weights it has.
     """
 
-    def __init__(self, memory: str | float | None, device: torch.device) -> None:
+    def __init__(self, memory: str | float | None, device: torch.device, parameters: int = 0) -> None:
         if device.type == "cpu":
             keep_freed_memory()
         self.budget = budget_bytes(memory, device)
-        self.most_tokens = MOST_TOKENS.get(device.type, MOST_TOKENS["cpu"])
+        self.most_tokens = most_tokens(device, parameters)
         self._fitting: dict[str, int] = {}
 
     def tokens(self, cost: int) -> int:
@@ -167,20 +188,30 @@ class Oracle:
         model: Any causal language model of Transformers; it is put in evaluation mode.
         memory: What scoring may use: a size (``"2GB"``), a share of free memory (0.5), or None for a quarter.
         fit: How the model is read and scored, if that is known; proven by default.
+        compiled: Whether a GPU gets the layers as compiled kernels: half a minute at first, less per row.
 
     Raises:
         FutureLeakError: If early predictions depend on later tokens.
         NonFiniteError: If the model returns NaN.
     """
 
-    def __init__(self, model: PreTrainedModel, *, memory: str | float | None = None, fit: Fit | None = None) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        memory: str | float | None = None,
+        fit: Fit | None = None,
+        compiled: bool = False,
+    ) -> None:
         self.model = model.eval()
         self.device = model.device
         self.vocab_size: int = model.config.vocab_size
         self.context_length = context_length(model)
         chosen = fit or proven(model)
+        if fit is None and self.device.type == "cuda":
+            chosen = on_gpu(model, chosen, is_compiled=compiled)
         self.reader, self.head = chosen.reader, chosen.head
-        self.memory = Memory(memory, self.device)
+        self.memory = Memory(memory, self.device, sum(parameter.numel() for parameter in model.parameters()))
         if chosen.reason:
             logger.warning("Every row is scored from its first token, which is slower: %s.", chosen.reason)
 
@@ -244,7 +275,7 @@ class Oracle:
         """Log-probability of each candidate at given positions of what was read, where nothing else may stand."""
 
         def score(before: Tensor, *_: Tensor) -> Tensor:
-            return self._candidates(before, candidates)
+            return self._candidates(before, candidates).cpu()
 
         return self._predicted(score, reading, sequence, position)
 
@@ -260,7 +291,7 @@ class Oracle:
         return self.memory.in_pieces("scoring tokens", piece, sequence.to(self.device), position.to(self.device))
 
     def _candidates(self, features: Tensor, candidates: Tensor) -> Float[Tensor, "row candidate"]:
-        return self.head.candidate_logits(features, candidates.to(self.device)).double().cpu().log_softmax(-1)
+        return self.head.candidate_logits(features, candidates.to(self.device)).double().log_softmax(-1)
 
     def branch_log_probs(
         self, reading: Reading, branches: Branches
@@ -275,18 +306,24 @@ class Oracle:
         @torch.inference_mode()
         def score(tail_ids: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
             features = self._branched(reading, branches, groups, tail_ids)
-            wanted = (targets != NO_TARGET).to(self.device)
-            scored = self.head.log_probs(features.view(*targets.shape, -1)[wanted], targets.to(self.device)[wanted])
-            out = torch.full(targets.shape, torch.nan, device=self.device)
-            out[wanted] = _finite(scored)
-            return out.cpu()
+            # Which tokens count is known here: asking the device would mean to wait for it.
+            wanted = (targets != NO_TARGET).flatten().nonzero()[:, 0]
+            places, tokens = sent(wanted, self.device), sent(targets.flatten()[wanted], self.device)
+            out = torch.full((targets.numel(),), torch.nan, device=self.device)
+            out[places] = self.head.log_probs(features.flatten(0, 1)[places], tokens)
+            return out.view(targets.shape)
 
-        for groups, samples, tail in self._micro_batches(branches):
-            if samples == 0:
-                yield groups, torch.empty((len(groups), 0, tail))
-                continue
-            parts = branches.tails(groups, samples, few_lengths(tail))
-            yield groups, self._row_by_row(score, groups, *parts)[..., :tail]
+        def begun() -> Iterator[tuple[Groups, Returning, Tensor]]:
+            for groups, samples, tail in self._micro_batches(branches):
+                if samples == 0:
+                    yield groups, Returning(torch.empty(len(groups), 0, tail)), torch.empty(len(groups), 0, tail) > 0
+                    continue
+                tail_ids, targets = branches.tails(groups, samples, self._width(tail))
+                scored = self._row_by_row(score, groups, tail_ids, targets)
+                yield groups, Returning(scored[..., :tail]), targets[..., :tail] == NO_TARGET
+
+        for groups, scored, unscored in self._in_turn(begun()):
+            yield groups, _finite(scored.arrived(), unscored)
 
     def branch_candidates(
         self, reading: Reading, branches: Branches, candidates: Candidates
@@ -301,18 +338,22 @@ class Oracle:
         @torch.inference_mode()
         def score(tail_ids: Tensor, groups: Tensor) -> Tensor:
             features = self._branched(reading, branches, groups, tail_ids)
-            last = (branches.tail_length[groups] - 1).flatten().to(self.device)
+            last = sent((branches.tail_length[groups] - 1).flatten(), self.device)
             final = features[torch.arange(len(features), device=self.device), last]
-            return _finite(self._candidates(final, candidates)).view(*groups.shape, -1)
+            return self._candidates(final, candidates).view(*groups.shape, -1)
 
-        for groups, samples, tail in self._micro_batches(branches):
-            if samples == 0:
-                yield groups, torch.empty((len(groups), 0, len(candidates)), dtype=torch.float64)
-                continue
-            tail_ids, _ = branches.tails(groups, samples, few_lengths(tail))
-            scored = self._row_by_row(score, groups, tail_ids)
+        def begun() -> Iterator[tuple[Groups, Returning, int]]:
+            for groups, samples, tail in self._micro_batches(branches):
+                if samples == 0:
+                    nothing = torch.empty((len(groups), 0, len(candidates)), dtype=torch.float64)
+                    yield groups, Returning(nothing), samples
+                    continue
+                tail_ids, _ = branches.tails(groups, samples, self._width(tail))
+                yield groups, Returning(self._row_by_row(score, groups, tail_ids)), samples
+
+        for groups, scored, samples in self._in_turn(begun()):
             unused = torch.arange(samples) >= branches.samples[groups, None]
-            yield groups, scored.masked_fill(unused[..., None], torch.nan)
+            yield groups, _finite(scored.arrived()).masked_fill(unused[..., None], torch.nan)
 
     def branch_features(
         self, reading: Reading, branches: Branches
@@ -330,20 +371,33 @@ class Oracle:
             return features.unflatten(0, tuple(groups.shape))
 
         for groups, samples, tail in self._micro_batches(branches):
-            tail_ids, _ = branches.tails(groups, samples, few_lengths(tail))
+            tail_ids, _ = branches.tails(groups, samples, self._width(tail))
             yield groups, self._row_by_row(read, groups, tail_ids)
 
     @torch.inference_mode()
     def candidate_log_probs(self, features: TokenFeatures, candidates: Candidates) -> Float[Tensor, "token candidate"]:
         """Log-probability of each candidate after each of a few places, where nothing else may stand."""
-        return _finite(self.memory.in_pieces("predicting", lambda some: self._candidates(some, candidates), features))
+
+        def predict(some: Tensor) -> Tensor:
+            return self._candidates(some, candidates).cpu()
+
+        return _finite(self.memory.in_pieces("predicting", predict, features))
+
+    def _in_turn(self, begun: Iterator[Scored]) -> Iterator[Scored]:
+        """Micro-batches, on a GPU the next one begun before one is used: what is done with it costs it no time."""
+        return one_ahead(begun) if self.device.type == "cuda" else begun
 
     def _micro_batches(self, branches: Branches) -> Iterator[tuple[Groups, int, int]]:
         """Groups that fit the budget, and the most rows and tail tokens among them."""
-        keys = int((branches.shared_length + branches.tail_length).max()) if len(branches) else 1
+        has_scores = len(branches) and self.reader.holds_scores
+        keys = int((branches.shared_length + branches.tail_length).max()) if has_scores else 1
         most_tokens = self.memory.tokens(self.token_bytes(keys))
         for groups in micro_batches(self.reader.width(branches), branches, most_tokens):
             yield groups, int(branches.samples[groups].max()), int(branches.tail_length[groups].max())
+
+    def _width(self, tail: int) -> int:
+        """Slots of tails of which the longest has so many tokens."""
+        return tail if self.device.type == "cuda" else few_lengths(tail)
 
     def _row_by_row(self, score: Callable[..., Tensor], groups: Tensor, *rows: Tensor) -> Tensor:
         """Score rows, ``[group, sample, …]``: at once, or in pieces that have the group of every row beside them."""
@@ -353,13 +407,13 @@ class Oracle:
     def _branched(
         self, reading: Reading, branches: Branches, groups: Int[Tensor, "group sample"], tail_ids: Tensor
     ) -> Shaped[Tensor, "row tail feature"]:
-        group, device = groups[:, 0], self.device
-        sequence, shared_length = branches.sequence[group], branches.shared_length[group]
-        return self.reader.branch(reading, sequence.to(device), shared_length.to(device), tail_ids.to(device))
+        group = groups[:, 0]
+        return self.reader.branch(reading, branches.sequence[group], branches.shared_length[group], tail_ids)
 
 
-def _finite(log_probs: Tensor) -> Tensor:
-    if torch.isnan(log_probs).any():
+def _finite(log_probs: Tensor, unscored: Tensor | None = None) -> Tensor:
+    unknown = log_probs.isnan() if unscored is None else log_probs.isnan() & ~unscored
+    if unknown.any():
         raise NonFiniteError(
             "The model returned NaN log-probabilities, expected finite ones. Load it with dtype='float32'."
         )

@@ -1,5 +1,6 @@
 """What a model must prove before its scores are trusted, and the fastest way to read it."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_trace.errors import FutureLeakError, ModelLoadError, NonFiniteError, first_line
+from hf_trace.oracle.flash_attention import HALF
 from hf_trace.oracle.readers import (
     FullRowReader,
     Head,
@@ -22,6 +24,7 @@ from hf_trace.oracle.readers import (
     position_offset,
 )
 
+logger = logging.getLogger(__name__)
 PROBE_LENGTH = 24
 # What an architecture that does not fit an assumption raises; anything else is a bug and passes through.
 _MISFITS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
@@ -57,6 +60,42 @@ def proven(model: PreTrainedModel) -> Fit:
     finally:
         if not exact:
             model.to(dtype)
+
+
+@torch.inference_mode()
+def on_gpu(model: PreTrainedModel, fit: Fit, *, is_compiled: bool = False) -> Fit:
+    """The same fit with kernels of a GPU, in the model's own precision; as it is where they fail or change scores.
+
+    Args:
+        model: The model.
+        fit: How it is read and scored.
+        is_compiled: Whether its layers are compiled too.
+    """
+    if not isinstance(fit.reader, SharedPastReader):
+        return fit
+    is_half = next(model.parameters(), torch.empty(0)).dtype in HALF
+    ids = probe_ids(model)
+    # Rounding alone moves scores as far as the plain reader is from full rows.
+    bound = 3 * _branch_difference(model, fit.reader, fit.head, ids) + 1e-4
+    for is_flash in [True] * is_half + [False] * is_compiled:
+        faster = _with_kernels(model, fit, is_flash=is_flash, is_compiled=is_compiled)
+        try:
+            difference = _branch_difference(model, faster.reader, faster.head, ids)
+        except _MISFITS as misfit:
+            logger.info("Kernels of the GPU are not used (%s).", _short(misfit))
+            continue
+        if difference <= bound:
+            return faster
+        logger.info("Kernels of the GPU are not used: they would move log-probabilities by %.1g.", difference)
+    return fit
+
+
+def _with_kernels(model: PreTrainedModel, fit: Fit, *, is_flash: bool, is_compiled: bool) -> Fit:
+    offset = getattr(fit.reader, "position_offset", 0)
+    reader = SharedPastReader(model, position_offset=offset, is_flash=is_flash, is_compiled=is_compiled)
+    return Fit(
+        reader, LinearHead(fit.head.layer, is_compiled=is_compiled) if isinstance(fit.head, LinearHead) else fit.head
+    )
 
 
 def _parameters(model: PreTrainedModel) -> int:

@@ -15,8 +15,10 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from hf_trace.errors import ModelLoadError, SettingsError
+from hf_trace.oracle.compiled import compiled_layers, compiled_log_normalizer, lent, log_normalizer
 from hf_trace.oracle.rows import Branches, Groups, Ids
 from hf_trace.oracle.shared_attention import Branching, read_branches, read_past
+from hf_trace.oracle.transfers import sent
 
 Features = Shaped[Tensor, "sequence pos feature"]
 Embeddings = Float[Tensor, "sequence pos hidden"]
@@ -28,7 +30,8 @@ LogProbs = Float[Tensor, " token"]
 Logits = Float[Tensor, "token vocab"]
 Candidates = Int[Tensor, " candidate"]
 Chosen = Float[Tensor, "token candidate"]
-BLOCK_BYTES = 8 * 2**20
+# Of logits at a time: what a CPU's caches hold, what keeps a GPU busy.
+BLOCK_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30}
 # What configs call the number of positions.
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
@@ -81,21 +84,24 @@ class Head(Protocol):
 class LinearHead:
     """An output layer that is one matrix product, with or without a bias."""
 
-    def __init__(self, layer: torch.nn.Linear) -> None:
+    def __init__(self, layer: torch.nn.Linear, *, is_compiled: bool = False) -> None:
         self.layer = layer
+        self.log_normalizer = compiled_log_normalizer() if is_compiled else log_normalizer
 
     def log_probs(self, features: TokenFeatures, targets: Tokens) -> LogProbs:
         """See ``Head``; the normalizer is gathered over blocks of the vocabulary."""
         weight, bias = self.layer.weight, self.layer.bias
-        tokens = max(1, min(len(features), 1024))
-        width = max(256, BLOCK_BYTES // (4 * tokens))
+        logits = block_logits(features.device)
+        # A GPU takes the whole vocabulary at once.
+        tokens = max(1, min(len(features), logits // len(weight) if features.is_cuda else 1024))
+        width = max(256, logits // tokens)
         out = torch.empty(len(features), dtype=torch.float32, device=features.device)
         for rows in _blocks(len(features), tokens):
             part = features[rows]
             total = torch.full((len(part),), -torch.inf, device=part.device)
             for columns in _blocks(len(weight), width):
                 block = linear(part, weight[columns], None if bias is None else bias[columns])
-                total = torch.logaddexp(total, block.float().logsumexp(-1))
+                total = torch.logaddexp(total, self.log_normalizer(block))
             observed = (part.float() * weight[targets[rows]].float()).sum(-1)
             out[rows] = observed + (0 if bias is None else bias[targets[rows]].float()) - total
         return out
@@ -115,19 +121,27 @@ class WholeHead:
 
     def __init__(self, function: Callable[[Tensor], Tensor], vocab_size: int) -> None:
         self.logits = function
-        self.tokens = max(1, BLOCK_BYTES // (4 * vocab_size))
+        self.vocab_size = vocab_size
 
     def log_probs(self, features: TokenFeatures, targets: Tokens) -> LogProbs:
         """See ``Head``."""
         out = torch.empty(len(features), dtype=torch.float32, device=features.device)
-        for rows in _blocks(len(features), self.tokens):
+        for rows in self._blocks(features):
             logits = self.logits(features[rows]).float()
             out[rows] = logits.gather(-1, targets[rows, None]).squeeze(-1) - logits.logsumexp(-1)
         return out
 
     def candidate_logits(self, features: TokenFeatures, candidates: Candidates) -> Chosen:
         """See ``Head``."""
-        return torch.cat([self.logits(features[rows])[:, candidates] for rows in _blocks(len(features), self.tokens)])
+        return torch.cat([self.logits(features[rows])[:, candidates] for rows in self._blocks(features)])
+
+    def _blocks(self, features: TokenFeatures) -> Iterator[slice]:
+        return _blocks(len(features), max(1, block_logits(features.device) // self.vocab_size))
+
+
+def block_logits(device: torch.device) -> int:
+    """Logits that are computed at a time."""
+    return BLOCK_BYTES.get(device.type, BLOCK_BYTES["cpu"]) // 4
 
 
 def _blocks(length: int, size: int) -> Iterator[slice]:
@@ -242,11 +256,13 @@ class Reader(ABC):
     Attributes:
         name: What results call it.
         logit_bytes: Memory per token beyond that of the model's layers: of logits, where those are the features.
+        holds_scores: Whether a layer holds the attention scores of a token over all keys.
         steps: What reads rows on step by step; None where each step reads whole rows again.
     """
 
     name: str
     logit_bytes: int = 0
+    holds_scores: bool = True
     steps: StepReader | None = None
 
     @abstractmethod
@@ -271,11 +287,15 @@ class SharedPastReader(Reader):
 
     name = "shared past"
 
-    def __init__(self, model: PreTrainedModel, *, position_offset: int = 0) -> None:
+    def __init__(
+        self, model: PreTrainedModel, *, position_offset: int = 0, is_flash: bool = False, is_compiled: bool = False
+    ) -> None:
         self.model = model
         self.position_offset = position_offset
         self.context_length = context_length(model)
         self.steps = StepReader(model, position_offset)
+        self.is_flash, self.holds_scores = is_flash, not is_flash
+        self.layers = compiled_layers(model.base_model) if is_compiled else {}
 
     def read(self, input_ids: Ids) -> Reading:
         """See ``Reader``."""
@@ -291,8 +311,10 @@ class SharedPastReader(Reader):
         if reading.past is None:
             raise ValueError("This reading holds no past; use the reader that made it.")
         _, samples, tail = tail_ids.shape
-        branching = Branching(reading.past, sequence, shared_length, samples, tail, self.context_length)
-        return read_branches(self.model, branching, tail_ids.flatten(0, 1), position_offset=self.position_offset)
+        branching = Branching(reading.past, sequence, shared_length, samples, tail, self.context_length, self.is_flash)
+        rows = sent(tail_ids.flatten(0, 1), reading.input_ids.device)
+        with lent(self.layers):
+            return read_branches(self.model, branching, rows, position_offset=self.position_offset)
 
 
 class MarkovReader(Reader):
@@ -327,6 +349,8 @@ class MarkovReader(Reader):
     def branch(self, reading: Reading, sequence: Groups, shared_length: Groups, tail_ids: TailIds) -> TailFeatures:
         """See ``Reader``."""
         samples, tail = tail_ids.shape[1:]
+        device = reading.input_ids.device
+        sequence, shared_length, tail_ids = (sent(each, device) for each in (sequence, shared_length, tail_ids))
         padded = pad(reading.input_ids, (self.order, 0), value=self.padding)
         slots = shared_length[:, None] + torch.arange(self.order, device=tail_ids.device)
         past = padded[sequence[:, None], slots].repeat_interleave(samples, 0)
@@ -358,7 +382,8 @@ class FullRowReader(Reader):
     def branch(self, reading: Reading, sequence: Groups, shared_length: Groups, tail_ids: TailIds) -> TailFeatures:
         """See ``Reader``."""
         _, samples, tail = tail_ids.shape
-        length = int(shared_length.max()) + tail
+        length, device = int(shared_length.max()) + tail, reading.input_ids.device
+        sequence, shared_length, tail_ids = (sent(each, device) for each in (sequence, shared_length, tail_ids))
         start = shared_length.repeat_interleave(samples)[:, None]
         slots = start + torch.arange(tail, device=tail_ids.device)
         rows = pad(reading.input_ids, (0, length))[sequence, :length]

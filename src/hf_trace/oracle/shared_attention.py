@@ -13,7 +13,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache
 
+from hf_trace.oracle.flash_attention import Packing, attend_apart, packing
 from hf_trace.oracle.rows import few_lengths
+from hf_trace.oracle.transfers import sent
 
 IMPLEMENTATION = "hf_trace_shared_past"
 
@@ -22,6 +24,8 @@ IMPLEMENTATION = "hf_trace_shared_past"
 class Branching:
     """Where the rows of one forward pass branch off.
 
+    What is given on the CPU is sent to where the past is.
+
     Attributes:
         past: Keys and values of the sequences, as the model's own cache holds them.
         sequence: For each group, the row of ``past`` it was cut from.
@@ -29,6 +33,7 @@ class Branching:
         samples: Rows per group.
         tail: Tokens per row.
         context_length: How many positions the model knows; None for any number.
+        is_flash: Whether attention runs in kernels that hold no scores.
     """
 
     past: Cache
@@ -37,12 +42,19 @@ class Branching:
     samples: int
     tail: int
     context_length: int | None = None
+    is_flash: bool = False
     layer: int = 0
     _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
+    packing: Packing | None = None
 
     def __post_init__(self) -> None:
-        stored = self.past.layers[0].keys.shape[-2]
-        self.past_length = min(stored, few_lengths(int(self.shared_length.max()), 8))
+        keys = self.past.layers[0].keys
+        longest = int(self.shared_length.max())
+        self.past_length = longest if keys.is_cuda else min(keys.shape[-2], few_lengths(longest, 8))
+        if self.is_flash:
+            sequence, shared_length = self.sequence.cpu(), self.shared_length.cpu()
+            self.packing = packing(sequence, shared_length, self.samples, self.tail, keys.device)
+        self.sequence, self.shared_length = (sent(each, keys.device) for each in (self.sequence, self.shared_length))
 
     def keys_and_values(self) -> tuple[Tensor, Tensor]:
         """Past keys and values of the layer that is being computed, one copy per group."""
@@ -55,6 +67,11 @@ class Branching:
         if (window, dtype) not in self._masks:
             self._masks[window, dtype] = self._build_mask(window, dtype)
         return self._masks[window, dtype]
+
+    def packed_past(self, at: Packing) -> tuple[Tensor, Tensor]:
+        """The same without a gap, ``[token, head, dim]``."""
+        stored = self.past.layers[self.layer]
+        return stored.keys[at.sequence, :, at.position], stored.values[at.sequence, :, at.position]
 
     def _build_mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
         device = self.shared_length.device
@@ -81,7 +98,8 @@ class BranchCache(Cache):
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Hand the tail's keys and values straight to the attention function."""
-        self.branching.layer = layer_idx
+        if not torch.compiler.is_compiling():  # compiled, the number of a layer would make each a program of its own
+            self.branching.layer = layer_idx
         return key_states, value_states
 
 
@@ -107,6 +125,11 @@ def _attend(  # noqa: PLR0913 (the signature is that of transformers)
     branching = _branching.get()
     if branching is None:
         return _attend_whole(query, key, value, scaling, sliding_window, softcap), None
+    branching.layer = getattr(module, "layer_idx", branching.layer)
+    if branching.packing is not None:
+        if sliding_window is not None or softcap is not None:
+            raise NotImplementedError("Windows and soft caps need scores")
+        return _attend_packed(branching, branching.packing, query, key, value, scaling), None
     return _attend_branches(branching, query * scaling, key, value, sliding_window, softcap), None
 
 
@@ -153,6 +176,15 @@ def _attend_branches(
     return out.reshape(groups * samples, tail, kv_heads * repeats, dim)
 
 
+def _attend_packed(
+    branching: Branching, at: Packing, query: Tensor, key: Tensor, value: Tensor, scaling: float
+) -> Tensor:
+    # Models hold a token's heads together: seen that way, rows already stand one after another in memory.
+    queries, keys, values = (part.transpose(1, 2).flatten(0, 1) for part in (query, key, value))
+    out = attend_apart(at, queries, keys, values, branching.packed_past(at), scaling)
+    return out.view(-1, at.tail, *out.shape[1:])
+
+
 def _cap(scores: Tensor, softcap: float | None) -> Tensor:
     return scores if softcap is None else torch.tanh(scores / softcap) * softcap
 
@@ -161,7 +193,8 @@ def _softmax(scores: Tensor) -> Tensor:
     return torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
 
 
-AttentionInterface.register(IMPLEMENTATION, _attend)
+# What is compiled around it stops here: a context and a layer's number are read.
+AttentionInterface.register(IMPLEMENTATION, torch.compiler.disable(_attend))
 
 
 @contextmanager
