@@ -6,11 +6,16 @@ import pytest
 
 from hf_trace.effects.contrasts import Contrast
 from hf_trace.effects.identification import identify
-from hf_trace.effects.implied_independences import Independence, contradicted, implied_independences, independence_test
 from hf_trace.effects.queries import Force, Query
 from hf_trace.effects.quick_effects import Compared, quick_effect
-from hf_trace.effects.refutation import refuted, rows_compared
-from hf_trace.effects.sensitivity import e_value, robustness_value
+from hf_trace.effects.refuting.implied_independences import (
+    Independence,
+    contradicted,
+    implied_independences,
+    independence_test,
+)
+from hf_trace.effects.refuting.refutation import refuted, rows_compared
+from hf_trace.effects.refuting.sensitivity import e_value, robustness_value
 from hf_trace.errors import NotIdentifiedError, QueryError, TableError
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema

@@ -386,8 +386,8 @@ def _show_contrast(answer: "Document") -> None:
     sure = answer if "low" in answer else answer.get("interval", {})
     rows = [["effect", answer["value"]]]
     if "low" in sure:
-        rows += [["standard error", sure["standard_error"]]]
-        rows += [["95 % interval", _spanned(sure["low"], sure["high"])]]
+        within = _spanned(sure["low"], sure["high"])
+        rows += [["standard error", sure["standard_error"]], ["95 % interval", within]]
     if "low" not in answer:
         is_sampled = answer["treated"]["method"] == "sampling"
         rows.append([_MONTE_CARLO, _error(answer["standard_error"]) if is_sampled else "none, enumerated"])

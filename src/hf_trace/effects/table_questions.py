@@ -14,11 +14,12 @@ from hf_trace.effects.bound_answers import bounds_of_answer, bounds_of_contrast
 from hf_trace.effects.conditionals import Conditionals, Floats
 from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns
 from hf_trace.effects.counterfactuals.row_answers import RowQuestion, counterfactual_of_row
+from hf_trace.effects.dose_response import dose_response, swept
 from hf_trace.effects.doubly_robust import Estimate, Rows, plug_in_ate
 from hf_trace.effects.identifying.estimands import as_latex, as_text
 from hf_trace.effects.identifying.transport import OtherPopulation, transported
 from hf_trace.effects.queries import Follow, Force, Query
-from hf_trace.effects.refutation import refuted, rows_compared
+from hf_trace.effects.refuting.refutation import refuted, rows_compared
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.targeted import ESTIMATORS, POPULATIONS, estimated, overlap_warnings, population_of
 from hf_trace.effects.training_intervals import (
@@ -152,9 +153,9 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
                 raise
             return refusal
 
-    parsed = [attempt(model.reader.query, record) for record in records]
+    parsed = [attempt(_query_of, model, record) for record in records]
     asked = zip(parsed, records, strict=True)
-    plain = [query for query, record in asked if isinstance(query, Query) and not _apart(record, request)]
+    plain = [query for query, record in asked if isinstance(query, Query) and not _apart(model, record, request)]
     answered = (answers_or_refusals if kept or request.bounds else answers)(model.conditionals, plain, settings)
     shown = [each for each in answered if isinstance(each, Answer)]
     intervals = iter(intervals_of_answers(_members(model, request), shown, settings))
@@ -162,7 +163,7 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
     documents = []
     for result, record in zip(parsed, records, strict=True):
         if isinstance(result, Query):
-            apart = _apart(record, request)
+            apart = _apart(model, record, request)
             result = attempt(apart, model, result, record, request) if apart else next(found)
         if isinstance(result, NotIdentifiedError) and request.bounds:
             result = attempt(_bounded, model, record, request, result)
@@ -176,13 +177,43 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
     return documents
 
 
-def _apart(record: Mapping[str, Any], request: EffectRequest) -> Callable[..., Document] | None:
+def _query_of(model: TableModel, record: Any) -> Query:
+    """The question of a record; one about every dose as it is for the first."""
+    treatment = swept(record, model.schema.by_name) if isinstance(record, Mapping) else None
+    if treatment is not None:
+        record = {**record, "do": {**record["do"], treatment: model.schema[treatment].values[0]}}
+    return model.reader.query(record)
+
+
+def _apart(model: TableModel, record: Mapping[str, Any], request: EffectRequest) -> Callable[..., Document] | None:
     """What answers a question that is not answered together with others."""
+    if swept(record, model.schema.by_name):
+        return _every_dose
     if record.get("factual") or record.get("monotone"):
         return _would_have_been
     if record.get("contrast"):
         return _compared
     return None if request.elsewhere is None else _elsewhere
+
+
+def _every_dose(model: TableModel, query: Query, record: Mapping[str, Any], request: EffectRequest) -> Document:
+    """The outcome under every value of a treatment."""
+    treatment = swept(record, model.schema.by_name)
+    if treatment is None or record.get("contrast") or request.elsewhere is not None:
+        raise QueryError(
+            "A question about every dose (`*`) compares nothing by itself: leave out `contrast` and table."
+        )
+    variable, settings = model.schema[query.target], request.settings(model.rows)
+    scores, what = scores_of(variable, request.target_value)
+    found = dose_response(model.conditionals, _members(model, request), query, treatment, scores, settings)
+    return {
+        "target": variable.name,
+        "of": what,
+        "treatment": treatment,
+        "response": [each.to_dict() for each in found],
+        "warnings": _missed_groups(model, query),
+        "settings": _known(settings),
+    }
 
 
 def _elsewhere(model: TableModel, query: Query, record: Mapping[str, Any], request: EffectRequest) -> Document:

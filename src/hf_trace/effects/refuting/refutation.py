@@ -15,15 +15,15 @@ from hf_trace.effects.contrasts import Contrast, outcomes_of_rows
 from hf_trace.effects.doubly_robust import Estimate
 from hf_trace.effects.identification import Identification, identify
 from hf_trace.effects.identifying.open_paths import with_ancestors
-from hf_trace.effects.implied_independences import (
+from hf_trace.effects.queries import Force
+from hf_trace.effects.quick_effects import Compared, effect_given, features, least_squares, quick_effect
+from hf_trace.effects.refuting.implied_independences import (
     IndependenceTest,
     contradicted,
     implied_independences,
     independence_test,
 )
-from hf_trace.effects.queries import Force
-from hf_trace.effects.quick_effects import Compared, effect_given, features, least_squares, quick_effect
-from hf_trace.effects.sensitivity import e_value, robustness_value
+from hf_trace.effects.refuting.sensitivity import e_value, robustness_value
 from hf_trace.errors import HfTraceError, QueryError, TableError
 from hf_trace.options import SEED
 from hf_trace.tables.encoding import DagTable, encode_table, read_table

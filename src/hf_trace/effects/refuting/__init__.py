@@ -1,0 +1,1 @@
+"""What speaks against an effect: placebos, subsets, independences that the rows contradict, a confounder nobody saw."""
