@@ -17,6 +17,7 @@ from hf_trace.documents import Document
 from hf_trace.errors import OutputError, ProcessError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.writing import atomic_path
+from hf_trace.options import SEED
 from hf_trace.runs.folders import read_json, write_json
 from hf_trace.training.architectures import PRESETS
 from hf_trace.training.loop import ProgressCallback
@@ -46,12 +47,13 @@ class BenchmarkRequest:
     others: Mapping[str, ForeignMethod] = field(default_factory=dict)
     runs: Path | None = None
     limit: float = 600.0
-    seed: int = 0
+    seed: int = SEED.default
     small: bool = False
     preset: str = PRESET
 
     def __post_init__(self) -> None:
         one_of("preset", self.preset, PRESETS)
+        SEED.checked(self.seed)
 
     @property
     def settings(self) -> Document:

@@ -100,14 +100,15 @@ class Board:
         """Rows of a method by log."""
         return {row.log: row for row in self.rows if row.method == method}
 
-    def skill(self, method: str, logs: Sequence[str]) -> float:
-        """Mean over logs of the share of the way from chance to 1 that AUPRC goes; NaN where a log is missing.
+    def skill(self, method: str, logs: Sequence[str]) -> float | None:
+        """Mean over logs of the share of the way from chance to 1 that AUPRC goes; None where a log is missing.
 
         Base rates differ between logs from 1 to 23 in a hundred, so that AUPRC itself has no mean.
         """
         base, cells = self.cells(CHANCE), self.cells(method)
-        found = [_way(cells[log].auprc if log in cells else None, base[log].auprc) for log in logs]
-        return float(np.mean(found)) if found else math.nan
+        pairs = [(cells[log].auprc if log in cells else None, base[log].auprc) for log in logs]
+        ways = [(own - rate) / (1 - rate) for own, rate in pairs if own is not None and rate is not None]
+        return float(np.mean(ways)) if ways and len(ways) == len(logs) else None
 
     def summary(self) -> list[Document]:
         """For each method its skill on real and on simulated logs, and its seconds in all."""
@@ -171,10 +172,6 @@ def _cell(row: Judged | None, shown: Callable[[Judged], str]) -> str:
     if row is None or (row.auroc is None and row.f1 is None):
         return "–"
     return shown(row).replace("– (None)", "–")
-
-
-def _way(found: float | None, base: float | None) -> float:
-    return math.nan if found is None or base is None else (found - base) / (1 - base)
 
 
 def _short(value: float | None) -> str:

@@ -73,5 +73,5 @@ def benchmark(
     if json_output:
         print_json(read_json(out, RESULTS_FILE))
         return
-    rows = [list(each.values()) for each in board.summary()]
+    rows = [["–" if value is None else value for value in each.values()] for each in board.summary()]
     print_table(SKILL, ["method", "real logs", "simulated logs", "seconds"], rows)
