@@ -201,6 +201,24 @@ def test_answers_of_a_model_with_rows_say_so():
     assert abs(answer.probabilities[0] - truth[0]) < 4 * answer.standard_error[0] < 0.2
 
 
+def test_with_rows_what_a_walk_answers_is_a_formula_too():
+    """So that rows can be counted; policies, and effects on the treated, are walked as before."""
+    graph = schema("Z X; Z Y; X Y; U Z; U X", Z=3)
+    joint, tables = random_joint(graph, 6)
+    conditionals = exact_conditionals(graph, observed_joint(graph, joint), parents_only=False)
+    with_rows = replace(conditionals, rows=rows_of(graph, observed_joint(graph, joint), 5000, 0))
+    query = Query("Y", {"X": Force(1)})
+    walked, counted = (answers(each, [query])[0] for each in (conditionals, with_rows))
+    truth = true_answer(graph, tables, "Y", {"X": 1}, {})
+    assert walked.identification.estimand is None
+    assert (counted.rows, counted.identification.adjustment) == (5000, {})
+    np.testing.assert_allclose(walked.probabilities, truth, atol=3e-6)
+    assert abs(counted.probabilities[0] - truth[0]) < 4 * counted.standard_error[0]
+    coin = Follow(("Z",), lambda codes: np.full((len(codes), 2), 0.5))
+    assert answers(with_rows, [Query("Y", {"X": coin})])[0].rows == 0
+    assert answers(with_rows, [query], AnswerSettings(most_states=5))[0].rows == 0
+
+
 def test_formulas_of_too_many_values_are_refused():
     conditionals, _ = oracle(FRONT_DOOR, 2)
     with pytest.raises(QueryError, match=r"sums over 1.2e\+01 values of 'X', 'M', 'Y' together, expected at most 5."):

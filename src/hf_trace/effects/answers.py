@@ -21,6 +21,7 @@ from hf_trace.effects.queries import (
     check_query,
     completions,
     forgotten,
+    formula_plan,
     query_plan,
 )
 from hf_trace.errors import OverlapError, QueryError
@@ -170,6 +171,8 @@ def _answers_alike(
     conditionals: Conditionals, queries: list[Query], settings: AnswerSettings
 ) -> Iterator[Answer | QueryError]:
     plan = query_plan(conditionals, queries[0])
+    if conditionals.rows is not None and plan.identification.estimand is None:
+        plan = formula_plan(conditionals, queries[0], settings.most_states) or plan
     if plan.identification.estimand is not None:
         yield from _answers_by_formula(conditionals, plan, queries, settings)
         return

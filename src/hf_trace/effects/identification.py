@@ -67,7 +67,13 @@ class Identification:
 
 
 def identify(
-    schema: DagSchema, *, target: str, do: Collection[str], given: Collection[str] = (), selection: str | None = None
+    schema: DagSchema,
+    *,
+    target: str,
+    do: Collection[str],
+    given: Collection[str] = (),
+    selection: str | None = None,
+    by_formula: bool = False,
 ) -> Identification:
     """Find an order or a formula that answers p(target | do, given) from observations, or say why there is none.
 
@@ -83,6 +89,7 @@ def identify(
         given: Evidence.
         selection: The latent variable by which the rows of the table were chosen, if they were. The answer is for
             everybody, from what is seen in chosen rows (Bareinboim and Tian 2015).
+        by_formula: Whether a formula is asked for even where an order serves.
 
     Raises:
         QueryError: If a name is unknown, latent or has two parts in the question, or rows cannot be chosen so.
@@ -104,7 +111,7 @@ def identify(
     if selection is not None:
         _check_selection(schema, selection)
         return _by_formula(question, selection)
-    order = _search(question)
+    order = None if by_formula else _search(question)
     return _by_formula(question) if order is None else _identification(question, order)
 
 

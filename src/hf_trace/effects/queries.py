@@ -155,6 +155,29 @@ def query_plan(conditionals: Conditionals, query: Query) -> QueryPlan:
     return QueryPlan(order, found)
 
 
+def formula_plan(conditionals: Conditionals, query: Query, most_states: int) -> QueryPlan | None:
+    """A plan by a formula, for a question that a walk answers too: rows can then be counted, see ``towards_rows``.
+
+    Args:
+        conditionals: The model.
+        query: The question.
+        most_states: Most values of all variables together that are enumerated.
+
+    Returns:
+        None where only the walk answers: what is done is no value, it is about the treated, or values are many.
+    """
+    if query.treated or not all(isinstance(each, Force) for each in query.do.values()):
+        return None
+    schema = conditionals.schema
+    found = identify(schema, target=query.target, do=tuple(query.do), given=tuple(query.given), by_formula=True)
+    order = found.order
+    if conditionals.fixed_order and not conditionals.parents_only:
+        order = schema.topological_order[: max(map(schema.topological_order.index, order)) + 1]
+    is_finite = all(schema[name].is_finite for name in order)
+    few = is_finite and math.prod(len(conditionals.tokens[name].values) for name in order) <= most_states
+    return QueryPlan(order, found) if few else None
+
+
 def completions(conditionals: Conditionals, plan: QueryPlan, query: Query) -> float:
     """Most completions that are held at a time when all are enumerated; infinite if some cannot be."""
     states, most = 1.0, 1.0

@@ -47,8 +47,8 @@ class EffectRequest:
         estimator: ``"plug-in"``, or doubly robust on the rows of ``data``, with the model's propensities and outcome
             means, cross-fitted where the run was trained with folds; numbers count as they stand there: ``"aipw"``, or
             ``"tmle"``, whose means do not leave the range of the outcome.
-        data: A DataFrame or table file with the rows of the training table. Plug-in answers that latent variables
-            leave to a formula are moved towards these rows where they say better, see ``towards_rows``, and have an
+        data: A DataFrame or table file with the rows of the training table. Plug-in answers of a graph with
+            latent variables are moved towards these rows where they say better, see ``towards_rows``, and have an
             interval.
         target_value: The value whose probability a contrast compares; by default the mean of a target with numbers,
             or the last value of one without.
@@ -321,7 +321,10 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
     answering = answers if population is None else partial(_transported, population)
     found = differences(model.conditionals, [contrast], [scores], settings, answering)[0]
     if population is not None:
-        document["elsewhere"] = population.to_dict()
+        document |= {
+            "elsewhere": population.to_dict(),
+            "population": f"the {population.rows:,} rows of the other table",
+        }
     document |= {
         "value": found.value,
         "standard_error": found.standard_error,
