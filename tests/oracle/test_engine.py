@@ -1,6 +1,7 @@
 """The engine against the plainest reference: every row alone, whole, through the model's public forward."""
 
 import logging
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from tests.models import CONFIGS, VOCAB, tiny_model
 from hf_trace.errors import ContextLengthError, FutureLeakError, ModelLoadError, NonFiniteError
 from hf_trace.oracle.engine import MOST_TOKENS, Oracle
 from hf_trace.oracle.rows import NO_TARGET, Branches
+from hf_trace.oracle.transfers import one_ahead
 
 LENGTHS = (17, 9, 14)
 SHARED = {"llama", "gpt2", "qwen2", "qwen3", "mistral", "gemma2", "gpt_neox", "opt", "roberta", "bert", "cohere"}
@@ -147,6 +149,30 @@ def test_micro_batches_change_nothing(kind, most_tokens, monkeypatch):
     monkeypatch.setitem(MOST_TOKENS, "cpu", most_tokens)
     parts = scored_rows(Oracle(tiny_model(kind)), sequences(), branches, rows)
     assert largest_difference(parts, whole) < 1e-5
+
+
+@pytest.mark.parametrize("most_tokens", [7, 10_000])
+def test_beginning_the_next_before_one_is_used_changes_nothing(most_tokens, monkeypatch):
+    """What a GPU does, so that neither it nor the processor waits."""
+    monkeypatch.setitem(MOST_TOKENS, "cpu", most_tokens)
+    oracle = Oracle(tiny_model("llama"))
+    branches, _ = some_branches()
+    in_turn = list(oracle.branch_log_probs(oracle.read(sequences()), branches))
+    monkeypatch.setattr(Oracle, "_in_turn", lambda self, begun: one_ahead(begun))
+    ahead = list(oracle.branch_log_probs(oracle.read(sequences()), branches))
+    for (groups, scores), (same_groups, same_scores) in zip(in_turn, ahead, strict=True):
+        assert torch.equal(groups, same_groups)
+        torch.testing.assert_close(scores, same_scores, rtol=0, atol=0, equal_nan=True)
+
+
+def test_scores_that_become_nan_are_refused():
+    oracle = Oracle(tiny_model("llama"))
+    branches, _ = some_branches()
+    with torch.no_grad():
+        oracle.model.lm_head.weight[:] = torch.nan
+    for score in (oracle.branch_log_probs, partial(oracle.branch_candidates, candidates=torch.tensor([4, 5]))):
+        with pytest.raises(NonFiniteError, match="returned NaN log-probabilities, expected finite ones"):
+            list(score(oracle.read(sequences()), branches))
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -9,6 +9,7 @@ from tests.models import tiny_model
 from tests.oracle.test_engine import largest_difference, reference, scored_rows, sequences, some_branches
 
 from hf_trace.oracle import flash_attention, proofs
+from hf_trace.oracle.compiled import compiled_layers, lent
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.flash_attention import attend_apart, packing
 from hf_trace.oracle.readers import LinearHead, SharedPastReader
@@ -77,8 +78,7 @@ def test_rows_score_as_in_full(kind, is_compiled, kernel, monkeypatch):
     """What needs scores, such as a window or a soft cap, keeps the attention that has them."""
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
     model = tiny_model(kind)
-    plain = Oracle(model)
-    fit = proofs.on_gpu(model, proofs.Fit(plain.reader, plain.head), is_compiled=is_compiled)
+    fit = proofs.on_gpu(model, proofs.proven(model), is_compiled=is_compiled)
     if kind != "mamba":
         assert isinstance(fit.reader, SharedPastReader)
         assert fit.reader.is_flash == (kind in FLASH)
@@ -111,8 +111,7 @@ def test_a_kernel_that_fails_or_is_wrong_is_not_used(broken, kernel, monkeypatch
 
     monkeypatch.setattr(flash_attention, "varlen_attn", wrong)
     model = tiny_model("llama")
-    plain = Oracle(model)
-    fit = proofs.Fit(plain.reader, plain.head)
+    fit = proofs.proven(model)
     assert proofs.on_gpu(model, fit, is_compiled=False) is fit
 
 
@@ -120,6 +119,33 @@ def test_without_the_kernel_the_plain_attention_stays(monkeypatch):
     monkeypatch.setattr(flash_attention, "varlen_attn", None)
     monkeypatch.setattr(proofs, "HALF", (torch.float32,))
     model = tiny_model("llama")
-    plain = Oracle(model)
-    fit = proofs.Fit(plain.reader, plain.head)
+    fit = proofs.proven(model)
     assert proofs.on_gpu(model, fit, is_compiled=False) is fit
+
+
+def test_a_layer_with_a_forward_of_its_own_is_left_alone(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    model = tiny_model("llama")
+    first, second = model.model.layers
+    first.forward = first.forward
+    layers = compiled_layers(model.model)
+    assert list(layers) == [second]
+    with lent(layers):
+        assert "forward" in vars(second)
+    assert "forward" in vars(first)
+    assert "forward" not in vars(second)
+
+
+needs_gpu = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a GPU; recipes/speed/gpu.py has been run on one"
+)
+
+
+@needs_gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_gpu_scores_as_a_cpu(compiled, dtype):
+    model, (branches, rows) = tiny_model("llama", hidden_size=64), some_branches()
+    expected = reference(model, sequences(), branches, rows)
+    found = scored_rows(Oracle(model.to("cuda", dtype), compiled=compiled), sequences(), branches, rows)
+    assert largest_difference(found, expected) < (1e-4 if dtype == torch.float32 else 0.5)

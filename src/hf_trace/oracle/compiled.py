@@ -14,9 +14,11 @@ Layers = Mapping[nn.Module, Callable[..., object]]
 def compiled_layers(body: nn.Module) -> Layers:
     """The layers of a model's body, each with its forward as one program for any number of rows and tokens.
 
-    They share it: nothing is compiled before the first of them runs, and once for all.
+    They share it: nothing is compiled before the first of them runs, and once for all. A layer whose forward somebody
+    has replaced, as where a model is spread over several devices, is left alone.
     """
-    return {layer: torch.compile(layer.forward, dynamic=True) for layer in _layers(body)}
+    own = (layer for layer in _layers(body) if "forward" not in vars(layer))
+    return {layer: torch.compile(layer.forward, dynamic=True) for layer in own}
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
