@@ -14,7 +14,7 @@ from tests.documentation import NOT_RUN, ROOT, RUN, Block, Reader, blocks_of, pa
 SLOW = {
     *("events.md", "table.md", "identify.md", "own-model.md", "read-a-graph.md", "streaming.md", "publish.md"),
     *("explain.md", "many-processes.md", "speed.md", "index.md", "construction.md", "threshold.md", "topology.md"),
-    *("notebook.md", "benchmark.md"),
+    *("notebook.md", "benchmark.md", "counterfactuals.md"),
 }
 README = ROOT / "README.md"
 BLOCKS = [block for page in [*pages(), README] for block in blocks_of(page)]
