@@ -28,7 +28,7 @@ NOTES = (
     "The real logs are those on which the package was developed: its counting rules and defaults were compared with "
     "their known graphs in sight, so that figures of its methods there are upper estimates.",
     "The networks of the simulated logs are new, their kinds are not: the default statistic of `drives` was chosen on "
-    "other networks of these eight kinds, and `combined` learned from the causes of random worlds of the same simulator.",
+    "other networks of these kinds, and `combined` learned from the causes of random worlds of the same simulator.",
     "Experts' graphs are not the world: a method that is right may be counted as wrong.",
 )
 _PROMISED = "Known causes are opened now: all scores are written."
@@ -208,7 +208,8 @@ def _write(request: BenchmarkRequest, board: Board, facts: Sequence[LogFacts], o
     about |= {name: each.about for name, each in request.others.items()}
     document: Document = {
         "date": datetime.date.today().isoformat(), **request.settings,
-        "protocol": list(PROTOCOL), "notes": list(NOTES), "logs": {each.known.name: each.to_dict() for each in facts}, "methods": about,
+        "protocol": list(PROTOCOL), "notes": list(NOTES),
+        "logs": {each.known.name: each.to_dict() for each in facts}, "methods": about,
         "summary": board.summary(), "rows": [asdict(row) for row in board.rows],
     }  # fmt: skip
     write_json(out / RESULTS_FILE, document)
