@@ -1,6 +1,7 @@
 """How much is scored at once, and that every way of scoring says the same where memory runs out."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from hf_trace.oracle.attributions import attention_rollout, input_times_gradient
 from hf_trace.oracle.engine import Memory, Oracle, budget_bytes, free_bytes, token_bytes
 from hf_trace.oracle.proofs import whole_rows
 from hf_trace.oracle.proposals import merge_draws
+from hf_trace.oracle.readers import block_logits
 from hf_trace.oracle.rows import atomic
 from hf_trace.oracle.walks import Slots, Walk, sample_futures
 
@@ -52,6 +54,14 @@ def test_an_oracle_spends_no_more_than_it_is_told():
     assert (oracle.budget, oracle.memory.tokens(16), oracle.memory.tokens(100)) == (64, 4, 1)
     with pytest.raises(SettingsError, match="budget_bytes is -1, expected a whole number of at least 0"):
         oracle.spend_at_most(-1)
+
+
+def test_a_gpu_computes_more_logits_at_a_time(monkeypatch):
+    assert block_logits(CPU) == 2**21
+    for gigabytes, expected in ((8, 2**25), (141, 2**28)):
+        card = SimpleNamespace(total_memory=gigabytes * 2**30)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, card=card: card)
+        assert block_logits(torch.device("cuda")) == expected
 
 
 def some_branches():

@@ -30,8 +30,7 @@ LogProbs = Float[Tensor, " token"]
 Logits = Float[Tensor, "token vocab"]
 Candidates = Int[Tensor, " candidate"]
 Chosen = Float[Tensor, "token candidate"]
-# Of logits at a time: what a CPU's caches hold, what keeps a GPU busy.
-BLOCK_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30}
+BLOCK_BYTES = 8 * 2**20  # of logits at a time: what a CPU's caches hold
 # What configs call the number of positions.
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
@@ -140,8 +139,10 @@ class WholeHead:
 
 
 def block_logits(device: torch.device) -> int:
-    """Logits that are computed at a time."""
-    return BLOCK_BYTES.get(device.type, BLOCK_BYTES["cpu"]) // 4
+    """Logits that are computed at a time; on a GPU a sixty-fourth of its memory, at most a gigabyte."""
+    if device.type != "cuda":
+        return BLOCK_BYTES // 4
+    return min(2**30, torch.cuda.get_device_properties(device).total_memory // 64) // 4
 
 
 def _blocks(length: int, size: int) -> Iterator[slice]:
