@@ -69,7 +69,9 @@ def is_given(column: pd.Series) -> NDArray[np.bool_]:
         [True, False, False, True]
     """
     given = np.asarray(column.notna(), dtype=bool)
-    if column.dtype != object and not isinstance(column.dtype, pd.StringDtype):
+    if isinstance(column.dtype, pd.StringDtype):
+        return np.asarray(given & (column != "").fillna(False).to_numpy(dtype=bool))
+    if column.dtype != object:
         return given
     empty: NDArray[np.bool_] = np.fromiter(
         (isinstance(cell, str) and cell == "" for cell in column), dtype=bool, count=len(column)

@@ -76,10 +76,21 @@ def group_misses(model: nn.Module, tokenizer: DagTokenizer, source: ParentRows) 
         rows = np.arange(first, min(first + size, len(source)))
         batch = {key: part.to(device) for key, part in source.batch(rows, np.random.default_rng(0)).items()}
         logits = logits_at(model, batch).float().masked_fill(~allowed[batch["place_variable"]], -torch.inf)
+        terms = _terms_by_variable(schema, batch)
         for each in sums:
-            each.add(tokenizer, batch, logits)
+            if each.name in terms:
+                each.add(tokenizer, batch, logits, terms[each.name])
     found = [miss for each in sums for miss in each.misses()]
     return sorted(found, key=lambda miss: -miss.errors)[:_MOST]
+
+
+def _terms_by_variable(schema: DagSchema, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Which terms of a batch are of each variable that it has."""
+    owners = batch["place_variable"][batch["term_place"]]
+    order = torch.argsort(owners, stable=True)
+    there, counts = owners.unique(return_counts=True)
+    names = (schema.topological_order[number] for number in there.tolist())
+    return dict(zip(names, order.split(counts.tolist()), strict=True))
 
 
 def _pairs(tokenizer: DagTokenizer) -> Iterator[tuple[str, str]]:
@@ -115,12 +126,8 @@ class _Sums:
         scores = np.eye(len(variable.values)) if numbers is None else np.nan_to_num(np.asarray(numbers))[:, None]
         return cls(schema, name, parent, scores, np.zeros(groups), np.zeros((3, groups, scores.shape[1])))
 
-    def add(self, tokenizer: DagTokenizer, batch: dict[str, Tensor], logits: Tensor) -> None:
+    def add(self, tokenizer: DagTokenizer, batch: dict[str, Tensor], logits: Tensor, terms: Tensor) -> None:
         """Count the terms of a batch that are of the variable."""
-        owners = batch["place_variable"][batch["term_place"]]
-        terms = torch.nonzero(owners == self.schema.topological_order.index(self.name))[:, 0]
-        if not len(terms):
-            return
         values = torch.from_numpy(tokenizer.variables[self.name].values).to(logits.device)
         places = batch["term_place"][terms]
         predicted = logits[places][:, values].softmax(-1).double().cpu().numpy() @ self.scores

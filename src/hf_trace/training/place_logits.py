@@ -28,10 +28,10 @@ def logits_at(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, "p
 
 def _is_plain(model: nn.Module) -> bool:
     """Whether it is a Llama of a preset, on a processor that small steps keep waiting."""
-    weight = next(model.parameters())
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+    if type(model) is not LlamaForCausalLM or not _is_plain_config(model.config):
         return False
-    return type(model) is LlamaForCausalLM and _is_plain_config(model.config)
+    weight = next(model.parameters())
+    return weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 def _is_plain_config(config: LlamaConfig) -> bool:

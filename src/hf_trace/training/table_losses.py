@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hf_trace.documents import Document
+from hf_trace.effects.conditionals import distinct
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.place_logits import logits_at
 from hf_trace.training.table_rows import RowSource, WrittenTable
@@ -123,10 +124,9 @@ def bdeu_losses(
         if not all(tokenizer.variables[training.names[each]].is_finite for each in (*observed, number)):
             losses.append(np.nan)
             continue
-        values, contexts = len(training.contents[number]), math.prod(len(training.contents[each]) for each in observed)
-        both = np.concatenate([training.codes, validation.codes])
-        _, context = np.unique(both[:, observed], axis=0, return_inverse=True)
-        cells = context.ravel() * values + both[:, number]
+        values, sizes = len(training.contents[number]), [len(training.contents[each]) for each in observed]
+        contexts, both = math.prod(sizes), np.concatenate([training.codes, validation.codes])
+        cells = distinct(both[:, observed], sizes)[1] * values + both[:, number]
         seen, asked = np.split(cells, [len(training)])
         counts = np.bincount(seen, training.weights, minlength=cells.max() + values).astype(float)
         there = np.add.reduceat(counts, np.arange(0, len(counts), values))[asked // values]

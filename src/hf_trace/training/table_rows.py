@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hf_trace.effects.conditionals import distinct
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import random_ranks, required_edges
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
@@ -309,19 +310,19 @@ def _merged(
 ) -> _Block:
     tokens = tokenizer.variables[table.names[variable]]
     read = list(parents) if tokens.is_finite else [*parents, variable]
-    distinct, index = _distinct(table.codes[:, read])
+    contexts, index = distinct(table.codes[:, read], [len(table.contents[each]) for each in read])
     if not tokens.is_finite:
-        return _long_values(table, variable, read, distinct, np.bincount(index, table.weights), tokenizer.begin)
-    sizes = (len(distinct), len(tokens.values))
+        return _long_values(table, variable, read, contexts, np.bincount(index, table.weights), tokenizer.begin)
+    sizes = (len(contexts), len(tokens.values))
     flat = index * sizes[1] + table.codes[:, variable]
     cells = np.bincount(flat, table.weights, minlength=sizes[0] * sizes[1]).reshape(sizes)
     if smoothing:
-        added = min(smoothing, math.sqrt(len(table)) / len(distinct))
+        added = min(smoothing, math.sqrt(len(table)) / len(contexts))
         cells = cells + added * table.weights.mean() * _shares(cells.sum(0))
     if balance and read:
-        counted = _rarities(table, read, distinct) ** balance
+        counted = _rarities(table, read, contexts) ** balance
         cells = cells * (counted * cells.sum() / (counted @ cells).sum())[:, None]
-    written = assemble(table, read, distinct, tokenizer.begin)
+    written = assemble(table, read, contexts, tokenizer.begin)
     lengths = (written.ids != _NONE).sum(1)
     ids = _widened(written.ids, written.ids.shape[1] + 1)
     rows = np.arange(len(ids))
@@ -353,14 +354,6 @@ def _long_values(
     places = _Places(row, position - 1, np.full(len(row), variable))
     terms = _Terms(np.arange(len(row)), written.ids[row, position], weights[row].astype(np.float32))
     return _Block(written.ids[:, :-1], places, terms)
-
-
-def _distinct(codes: Int[np.ndarray, "row variable"]) -> tuple[Ids, Ids]:
-    """Distinct rows, and which of them each row is."""
-    if not codes.shape[1]:
-        return codes[:1], np.zeros(len(codes), dtype=np.int64)
-    distinct, index = np.unique(codes, axis=0, return_inverse=True)
-    return distinct, index.ravel()
 
 
 def _offsets(sizes: Iterable[int]) -> list[int]:
