@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-trace"]
+# ///
 """Do estimates hold where few are treated, treatment is confounded, and what is measured is often 0 and sometimes much?
 
 Tables are drawn whose effects are known (``simulated_tables.py``). A model is trained on each and asked, as
