@@ -419,7 +419,7 @@ ASK = ["--target", "days", "--do", "drug=yes"]
         ([*ASK, "--query", "a > 1"], "`--query` is for a sequence of a log"),
         ([*ASK, "--versus", "drug=no"], "`--versus` is for contrasts, but none is asked for"),
         ([*ASK, "--estimator", "aipw"], "`--estimator` is for contrasts"),
-        ([*ASK, "--data", "rows.csv"], "`--data` is for contrasts"),
+        ([*ASK, "--data", "rows.csv"], "`--data` is not read by the plug-in estimator where no variable is latent"),
         ([*ASK, "--target-value", "< 3"], "`--target-value` is for contrasts"),
         ([*ASK, "--contrast", "ate", "--estimator", "aipw"], "works on rows, but none were given"),
         ([*ASK, "--contrast", "ate", "--data", "rows.csv"], "`--data` is not read by the plug-in estimator"),

@@ -32,6 +32,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"effect": "NAME", "max_lag": "N", "within": "SPAN", "horizon": "SPAN", "position": "N"},
         **{"exclude": "PATTERN", "variable": "PATTERN", "knowledge": "FILE", "self_loops": "", "states": ""},
         **{"seen": "", "state_run": "RUN", "reference": "RUN", "bounds": "", "refute": ""},
+        **{"factual": "WHAT=VALUE", "monotone": "", "selection": "NAME"},
     },
     "World": {
         **dict.fromkeys(("sequences", "types", "edges", "world_seed", "truth_samples"), "N"),
@@ -40,7 +41,14 @@ PANELS: Mapping[str, Mapping[str, str]] = {
     "Method": {
         **{"method": "NAME", "threshold": "SPEC", "construction": "NAME", "statistic": "NAME", "proposal": "NAME"},
         **{"num_samples": "N", "num_contexts": "N", "min_frequency": "SHARE", "bootstrap": "N", "refine": ""},
-        **{"truth": "FILE", "bound": "NATS", "by": "NAME", "estimator": "NAME", "population": "NAME", "data": "FILE"},
+        **{
+            "truth": "FILE",
+            "bound": "NATS",
+            "by": "NAME",
+            "estimator": "NAME",
+            "population": "NAME|TABLE",
+            "data": "FILE",
+        },
         **{"seed": "N", "intervals": ""},
         **{"preset": "NAME", "model": "MODEL", "lora": "", "merge": "", "epochs": "NUMBER", "ensemble": "N"},
         **{"history": "NAME", "order": "NAME", "learn": "NAME", "folds": "N", "least": "NUMBER"},

@@ -95,6 +95,8 @@ class CausalEffectPipeline(Publishable):
     continues as it saw others do; or a policy: probabilities by value, rules ``[{"when": {Z: z}, "then": {a: 0.3, b:
     0.7}}, …]``, or a function from known values to probabilities. With ``"contrast": "ate"``, ``"att"`` or
     ``"cate"`` the answer is a difference to what ``"versus"`` says, by default the other value of the treatment.
+    With ``"factual": {Z: z}`` it is about a single row in which that was seen, see ``counterfactual_of_row``; with
+    ``"selection": S`` the rows of the table were chosen by the latent variable S, and the answer is for everybody.
 
     A run of an event log is asked how likely an event follows a position of a sequence, had the event there been
     another: ``{"events": [...], "timestamps": [...], "do": {3: "B"}, "target": "C", "within": "300s"}``, ``"removed"``

@@ -9,6 +9,7 @@ import numpy as np
 from hf_trace.discovery.total_effects import Horizon
 from hf_trace.documents import Document
 from hf_trace.logs.sequence import EventSequence
+from hf_trace.options import UNKNOWN
 from hf_trace.questions.root_causes import surprises
 from hf_trace.questions.what_if import asked_intervention, check_known, given_event
 from hf_trace.runs.event_model import EventModel
@@ -52,7 +53,12 @@ def necessity(with_event: float, without: float) -> Necessity:
 
 
 def would_have_come(
-    model: EventModel, sequence: EventSequence, do: Mapping[Any, Any], *, ahead: int = 20, unknown: str | None = None
+    model: EventModel,
+    sequence: EventSequence,
+    do: Mapping[Any, Any],
+    *,
+    ahead: int = 20,
+    unknown: str | None = UNKNOWN.default,
 ) -> list[Document]:
     """Of each later event: would it have come, had an event been different and all others been as they were?
 
