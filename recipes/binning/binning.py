@@ -4,7 +4,7 @@
 # ///
 """How often do 95 % intervals of an effect on a number hold the truth, when numbers are read in bins?
 
-100 tables are drawn from each of three worlds whose effect is known. The model of a table is its counts (what training
+Tables are drawn from each of three worlds whose effect is known. The model of a table is its counts (what training
 comes close to); everything after the model is what ``hf-trace effect --contrast ate`` does. Beside it stand the same
 estimates where every bin counts as its middle, or as the mean of its rows and nothing more.
 
@@ -230,8 +230,8 @@ RECIPE = Recipe(
     "How often do 95 % intervals of an effect on a number hold the truth, when numbers are read in bins?",
     measure,
     {
-        "tables": Size(100, 1, "tables of each world"),
-        "aipw_tables": Size(12, 1, "of them on which AIPW is computed, which takes longer"),
+        "tables": Size(40, 1, "tables of each world"),
+        "aipw_tables": Size(3, 1, "of them on which AIPW is computed, which takes longer"),
         "rows": Size(2000, 300, "rows of each table"),
         "bins": Size([4, 8, 16, 32], [4]),
         "folds": Size(5, 2),
