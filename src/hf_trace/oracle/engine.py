@@ -188,7 +188,7 @@ class Oracle:
         model: Any causal language model of Transformers; it is put in evaluation mode.
         memory: What scoring may use: a size (``"2GB"``), a share of free memory (0.5), or None for a quarter.
         fit: How the model is read and scored, if that is known; proven by default.
-        compiled: Whether a GPU gets the layers as compiled kernels: half a minute at first, less per row.
+        compiled: Whether a GPU gets the layers as compiled kernels: a quarter of a minute at first, then less per row.
 
     Raises:
         FutureLeakError: If early predictions depend on later tokens.
