@@ -56,6 +56,16 @@ def test_from_table_to_effect(table, monkeypatch, capsys):
     plug_in = json.loads(out)
     assert code == 0
     assert plug_in["interval"]["low"] < plug_in["value"] < plug_in["interval"]["high"]
+    code, out, _ = call(["effect", run, "--target", "days", "--do", "drug=*"], monkeypatch, capsys)
+    assert code == 0
+    assert out.split()[:5] == ["every", "dose,", "with", "95", "%"]
+    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["no", "yes"]
+    code, out, _ = call(["effect", run, "--target", "days", "--do", "drug=yes", "--json"], monkeypatch, capsys)
+    answer = json.loads(out)
+    assert all(low < answer["distribution"][name] < high for name, (low, high) in answer["interval"].items())
+    assert answer["expectation"]["low"] < answer["expectation"]["mean"] < answer["expectation"]["high"]
+    asked = ["effect", run, "--target", "days", "--do", "drug=yes", "--json", "--no-intervals"]
+    assert "interval" not in json.loads(call(asked, monkeypatch, capsys)[1])
     code, out, _ = call([*ask, "--estimator", "aipw", "--data", table / "rows.csv"], monkeypatch, capsys)
     robust = json.loads(out)
     assert code == 0

@@ -74,8 +74,10 @@ def _answer_in_log(context: typer.Context, source: LogSource, run: str) -> "list
     from hf_trace.runs.event_model import EventModel
 
     asked = context.params
-    do, target = intervention(asked["do"]), _named(asked["target"])
-    request = WhatIfRequest({}, target, asked["within"], asked["num_samples"], seed=asked["seed"])
+    do = intervention(asked["do"])
+    if asked["target"] is None:
+        raise QueryError("Nothing is asked about. Expected an event: `--target EVENT`.")
+    request = WhatIfRequest({}, asked["target"], asked["within"], asked["num_samples"], seed=asked["seed"])
     table = source.as_trained(run).read()
     sequence = _chosen_sequence(table, asked["only"])
     request = replace(request, do=placed(do, sequence, table.event_types))
@@ -161,12 +163,6 @@ def _list_events(sequence: "EventSequence", *, as_json: bool) -> None:
         ["position", "event", *(["after (seconds)"] if has_times else [])],
         [[row["position"], row["name"], *([row["after"]] if has_times else [])] for row in rows],
     )
-
-
-def _named(target: str | None) -> str:
-    if target is None:
-        raise QueryError("Nothing is asked about. Expected an event: `--target EVENT`.")
-    return target
 
 
 def _show_what_if(answer: "Document") -> None:
@@ -342,6 +338,11 @@ def _show(answer: "Document", record: "Document") -> None:
         _show_counterfactual(answer, record)
     elif "bounds" in answer:
         _show_bounds(answer, record)
+    elif "response" in answer:
+        keys = ("value", "mean", "low", "high", "propensity")
+        rows = [["" if each[key] is None else each[key] for key in keys] for each in answer["response"]]
+        columns = [answer["treatment"], answer["of"], "at least", "at most", "propensity"]
+        print_table("every dose, with 95 % intervals", columns, rows)
     elif "contrast" in answer:
         _show_contrast(answer)
         _show_refutation(answer.get("refutation"))
