@@ -435,3 +435,42 @@ def test_command_line_mistakes(run, arguments, message, monkeypatch, capsys):
     assert code == 1
     assert message in " ".join(err.split())
     assert not out
+
+
+ROW = ["--factual", "severity=bad", "--factual", "drug=no", "--factual", "days=12"]
+
+
+def test_a_single_row_on_the_command_line(run, monkeypatch, capsys):
+    asked = ["effect", run, *ASK, *ROW]
+    code, out, err = call(asked, monkeypatch, capsys)
+    assert code == 0
+    assert "p(days | do(drug = yes)) in a row with severity = bad, drug = no, days = 12" in out
+    assert ("at least" in out, "everybody" in out) == (True, True)
+    assert "Assumes that every variable has noise of its own" in " ".join(err.split())
+    code, out, _ = call([*asked, "--monotone", "--json"], monkeypatch, capsys)
+    found = json.loads(out)
+    assert code == 0
+    assert sum(found["distribution"].values()) == pytest.approx(1)
+    assert set(found["counterfactual"]) == set(found["distribution"]) == set(SCHEMA["days"].values)
+    code, _, err = call([*asked, "--contrast", "ate"], monkeypatch, capsys)
+    assert code == 1
+    assert "A contrast, rows that were chosen and another population are about averages" in " ".join(err.split())
+
+
+def test_another_population_on_the_command_line(run, tmp_path, monkeypatch, capsys):
+    other = tmp_path / "others.csv"
+    pd.DataFrame({"severity": ["bad"] * 3 + ["mild"], "days": [1, 2, 3, 4]}).to_csv(other, index=False)
+    code, out, _ = call(["effect", run, *ASK, "--population", other, "--json"], monkeypatch, capsys)
+    found = json.loads(out)
+    assert code == 0
+    assert found["elsewhere"] == {"rows": 4, "covariates": ["severity"], "groups": 2}
+    groups = [
+        json.loads(call(["effect", run, *ASK, "--given", f"severity={each}", "--json"], monkeypatch, capsys)[1])
+        for each in ("bad", "mild")
+    ]
+    for value, share in found["distribution"].items():
+        mixed = [0.75, 0.25] @ np.array([each["distribution"][value] for each in groups])
+        assert share == pytest.approx(mixed, abs=1e-6)
+    code, _, err = call(["effect", run, *ASK, "--contrast", "ate", "--population", other], monkeypatch, capsys)
+    assert code == 0
+    assert "The effect is on the 4 rows of the other table." in " ".join(err.split())
