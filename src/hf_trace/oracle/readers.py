@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 from hf_trace.errors import ModelLoadError, SettingsError
 from hf_trace.oracle.compiled import compiled_layers, compiled_log_normalizer, lent, log_normalizer
 from hf_trace.oracle.rows import Branches, Groups, Ids
-from hf_trace.oracle.shared_attention import Branching, read_branches, read_past
+from hf_trace.oracle.shared_attention import Branching, as_past, read_branches, read_past
 from hf_trace.oracle.transfers import sent
 
 Features = Shaped[Tensor, "sequence pos feature"]
@@ -234,7 +234,8 @@ class StepReader:
         if not present.all():
             positions = (present.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
             known = {"attention_mask": present.long(), "position_ids": positions + self.position_offset}
-        return self.model.base_model(input_ids=tokens, past_key_values=past, use_cache=True, **known)[0]
+        body = self.model.base_model
+        return body(input_ids=tokens, use_cache=True, **as_past(body.forward, past), **known)[0]
 
     @cached_property
     def reads_gaps(self) -> bool:

@@ -1,9 +1,10 @@
 """Attention of many edited tails to pasts that are stored once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -214,6 +215,16 @@ def shared_attention(model: PreTrainedModel, branching: Branching | None = None)
         _branching.reset(token)
 
 
+def as_past(forward: Callable[..., Any], past: Cache | None) -> dict[str, Cache | None]:
+    """What was read, by the name under which a model takes it: ``cache`` since Transformers 5.24.
+
+    Args:
+        forward: Of the body of a model.
+        past: Its keys and values.
+    """
+    return {"cache" if "cache" in signature(forward).parameters else "past_key_values": past}
+
+
 def read_past(
     model: PreTrainedModel, input_ids: Int[Tensor, "sequence pos"]
 ) -> tuple[Float[Tensor, "sequence pos hidden"], Cache]:
@@ -223,7 +234,7 @@ def read_past(
     """
     past = DynamicCache()
     with shared_attention(model):
-        hidden = model.base_model(input_ids=input_ids, past_key_values=past, use_cache=True)[0]
+        hidden = model.base_model(input_ids=input_ids, use_cache=True, **as_past(model.base_model.forward, past))[0]
     return hidden, past
 
 
@@ -240,6 +251,6 @@ def read_branches(
         return model.base_model(
             input_ids=tail_ids,
             position_ids=positions + position_offset,
-            past_key_values=BranchCache(branching),
             use_cache=True,
+            **as_past(model.base_model.forward, BranchCache(branching)),
         )[0]

@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaFor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from hf_trace.oracle.shared_attention import BranchCache
+from hf_trace.oracle.shared_attention import BranchCache, as_past
 
 
 class TimedConfig(LlamaConfig):
@@ -230,29 +230,34 @@ class TimedModel(LlamaModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         *args: Any,
+        cache: Cache | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         clock_ids: Tensor | None = None,
         use_cache: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
-        """As ``LlamaModel.forward``; with ``inputs_embeds``, the time is read from the tokens in ``clock_ids``."""
+        """As ``LlamaModel.forward``; with ``inputs_embeds``, the time is read from the tokens in ``clock_ids``.
+
+        What was read is a ``cache`` since Transformers 5.24, ``past_key_values`` before.
+        """
         tokens = clock_ids if input_ids is None else input_ids
         if tokens is None:
             raise ValueError("Embeddings do not say what time it is: pass the tokens too, as `clock_ids`.")
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
+        past = past_key_values if cache is None else cache
+        if use_cache and past is None:
+            past = DynamicCache(config=self.config)
         present = attention_mask if attention_mask is not None and attention_mask.ndim == 2 else None
-        told = self.clock(tokens, past_key_values, present)
+        told = self.clock(tokens, past, present)
         self.rotary_emb.time = told.time[:, -tokens.shape[1] :]
         try:
             out = super().forward(
                 input_ids,
                 attention_mask,
                 *args,
-                past_key_values=past_key_values,
                 inputs_embeds=inputs_embeds,
                 use_cache=use_cache,
+                **as_past(super().forward, past),
                 **kwargs,
             )
         finally:
