@@ -474,3 +474,13 @@ def test_another_population_on_the_command_line(run, tmp_path, monkeypatch, caps
     code, _, err = call(["effect", run, *ASK, "--contrast", "ate", "--population", other], monkeypatch, capsys)
     assert code == 0
     assert "The effect is on the 4 rows of the other table." in " ".join(err.split())
+
+
+def test_a_single_row_in_python(effect):
+    row = {"severity": "bad", "drug": "no", "days": 12}
+    found = effect({"target": "days", "do": {"drug": "yes"}, "factual": row, "monotone": True})
+    frame = found.to_pandas()
+    assert list(frame.columns) == ["days", "least", "most", "everybody"]
+    assert frame["days"].tolist() == list(SCHEMA["days"].values)
+    assert frame["least"].to_numpy() == pytest.approx(list(found["distribution"].values()))
+    assert "counterfactual" in repr(found)

@@ -127,7 +127,8 @@ def answer_questions(model: TableModel, records: Sequence[Any], request: EffectR
 
     Args:
         model: Of the rows.
-        records: Questions: ``{"target": Y, "do": {A: a}, "given": {Z: z}}``, perhaps with ``contrast``, ``versus``.
+        records: Questions: ``{"target": Y, "do": {A: a}, "given": {Z: z}}``, perhaps with ``contrast``, ``versus``;
+            with ``factual`` and ``monotone`` about a single row; with ``selection`` where rows were chosen.
         request: How to answer them.
 
     Returns:

@@ -134,7 +134,8 @@ class EffectResult(Result):
     ``identification``, ``adjustment``, ``overlap``, ``warnings``, ``settings``; ``expectation`` of a target with
     numbers. Keys of a contrast: ``target``, ``contrast``, ``of``, ``estimator``, ``value``, ``standard_error``,
     ``means``, ``warnings``, ``settings``; ``refutation`` where asked for. Of a question that was refused: ``target``
-    and ``error``; of one that is bounded instead: ``bounds``, ``not_identified``.
+    and ``error``; of one that is bounded instead: ``bounds``, ``not_identified``. Of one about a single row:
+    ``counterfactual`` with its ends by value, ``everybody``, ``assumes``.
     """
 
     if TYPE_CHECKING:
@@ -154,6 +155,9 @@ class EffectResult(Result):
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per value of the target; of a contrast, one row."""
+        if "counterfactual" in self:
+            ends = pd.DataFrame(self["counterfactual"], index=["least", "most"]).T
+            return ends.assign(everybody=self["everybody"]).rename_axis(self["target"]).reset_index()
         if "distribution" not in self:
             plain = {name: value for name, value in self.items() if not isinstance(value, dict | list)}
             return pd.DataFrame([{**plain, **self.get("means", {})}])
@@ -163,6 +167,8 @@ class EffectResult(Result):
                              "standard_error": errors})  # fmt: skip
 
     def _facts(self) -> Document:
+        if "counterfactual" in self:
+            return {"target": self["target"], "counterfactual": self["counterfactual"]}
         if "distribution" in self:
             shares = {name: round(share, 3) for name, share in self["distribution"].items()}
             return {"target": self["target"], "distribution": shares}
