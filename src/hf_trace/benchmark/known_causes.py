@@ -13,6 +13,7 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.samples import alarms_log, alarms_truth
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.logs.sources import read_log
+from hf_trace.options import SEED
 from hf_trace.worlds.process_simulator import ProcessSimulation, simulate_process
 from hf_trace.worlds.process_worlds import PROCESS_WORLDS, process_world
 from hf_trace.worlds.world_names import NAMED_WORLDS
@@ -61,7 +62,9 @@ class KnownCauses:
         return found
 
 
-def known_causes(data: Path | None = None, *, small: bool = False, seed: int = 0) -> Mapping[str, KnownCauses]:
+def known_causes(
+    data: Path | None = None, *, small: bool = False, seed: int = SEED.default
+) -> Mapping[str, KnownCauses]:
     """The logs of the benchmark, by name.
 
     Args:

@@ -20,6 +20,7 @@ from hf_trace.graphs.score_tables import table_of
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.windows import sampled_sequences
 from hf_trace.logs.writing import atomic_path
+from hf_trace.options import SEED
 from hf_trace.runs.event_model import EventModel
 from hf_trace.training.log_training import TrainingSettings, train
 
@@ -69,7 +70,7 @@ class LogStudy:
 
     log: EventLog
     run: Path
-    seed: int = 0
+    seed: int = SEED.default
     small: bool = False
     preset: str = PRESET
 

@@ -336,7 +336,7 @@ class _Comparison:
         part: Int[Tensor, " place"],
         with_cause: Float[Tensor, "place variable"],
         without: Float[Tensor, "place variable"],
-    ) -> Float[np.ndarray, "place six"]:
+    ) -> Float[np.ndarray, "known six"]:
         edit = self.edit[part]
         effect = self.variable_of_token[self.ids[self.sequence[edit], self.token[part]]]
         known = (effect >= 0).nonzero()[:, 0]
