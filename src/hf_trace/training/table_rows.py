@@ -26,6 +26,8 @@ from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
 Ids = NDArray[np.int64]
 _NONE = -1
+# Cells for each row up to which counts are smoothed: beyond, what is added to each is next to nothing.
+_MOST_SMOOTHED = 16
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ class ParentRows(RowSource):
         table: The values.
         smoothing: Rows that are added wherever parents were seen to have certain values, with the values of a finite
             variable as often as they are overall: what was seen once is not taken for certain. Together they are at
-            most the root of the rows of the table, or what differs everywhere would seem to depend on nothing.
+            most the root of the rows of the table, or what differs everywhere would seem to depend on nothing; none
+            where there are many more cells than rows.
         balance: Where a parent has a value that is rarer than an equal share of its values, how much more that counts:
             so many powers of how much rarer it is. No conditional is another for that.
         learn: Variables whose values are to be predicted; by default all.
@@ -249,16 +252,19 @@ class ParentRows(RowSource):
         width = max(block.ids.shape[1] for block in blocks)
         self.ids, longer = _longest(np.concatenate([_widened(block.ids, width) for block in blocks]))
         self.mean_length = float((self.ids != _NONE).sum(1).mean())
-        # Rows and places are numbered within their block; here they follow those of the blocks before.
+        # Rows and places are numbered within their block; here places stand by row, and terms by place.
         rows, places = _offsets(len(each.ids) for each in blocks), _offsets(len(each.places.row) for each in blocks)
-        self.places = _Places(
-            longer[np.concatenate([block.places.row + first for block, first in zip(blocks, rows, strict=True)])],
-            *map(np.concatenate, zip(*(block.places[1:] for block in blocks), strict=True)),
-        )
-        self.terms = _Terms(
-            np.concatenate([block.terms.place + first for block, first in zip(blocks, places, strict=True)]),
-            *map(np.concatenate, zip(*(block.terms[1:] for block in blocks), strict=True)),
-        )
+        row = longer[np.concatenate([block.places.row + first for block, first in zip(blocks, rows, strict=True)])]
+        order = np.argsort(row, kind="stable")
+        others = map(np.concatenate, zip(*(block.places[1:] for block in blocks), strict=True))
+        self.places = _Places(row[order], *(part[order] for part in others))
+        place = np.concatenate([block.terms.place + first for block, first in zip(blocks, places, strict=True)])
+        place = np.argsort(order)[place]
+        order = np.argsort(place, kind="stable")
+        others = map(np.concatenate, zip(*(block.terms[1:] for block in blocks), strict=True))
+        self.terms = _Terms(place[order], *(part[order] for part in others))
+        self._of_row = np.bincount(self.places.row, minlength=len(self.ids))
+        self._of_place = np.bincount(self.terms.place, minlength=len(self.places.row))
         owners = self.places.row[self.terms.place]
         self.row_weights = np.bincount(owners, self.terms.weight, minlength=len(self.ids))
 
@@ -267,16 +273,22 @@ class ParentRows(RowSource):
 
     def batch(self, rows: Ids, rng: np.random.Generator) -> dict[str, Tensor]:
         """See ``RowSource``."""
-        new_row = np.full(len(self.ids), _NONE)
-        new_row[rows] = np.arange(len(rows))
-        kept = new_row[self.places.row] != _NONE
-        new_place = np.where(kept, np.cumsum(kept) - 1, _NONE)
-        row, position, variable = (part[kept] for part in self.places)
-        chosen = new_place[self.terms.place] != _NONE
-        terms = _Terms(new_place[self.terms.place[chosen]], self.terms.target[chosen], self.terms.weight[chosen])
+        places = _within(self._of_row, rows)
+        _, position, variable = (part[places] for part in self.places)
+        chosen = _within(self._of_place, places)
+        place = np.repeat(np.arange(len(places)), self._of_place[places])
+        terms = _Terms(place, self.terms.target[chosen], self.terms.weight[chosen])
+        row = np.repeat(np.arange(len(rows)), self._of_row[rows])
         ids = self.ids[rows]
         width = int((ids != _NONE).sum(1).max())
-        return _batch(ids[:, :width], _Places(new_row[row], position, variable), terms, self.pad)
+        return _batch(ids[:, :width], _Places(row, position, variable), terms, self.pad)
+
+
+def _within(counts: Ids, chosen: Ids) -> Ids:
+    """Where the members of some groups stand, of groups of so many that stand one after another."""
+    sizes = counts[chosen]
+    first, before = (np.cumsum(counts) - counts)[chosen], np.cumsum(sizes) - sizes
+    return np.asarray(np.repeat(first - before, sizes) + np.arange(sizes.sum()))
 
 
 class _Block(NamedTuple):
@@ -316,7 +328,7 @@ def _merged(
     sizes = (len(contexts), len(tokens.values))
     flat = index * sizes[1] + table.codes[:, variable]
     cells = np.bincount(flat, table.weights, minlength=sizes[0] * sizes[1]).reshape(sizes)
-    if smoothing:
+    if smoothing and len(contexts) * sizes[1] <= _MOST_SMOOTHED * len(table):
         added = min(smoothing, math.sqrt(len(table)) / len(contexts))
         cells = cells + added * table.weights.mean() * _shares(cells.sum(0))
     if balance and read:
