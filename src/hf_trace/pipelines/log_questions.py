@@ -36,6 +36,7 @@ _FORCED, _LEAST_CONTEXTS = 8_192, 32
 _SHOWN = 200
 # Some seconds' worth: a page is read, not computed with.
 _WHAT_IFS = IncidentSettings(num_samples=16, most_events=20)
+_MOST_BEFORE = 8  # events that are suspected of another; futures are as long
 Doing = Callable[[str, int | float], AbstractContextManager[Callable[[float], None]]]
 Say = Callable[[str], None]
 
@@ -165,7 +166,8 @@ class AskedLog:
     def with_answers(self, page: Document, request: DiscoveryRequest) -> Document:
         """A page that says of its incidents what is suspected, and what would have followed without each event."""
         with self._doing("asking what if", 2) as advance:
-            suspects = Suspects(self._model, self.windows, request.settings.max_lag, self._normal, self.log)
+            within = min(request.settings.max_lag or _MOST_BEFORE, _MOST_BEFORE)
+            suspects = Suspects(self._model, self.windows, within, self._normal, self.log)
             ranked = suspects.added(page, advance=advance)
             asked = with_answers(ranked, self._model, self.windows, _WHAT_IFS, advance=lambda done: advance(1 + done))
         return asked
