@@ -349,7 +349,7 @@ def test_a_monte_carlo_error_is_called_one_and_never_stands_for_all(run, monkeyp
     code, out, err = call(["effect", run, *ASK], monkeypatch, capsys)
     assert code == 0
     assert ("Monte Carlo error" in out, "standard error" in out, "0.000" in out) == (True, False, False)
-    assert "enumerated, no Monte Carlo error; how far the fitted model is off is not known here" in err
+    assert "enumerated, no Monte Carlo error; how far the fitted model is off is not known: train with" in err
     assert "± 0" not in err
     assert "How far the mean of 'days' is off because it is read in 3 bins is not known of this run" in " ".join(
         err.split()

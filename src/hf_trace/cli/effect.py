@@ -380,6 +380,7 @@ def _show_distribution(answer: "Document", record: "Document") -> None:
     if answer.get("interval_of") == "rows":
         known = "intervals hold which rows were sampled"
     unknown = "how far the fitted model is off is not known: train with `--folds 5` for intervals"
+    unknown += ", or name the table (`--data`)" * ("formula" in answer)
     say(f"{how}; {known if sure else unknown}")
 
 
@@ -467,9 +468,9 @@ def _notes_on_errors(answer: "Document", sure: "Document") -> list[str]:
             "The interval counts which rows were sampled, not the error of the model; `--estimator aipw` does both."
         )
     if "low" not in sure:
+        more = "name the table (`--data`)" if "formula" in answer["treated"] else "use `--estimator aipw` with `--data`"
         notes.append(
-            "How far the fitted model is off is not known: train with `--folds 5` for an interval, or use `--estimator "
-            "aipw` with `--data`."
+            f"How far the fitted model is off is not known: train with `--folds 5` for an interval, or {more}."
         )
     if answer.get("binning_error"):
         counted = "the interval reaches that far" if "low" in sure else "the effect is not corrected for it"
