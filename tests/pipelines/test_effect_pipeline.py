@@ -366,7 +366,7 @@ def test_a_monte_carlo_error_is_called_one_and_never_stands_for_all(run, monkeyp
     assert "Monte Carlo error" in out
     assert "standard error" not in out
     code, out, err = call(["effect", run, "--target", "well", "--do", "drug=yes"], monkeypatch, capsys)
-    assert "how far the fitted model is off is not known here" in err
+    assert "how far the fitted model is off is not known: train with" in err
 
 
 @pytest.mark.parametrize(
