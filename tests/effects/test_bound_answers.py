@@ -174,7 +174,7 @@ def test_everybody_from_chosen_rows_and_a_table_of_a_covariate():
     edges = [("old", "drug"), ("old", "well"), ("drug", "well"), ("old", "chosen"), ("drug", "chosen")]
     model = model_of(frame[chosen].reset_index(drop=True), edges, ["chosen"])
     question = {**DRUG, "contrast": "ate", "selection": "chosen"}
-    with pytest.raises(NotIdentifiedError, match=r"No formula of chosen rows gives p.*`--population TABLE`"):
+    with pytest.raises(NotIdentifiedError, match=r"No formula of chosen rows is found for p.*`--population TABLE`"):
         answer_questions(model, [question], EffectRequest())
     with pytest.raises(NotIdentifiedError, match="No formula of chosen rows"):
         answer_questions(model, [question], EffectRequest(bounds=True))

@@ -79,7 +79,7 @@ def test_what_chosen_rows_do_not_tell(case):
     with pytest.raises(NotIdentifiedError) as refused:
         identify(schema(text), **question(asked), selection="US")
     assert words in str(refused.value)
-    assert str(refused.value).startswith("No formula of chosen rows gives p(Y | do(X)")
+    assert str(refused.value).startswith("No formula of chosen rows is found for p(Y | do(X)")
 
 
 def with_choice(graph, rng):

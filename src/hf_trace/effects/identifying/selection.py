@@ -33,8 +33,8 @@ class SelectionBias:
         elif start not in self.part:
             why += f" and shares latent causes with {listed[0]}"
         return (
-            f"No formula of chosen rows gives {query} of everybody: {why}, so {' and '.join(listed)} can differ there. "
-            "Name a table of everybody that has what leads to the choice (`--population TABLE`), or ask given it."
+            f"No formula of chosen rows is found for {query} of everybody: {why}, so {' and '.join(listed)} can differ "
+            "there. Name a table of everybody that has what leads to the choice (`--population TABLE`), or ask given it."
         )
 
 
@@ -45,6 +45,7 @@ def recovered_factor(
 
     A district that nothing in it leads to the choice keeps its mechanisms in the chosen rows, and its factor can be
     read off there. What is left after dividing by all such factors is smaller, and may have more of them.
+    What is found is right; with evidence, which is asked for together with the target, a formula may be missed.
 
     Args:
         part: The graph between observed variables and the one that says which rows were chosen.
