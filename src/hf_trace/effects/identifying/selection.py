@@ -34,7 +34,8 @@ class SelectionBias:
             why += f" and shares latent causes with {listed[0]}"
         return (
             f"No formula of chosen rows is found for {query} of everybody: {why}, so {' and '.join(listed)} can differ "
-            "there. Name a table of everybody that has what leads to the choice (`--population TABLE`), or ask given it."
+            "there. Name a table of everybody that has what leads to the choice (`--population TABLE`), or ask given "
+            "it."
         )
 
 
