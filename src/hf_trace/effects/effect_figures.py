@@ -50,10 +50,10 @@ def draw_overlap(rows: Rows, *, names: tuple[str, str] = ("treated", "control"))
         (rows.control, names[1], "#0072B2", -1),
     ):
         counts, _ = np.histogram(chance[received], edges, weights=rows.weights[received])
-        axis.stairs(sign * np.log10(1 + counts), edges, fill=True, color=colour, alpha=0.7, label=name)
+        axis.stairs(sign * counts, edges, fill=True, color=colour, alpha=0.7, label=name)
     axis.axhline(0, color="black", linewidth=0.8)
-    ticks = axis.get_yticks()
-    axis.set_yticks(ticks, [f"{10 ** abs(tick) - 1:,.0f}" for tick in ticks])
-    axis.set(xlabel=f"probability of {names[0]}", ylabel="rows (log)", xlim=(0, 1))
+    axis.set_yscale("symlog", linthresh=1)
+    axis.yaxis.set_major_formatter(lambda count, _: f"{abs(count):,.0f}")
+    axis.set(xlabel=f"probability of {names[0]}", ylabel="rows", xlim=(0, 1))
     axis.legend()
     return figure
