@@ -122,9 +122,10 @@ def _of_log(given: Mapping[str, Any]) -> "Publication":
     from hf_trace.publishing.data_sets import log_publication
 
     run = given["run"]
-    columns = (given[name] for name in ("case_column", "event_column", "time_column", "query", "time_unit"))
-    contexts = given["context_column"] or ()
-    log = LogSource(run, *columns, contexts=contexts, time_format=given["time_format"]).read()
+    names = ("case_column", "event_column", "time_column", "query", "time_unit")
+    case, event, time, query, unit = (given[name] for name in names)
+    contexts, time_format = given["context_column"] or (), given["time_format"]
+    log = LogSource(run, case, event, time, query, unit, contexts=contexts, time_format=time_format).read()
     truth = given["graph"] or (Path(run) / _TRUTH if (Path(run) / _TRUTH).exists() else None)
     return log_publication(log, given["repo_id"], truth=truth, license=given["license"], data=given["data_source"])
 

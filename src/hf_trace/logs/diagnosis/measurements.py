@@ -63,12 +63,12 @@ class Measurements(Finding):
             measured = len(texts) > _MOST_STATES and bool((texts["number"] % 1 > 0).any())
             return cls(column, (), len(texts), 1.0) if measured and _are_numbers(texts["number"]) else cls()
         by_variable = texts.groupby(variable[0])["number"]
-        found = [name for name, each in by_variable if len(each) > _MOST_STATES and _are_numbers(each)]
+        found = [str(name) for name, each in by_variable if len(each) > _MOST_STATES and _are_numbers(each)]
         if not found:
             return cls()
         is_found, is_left = rows[variable[0]].isin(found), texts[variable[0]].isin(found)
         query = "" if is_found.all() else _query(variable[0], found, rows[variable[0]])
-        return cls(column, tuple(map(str, found)), int(is_left.sum()), float(is_found.mean()), query)
+        return cls(column, tuple(found), int(is_left.sum()), float(is_found.mean()), query)
 
     def lines(self) -> list[str]:
         """What is measured, and which option leaves it out."""
