@@ -188,9 +188,9 @@ def summarized(every: list[dict]) -> Report:
 
 def drawing(rows: list[dict]) -> Figure:
     """Root mean square error of doubly robust estimates, by the share of the treated."""
-    figure, axes = panels(10, 3.4, 1, 3)
+    figure, axes = panels(12, 3.4, 1, 3)
     for axis, kind in zip(axes, ("att", "overlap", "ate"), strict=True):
-        mine = [row for row in rows if row["kind"] == kind and row["estimate"] not in ("unadjusted", "plug-in")]
+        mine = [row for row in rows if row["kind"] == kind and not row["estimate"].endswith(("unadjusted", "plug-in"))]
         for name in dict.fromkeys(row["estimate"] for row in mine):
             points = [(row["share"], row["rmse"]) for row in mine if row["estimate"] == name]
             ours = next((before for before in (TREES, ORACLE) if name.startswith(before)), "")
@@ -199,7 +199,7 @@ def drawing(rows: list[dict]) -> Figure:
             axis.plot(*zip(*points, strict=True), "o-" if name.endswith("TMLE") else "s--", color=colour, label=name)
         axis.set(title=f"effect: {kind}", xscale="log", yscale="log", xlabel="share of rows treated")
     axes[0].set_ylabel("root mean square error")
-    axes[2].legend(fontsize=6)
+    figure.legend(*axes[2].get_legend_handles_labels(), loc="outside right center", fontsize=7)
     return figure
 
 
