@@ -237,7 +237,8 @@ def drawing(rows: list[dict[str, Any]]) -> Figure:
         above.set(xscale="log", yscale="log")
         below.set(xscale="log", yscale="log", xlabel=called)
         below.minorticks_off()
-        below.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=8)
+        if sizes:
+            below.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=8)
     axes[0, 0].set_ylabel("mean total variation")
     axes[1, 0].set_ylabel("CPU seconds")
     axes[0, 0].legend(fontsize=7)
