@@ -210,7 +210,11 @@ BAD_LOGS = {
     "bad window length": ("plain.txt", ["--window-length", "1"], "window_length is 1, expected a whole number of"),
     "window gap without times": ("plain.txt", ["--window-gap", "5"], "`gap=5.0` asks for cuts at silences, but the"),
     "bad epochs": ("plain.txt", ["--epochs", "-1"], "epochs is -1.0, expected a number above 0."),
-    "bad preset": ("plain.txt", ["--preset", "huge"], "preset is 'huge', expected one of: pico, nano, tiny, small, base."),
+    "bad preset": (
+        "plain.txt",
+        ["--preset", "huge"],
+        "preset is 'huge', expected one of: pico, nano, tiny, small, base.",
+    ),
     "lora without a model": ("plain.txt", ["--lora"], "--lora adapts a pretrained model, but none was named."),
     "no such model": (
         "plain.txt",

@@ -22,9 +22,10 @@ def test_import_is_light():
     assert not loaded_by("import hf_trace").intersection(HEAVY)
 
 
-@pytest.mark.parametrize(
-    "command", ["", *"explain doctor train discover count compare evaluate benchmark simulate push app demo".split()]
-)
+LIGHT = "explain doctor train discover count compare evaluate benchmark simulate push app demo"
+
+
+@pytest.mark.parametrize("command", ["", *LIGHT.split()])
 def test_help_is_light(command):
     arguments = ["hf-trace", *([command] if command else []), "--help"]
     code = f"""

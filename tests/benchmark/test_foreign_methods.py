@@ -75,7 +75,6 @@ def test_a_pair_without_a_score_comes_last(log, file):
         ("narrow", 60.0, r"narrow failed: ValueError: scores have the shape \(2,\), expected \(2, 2\)"),
         ("nothing", 60.0, "nothing failed: ValueError: scores hold no finite number"),
         ("broken", 60.0, r"broken failed: RuntimeError: no idea\\x1b\[31m"),
-        ("absent", 60.0, "absent failed: AttributeError: "),
         ("endless", 1.0, "endless has not ended within 1 s. Allow more: `--limit`."),
     ],
 )
@@ -94,6 +93,12 @@ def test_the_worker_and_the_peers_know_nothing_of_the_package():
 def test_functions_and_peers_are_checked(file):
     with pytest.raises(SettingsError, match=r"expected FILE.py:FUNCTION, such as mine.py:scores"):
         named_function("mine.py")
+    with pytest.raises(SettingsError, match=r"has 'np', 'beside', 'counted' and 5 more, expected 'absent'"):
+        named_function(f"{file}:absent")
+    other = file.with_name("table.csv")
+    other.write_text("a,b\n1,2 3")
+    with pytest.raises(SettingsError, match="is no Python"):
+        named_function(f"{other}:a")
     with pytest.raises(SettingsError, match=r"is no interpreter\. Expected gcastle="):
         named_peer("gcastle=/absent/python")
     assert named_peer(f"pm4py={sys.executable}").function == "heuristics_miner"

@@ -48,7 +48,8 @@ def test_logits_and_gradients_are_those_of_the_whole_pass(layers, rows, length, 
         torch.autograd.grad(expected.square().sum(), weights, allow_unused=True, materialize_grads=True),
         strict=True,
     ):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+        # Sums in another order: in float32 what is off counts against the largest of them.
+        torch.testing.assert_close(one, other, atol=1e-4 * (1 + float(other.abs().max())), rtol=1e-3)
 
 
 @pytest.mark.parametrize(

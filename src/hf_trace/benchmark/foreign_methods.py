@@ -1,5 +1,6 @@
 """Methods that are not of the package: a function of somebody's file, run by itself, maybe in another environment."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from hf_trace.benchmark import method_worker, peer_methods
 from hf_trace.benchmark.methods import PairsFound
 from hf_trace.checks import one_of
 from hf_trace.documents import Document
-from hf_trace.errors import ProcessError, SettingsError, visible
+from hf_trace.errors import ProcessError, SettingsError, preview, visible
 from hf_trace.logs.log import EventLog
 
 
@@ -74,7 +75,7 @@ def named_function(text: str) -> ForeignMethod:
     """What ``--method FILE.py:FUNCTION`` names.
 
     Raises:
-        SettingsError: If it is no such pair, or there is no such file.
+        SettingsError: If it is no such pair, or there is no such file or function.
 
     Example:
         >>> named_function("nowhere.py:scores")
@@ -86,7 +87,26 @@ def named_function(text: str) -> ForeignMethod:
         raise SettingsError(f"method is {text!r}, expected FILE.py:FUNCTION, such as mine.py:scores.")
     if not Path(file).is_file():
         raise SettingsError(f"There is no file {file!r}. Expected FILE.py:FUNCTION.")
+    if function not in (names := _names(Path(file))):
+        raise SettingsError(f"{file!r} has {preview(names) if names else 'no names'}, expected {function!r}. Name one.")
     return ForeignMethod(function, Path(file).resolve(), function)
+
+
+def _names(file: Path) -> list[str]:
+    """What a file of Python defines or imports."""
+    try:
+        parts = ast.parse(file.read_bytes()).body
+    except (SyntaxError, ValueError) as error:
+        raise SettingsError(f"{str(file)!r} is no Python ({error}). Expected FILE.py:FUNCTION.") from None
+    found: list[str] = []
+    for part in parts:
+        if isinstance(part, ast.FunctionDef):
+            found.append(part.name)
+        elif isinstance(part, ast.Import | ast.ImportFrom):
+            found += [each.asname or each.name for each in part.names]
+        elif isinstance(part, ast.Assign):
+            found += [each.id for each in part.targets if isinstance(each, ast.Name)]
+    return found
 
 
 def named_peer(text: str) -> ForeignMethod:

@@ -114,6 +114,8 @@ def run_benchmark(
 def _begin(request: BenchmarkRequest, out: Path) -> None:
     """Make the folder, or go on in one of the same settings."""
     same = request.settings
+    if out.is_file():
+        raise OutputError(f"{str(out)!r} is a file, expected a folder for `--out`. Choose another name.")
     if out.is_dir() and any(out.iterdir()):
         found = read_json(out, SETTINGS_FILE)
         if found != same:

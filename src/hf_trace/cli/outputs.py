@@ -32,7 +32,7 @@ _OF_MANY = (".jsonl", ".parquet")
 OUTPUTS = ("out", "plot", "html", "groups", "update")
 INPUTS = (
     *("log", "run", "run_folder", "model", "dag", "truth", "knowledge", "queries", "data", "reference", "graph"),
-    *("world", "topology", "before", "after", "wheel", "data_folder", "runs", "state_run"),
+    *("world", "topology", "before", "after", "wheel", "data_folder", "runs", "state_run", "known_graph"),
 )
 _WRITE_FOLDERS = ("train", "simulate", "benchmark")
 

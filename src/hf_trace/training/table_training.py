@@ -124,7 +124,7 @@ class DagTrainingSettings(LoopSettings):
         """The learning rate, where it was not chosen by what the model is.
 
         Example:
-            >>> DagTrainingSettings().peak, DagTrainingSettings(preset="tiny").peak
+            >>> DagTrainingSettings(preset="nano").peak, DagTrainingSettings().peak
             (0.006, 0.002)
         """
         if self.learning_rate is not None:
