@@ -228,6 +228,9 @@ def drawing(rows: list[dict[str, Any]]) -> Figure:
     base = asdict(Setting())
     for (above, below), (name, called) in zip(axes.T, VARIED.items(), strict=True):
         mine = [row for row in rows if all(row[key] == base[key] for key in base if key != name) and not row["broke"]]
+        below.set_xlabel(called)
+        if not mine:
+            continue
         mine.sort(key=lambda row: row[name])
         sizes = [row[name] for row in mine]
         for key, label, colour in (("error", "model", "#0072B2"), ("marginal", "p(y) in the rows", "#999999")):
@@ -235,10 +238,9 @@ def drawing(rows: list[dict[str, Any]]) -> Figure:
         for key, label, colour in (("fit_seconds", "fit", "#D55E00"), ("query_seconds", "query", "#009E73")):
             below.plot(sizes, [row[key] for row in mine], "o-", color=colour, label=label)
         above.set(xscale="log", yscale="log")
-        below.set(xscale="log", yscale="log", xlabel=called)
+        below.set(xscale="log", yscale="log")
         below.minorticks_off()
-        if sizes:
-            below.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=8)
+        below.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=8)
     axes[0, 0].set_ylabel("mean total variation")
     axes[1, 0].set_ylabel("CPU seconds")
     axes[0, 0].legend(fontsize=7)
