@@ -3,28 +3,19 @@
 import json
 
 import pytest
+from tests.incidents import EVENTS, LOG, SEQUENCE, incident_page
 
 from hf_trace.errors import SettingsError
-from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.questions.what_if import WhatIfRequest, answer_what_if
-from hf_trace.report.evidence import EvidenceCollector
 from hf_trace.report.incident_answers import IncidentSettings, with_answers
-from hf_trace.report.page import page_document, page_text
-
-EVENTS = ("C", "D", "A", "B", "C", "D")
-SEQUENCE = EventSequence(EVENTS, id="x")
-LOG = EventLog.from_sequences([SEQUENCE])
+from hf_trace.report.page import page_text
 
 
 @pytest.fixture(scope="module")
 def document():
-    edge = {"cause": "A", "effect": "B", "cause_position": 2, "effect_position": 3, "cmi": 0.9, "direction": "excites"}
-    evidence = EvidenceCollector()
-    evidence.add_graph(SEQUENCE, CausalGraph("instance", EVENTS, (edge,)))
-    graph = CausalGraph("population", ("A", "B", "C", "D"), ({"cause": "A", "effect": "B", "cmi": 0.9},))
-    return page_document(graph, log=LOG, evidence=evidence)
+    return incident_page()
 
 
 @pytest.fixture(scope="module")

@@ -3,32 +3,23 @@
 import numpy as np
 import pytest
 from tests.dag_lm import JointConfig, JointLM
+from tests.incidents import EVENTS, LOG, incident_page
 
-from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.oracle.engine import Oracle
 from hf_trace.questions.normal_states import NormalStates
 from hf_trace.questions.state_oracle import SnapshotOracle
-from hf_trace.report.evidence import EvidenceCollector
 from hf_trace.report.incident_rankings import Suspects
-from hf_trace.report.page import page_document, page_text
+from hf_trace.report.page import page_text
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
-EVENTS = ("C", "D", "A", "B", "C", "D")
-SEQUENCE = EventSequence(EVENTS, id="x")
-LOG = EventLog.from_sequences([SEQUENCE])
-
 
 @pytest.fixture(scope="module")
 def document():
-    edge = {"cause": "A", "effect": "B", "cause_position": 2, "effect_position": 3, "cmi": 0.9, "direction": "excites"}
-    evidence = EvidenceCollector()
-    evidence.add_graph(SEQUENCE, CausalGraph("instance", EVENTS, (edge,)))
-    graph = CausalGraph("population", ("A", "B", "C", "D"), ({"cause": "A", "effect": "B", "cmi": 0.9},))
-    return page_document(graph, log=LOG, evidence=evidence)
+    return incident_page()
 
 
 def test_the_cause_is_suspected_and_says_why(document, discover):
