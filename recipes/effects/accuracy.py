@@ -12,11 +12,11 @@ import pandas as pd
 from ours import distributions, total_variation, trained
 from peers import run_peer
 from transformers import pipeline
+from wrong_edges import changed
 
 from hf_trace.errors import DagFormatError
 from hf_trace.tables.bif import read_bif
 from hf_trace.tables.network import Network
-from hf_trace.tables.schema import DagSchema
 
 
 def load(data: Path, name: str) -> tuple[Network, list[dict], np.ndarray]:
@@ -125,7 +125,7 @@ def misspecified(options: argparse.Namespace) -> list[dict]:
         if change == "added" and counts["added"] == min(10, options.changes):
             break
         try:
-            wrong = changed(schema, change, edge)
+            wrong = changed(schema, change, edge) if edge else schema
         except DagFormatError:  # it would close a cycle
             continue
         counts[change] += 1
@@ -134,21 +134,6 @@ def misspecified(options: argparse.Namespace) -> list[dict]:
         lines.append({"change": change, "edge": " → ".join(edge) if edge else "", **summary(found, truth)})
         print(lines[-1], flush=True)
     return lines
-
-
-def changed(schema: DagSchema, change: str, edge: tuple[str, str] | None) -> DagSchema:
-    """The graph with one edge changed."""
-    if edge is None:
-        return schema
-    cause, effect = edge
-    parents = {name: list(schema[name].parents) for name in edge}
-    if change in ("dropped", "turned"):
-        parents[effect].remove(cause)
-    if change == "turned":
-        parents[cause].append(effect)
-    if change == "added":
-        parents[effect].append(cause)
-    return schema.with_parents(parents)
 
 
 def speed(options: argparse.Namespace) -> dict:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from domains import Domain, Question
+from wrong_edges import changed
 
 from hf_trace.effects.contrasts import Contrast
 from hf_trace.effects.queries import Force, Query
@@ -26,23 +27,6 @@ class Wrong(NamedTuple):
     change: str
     edges: tuple[Edge, ...]
     schema: DagSchema
-
-
-def changed(schema: DagSchema, change: str, edge: Edge) -> DagSchema:
-    """The graph with one edge dropped, turned or added.
-
-    Raises:
-        DagFormatError: If that closes a cycle.
-    """
-    cause, effect = edge
-    parents = {name: list(schema[name].parents) for name in edge}
-    if change in ("dropped", "turned"):
-        parents[effect].remove(cause)
-    if change == "turned":
-        parents[cause].append(effect)
-    if change == "added":
-        parents[effect].append(cause)
-    return schema.with_parents(parents)
 
 
 def single(schema: DagSchema, most: int, rng: np.random.Generator) -> Iterator[Wrong]:

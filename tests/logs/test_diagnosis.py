@@ -91,7 +91,7 @@ def test_the_query_keeps_the_rows_that_are_events(tmp_path):
     frame = pd.DataFrame(rows, columns=["node no", "value"])
     frame.to_csv(path, index=False)
     found = Measurements.of([frame], ColumnChoice(event=("node no", "value")))
-    assert found.query == "`node no` not in [7]"  # a column of numbers is compared as numbers
+    assert found.query == "`node no` not in ['7', 7]"  # in a column of numbers it is compared as one
     log = read_log(path, event_column=["node no", "value"], query=found.query)
     assert log[0].events == ("8=on", "8=off", "8=on")
 

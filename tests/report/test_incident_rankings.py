@@ -50,14 +50,15 @@ def normal():
     return NormalStates(seconds, 100.0, 1.0, SnapshotOracle(Oracle(model), tokenizer), bound=4.0)
 
 
-def test_states_of_the_whole_sequence_are_suspected_at_the_moment_of_the_event(discover, normal):
+@pytest.mark.parametrize("name", ["x", "x#7"])
+def test_states_of_the_whole_sequence_are_suspected_at_the_moment_of_the_event(discover, normal, name):
     names, times = ("filter=clogged", "pump=on", "B", "filter=ok", "B"), (0.0, 1.0, 2.0, 3.0, 4.0)
-    whole = EventLog.from_sequences([EventSequence(names, times, "x")])
-    window = EventLog.from_sequences([EventSequence(names[1:], times[1:], "x#1")])
+    whole = EventLog.from_sequences([EventSequence(names, times, name)])
+    window = EventLog.from_sequences([EventSequence(names[1:], times[1:], f"{name}#1")])
     suspects = Suspects(discover.event_model, window, normal=normal, whole=whole)
 
     def suspected(effect):
-        incident = {"sequence": "x#1", "start": 0, "links": [[0, effect, 0.9]], "events": [0] * 4}
+        incident = {"sequence": f"{name}#1", "start": 0, "links": [[0, effect, 0.9]], "events": [0] * 4}
         (found,) = suspects.added({"incidents": [incident]})["incidents"]
         return [each["cause"] for each in found.get("ranking", [])]
 

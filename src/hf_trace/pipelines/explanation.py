@@ -134,6 +134,8 @@ def explain_log(
     for each in settings.requests:
         check_request(log, each)
     normal = None if settings.states is None else load_states(settings.states)
+    if normal is not None:
+        normal.read(log.select([0]))  # a log with another topology is refused before any work
     ready = {} if run is None else {"run": str(run)}
     place = _Place.of(Path(folder), {"log": log_digest(log), **ready, **settings.to_dict()}, overwrite=overwrite)
     if run is None:

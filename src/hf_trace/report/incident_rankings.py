@@ -13,7 +13,7 @@ from hf_trace.logs.windows import case_of
 from hf_trace.questions.normal_states import NormalStates
 from hf_trace.questions.ranking import RankSettings, rank
 from hf_trace.questions.state_ranking import StateRankSettings, rank_states
-from hf_trace.runs.event_model import EventModel
+from hf_trace.runs.event_model import NEAR, EventModel
 
 _MOST_CAUSES = 5
 # Of each event so many futures: a page has several incidents, and shows no small effects.
@@ -55,7 +55,7 @@ class Suspects:
         for number, incident in enumerate(document["incidents"], start=1):
             at = max((link[1] for link in incident["links"]), default=0)
             ranking: list[Document] = []
-            if at and incident["sequence"] in row:
+            if at > 0 and incident["sequence"] in row:
                 with suppress(HfTraceError):  # an event that the model does not know, or with nothing before it
                     ranking = self._of(self.log[row[incident["sequence"]]], incident["start"] + at)
             told.append(incident | ({"ranked": at, "ranking": ranking} if ranking else {}))
@@ -68,11 +68,12 @@ class Suspects:
             return self._states(self.normal, sequence, position)
         settings = RankSettings(within=str(self.within), by="effect", num_samples=_FUTURES)
         found = rank(self.model, sequence, outcome, settings, position=position)["causes"]
-        return [_suspect(each, sequence) for each in found if each["stands_out"]][:_MOST_CAUSES]
+        return [_suspect(each) for each in found if each["stands_out"]][:_MOST_CAUSES]
 
     def _states(self, normal: NormalStates, sequence: EventSequence, position: int) -> list[Document]:
         log = self.log if self.whole is None else self.whole
-        states = normal.read(log.select([list(log.ids).index(case_of(sequence.id or ""))]))
+        names = [name for name in (sequence.id, case_of(sequence.id or "")) if name in log.ids]
+        states = normal.read(log.select([list(log.ids).index(names[0])]))
         time = None if sequence.timestamps is None else sequence.timestamps[position]
         settings = StateRankSettings(top=_MOST_CAUSES)
         found = rank_states(normal, states, 0, [sequence.events[position]], settings, time=time)["causes"]
@@ -83,13 +84,13 @@ class Suspects:
         ]
 
 
-def _suspect(cause: Document, sequence: EventSequence) -> Document:
+def _suspect(cause: Document) -> Document:
     ago = [f"{count(cause['lag'], 'event')} before"]
     if (seconds := cause.get("lag_seconds")) is not None:
         ago.append(f"{duration(seconds)} earlier")
     with_it, without = percent(cause["probability"]), percent(cause["probability_without"])
     return {
-        "cause": f"{sequence.events[cause['position']]} ({cause['position']})",
+        "cause": f"{cause['event']}{' at a neighbour' if cause.get('place') == NEAR else ''} ({cause['position']})",
         "score": cause["effect"],
         "sentence": f"{', '.join(ago)}; with it the model gives the event {with_it}, without it {without}.",
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 
 import pandas as pd
 
@@ -67,7 +68,7 @@ class Measurements(Finding):
         if not found:
             return cls()
         is_found, is_left = rows[variable[0]].isin(found), texts[variable[0]].isin(found)
-        query = "" if is_found.all() else _query(variable[0], found, rows[variable[0]])
+        query = "" if is_found.all() else _query(variable[0], found)
         return cls(column, tuple(found), int(is_left.sum()), float(is_found.mean()), query)
 
     def lines(self) -> list[str]:
@@ -92,8 +93,8 @@ def _are_numbers(numbers: pd.Series) -> bool:
     return bool(numbers.notna().mean() >= _NUMBER_SHARE)
 
 
-def _query(column: str, names: Sequence[str], values: pd.Series) -> str:
-    """All but some values of a column; where all its values are numbers, a query compares them as numbers."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    listed = pd.to_numeric(pd.Series(names)).tolist() if numbers.notna().all() else list(names)
-    return f"{column if column.isidentifier() else f'`{column}`'} not in {listed!r}"
+def _query(column: str, names: Sequence[str]) -> str:
+    """All but some values of a column; where all of them are numbers, a query compares them as numbers."""
+    numbers = pd.to_numeric(pd.Series(names), errors="coerce").dropna()
+    is_plain = column.isidentifier() and not iskeyword(column)
+    return f"{column if is_plain else f'`{column}`'} not in {[*names, *numbers.tolist()]!r}"
