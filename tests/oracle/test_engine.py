@@ -5,11 +5,13 @@ from functools import partial
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.models import CONFIGS, VOCAB, tiny_model
 
 from hf_trace.errors import ContextLengthError, FutureLeakError, ModelLoadError, NonFiniteError
 from hf_trace.oracle.engine import MOST_TOKENS, Oracle
-from hf_trace.oracle.rows import NO_TARGET, Branches
+from hf_trace.oracle.rows import NO_TARGET, Branches, micro_batches
 from hf_trace.oracle.transfers import one_ahead
 
 LENGTHS = (17, 9, 14)
@@ -23,11 +25,12 @@ def sequences() -> torch.Tensor:
     return ids
 
 
-def some_branches() -> tuple[Branches, list[list[torch.Tensor]]]:
-    """Groups of unequal pasts, tails and sizes; some tokens without a target."""
+def some_branches(*, of_one: bool = False) -> tuple[Branches, list[list[torch.Tensor]]]:
+    """Groups of unequal pasts, tails and sizes, of three sequences or one; some tokens without a target."""
     generator = torch.Generator().manual_seed(2)
     places = [(0, 1, 3, 6), (0, 12, 2, 5), (1, 5, 4, 1), (2, 10, 1, 4), (2, 1, 3, 9), (1, 8, 2, 3)]
     sequence, shared, samples, tail = (torch.tensor(column) for column in zip(*places, strict=True))
+    sequence = 0 * sequence if of_one else sequence
     rows = [[torch.randint(3, VOCAB, (t + 1,), generator=generator) for _ in range(s)] for _, _, s, t in places]
 
     def tails(groups, most, width):
@@ -127,6 +130,14 @@ def test_a_model_that_cannot_run_is_refused():
         Oracle(model)
 
 
+@pytest.mark.parametrize("kind", sorted(SHARED))
+def test_rows_of_one_sequence_attend_to_its_past_together(kind):
+    model = tiny_model(kind)
+    branches, rows = some_branches(of_one=True)
+    found = scored_rows(Oracle(model), sequences(), branches, rows)
+    assert largest_difference(found, reference(model, sequences(), branches, rows)) < 1e-4
+
+
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_rows_score_as_if_alone_and_whole(kind, caplog):
     model = tiny_model(kind)
@@ -149,6 +160,32 @@ def test_micro_batches_change_nothing(kind, most_tokens, monkeypatch):
     monkeypatch.setitem(MOST_TOKENS, "cpu", most_tokens)
     parts = scored_rows(Oracle(tiny_model(kind)), sequences(), branches, rows)
     assert largest_difference(parts, whole) < 1e-5
+
+
+def test_a_few_long_rows_do_not_pad_many_short_ones():
+    """Two rows of 60 tokens and thirty of 16: padded to 60 they would be 1,920 tokens instead of 600."""
+    assert cut([16] * 20 + [60] * 2 + [16] * 10, most_tokens=2048) == [[60] * 2, [16] * 30]
+    # 60, 59, ...: 17 rows fit into 1,024 tokens, and beginning anew after i saves i (17 - i): 72 after 8, more than the
+    # 64 of a sixteenth; then 19 rows fit, and 9 (19 - 9) = 90.
+    assert [len(part) for part in cut(range(1, 61), most_tokens=1024)][:2] == [8, 9]
+
+
+@given(st.lists(st.integers(1, 70), min_size=1, max_size=90), st.integers(1, 3000), st.integers(1, 4))
+def test_micro_batches_hold_every_group_once_and_what_fits(widths, most_tokens, samples):
+    parts = cut(widths, most_tokens=most_tokens, samples=samples)
+    assert [width for part in parts for width in part] == sorted(widths, reverse=True)
+    assert all(len(part) == 1 or len(part) * part[0] * samples <= most_tokens for part in parts)
+    # Beginning anew at row i would save (longest - row i) (rows from i on), so padding is a harmonic sum at most.
+    harmonic = sum(1 / row for row in range(1, 91))
+    assert all(samples * (len(part) * part[0] - sum(part)) <= most_tokens / 16 * harmonic for part in parts)
+
+
+def cut(widths, *, most_tokens, samples=1):
+    """Widths of the rows of each micro-batch."""
+    width = torch.tensor(list(widths))
+    zeros = torch.zeros_like(width)
+    branches = Branches(zeros, zeros, zeros + samples, width, lambda *_: (zeros, zeros))
+    return [width[groups].tolist() for groups in micro_batches(width, branches, most_tokens)]
 
 
 @pytest.mark.parametrize("most_tokens", [7, 10_000])

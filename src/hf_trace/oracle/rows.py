@@ -16,6 +16,8 @@ Groups = Int[Tensor, " group"]
 Causes = Int[Tensor, " cause"]
 Places = Int[Tensor, " row"]
 NO_TARGET = -1
+# What one more micro-batch costs beside its tokens: this share of a whole one.
+_OF_A_MICRO_BATCH = 16
 Tails = Callable[[Tensor, int, int], tuple[Tensor, Tensor]]
 
 
@@ -45,19 +47,27 @@ class Branches:
 def micro_batches(width: Groups, branches: Branches, most_tokens: int) -> Iterator[Groups]:
     """Group indices of micro-batches of about ``most_tokens`` tokens, or of one group where that is more.
 
-    ``width`` is what one row of each group costs, in tokens.
+    Rows are padded to the longest of their micro-batch; where padding would cost more than one more micro-batch does,
+    another begins. ``width`` is what one row of each group costs, in tokens.
     """
     # Longest rows first: neighbors are alike, so little is padded, and the largest batch is tried first, so memory
     # runs out early or not at all.
     keys = [part.cpu().numpy() for part in (branches.shared_length, branches.samples, width)]
-    order = torch.from_numpy(np.lexsort(keys)[::-1].copy())
-    most_samples = int(branches.samples.max()) if len(branches) else 1
+    order = np.lexsort(keys)[::-1].copy()
+    widths = np.maximum(keys[-1][order], 1)
+    samples = int(branches.samples.max()) if len(branches) else 1
     start = 0
     while start < len(order):
         # Where there is only one event type nothing can take its place, and there are groups without rows.
-        size = max(1, most_tokens // max(1, int(width[order[start]]) * most_samples))
-        yield order[start : start + size]
-        start += size
+        stop = start + max(1, most_tokens // (int(widths[start]) * max(1, samples)))
+        while True:
+            some = widths[start:stop]
+            saved = (some[0] - some) * np.arange(len(some), 0, -1) * samples
+            if saved.max() * _OF_A_MICRO_BATCH <= most_tokens:
+                break
+            stop = start + int(saved.argmax())
+        yield torch.from_numpy(order[start:stop])
+        start = stop
 
 
 def few_lengths(length: int, per_octave: int = 16) -> int:

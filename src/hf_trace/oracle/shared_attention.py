@@ -47,10 +47,13 @@ class Branching:
     layer: int = 0
     _masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
     packing: Packing | None = None
+    _one: slice | None = None
 
     def __post_init__(self) -> None:
         keys = self.past.layers[0].keys
         longest = int(self.shared_length.max())
+        first = int(self.sequence[0])
+        self._one = slice(first, first + 1) if (self.sequence == first).all() else None
         self.past_length = longest if keys.is_cuda else min(keys.shape[-2], few_lengths(longest, 8))
         if self.is_flash:
             sequence, shared_length = self.sequence.cpu(), self.shared_length.cpu()
@@ -58,10 +61,16 @@ class Branching:
         self.sequence, self.shared_length = (sent(each, keys.device) for each in (self.sequence, self.shared_length))
 
     def keys_and_values(self) -> tuple[Tensor, Tensor]:
-        """Past keys and values of the layer that is being computed, one copy per group."""
-        stored = self.past.layers[self.layer]
-        cut = slice(0, self.past_length)
+        """Past keys and values of the layer that is being computed, of every block."""
+        stored, cut = self.past.layers[self.layer], slice(0, self.past_length)
+        if self._one is not None:
+            return stored.keys[self._one, :, cut], stored.values[self._one, :, cut]
         return stored.keys[self.sequence, :, cut], stored.values[self.sequence, :, cut]
+
+    @property
+    def blocks(self) -> int:
+        """In how many parts the rows attend to pasts: at once where all leave one sequence, else group by group."""
+        return len(self.sequence) if self._one is None else 1
 
     def mask(self, window: int | None, dtype: torch.dtype) -> Float[Tensor, "group 1 tail key"]:
         """Additive mask over past and tail; built once per forward pass and window."""
@@ -154,27 +163,30 @@ def _attend_whole(
 def _attend_branches(
     at: Branching, query: Tensor, key: Tensor, value: Tensor, window: int | None, softcap: float | None
 ) -> Tensor:
-    groups, samples, tail = len(at.sequence), at.samples, at.tail
+    blocks, samples, tail = at.blocks, len(at.sequence) // at.blocks * at.samples, at.tail
     kv_heads, repeats, dim = key.shape[1], query.shape[1] // key.shape[1], query.shape[-1]
     past_key, past_value = (part.flatten(0, 1) for part in at.keys_and_values())
-    query = query.view(groups, samples, kv_heads, repeats, tail, dim).transpose(1, 2)
-    query = query.reshape(groups * kv_heads * samples, repeats * tail, dim)
+    query = query.view(blocks, samples, kv_heads, repeats, tail, dim).transpose(1, 2)
+    query = query.reshape(blocks * kv_heads * samples, repeats * tail, dim)
     key, value = (
-        part.view(groups, samples, kv_heads, tail, dim).transpose(1, 2).reshape(-1, tail, dim) for part in (key, value)
+        part.view(blocks, samples, kv_heads, tail, dim).transpose(1, 2).reshape(-1, tail, dim) for part in (key, value)
     )
 
-    by_group = (groups * kv_heads, samples * repeats * tail)
-    to_past = torch.bmm(query.view(*by_group, dim), past_key.transpose(1, 2))
-    to_tail = torch.bmm(query, key.transpose(1, 2)).view(*by_group, tail)
+    by_block = (blocks * kv_heads, samples * repeats * tail)
+    to_past = torch.bmm(query.view(*by_block, dim), past_key.transpose(1, 2))
+    to_tail = torch.bmm(query, key.transpose(1, 2)).view(*by_block, tail)
     scores = _cap(torch.cat([to_past, to_tail], dim=-1), softcap)
-    scores.view(groups, kv_heads * samples * repeats, tail, -1).add_(at.mask(window, scores.dtype))
+    mask = at.mask(window, scores.dtype)
+    scores.view(blocks, kv_heads, len(at.sequence) // blocks, -1, *mask.shape[-2:]).add_(
+        mask.view(blocks, 1, -1, 1, *mask.shape[-2:])
+    )
     weights = _softmax(scores)
 
     out = torch.bmm(weights[..., : at.past_length], past_value)
     own = weights[..., at.past_length :].reshape(len(query), repeats * tail, tail)
     out = out + torch.bmm(own, value).view_as(out)
-    out = out.view(groups, kv_heads, samples, repeats, tail, dim).permute(0, 2, 4, 1, 3, 5)
-    return out.reshape(groups * samples, tail, kv_heads * repeats, dim)
+    out = out.view(blocks, kv_heads, samples, repeats, tail, dim).permute(0, 2, 4, 1, 3, 5)
+    return out.reshape(blocks * samples, tail, kv_heads * repeats, dim)
 
 
 def _attend_packed(
