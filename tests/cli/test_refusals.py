@@ -155,22 +155,29 @@ REFUSED = [
         "effect run x.csv --do 1=a --target b",
         "--given a=1|--contrast ate|--queries q.jsonl|--versus a=1|--estimator aipw|--population all|"
         "--data x.csv|--target-value b|--factual a=1|--monotone|--selection s|"
-        "--bounds|--refute|--no-intervals",
+        "--bounds|--refute|--no-intervals|--plot a.png",
         "is for runs trained on a table, but a log is given. Leave out either.",
     ),
     (
         "effect run x.csv --list-events",
-        "--target b|--do 1=a|--within 8|--num-samples 9|--out answer.json",
+        "--target b|--do 1=a|--within 8|--num-samples 9|--out answer.json|--would-have-come",
         "is a question, and `--list-events` only shows events. Leave it out.",
     ),
     (
+        "effect run x.csv --would-have-come --do 1=a",
+        "--target b|--within 8|--num-samples 9",
+        "is about futures, and `--would-have-come` asks of what did follow. Leave out either.",
+    ),
+    ("effect run x.csv --do 1=a --target b", "--ahead 3", "is for `--would-have-come`. Add it, or leave it out."),
+    (
         "effect run --target b",
-        f"--id 1|--list-events|--within 8|{LOGS}|--topology joined.csv|--topology-directed|--hops 2",
+        f"--id 1|--list-events|--within 8|--would-have-come|{LOGS}|--topology joined.csv|--topology-directed|--hops 2",
         "is for a sequence of a log, but no LOG is named. Leave out either.",
     ),
     (
         "effect run --queries q.jsonl",
-        "--target b|--do a=1|--given a=1|--contrast ate|--versus a=1|--factual a=1|--monotone|--selection s",
+        "--target b|--do a=1|--given a=1|--contrast ate|--versus a=1|--factual a=1|--monotone|--selection s|"
+        "--plot a.png",
         "is for one question, but a file of questions is given. Leave out either.",
     ),
     (

@@ -66,9 +66,11 @@ def test_from_table_to_effect(table, monkeypatch, capsys):
     assert answer["expectation"]["low"] < answer["expectation"]["mean"] < answer["expectation"]["high"]
     asked = ["effect", run, "--target", "days", "--do", "drug=yes", "--json", "--no-intervals"]
     assert "interval" not in json.loads(call(asked, monkeypatch, capsys)[1])
-    code, out, _ = call([*ask, "--estimator", "aipw", "--data", table / "rows.csv"], monkeypatch, capsys)
+    drawn = ["--plot", table / "overlap.svg"]
+    code, out, _ = call([*ask, "--estimator", "aipw", "--data", table / "rows.csv", *drawn], monkeypatch, capsys)
     robust = json.loads(out)
     assert code == 0
+    assert (table / "overlap.svg").read_text().startswith("<?xml")
     assert robust["cross_fitted"]
     assert robust["low"] < -0.5  # the drug shortens the stay by 2 days, though those who take it stay longer
     code, _, err = call([*ask, "--estimator", "aipw", "--data", table / "dag.csv"], monkeypatch, capsys)

@@ -45,7 +45,7 @@ def compare(
     """
     check_output(out, (".csv", ".json", ".jsonl"))
     check_output(html, (".html", ".htm"))
-    check_output(plot, (".png", ".svg", ".pdf"))
+    check_output(plot, flags.FIGURES)
     if plot is None:
         flags.refuse_given(context, ("max_edges",), flags.OF_FIGURE)
     from hf_trace.graphs.graph import CausalGraph

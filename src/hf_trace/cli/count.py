@@ -70,7 +70,7 @@ def count(
     after any event; lift: twice as often.
     """
     check_output(out, (".json", ".parquet", ".graphml", ".dot", ".gv", ".csv"))
-    check_output(plot, (".png", ".svg", ".pdf"))
+    check_output(plot, flags.FIGURES)
     if plot is None:
         refuse_given(context, ("max_edges",), flags.OF_FIGURE)
     if method in _IN_ORDER:

@@ -261,7 +261,7 @@ def _asked(context: typer.Context, table: "EventLog", request: "DiscoveryRequest
 def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) -> None:
     """Refuse, before any work, what cannot be written and what does not belong to the question."""
     check_output(outputs.out, (".json", ".jsonl", ".parquet", ".graphml", ".dot", ".gv", ".csv"))
-    check_output(outputs.plot, (".png", ".svg", ".pdf"))
+    check_output(outputs.plot, flags.FIGURES)
     if outputs.plot is None:
         refuse_given(context, ("max_edges",), flags.OF_FIGURE)
     check_output(outputs.html, (".html", ".htm"))

@@ -117,6 +117,7 @@ MinFrequency = Annotated[str, flag(options.MIN_FREQUENCY)]
 Only = Annotated[list[str] | None, typer.Option("--id", help="Only this sequence; can be repeated.")]
 Sample = Annotated[str | None, typer.Option(help="Only N sequences (1000) or a share of them (0.1, 10%), at random.")]
 Plot = Annotated[Path | None, typer.Option(help="Figure: .png .svg .pdf.")]
+FIGURES = (".png", ".svg", ".pdf")
 OF_FIGURE = "is about the figure. Add `--plot FILE`, or leave it out."
 MaxEdges = Annotated[
     int | None, typer.Option(help="Most arrows in the figure, the strongest; by default as many as can be read.")

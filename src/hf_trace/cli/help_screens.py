@@ -32,7 +32,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"effect": "NAME", "max_lag": "N", "within": "SPAN", "horizon": "SPAN", "position": "N"},
         **{"exclude": "PATTERN", "variable": "PATTERN", "knowledge": "FILE", "self_loops": "", "states": ""},
         **{"seen": "", "state_run": "RUN", "reference": "RUN", "bounds": "", "refute": ""},
-        **{"factual": "WHAT=VALUE", "monotone": "", "selection": "NAME"},
+        **{"factual": "WHAT=VALUE", "monotone": "", "selection": "NAME", "would_have_come": "", "ahead": "N"},
     },
     "World": {
         **dict.fromkeys(("sequences", "types", "edges", "world_seed", "truth_samples"), "N"),
@@ -82,8 +82,8 @@ SHOWN = {
     "preset model epochs processes",
     "discover": f"question max_lag level variable out html plot json_output {_COLUMNS} query topology only sample "
     "threshold construction seed processes",
-    "effect": f"target do given within contrast bounds refute only list_events {_COLUMNS} out json_output num_samples "
-    "estimator data",
+    "effect": f"target do given within contrast bounds refute only list_events {_COLUMNS} out plot json_output "
+    "num_samples estimator data would_have_come",
     "outcomes": f"outcome level effect out json_output only sample {_COLUMNS} outcome_column query topology bound",
     "rank": f"outcome within exclude knowledge out top json_output only {_COLUMNS} query topology by num_samples",
     "count": f"method threshold out plot top json_output horizon max_lag {_COLUMNS} query topology",

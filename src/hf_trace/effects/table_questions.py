@@ -59,6 +59,7 @@ class EffectRequest:
         refute: Whether contrasts are put to everything that could speak against them, on the rows of ``data``.
         elsewhere: A DataFrame or table file of another population that plug-in answers are to be for: how often its
             covariates have their values.
+        note_rows: Called with the rows behind a doubly robust contrast, as ``row_columns`` gives them: for figures.
         on_refusal: ``"raise"``, or ``"report"``: a question that cannot be answered gives ``{"error": reason}``.
 
     Raises:
@@ -78,6 +79,7 @@ class EffectRequest:
     population: str = POPULATIONS[0]
     elsewhere: Any = field(default=None, compare=False, repr=False)
     intervals: bool = True
+    note_rows: Callable[[Rows], object] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.settings(None)
@@ -464,6 +466,8 @@ def _bounded(
 def _estimates(model: TableModel, contrast: Contrast, rows: Rows, request: EffectRequest) -> Document:
     """The estimate that was asked for, and the plug-in beside it: of all rows, or of the treated."""
     of_treated = contrast.kind == "att"
+    if request.note_rows is not None:
+        request.note_rows(rows)
     chosen = estimated(rows, estimator=request.estimator, of_treated=of_treated, population=request.population)
     return {
         **_known(chosen),
