@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from hf_trace.effects.doubly_robust import FLOOR, Rows, aipw_ate, aipw_att, aipw_scores, jackknife, plug_in_ate
+from hf_trace.effects.doubly_robust import (
+    STEADY,
+    Rows,
+    aipw_ate,
+    aipw_att,
+    aipw_scores,
+    arm_scores,
+    difference,
+    jackknife,
+    plug_in_ate,
+)
 from hf_trace.errors import NonFiniteError, OverlapError, QueryError
 
 ATE = ("treated", "control", "outcome", "propensity_treated", "propensity_control", "mean_treated", "mean_control")
@@ -227,13 +237,49 @@ def test_rows_of_weight_zero_are_not_there(seed):
         assert (found.rows, found.overlap) == (60, alone.overlap)
 
 
-def test_small_propensities_are_reported_and_cut():
+def test_small_propensities_are_reported():
     columns = world(np.random.default_rng(7), 100)
     columns["propensity_treated"][:10] = 1e-5
-    found = ate(columns)
-    assert found.overlap == (1e-5, 0.1)
-    assert found.value == ate(columns, propensity_treated=np.maximum(columns["propensity_treated"], FLOOR)).value
+    assert ate(columns).overlap == (1e-5, 0.1)
     assert plug_in(columns).overlap is None
+
+
+def rarely_treated(rng, count, means):
+    """One row in ten has a chance of 1 % of being treated, the others one half; the treatment adds 10 there, else 1."""
+    rare = np.arange(count) % 10 == 0
+    chance = np.where(rare, 0.01, 0.5)
+    treated = rng.random(count) < chance
+    outcome = np.where(rare, 10.0, 1.0) * treated + rng.normal(0, 1, count)
+    pairs = np.stack([chance, 1 - chance], axis=1), np.stack([means(rare), np.zeros(count)], axis=1)
+    return Rows(treated, ~treated, outcome, *pairs)
+
+
+def test_rows_that_stand_for_many_count_as_twenty_unless_that_moves_the_effect():
+    rng = np.random.default_rng(8)
+    right = rarely_treated(rng, 4000, lambda rare: np.where(rare, 10.0, 1.0))
+    scores = [arm_scores(right, floor) for floor in (STEADY, 1 / 4000)]
+    steady, whole = (float((first - second).mean()) for first, second in scores)
+    found = aipw_ate(right)
+    assert found.value == pytest.approx(steady) != pytest.approx(whole)
+    plain = difference(*scores[1], right.weights, "aipw")
+    assert found.low == pytest.approx(min(steady, whole) - (plain.high - plain.value))
+    assert found.high == pytest.approx(max(steady, whole) + (plain.high - plain.value))
+    wrong = rarely_treated(rng, 200_000, lambda rare: np.ones(len(rare)))  # off by 9, a fifth of it corrected at 0.05
+    assert aipw_ate(wrong).value == pytest.approx(1.9, abs=0.1)
+    assert float((np.subtract(*arm_scores(wrong, STEADY))).mean()) == pytest.approx(1.9 - 0.8 * 0.9, abs=0.1)
+
+
+def test_what_only_the_means_speak_of_is_as_sure_as_predictions_agree():
+    right = rarely_treated(np.random.default_rng(9), 2000, lambda rare: np.where(rare, 10.0, 1.0))
+    doubts = np.zeros((2000, 2, 2))
+    doubts[:, 0, 0], doubts[:, 0, 1], doubts[:, 1, 0] = 3.0, -4.0, 7.0
+    found, sure = aipw_ate(dataclasses.replace(right, doubts=doubts)), aipw_ate(right)
+    assert found.value == sure.value
+    unseen = 0.1 * (1 - 0.01 / STEADY)  # one row in ten, and of the control, which has .5 and .99, none
+    assert found.standard_error**2 - sure.standard_error**2 == pytest.approx(unseen**2 * (3.0**2 + 4.0**2))
+    assert found.high - found.low > sure.high - sure.low
+    everywhere = world(np.random.default_rng(9), 2000)
+    assert ate(everywhere).low == aipw_ate(dataclasses.replace(rows_of(everywhere), doubts=doubts)).low
 
 
 @pytest.mark.parametrize("estimator", [ate, att])

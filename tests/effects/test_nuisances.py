@@ -63,6 +63,21 @@ def test_too_few_rows_leave_what_the_model_says():
     assert found.mean[:, 0] == pytest.approx(y.mean())
 
 
+def test_few_treated_rows_are_read_in_the_light_of_the_others():
+    rng = np.random.default_rng(5)
+    table, x, _, _, _ = drawn(2000, seed=5)
+    few = (x < -1) & (rng.random(2000) < 0.15)  # the treated tell nothing of most values of x
+    y = 3 * x + 2 * few + rng.normal(0, 1, 2000)
+    frame = pd.DataFrame({"x": x, "a": np.where(few, "yes", "no"), "y": y.round(3)})
+    table = encode_table(infer_schema(EDGES, frame), frame)
+    found = corrected(blind(few, y), table, ["x"])
+    assert 20 < few.sum() < 60
+    assert abs((found.mean[:, 0] - found.mean[:, 1]).mean() - 2) < 1
+    assert np.abs(found.mean[:, 0] - (3 * x + 2))[x > 1].mean() < 2  # a model of the treated alone would say about -2
+    # What each prediction says, weighted by how much it is believed, is the mean.
+    assert found.doubts.shape == (2000, 2, 4)
+
+
 def test_populations_and_warnings_are_told_in_words():
     rng = np.random.default_rng(4)
     chance = np.where(np.arange(1000) < 300, 1e-4, 0.4)

@@ -65,7 +65,7 @@ def test_aipw_has_nothing_left_to_correct_and_means_stay_in_range(seed):
 
 
 def test_wild_weights_do_not_lead_out_of_the_range():
-    treated = np.arange(100) < 3
+    treated = np.arange(100) < 20
     outcome = np.where(treated, 1.0, np.arange(100) % 2)
     rows = Rows(treated, ~treated, outcome, np.tile([0.001, 0.999], (100, 1)), np.full((100, 2), 0.1))
     assert not 0 <= aipw_ate(rows).means[0] <= 1

@@ -24,6 +24,7 @@ _PARTS = 5
 _PENALTIES = np.logspace(0, 4, 9)
 _TREES: dict[str, Any] = {"max_iter": 100, "learning_rate": 0.05, "max_leaf_nodes": 8, "random_state": 0}
 _EDGE, _FIRM, _ROUNDS = 1e-4, 1e3, 200
+_BELIEF = 100
 # Rows of a kind from which on it is known what goes with them, and from which on trees are grown.
 _FEWEST, _FEWEST_FOR_TREES = 5, 40
 
@@ -31,11 +32,13 @@ _FEWEST, _FEWEST_FOR_TREES = 5, 40
 def corrected(rows: Rows, table: DagTable, names: Sequence[str], fold: Codes | None = None) -> Rows:
     """Rows with propensities and outcome means that were corrected by other rows than those that they are of.
 
-    Each is a mixture of three: what the model says; that, moved by a regression on the values of what is adjusted for
-    and on where numbers lie within their bins; and boosted trees. Both read what the model says of both arms, so that
-    few treated rows are read in the light of the others. The mixture is the one that predicts rows best that were left
-    out (van der Laan, Polley and Hubbard 2007): treatments by their likelihood, since estimates divide by the chance of
-    what is rare, outcomes by squared errors.
+    Each is a mixture: of what the model says; of that, moved by a regression on the values of what is adjusted for and
+    on where numbers lie within their bins; of boosted trees; and, of an outcome, of a regression of both arms at once,
+    as if the effect were the same everywhere. All read what the model says of both arms, so that few treated rows are
+    read in the light of the others. The mixture is the one that predicts rows best that were left out (van der Laan,
+    Polley and Hubbard 2007): treatments by their likelihood, since estimates divide by the chance of what is rare,
+    outcomes by squared errors, as if ``_BELIEF`` more rows had followed the regression of both arms: what few rows say
+    of an arm reaches far beyond them, and effects differ less than people do.
 
     Args:
         rows: As the model sees them.
@@ -47,7 +50,8 @@ def corrected(rows: Rows, table: DagTable, names: Sequence[str], fold: Codes | N
     odds = logit(np.clip(rows.propensity, _EDGE, 1 - _EDGE))
     of_chances, of_means = _Columns.of(table, names, odds), _Columns.of(table, names, np.hstack([odds, rows.mean]))
     arms = (rows.treated, rows.control)
-    propensity, mean = rows.propensity.copy(), rows.mean.copy()
+    propensity, mean, doubts = rows.propensity.copy(), rows.mean.copy(), np.empty((len(table), 2, 4))
+    alike = _alike(of_means, rows, part)
     for arm, received in enumerate(arms):
         if arm == 1 and (rows.treated | rows.control).all():
             propensity[:, 1] = 1 - propensity[:, 0]
@@ -56,8 +60,11 @@ def corrected(rows: Rows, table: DagTable, names: Sequence[str], fold: Codes | N
             propensity[:, arm] = _likeliest(np.clip(found, _EDGE, 1 - _EDGE), received, rows.weights)
         counted = rows.weights * received
         moved = _candidates(of_means, rows.outcome, rows.mean[:, arm], part, counted, _REGRESSORS)
-        mean[:, arm] = _nearest(moved, rows.outcome, counted)
-    return replace(rows, propensity=propensity, mean=mean)
+        guesses = np.column_stack([moved, alike[:, arm]])
+        shares = _nearest(guesses, rows.outcome, counted)
+        mean[:, arm] = guesses @ shares
+        doubts[:, arm] = np.sqrt(shares) * (guesses - mean[:, [arm]])
+    return replace(rows, propensity=propensity, mean=mean, doubts=doubts)
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,25 @@ def _regressed(columns: _Columns, outcome: Numbers, said: Numbers, weights: Numb
     return np.asarray(model.predict(columns.ranks))
 
 
+def _alike(columns: _Columns, rows: Rows, part: Codes) -> Float[np.ndarray, "row 2"]:
+    """Outcome means of a regression that has not seen the row, whose arms differ by one number."""
+    found = rows.mean.copy()
+    counted = rows.weights * (rows.treated | rows.control)
+    for number in np.unique(part):
+        mine, seen = part == number, (part != number) & (counted > 0)
+        if _rarest(rows.treated[seen]) < _FEWEST:
+            continue
+        spread = rows.treated[seen].std()
+        arm = csr_matrix((rows.treated[:, None] - rows.treated[seen].mean()) / spread)
+        model = RidgeCV(_PENALTIES).fit(
+            hstack([columns.values, arm], format="csr")[seen], rows.outcome[seen], sample_weight=counted[seen]
+        )
+        effect = model.coef_[-1] / spread
+        control = model.predict(hstack([columns.values, arm], format="csr")[mine]) - effect * rows.treated[mine]
+        found[mine] = np.column_stack([control + effect, control])
+    return found
+
+
 _Learner = Callable[[_Columns, Any, Numbers, Numbers, Flags], Numbers]
 _CLASSIFIERS: tuple[_Learner, _Learner] = (_logistic, _classified)
 _REGRESSORS: tuple[_Learner, _Learner] = (_ridge, _regressed)
@@ -154,11 +180,17 @@ def _likeliest(candidates: Float[np.ndarray, "row candidate"], happened: Flags, 
     return np.asarray(candidates @ shares)
 
 
-def _nearest(candidates: Float[np.ndarray, "row candidate"], outcome: Numbers, weights: Numbers) -> Numbers:
-    """The weighted mean of candidates that is nearest to the outcome."""
-    root = np.sqrt(weights / weights.sum())
-    one = _FIRM * np.sqrt((root**2) @ outcome**2)  # shares add up to 1: a wrong scale is wrong
-    shares, _ = nnls(
-        np.vstack([candidates * root[:, None], np.full(candidates.shape[1], one)]), np.append(outcome * root, one)
-    )
-    return np.asarray(candidates @ (shares / shares.sum())) if shares.any() else candidates[:, 0]
+def _nearest(
+    guesses: Float[np.ndarray, "row guess"], outcome: Numbers, weights: Numbers
+) -> Float[np.ndarray, " guess"]:
+    """Shares, of which the last is believed beforehand, whose weighted mean of guesses is nearest to the outcome."""
+    first = np.asarray(np.eye(guesses.shape[1])[0])
+    if not weights.any():
+        return first
+    root = np.sqrt(weights / weights.sum())[:, None]
+    belief = np.sqrt(_BELIEF * (weights**2).sum()) / weights.sum()
+    one = _FIRM * np.sqrt((root[:, 0] ** 2) @ outcome**2)  # shares add up to 1: a wrong scale is wrong
+    rows = [guesses * root, belief * guesses * root, np.full((1, guesses.shape[1]), one)]
+    wanted = [outcome * root[:, 0], belief * guesses[:, -1] * root[:, 0], [one]]
+    shares, _ = nnls(np.vstack(rows), np.concatenate(wanted))
+    return np.asarray(shares / shares.sum()) if shares.any() else first

@@ -1,5 +1,6 @@
 """Targeted estimates of effects, and the populations that they may speak of."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +14,10 @@ from hf_trace.effects.doubly_robust import (
     Rows,
     aipw_ate,
     aipw_att,
-    aipw_scores,
+    arm_scores,
     difference,
     plug_in_ate,
+    steadied,
 )
 from hf_trace.errors import QueryError
 
@@ -30,13 +32,16 @@ _EDGE, _FURTHEST = 1e-5, 40.0
 def tmle_ate(rows: Rows) -> Estimate:
     r"""Average treatment effect by targeted maximum likelihood (van der Laan and Rubin 2006).
 
-    The outcome means are moved, on the logit of their place between the smallest and the largest outcome seen
-    (Gruber and van der Laan 2010), until nothing is left for AIPW to correct:
+    The outcome means are moved until nothing is left for AIPW to correct: on their logit if outcomes are of two kinds;
+    else by a number that is added to all of an arm, so that what a few small outcomes leave unexplained does not move
+    large means by a multiple. None is moved below the smallest outcome seen or above the largest (Gruber and van der
+    Laan 2010):
 
     .. math:: \sum_{A_i = a} \frac{w_i}{e_a(x_i)} (Y_i - m_a^*(x_i)) = 0, \qquad
         \hat\tau = \mathbb{E}_n[m_1^* - m_0^*]
 
-    No mean leaves the range of the outcomes, however small a propensity is.
+    No mean leaves the range of the outcomes, however small a propensity is. See ``steadied`` for what small
+    propensities count as, and for the interval.
 
     Raises:
         OverlapError: If a group is empty or a propensity is 0.
@@ -48,9 +53,7 @@ def tmle_ate(rows: Rows) -> Estimate:
         >>> round(found.value, 6), [round(mean, 6) for mean in found.means]  # one mean for all: that of each group
         (3.0, [4.0, 1.0])
     """
-    rows.check_compared()
-    rows.overlap(0, 1)
-    return replace(aipw_ate(_targeted(rows)), method="tmle")
+    return replace(steadied(rows, _tmle_from), method="tmle")
 
 
 def tmle_att(rows: Rows) -> Estimate:
@@ -72,33 +75,43 @@ def tmle_att(rows: Rows) -> Estimate:
     return replace(aipw_att(_moved(rows, weights)), method="tmle att")
 
 
-def _targeted(rows: Rows) -> Rows:
+def _tmle_from(rows: Rows, floor: float) -> Estimate:
+    moved = _targeted(rows, floor)
+    return difference(*arm_scores(moved, floor), rows.weights, "tmle", rows.overlap(0, 1))
+
+
+def _targeted(rows: Rows, floor: float) -> Rows:
     received = np.stack([rows.treated, rows.control], axis=1)
-    return _moved(rows, received / np.maximum(rows.propensity, rows.floor))
+    return _moved(rows, received / np.maximum(rows.propensity, floor))
 
 
 def _moved(rows: Rows, weights: Float[np.ndarray, "row 2"]) -> Rows:
     """Means moved by one number an arm, until weighted outcomes are met on average."""
-    counted = rows.weights > 0
-    low, high = float(rows.outcome[counted].min()), float(rows.outcome[counted].max())
+    outcome = rows.outcome[rows.weights > 0]
+    low, high = float(outcome.min()), float(outcome.max())
     if low == high:
         return replace(rows, mean=np.full(rows.mean.shape, low))
-    scaled = (rows.outcome - low) / (high - low)
-    places = logit(np.clip((rows.mean - low) / (high - low), _EDGE, 1 - _EDGE))
-    shifts = [
-        _shift(scaled, places[:, arm], rows.weights * weights[:, arm]) if weights[:, arm].any() else 0.0
-        for arm in (0, 1)
-    ]
-    return replace(rows, mean=low + (high - low) * expit(places + shifts))
+    move, reach = (_on_logits, _FURTHEST) if np.isin(outcome, (low, high)).all() else (np.add, 1.0)
+    scaled, mean = (rows.outcome - low) / (high - low), np.clip((rows.mean - low) / (high - low), 0.0, 1.0)
+    moved = np.empty_like(mean)
+    for arm in (0, 1):
+        counts = rows.weights * weights[:, arm]
+        shift = _shift(scaled, mean[:, arm], counts, move, reach) if counts.any() else 0.0
+        moved[:, arm] = np.clip(move(mean[:, arm], shift), 0.0, 1.0)
+    return replace(rows, mean=low + (high - low) * moved)
 
 
-def _shift(outcome: Numbers, places: Numbers, weights: Numbers) -> float:
+def _on_logits(means: Numbers, shift: float) -> Numbers:
+    return np.asarray(expit(logit(np.clip(means, _EDGE, 1 - _EDGE)) + shift))
+
+
+def _shift(outcome: Numbers, means: Numbers, weights: Numbers, move: Callable[..., Numbers], reach: float) -> float:
     def missed(shift: float) -> float:
-        return float(weights @ (outcome - expit(places + shift)))
+        return float(weights @ (outcome - np.clip(move(means, shift), 0.0, 1.0)))
 
-    if missed(-_FURTHEST) <= 0 or missed(_FURTHEST) >= 0:  # all outcomes that count lie at one end
-        return -_FURTHEST if missed(-_FURTHEST) <= 0 else _FURTHEST
-    return float(brentq(missed, -_FURTHEST, _FURTHEST, xtol=1e-12))
+    if missed(-reach) <= 0 or missed(reach) >= 0:  # all outcomes that count lie at one end
+        return -reach if missed(-reach) <= 0 else reach
+    return float(brentq(missed, -reach, reach, xtol=1e-12))
 
 
 def trimmed(rows: Rows) -> Rows:
@@ -126,7 +139,8 @@ def overlap_ate(rows: Rows, *, targeted: bool = False) -> Estimate:
     r"""Average effect where both values occur: rows count :math:`h = e_1 e_0 / (e_1 + e_0)`.
 
     With two values of the treatment that is :math:`e_1 e_0` (Li, Morgan and Zaslavsky 2018,
-    doi:10.1080/01621459.2016.1260466). That the propensities are estimated is in the interval:
+    doi:10.1080/01621459.2016.1260466), and since h / e is at most 1 propensities count as they are, however small. That
+    they are estimated is in the interval:
 
     .. math:: \phi = h (s - \tau) + \sum_a \frac{\partial h}{\partial e_a} (1\{A = a\} - e_a) (m_1 - m_0 - \tau)
 
@@ -143,14 +157,11 @@ def overlap_ate(rows: Rows, *, targeted: bool = False) -> Estimate:
     """
     rows.check_compared()
     overlap = rows.overlap(0, 1)
-    first, second = np.maximum(rows.propensity, rows.floor).T
+    first, second = rows.propensity.T
     share = first * second / (first + second)
     rows = replace(rows, weights=rows.weights * share)
-    method, rows = ("tmle", _targeted(rows)) if targeted else ("aipw", rows)
-    scores = [
-        aipw_scores(received, rows.outcome, rows.propensity[:, arm], rows.mean[:, arm], rows.floor)
-        for arm, received in enumerate((rows.treated, rows.control))
-    ]
+    method, rows = ("tmle", _targeted(rows, floor=0.0)) if targeted else ("aipw", rows)
+    scores = arm_scores(rows, floor=0.0)
     effect = np.average(scores[0] - scores[1], weights=rows.weights)
     surprise = second**2 * (rows.treated - first) + first**2 * (rows.control - second)
     further = surprise / (share * (first + second) ** 2) * (rows.mean[:, 0] - rows.mean[:, 1] - effect)
@@ -211,6 +222,7 @@ def overlap_warnings(found: Estimate, *, population: str) -> list[str]:
         return []
     return [
         f"{overlap.below_floor:.0%} of the rows that count hardly ever have one of the values compared (propensity "
-        f"down to {overlap.smallest:.1g}): what is said of them is the model's guess, and the interval does not hold "
-        "its error. Ask about the treated (`--contrast att`), or about rows where both occur (`--population overlap`)."
+        f"down to {overlap.smallest:.1g}): what is said of them is a guess, whose error the interval holds as far as "
+        "different models disagree. Ask about the treated (`--contrast att`), or about rows where both occur "
+        "(`--population overlap`)."
     ]
