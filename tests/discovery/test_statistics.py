@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hf_trace.discovery.statistics import (
     STATISTICS,
+    bernoulli_divergence,
     bernoulli_kl,
     kl_to_mixture,
     kl_to_mixture_error,
@@ -32,6 +33,17 @@ def closed_form(p: float, r: float) -> float:
 def test_bernoulli_kl_is_the_closed_form(p, r):
     found = bernoulli_kl(log_of(p), log_of(r))
     assert found.item() == pytest.approx(closed_form(p, r), abs=1e-9)
+
+
+@given(st.floats(0, 1), st.floats(1e-30, 1))
+def test_divergences_of_probabilities_and_of_their_logarithms_are_the_same(p, r):
+    expected = bernoulli_kl(*(torch.tensor([max(each, 1e-30)], dtype=torch.float64).log() for each in (p, r)))
+    for dtype, near in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+        # In float32 1 - r is off by 6e-8, its logarithm by as many parts of it.
+        near = near if dtype is torch.float64 or r < 0.99 else math.inf
+        found = bernoulli_divergence(*(torch.tensor([each], dtype=dtype) for each in (p, r)))
+        assert found.isfinite().all()
+        assert found.item() == pytest.approx(expected.item(), abs=near, rel=near)
 
 
 @given(probability, probability)

@@ -202,6 +202,28 @@ def test_beginning_the_next_before_one_is_used_changes_nothing(most_tokens, monk
         torch.testing.assert_close(scores, same_scores, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gemma2", "bloom"])
+@pytest.mark.parametrize("candidates", [[5, 6, 7, 8], [9, 4, 17], [11]])
+def test_candidates_have_all_the_probability_there_is(kind, candidates):
+    """Next to each other or apart, among few: softmax of the logits of a plain forward over them alone."""
+    model = tiny_model(kind)
+    oracle, ids = Oracle(model), sequences()
+    reading, chosen = oracle.read(ids), torch.tensor(candidates)
+    features = reading.features[torch.tensor([0, 1]), torch.tensor([3, 8])]
+    with torch.no_grad():
+        logits = torch.stack([model(input_ids=ids[:1, :4]).logits[0, -1], model(input_ids=ids[1:2, :9]).logits[0, -1]])
+    expected = logits[:, chosen].softmax(-1)
+    torch.testing.assert_close(oracle.candidate_probabilities(features, chosen), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_probabilities_that_become_nan_are_refused():
+    oracle = Oracle(tiny_model("llama"))
+    with torch.no_grad():
+        oracle.model.lm_head.weight[4] = torch.nan
+    with pytest.raises(NonFiniteError, match="returned NaN log-probabilities, expected finite ones"):
+        oracle.candidate_probabilities(oracle.read(sequences()).features[:, 3], torch.tensor([4, 5]))
+
+
 def test_scores_that_become_nan_are_refused():
     oracle = Oracle(tiny_model("llama"))
     branches, _ = some_branches()

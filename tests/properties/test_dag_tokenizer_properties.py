@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from hf_trace.tables.schema import DagSchema, random_order, random_ranks, required_edges
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer, end_token, start_token, value_tokens
-from hf_trace.tokenizers.event_tokenizer import SPECIAL_TOKENS
+from hf_trace.tokenizers.stored_tokenizer import SPECIAL_TOKENS
 
 MARKS = st.text(st.sampled_from("\\=:<>ab"), min_size=1, max_size=5)
 ANY = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=5)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from hf_trace.logs.sequence import EventSequence
-from hf_trace.tokenizers.event_tokenizer import SPECIAL_TOKENS, EventTokenizer
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+from hf_trace.tokenizers.stored_tokenizer import SPECIAL_TOKENS
 
 # Anything UTF-8 can write, but for the names that are taken.
 NAME = st.one_of(

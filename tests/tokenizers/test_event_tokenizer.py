@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from hf_trace.errors import EventNameError, ModelLoadError, TimestampError, UnknownEventError
@@ -37,6 +39,20 @@ def test_odd_names_round_trip():
     # Four special tokens come first, and every sequence starts with [BOS].
     assert encoded.input_ids.tolist() == [1, *range(4, 4 + len(ODD_NAMES))]
     assert tokenizer.decode(encoded) == ODD_NAMES
+
+
+@given(st.data(), st.sampled_from([(), (1.0, 10.0)]), st.booleans())
+def test_events_leave_what_is_written_as_they_leave_a_sequence(data, edges, with_context):
+    events = data.draw(st.lists(st.sampled_from((*EVENTS, "unknown")), min_size=1, max_size=9))
+    taken = np.array(data.draw(st.lists(st.booleans(), min_size=len(events), max_size=len(events))))
+    times = tuple(float(at * at) for at in range(len(events)))
+    whole = EventSequence(tuple(events), times, context=(("site", "north"),))
+    contexts = {"site": ["north", "south"]} if with_context else None
+    tokenizer = EventTokenizer.from_event_types(EVENTS, gap_edges=edges, contexts=contexts)
+    found = tokenizer.without(tokenizer.encode(whole, unknown="map"), whole.timestamps, taken)
+    expected = tokenizer.encode(whole.without(taken), unknown="map")
+    assert found.input_ids.tolist() == expected.input_ids.tolist()
+    assert found.event_positions.tolist() == expected.event_positions.tolist()
 
 
 def test_odd_names_survive_the_disk(tmp_path):

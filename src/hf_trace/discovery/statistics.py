@@ -34,6 +34,19 @@ def bernoulli_kl(log_p: Float[Tensor, "*shape"], log_r: Float[Tensor, "*shape"])
     return (happens + fails).clamp(min=0)
 
 
+def bernoulli_divergence(p: Float[Tensor, "*shape"], r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """``bernoulli_kl`` from probabilities and in their own precision: off by its rounding where both are near 1.
+
+    Example:
+        >>> round(bernoulli_divergence(torch.tensor([0.5]), torch.tensor([0.25])).item(), 6)
+        0.143841
+    """
+    tiny, least = torch.finfo(p.dtype).tiny, math.log(-_CLOSEST_TO_ONE)
+    happens = p * (p.clamp(min=tiny).log() - r.clamp(min=tiny).log())
+    fails = (1 - p) * (torch.log1p(-p).clamp(min=least) - torch.log1p(-r).clamp(min=least))
+    return (happens + fails).clamp(min=0)
+
+
 def log1m_exp(log_p: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log(1 - p) from log p, exact near 0 and near 1."""
     return torch.where(log_p > -0.693, torch.log(-torch.expm1(log_p)), torch.log1p(-log_p.exp()))

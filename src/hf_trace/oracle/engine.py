@@ -291,7 +291,7 @@ class Oracle:
         return self.memory.in_pieces("scoring tokens", piece, sequence.to(self.device), position.to(self.device))
 
     def _candidates(self, features: Tensor, candidates: Tensor) -> Float[Tensor, "row candidate"]:
-        return self.head.candidate_logits(features, candidates.to(self.device)).double().log_softmax(-1)
+        return self.head.candidate_logits(features, candidates).double().log_softmax(-1)
 
     def branch_log_probs(
         self, reading: Reading, branches: Branches
@@ -361,8 +361,8 @@ class Oracle:
         """Read on the rows that leave a reading, a micro-batch of groups at a time, without predicting anything.
 
         Yields:
-            The groups of the micro-batch and, for each of their rows and tail slots, what ``candidate_log_probs`` needs
-            to predict what follows that slot; slots beyond the tail of a row are padding.
+            The groups of the micro-batch and, for each of their rows and tail slots, what ``candidate_probabilities``
+            needs to predict what follows that slot; slots beyond the tail of a row are padding.
         """
 
         @torch.inference_mode()
@@ -375,13 +375,17 @@ class Oracle:
             yield groups, self._row_by_row(read, groups, tail_ids)
 
     @torch.inference_mode()
-    def candidate_log_probs(self, features: TokenFeatures, candidates: Candidates) -> Float[Tensor, "token candidate"]:
-        """Log-probability of each candidate after each of a few places, where nothing else may stand."""
+    def candidate_probabilities(
+        self, features: TokenFeatures, candidates: Candidates
+    ) -> Float[Tensor, "token candidate"]:
+        """Probability of each candidate after each place, where nothing else may stand; it stays where the model is."""
 
         def predict(some: Tensor) -> Tensor:
-            return self._candidates(some, candidates).cpu()
+            found = self.head.candidate_logits(some, candidates).float().softmax(-1)
+            _finite(found[:, 0])  # if one logit of a row is NaN, all its probabilities are
+            return found
 
-        return _finite(self.memory.in_pieces("predicting", predict, features))
+        return self.memory.in_pieces("predicting", predict, features)
 
     def _in_turn(self, begun: Iterator[Scored]) -> Iterator[Scored]:
         """Micro-batches, on a GPU the next one begun before one is used: what is done with it costs it no time."""

@@ -31,6 +31,7 @@ Logits = Float[Tensor, "token vocab"]
 Candidates = Int[Tensor, " candidate"]
 Chosen = Float[Tensor, "token candidate"]
 BLOCK_BYTES = 8 * 2**20  # of logits at a time: what a CPU's caches hold
+_COLUMNS = 2048
 # What configs call the number of positions.
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
@@ -111,8 +112,15 @@ class LinearHead:
 
     def candidate_logits(self, features: TokenFeatures, candidates: Candidates) -> Chosen:
         """See ``Head``."""
-        weight, bias = self.layer.weight, self.layer.bias
-        return linear(features, weight[candidates], None if bias is None else bias[candidates])
+        chosen = _chosen(candidates, features.device)
+        weight, bias = self.layer.weight[chosen], None if self.layer.bias is None else self.layer.bias[chosen]
+        if features.is_cuda:
+            return linear(features, weight, bias)
+        # Few rows at a time keep no weights in a CPU's caches; a few thousand weights at a time stay there.
+        out = features.new_empty((len(features), len(weight)))
+        for columns in _blocks(len(weight), _COLUMNS):
+            out[:, columns] = linear(features, weight[columns], None if bias is None else bias[columns])
+        return out
 
 
 class WholeHead:
@@ -132,10 +140,18 @@ class WholeHead:
 
     def candidate_logits(self, features: TokenFeatures, candidates: Candidates) -> Chosen:
         """See ``Head``."""
-        return torch.cat([self.logits(features[rows])[:, candidates] for rows in self._blocks(features)])
+        chosen = _chosen(candidates, features.device)
+        return torch.cat([self.logits(features[rows])[:, chosen] for rows in self._blocks(features)])
 
     def _blocks(self, features: TokenFeatures) -> Iterator[slice]:
         return _blocks(len(features), max(1, block_logits(features.device) // self.vocab_size))
+
+
+def _chosen(candidates: Candidates, device: torch.device) -> slice | Tensor:
+    """Where candidates lie in a vocabulary: a part of it that need not be copied, if they follow each other."""
+    if candidates.is_cpu and len(candidates) and (candidates.diff() == 1).all():
+        return slice(int(candidates[0]), int(candidates[-1]) + 1)
+    return candidates.to(device)
 
 
 def block_logits(device: torch.device) -> int:

@@ -23,7 +23,8 @@ from hf_trace.report.page_texts import assumptions
 from hf_trace.runs.adapters import AdapterConfig
 from hf_trace.runs.folders import DAG_FILE, METRICS_FILE, TRAINING_FILE, read_json, run_kind
 from hf_trace.runs.trained_network import trained_network
-from hf_trace.tokenizers.event_tokenizer import TOKENIZER_FILE, EventTokenizer
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+from hf_trace.tokenizers.stored_tokenizer import TOKENIZER_FILE
 
 CARD_FILE, GRAPH_FILE, PICTURE_FILE = "README.md", "graph.json", "graph.png"
 NO_LICENSE = "Not stated by the author: ask before you use it."

@@ -17,7 +17,7 @@ from hf_trace.tables.cells import items_of
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Content, Variable, VariableTokens
-from hf_trace.tokenizers.event_tokenizer import PAD, StoredTokenizer, word_tokenizer
+from hf_trace.tokenizers.stored_tokenizer import PAD, StoredTokenizer, word_tokenizer
 from tokenizers import AddedToken, Tokenizer
 
 

@@ -2,24 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers.models import WordLevel
-from tokenizers.processors import TemplateProcessing
-from transformers import PreTrainedTokenizerFast
 
 from hf_trace.errors import (
     ColumnError,
     EmptyLogError,
     EventNameError,
-    HfTraceError,
     ModelLoadError,
     TimestampError,
     UnknownEventError,
-    first_line,
     preview,
 )
 from hf_trace.logs.log import EventLog
@@ -27,6 +21,7 @@ from hf_trace.logs.places.near_names import is_near_name, plain_name
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.options import UNKNOWN
 from hf_trace.tokenizers.event_tokens import (
+    Times,
     bin_bounds,
     bin_middles,
     context_token,
@@ -37,102 +32,7 @@ from hf_trace.tokenizers.event_tokens import (
     log_spaced_edges,
     separator,
 )
-from tokenizers import AddedToken, Tokenizer
-
-PAD, BOS, EOS, UNK = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
-SPECIAL_TOKENS = (PAD, BOS, EOS, UNK)
-TOKENIZER_FILE = "tokenizer.json"
-Stored = TypeVar("Stored", bound="StoredTokenizer")
-
-
-def word_tokenizer(words: Iterable[str], *, template: str | None = None, **settings: Any) -> PreTrainedTokenizerFast:
-    """A tokenizer of special tokens and these words, which get the next ids in their order.
-
-    Args:
-        words: Distinct, none of them special.
-        template: What is added around a text, as ``TemplateProcessing`` reads it.
-        settings: Kept in ``tokenizer_config.json``.
-    """
-    numbered = {word: index for index, word in enumerate((*SPECIAL_TOKENS, *words))}
-    backend = Tokenizer(WordLevel(numbered, unk_token=UNK))
-    if template is not None:
-        backend.post_processor = TemplateProcessing(single=template, special_tokens=[(BOS, numbered[BOS])])
-    backend.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token=PAD,
-        bos_token=BOS,
-        eos_token=EOS,
-        unk_token=UNK,
-        split_special_tokens=True,
-        padding_side="right",
-        **settings,
-    )
-
-
-def loaded_tokenizer(name_or_path: str | PathLike[str], command: str, **kwargs: Any) -> PreTrainedTokenizerFast:
-    """A tokenizer of a folder or of the Hub.
-
-    Args:
-        name_or_path: The folder, or the id.
-        command: What writes such folders, for the message.
-        kwargs: As for ``from_pretrained`` of transformers.
-
-    Raises:
-        ModelLoadError: If there is none.
-    """
-    path = Path(name_or_path)
-    if path.is_dir() and not (path / TOKENIZER_FILE).exists():
-        raise ModelLoadError(
-            f"The folder {str(path)!r} holds no {TOKENIZER_FILE}. Expected a run folder written by `{command}`, or a "
-            "folder with a tokenizer."
-        )
-    try:
-        return PreTrainedTokenizerFast.from_pretrained(str(name_or_path), **kwargs)
-    except Exception as error:  # the parser of tokenizer.json raises bare exceptions
-        raise ModelLoadError(f"No tokenizer could be loaded from {str(name_or_path)!r}: {first_line(error)}") from error
-
-
-class StoredTokenizer:
-    """What is kept in a tokenizer of transformers and its ``tokenizer_config.json``."""
-
-    tokenizer: Any
-    vocabulary: dict[str, int]
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.vocabulary = dict(tokenizer.get_vocab())
-        if len(set(self.vocabulary.values())) < len(self.vocabulary):
-            raise ModelLoadError("Several tokens of the tokenizer have the same id, expected one each. Train again.")
-
-    @classmethod
-    def read(cls: type[Stored], name_or_path: str | PathLike[str], command: str, **kwargs: Any) -> Stored:
-        """What ``save_pretrained`` wrote, from a folder or the Hub; arguments as for ``loaded_tokenizer``.
-
-        Raises:
-            ModelLoadError: If there is no tokenizer, or a damaged one.
-        """
-        tokenizer = loaded_tokenizer(name_or_path, command, **kwargs)
-        try:
-            return cls(tokenizer)
-        except HfTraceError:
-            raise
-        except Exception as error:  # settings of another kind than expected end in any of them
-            raise ModelLoadError(
-                f"The tokenizer in {str(name_or_path)!r} is damaged ({type(error).__name__}: {first_line(error)}). "
-                "Take the files that were saved with the model."
-            ) from error
-
-    def __len__(self) -> int:
-        return len(self.tokenizer)
-
-    def save_pretrained(self, folder: str | PathLike[str]) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer_config.json``."""
-        self.tokenizer.save_pretrained(str(folder))
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
-        """Publish only the tokenizer; ``push_to_hub`` of the pipeline publishes the whole run."""
-        return self.tokenizer.push_to_hub(repo_id, **kwargs)
+from hf_trace.tokenizers.stored_tokenizer import BOS, SPECIAL_TOKENS, StoredTokenizer, word_tokenizer
 
 
 class EventTokenizer(StoredTokenizer):
@@ -323,15 +223,29 @@ class EventTokenizer(StoredTokenizer):
                 unknown.
         """
         ids = self._event_ids(sequence.events, unknown)
-        if not self.writes_gaps:
-            body, positions = ids, np.arange(len(ids))
-        else:
-            body, positions = self._with_gaps(ids, sequence), np.arange(len(ids)) * 2
         start = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
         start = [*start, *self._context_ids(sequence)]
         stop = [self.tokenizer.eos_token_id] if end else []
+        return self._written(start, ids, sequence.timestamps, stop)
+
+    def without(self, encoded: EncodedSequence, timestamps: Times | None, taken: NDArray[np.bool_]) -> EncodedSequence:
+        """What ``encode`` writes of a sequence as if some of its events had not been.
+
+        Args:
+            encoded: The whole sequence, without an end token; of at least one event.
+            timestamps: Of all its events.
+            taken: Which events are left out.
+        """
+        kept, start = encoded.event_positions[~taken], encoded.input_ids[: encoded.event_positions[0]]
+        times = None if timestamps is None else np.asarray(timestamps, dtype=np.float64)[~taken]
+        return self._written(start.tolist(), encoded.input_ids[kept], times)
+
+    def _written(
+        self, start: list[int], ids: NDArray[np.int64], timestamps: Times | None, stop: Sequence[int] = ()
+    ) -> EncodedSequence:
+        body = self._with_gaps(ids, timestamps) if self.writes_gaps else ids
         input_ids = np.concatenate([start, body, stop]).astype(np.int64)
-        return EncodedSequence(input_ids, positions.astype(np.int64) + len(start))
+        return EncodedSequence(input_ids, np.arange(len(ids)) * self.tokens_per_event() + len(start))
 
     def decode(self, encoded: EncodedSequence) -> tuple[str, ...]:
         """Event types of an encoded sequence; unknown events read ``[UNK]``."""
@@ -382,15 +296,15 @@ class EventTokenizer(StoredTokenizer):
         unknown = self.tokenizer.unk_token_id
         return [self.vocabulary.get(context_token(name, given[name]), unknown) for name in self.contexts]
 
-    def _with_gaps(self, ids: NDArray[np.int64], sequence: EventSequence) -> NDArray[np.int64]:
-        if sequence.timestamps is None:
+    def _with_gaps(self, ids: NDArray[np.int64], timestamps: Times | None) -> NDArray[np.int64]:
+        if timestamps is None:
             raise TimestampError(
                 "The model was trained with the time between events, but the sequence has no timestamps. Pass "
                 "`timestamps` (seconds, one per event), or train with `--no-gaps`."
             )
         body = np.empty(max(0, 2 * len(ids) - 1), dtype=np.int64)
         body[::2] = ids
-        body[1::2] = self.gap_ids[gap_bins(sequence.timestamps, self.gap_edges)]
+        body[1::2] = self.gap_ids[gap_bins(timestamps, self.gap_edges)]
         return body
 
 

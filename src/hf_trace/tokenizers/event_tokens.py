@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers.pre_tokenizers import PreTokenizer, Split, WhitespaceSplit
 
+Times = Sequence[float] | NDArray[np.float64]
 GAP_BINS = 16
 
 
@@ -40,7 +41,7 @@ def log_spaced_edges(gaps: NDArray[np.float64], bins: int = GAP_BINS) -> list[fl
     return [0.0, *(float(f"{edge:.6g}") for edge in inner)]
 
 
-def gap_bins(timestamps: Sequence[float], edges: Sequence[float]) -> NDArray[np.int64]:
+def gap_bins(timestamps: Times, edges: Sequence[float]) -> NDArray[np.int64]:
     """Bin of the gap before every event but the first.
 
     Example:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tests.models import tiny_model
 
+from hf_trace.discovery.by_type import comparison
 from hf_trace.discovery.by_type.by_type_run import taking_of
 from hf_trace.discovery.by_type.comparison import by_type_scores, common_factor
 from hf_trace.discovery.settings import DiscoveryRequest
@@ -148,6 +149,25 @@ def test_what_acts_on_few_is_told_from_what_acts_on_all(intensities, total, data
     changed, plain = (torch.from_numpy(rates / rates.sum())[None] for rates in (added, intensities))
     factor = common_factor(changed, plain).item()
     assert factor == pytest.approx(intensities.sum() / added.sum())
+
+
+@pytest.mark.parametrize("patterns", [(), ("*=*",)])
+def test_small_tables_and_what_hardly_moves_change_nothing(patterns, monkeypatch):
+    """Forty types in tables of a place or two; what moves by 1e-7 at most may be passed over at each of 16 places."""
+    types = tuple(f"signal {number // 2}={number % 2}" for number in range(40))
+    tokenizer = EventTokenizer.from_event_types(types)
+    model = EventModel(Oracle(tiny_model("llama", vocab_size=len(tokenizer))), tokenizer)
+    taking = taking_of(model, REQUEST.updated(variable=patterns, max_lag=16))
+    sequences = [sequence_of(11, seed=seed, timed=False, types=types[:9]) for seed in range(2)]
+    whole = [scores for _, scores in by_type_scores(model.oracle, sequences, taking, batch_size=2)]
+    monkeypatch.setattr(comparison, "_TABLE_ENTRIES", 70)
+    parts = [scores for _, scores in by_type_scores(model.oracle, sequences, taking, batch_size=2)]
+    monkeypatch.setattr(comparison, "_NO_MOVE", -1.0)
+    exact = [scores for _, scores in by_type_scores(model.oracle, sequences, taking, batch_size=2)]
+    for one, *others in zip(whole, parts, exact, strict=True):
+        for other in others:
+            for name, bound in {"pair_effect": 0, "gain": 3e-6, "kl": 3e-6, "place_log_ratio": 3e-6}.items():
+                np.testing.assert_allclose(getattr(other, name), getattr(one, name), atol=bound, rtol=bound)
 
 
 def test_equal_whatever_the_batch_and_the_reader():

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from hf_trace.discovery.by_type.by_type_graph import by_type_graph
 from hf_trace.discovery.by_type.by_type_sums import ByTypeEffects, ByTypeSums
 from hf_trace.discovery.by_type.combined import combined_graph
-from hf_trace.discovery.by_type.comparison import ByTypeScores, Taking, by_type_scores
+from hf_trace.discovery.by_type.comparison import ByTypeScores, by_type_scores
 from hf_trace.discovery.by_type.event_variables import Variables, variable_names
+from hf_trace.discovery.by_type.taking import Taking
 from hf_trace.discovery.population.resampling import resampling_units
 from hf_trace.discovery.settings import COMBINED, DiscoveryRequest
 from hf_trace.discovery.statistics import PairScores

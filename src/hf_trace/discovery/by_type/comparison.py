@@ -17,144 +17,26 @@ from itertools import islice
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hf_trace.discovery.blocks import Block, generator_of
-from hf_trace.discovery.by_type.event_variables import Variables
-from hf_trace.discovery.settings import REMOVAL
-from hf_trace.discovery.statistics import bernoulli_kl
+from hf_trace.discovery.blocks import Block
+from hf_trace.discovery.by_type.taking import Edit, Taking
+from hf_trace.discovery.statistics import bernoulli_divergence, bernoulli_kl
 from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.oracle.engine import Oracle
-from hf_trace.oracle.proposals import Alphabet, invert
-from hf_trace.oracle.rows import Branches, rewritten
-from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+from hf_trace.oracle.readers import TokenFeatures
+from hf_trace.oracle.rows import Branches, Groups, Places, rewritten
 
-# Entries of a [place, type] table: 8 MB in float64.
-_TABLE_ENTRIES = 2**20
+# Entries of a [place, type] table: 16 MB.
+_TABLE_ENTRIES = 2**22
 # Expected events per occurrence below which a pair is not kept: 0 in all but name.
 _MOVED = 1e-4
-_LEAST_MOVE = 1e-6
+# Changes of a probability: what adds nothing to a divergence, and what is not added up at all.
+_LEAST_MOVE, _NO_MOVE = 1e-6, 1e-7
 _MOST_WEIGHED = 256
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A sequence from which one cause was taken.
-
-    Attributes:
-        sequence: Index of the sequence in its batch.
-        cause: The variable taken out.
-        occurrences: Number of its events.
-        shared: Tokens that the edited sequence shares with the sequence itself.
-        tails: The tokens after those, for each draw.
-        place: Events at which predictions are compared.
-        nearest: The last event of the cause before each.
-        token: Token of each place in the sequence itself.
-        edited_token: Its token in the edited sequence.
-    """
-
-    sequence: int
-    cause: int
-    occurrences: int
-    shared: int
-    tails: Int[np.ndarray, "sample slot"]
-    place: Int[np.ndarray, " place"]
-    nearest: Int[np.ndarray, " place"]
-    token: Int[np.ndarray, " place"]
-    edited_token: Int[np.ndarray, " place"]
-
-
-@dataclass(frozen=True)
-class Taking:
-    """How a cause is taken out of a sequence.
-
-    Attributes:
-        tokenizer: Writes what is left, with its gaps.
-        alphabet: Event types that may be taken out and drawn.
-        variables: Which types are one cause.
-        proposal: ``removal``: as if the events had not been; ``uniform`` or ``unigram``: others in their places.
-        num_samples: Draws of the others.
-        max_lag: How many events after a cause it may act; None for all.
-        prefix_length: Events at the start that stay.
-        seed: Seed of the draws.
-        unknown: See ``EventTokenizer.encode``.
-    """
-
-    tokenizer: EventTokenizer
-    alphabet: Alphabet
-    variables: Variables
-    proposal: str
-    num_samples: int
-    max_lag: int | None
-    prefix_length: int
-    seed: int
-    unknown: str
-
-    @property
-    def own_ids(self) -> NDArray[np.int64]:
-        """Tokens of effects: all event types but those of neighbours."""
-        return self.tokenizer.event_ids[~self.tokenizer.is_near]
-
-    def edits(self, number: int, sequence: EventSequence, encoded: EncodedSequence) -> Iterator[Edit]:
-        """The sequence without each of its causes that has an event after it."""
-        ids, positions = encoded.input_ids, encoded.event_positions
-        acts = np.isin(ids[positions], self.alphabet.token_ids.numpy()) & (positions > 0)
-        acts[: self.prefix_length] = False
-        of_event = np.where(acts, self.variables.of_token(ids[positions]), -1)
-        effects = np.isin(ids[positions], self.own_ids) | (not self.tokenizer.reads_neighbours)
-        at = np.arange(len(positions))
-        for cause in np.unique(of_event[of_event >= 0]):
-            taken = of_event == cause
-            nearest = np.maximum.accumulate(np.where(taken, at, -1))
-            reach = len(at) if self.max_lag is None else self.max_lag
-            place = np.flatnonzero(effects & ~taken & (nearest >= 0) & (at - nearest <= reach))
-            if len(place):
-                rows, kept = self._rows(sequence, encoded, taken, int(cause))
-                edited = kept[place]
-                shared = max(1, min(_common(ids, rows), int(edited.max()) - 1))
-                yield Edit(
-                    number, int(cause), int(taken.sum()), shared, rows[:, shared : edited.max()], place, nearest[place],
-                    positions[place], edited,
-                )  # fmt: skip
-
-    def _rows(
-        self, sequence: EventSequence, encoded: EncodedSequence, taken: Bool[np.ndarray, " event"], cause: int
-    ) -> tuple[Int[np.ndarray, "sample pos"], Int[np.ndarray, " event"]]:
-        """The edited sequences, and where each event stands in them."""
-        if self.proposal == REMOVAL:
-            written = self.tokenizer.encode(sequence.without(taken), unknown=self.unknown)
-            kept = np.full(len(taken), -1)
-            kept[~taken] = written.event_positions
-            return written.input_ids[None], kept
-        rows = np.repeat(encoded.input_ids[None], self.num_samples, 0)
-        rows[:, encoded.event_positions[taken]] = self._draws(encoded, taken, cause)
-        return rows, encoded.event_positions
-
-    def _draws(
-        self, encoded: EncodedSequence, taken: Bool[np.ndarray, " event"], cause: int
-    ) -> Int[np.ndarray, "sample taken"]:
-        """Others in place of the events of a cause: the same numbers whatever is taken."""
-        tokens = self.alphabet.token_ids
-        weights = self.alphabet.frequencies if self.proposal == "unigram" else torch.ones(len(tokens))
-        is_cause = torch.from_numpy(self.variables.of_token(tokens.numpy()) == cause)
-        others = weights.double() * ~is_cause
-        if (near := self.alphabet.is_near) is not None:
-            others = others * (near == near[is_cause].any())
-        if not others.any():
-            others = torch.ones_like(others)
-        numbers = generator_of(encoded, self.seed).random((self.num_samples, len(taken)))[:, taken]
-        drawn = invert((others / others.sum()).expand(len(numbers), -1), torch.from_numpy(numbers))
-        drawn_tokens: NDArray[np.int64] = tokens[drawn].numpy()
-        return drawn_tokens
-
-
-def _common(ids: Int[np.ndarray, " pos"], rows: Int[np.ndarray, "sample pos2"]) -> int:
-    """Length of the beginning that rows have in common with a sequence."""
-    length = min(len(ids), rows.shape[1])
-    differs = (rows[:, :length] != ids[:length]).any(0)
-    return int(differs.argmax()) if differs.any() else length
+_TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -248,39 +130,45 @@ class _Comparison:
     def __init__(
         self, oracle: Oracle, encoded: Sequence[EncodedSequence], edits: Sequence[Edit], taking: Taking
     ) -> None:
-        self.oracle, self.edits, self.variables = oracle, edits, len(taking.variables.names)
+        self.oracle, self.edits = oracle, edits
         self.ids = Block.build(encoded, taking.alphabet, [range(0)] * len(encoded)).input_ids
         self.reading = oracle.read(self.ids)
         self.tokens = torch.from_numpy(taking.own_ids)
-        self.variable_of_token = torch.from_numpy(taking.variables.of_token(np.arange(oracle.vocab_size)))
-        self.sequence, self.shared, self.cause, self.occurrences = (
+        # A column of a table for each variable that can be an effect.
+        owners = taking.variables.of_token(taking.own_ids)
+        self.variables, columns = np.unique(owners, return_inverse=True)
+        self.fold = None if (np.diff(owners) > 0).all() else torch.from_numpy(columns)
+        self.column_of_token = torch.full((oracle.vocab_size,), -1)
+        self.column_of_token[self.tokens] = torch.from_numpy(columns)
+        column_of_variable = torch.full((len(taking.variables.names),), -1)
+        column_of_variable[torch.from_numpy(self.variables)] = torch.arange(len(self.variables))
+        self.sequence, self.shared, cause, self.occurrences = (
             torch.tensor([getattr(edit, name) for edit in edits])
             for name in ("sequence", "shared", "cause", "occurrences")
         )
+        self.cause = column_of_variable[cause]
         # One entry per place that is compared.
-        self.edit = torch.repeat_interleave(torch.tensor([len(edit.place) for edit in edits]))
+        self.places = torch.tensor([len(edit.place) for edit in edits])
+        self.edit = torch.repeat_interleave(self.places)
         self.place, self.nearest, self.token, self.edited_token = (
             torch.from_numpy(np.concatenate([getattr(edit, name) for edit in edits]))
             for name in ("place", "nearest", "token", "edited_token")
         )
 
+    @torch.inference_mode()
     def tables(self) -> _Tables:
         """Pairs that move and what happened at each place, in the order of the edits."""
-        pairs, places = [], []
+        pairs, places, width = [], [], len(self.variables)
+        rows = max(1, _TABLE_ENTRIES // (len(self.tokens) * len(self.edits[0].tails)))
+        slot, number = (torch.full((len(self.edits),), -1) for _ in range(2))
         for groups, features in self.oracle.branch_features(self.reading, self._branches()):
-            slot = torch.full((len(self.edits),), -1)
             slot[groups] = torch.arange(len(groups))
-            for some in groups.split(max(1, _TABLE_ENTRIES // self.variables)):
-                number = torch.full((len(self.edits),), -1)
+            for some in self._side_by_side(groups).split(max(1, _TABLE_ENTRIES // (4 * width))):
                 number[some] = torch.arange(len(some))
-                sums = torch.zeros((len(some), 4, self.variables), dtype=torch.float64)
-                rows = torch.isin(self.edit, some).nonzero()[:, 0]
-                for part in rows.split(max(1, _TABLE_ENTRIES // len(self.tokens))):
-                    edit = self.edit[part]
-                    with_cause = self._given_other(self._predicted(part), edit)
-                    without = self._given_other(self._predicted_without(part, features, slot[edit]), edit)
-                    without = without * common_factor(with_cause, without)
-                    sums.index_add_(0, number[edit], _moves(with_cause, without))
+                sums = torch.zeros((4, len(some), width), device=features.device)
+                for part in self._places_of(some).split(rows):
+                    with_cause, without = self._compared(part, features, slot[self.edit[part]])
+                    _add_moves(sums, number[self.edit[part]], with_cause, without)
                     places.append(self._happened(part, with_cause, without))
                 pairs.append(self._moved(some, sums))
         by_edit = (np.concatenate(tables) for tables in (pairs, places))
@@ -294,56 +182,67 @@ class _Comparison:
             tails[number, :, : edit.tails.shape[1]] = edit.tails
         return rewritten(self.sequence, self.shared, torch.from_numpy(tails), length)
 
-    def _predicted(self, part: Int[Tensor, " place"]) -> Float[Tensor, "place type"]:
-        """Probability of every type at places of the sequences as they are."""
-        features = self.reading.features[self.sequence[self.edit[part]], self.token[part] - 1]
-        return self.oracle.candidate_log_probs(features, self.tokens).exp()
+    def _side_by_side(self, groups: Groups) -> Groups:
+        """Edits in the order of their first places: what stands side by side has predictions with causes in common."""
+        first = self.token[self.places.cumsum(0) - self.places]
+        return groups[(self.sequence * self.ids.shape[1] + first)[groups].argsort()]
 
-    def _predicted_without(
-        self,
-        part: Int[Tensor, " place"],
-        tails: Shaped[Tensor, "group sample slot feature"],
-        group: Int[Tensor, " place"],
-    ) -> Float[Tensor, "place type"]:
-        """The same without the cause: the mean over draws."""
+    def _places_of(self, some: Groups) -> Places:
+        """Entries of all places of some edits, edit by edit."""
+        lengths = self.places[some]
+        start = (self.places.cumsum(0) - self.places)[some] - (lengths.cumsum(0) - lengths)
+        return torch.arange(int(lengths.sum())) + start.repeat_interleave(lengths)
+
+    def _compared(
+        self, part: Places, tails: Shaped[Tensor, "group sample slot feature"], group: Places
+    ) -> tuple[Float[Tensor, "row effect"], Float[Tensor, "row effect"]]:
+        """Predictions p' and m' at some places."""
         edit, before = self.edit[part], self.edited_token[part] - 1
+        cause = self.cause[edit].to(tails.device)
+        width, at = self.ids.shape[1], self.sequence[edit]
+        here, row = torch.unique(at * width + self.token[part] - 1, return_inverse=True)
+        with_cause = self._predicted(self.reading.features[here // width, here % width])
+        with_cause = _given_other(with_cause[row.to(cause.device)], cause)
+
         slot = before - self.shared[edit]
         features = tails[group, :, slot.clamp(min=0)]
-        in_shared = self.reading.features[self.sequence[edit], before.where(slot < 0, 0)]
+        in_shared = self.reading.features[at, before.where(slot < 0, 0)]
         features = torch.where((slot < 0)[:, None, None].to(features.device), in_shared[:, None], features)
-        log_probs = self.oracle.candidate_log_probs(features.flatten(0, 1), self.tokens)
-        drawn: Tensor = log_probs.exp().unflatten(0, list(features.shape[:2]))
-        return drawn.mean(1)
+        drawn = self._predicted(features.flatten(0, 1)).unflatten(0, list(features.shape[:2]))
+        without = _given_other(drawn[:, 0] if drawn.shape[1] == 1 else drawn.mean(1), cause)
+        return with_cause, without.mul_(common_factor(with_cause, without))
 
-    def _given_other(
-        self, probabilities: Float[Tensor, "place type"], edit: Int[Tensor, " place"]
-    ) -> Float[Tensor, "place variable"]:
-        """Probability of every variable, given that it is not the cause."""
-        table = torch.zeros((len(probabilities), self.variables), dtype=torch.float64)
-        table.index_add_(1, self.variable_of_token[self.tokens], probabilities)
-        table.scatter_(1, self.cause[edit, None], 0.0)
-        return table / table.sum(1, keepdim=True).clamp(min=torch.finfo(table.dtype).tiny)
+    def _predicted(self, features: TokenFeatures) -> Float[Tensor, "row effect"]:
+        """Probability of every variable after given places, given that it is an own event."""
+        probabilities = self.oracle.candidate_probabilities(features, self.tokens)
+        if self.fold is None:
+            return probabilities
+        table = probabilities.new_zeros((len(features), len(self.variables)))
+        return table.index_add_(1, self.fold.to(table.device), probabilities)
 
-    def _moved(
-        self, some: Int[Tensor, " edit"], sums: Float[Tensor, "edit four variable"]
-    ) -> Float[np.ndarray, "pair five"]:
-        moved = sums[:, -1] > _MOVED * self.occurrences[some, None]
-        row, effect = moved.nonzero(as_tuple=True)
-        return torch.column_stack([some[row], effect, sums[row, :-1, effect]]).numpy()
+    def _moved(self, some: Groups, sums: Float[Tensor, "four edit effect"]) -> Float[np.ndarray, "pair five"]:
+        moved = sums[-1].cpu() > _MOVED * self.occurrences[some, None]
+        row, column = np.divmod(np.flatnonzero(moved.numpy()), sums.shape[-1])
+        found = sums[:-1, row, column].cpu().double().numpy()
+        return np.column_stack([some.numpy()[row], self.variables[column], *found])
 
     def _happened(
-        self,
-        part: Int[Tensor, " place"],
-        with_cause: Float[Tensor, "place variable"],
-        without: Float[Tensor, "place variable"],
+        self, part: Places, with_cause: Float[Tensor, "row effect"], without: Float[Tensor, "row effect"]
     ) -> Float[np.ndarray, "known six"]:
         edit = self.edit[part]
-        effect = self.variable_of_token[self.ids[self.sequence[edit], self.token[part]]]
+        effect = self.column_of_token[self.ids[self.sequence[edit], self.token[part]]]
         known = (effect >= 0).nonzero()[:, 0]
-        p, m = (table[known, effect[known]] for table in (with_cause, without))
+        p, m = (table[known, effect[known]].double().clamp(min=_TINY).cpu() for table in (with_cause, without))
         columns = [edit[known], self.nearest[part][known], self.place[part][known]]
         scores = [p.log() - m.log(), p - m, bernoulli_kl(p.log(), m.clamp(max=1).log())]
         return torch.stack([*(column.double() for column in columns), *scores], 1).numpy()
+
+
+def _given_other(table: Float[Tensor, "row effect"], cause: Int[Tensor, " row"]) -> Float[Tensor, "row effect"]:
+    """The same probabilities given that it is not the cause of the row, in place."""
+    known = (cause >= 0).nonzero()[:, 0]
+    table[known, cause[known]] = 0
+    return table.div_(table.sum(1, keepdim=True).clamp(min=_TINY))
 
 
 def common_factor(
@@ -359,19 +258,31 @@ def common_factor(
         >>> round(common_factor(p, m).item(), 6)  # the first became likelier, the others half as likely
         0.5
     """
-    weight, most = without.topk(min(_MOST_WEIGHED, without.shape[1]))
-    ratio, order = (with_cause.gather(1, most) / weight.clamp(min=torch.finfo(weight.dtype).tiny)).sort(1)
+    weight, most = without.topk(min(_MOST_WEIGHED, without.shape[1]), sorted=False)
+    ratio, order = (with_cause.gather(1, most) / weight.clamp(min=_TINY)).sort(1)
+    weight = weight.double()
     half = weight.gather(1, order).cumsum(1) >= weight.sum(1, keepdim=True) / 2
     return ratio.gather(1, half.byte().argmax(1, keepdim=True))
 
 
-def _moves(
-    with_cause: Float[Tensor, "place variable"], without: Float[Tensor, "place variable"]
-) -> Float[Tensor, "place four variable"]:
-    """Gain, divergence, divergence of what becomes rarer, and absolute difference of every effect."""
+def _add_moves(
+    sums: Float[Tensor, "four edit effect"],
+    number: Int[Tensor, " row"],
+    with_cause: Float[Tensor, "row effect"],
+    without: Float[Tensor, "row effect"],
+) -> None:
+    """Add gain, divergence, divergence of what becomes rarer, and absolute difference to those of the edits of rows.
+
+    An effect that moves by 1e-7 at most in every row is passed over, so that of a large vocabulary little is left.
+    """
     gain = with_cause - without
-    divergence = torch.zeros_like(gain)
-    # Logarithms of what hardly moves would be most of the time.
-    moved = gain.abs() > _LEAST_MOVE
-    divergence[moved] = bernoulli_kl(with_cause[moved].log(), without[moved].clamp(max=1).log())
-    return torch.stack([gain, divergence, divergence * (gain < 0), gain.abs()], 1)
+    moved = gain.abs().amax(0) > _NO_MOVE
+    columns = slice(None) if moved.all() else moved.nonzero()[:, 0]
+    gain, p, m = (table[:, columns] for table in (gain, with_cause, without))
+    move = gain.abs()
+    divergence = bernoulli_divergence(p, m.clamp(max=1)) * (move > _LEAST_MOVE)
+    first, edits = int(number[0]), int(number[-1] - number[0]) + 1
+    of_edit = (number - first).to(sums.device)
+    values = (gain, divergence, divergence * (gain < 0), move)
+    for total, value in zip(sums, values, strict=True):
+        total[first : first + edits, columns] += value.new_zeros((edits, value.shape[1])).index_add_(0, of_edit, value)
