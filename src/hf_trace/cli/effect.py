@@ -15,7 +15,7 @@ from hf_trace.cli.effects_of.asked_sequences import (
     show_would_have_followed,
     would_have_followed,
 )
-from hf_trace.cli.effects_of.asked_tables import answers_of_table, is_table
+from hf_trace.cli.effects_of.asked_tables import answers_of_table, asks_for_mean, is_table
 from hf_trace.cli.effects_of.table_screens import show_answer
 from hf_trace.cli.flags import (
     Case,
@@ -44,10 +44,12 @@ if TYPE_CHECKING:
     from hf_trace.documents import Document
 
 _MOST_SHOWN = 10
-_OF_CONTRASTS = ("versus", "estimator", "target_value", "refute")
+_OF_CONTRASTS = ("versus", "refute")
+_OF_MEANS = ("estimator", "target_value")
 _OF_ROWS = ("factual", "monotone", "selection")
 _OF_TABLES = (
     *("given", "contrast", "queries", "bounds", "intervals", "population", "data", "plot", *_OF_ROWS, *_OF_CONTRASTS),
+    *_OF_MEANS,
 )
 _OF_ONE = ("target", "do", "given", "contrast", "versus", "plot", *_OF_ROWS)
 _OF_FUTURES = ("target", "within", "num_samples")
@@ -101,10 +103,15 @@ def effect(
     ] = None,
     contrast: Annotated[str | None, typer.Option(help="Difference to --versus instead: ate, att or cate.")] = None,
     versus: Annotated[
-        list[str] | None, typer.Option(help="What --do is compared with: A=b; by default the other of two values.")
+        list[str] | None,
+        typer.Option(help="What --do is compared with: A=b, or a policy; by default the other of two values."),
     ] = None,
     estimator: Annotated[
-        str, typer.Option(help="plug-in, or doubly robust on the rows of --data: tmle, aipw.")
+        str,
+        typer.Option(
+            help="plug-in, or doubly robust on the rows of --data: tmle, aipw; of contrasts and policies, aipw also of "
+            "every dose."
+        ),
     ] = "plug-in",
     population: Annotated[
         str,
@@ -211,9 +218,11 @@ def _check_asked_of_table(context: typer.Context) -> None:
     if asked["queries"] is not None:
         refuse_given(context, _OF_ONE, "is for one question, but a file of questions is given. Leave out either.")
     elif asked["contrast"] is None:
-        named = () if is_table(asked["population"]) else ("population",)
+        unasked = (() if asks_for_mean(asked["do"]) else _OF_MEANS) + (
+            () if is_table(asked["population"]) else ("population",)
+        )
         refuse_given(
-            context, (*_OF_CONTRASTS, *named), "is for contrasts, but none is asked for. Add `--contrast ate`."
+            context, (*_OF_CONTRASTS, *unasked), "is for contrasts, but none is asked for. Add `--contrast ate`."
         )
 
 

@@ -82,7 +82,7 @@ def bounds_of_contrast(
         raise QueryError("Bounds are of everybody (ate) or a subgroup (cate), of a target without missing values.")
     query = contrast.query
     asked = bounded_question(conditionals, query, settings)
-    treated, control = _codes(query), dict(contrast.control)
+    treated, control = _codes(query), _codes(contrast.pair[1])
     found = asked.interval([(treated, scores), (control, -scores)], query.given)
     document: Document = {"bounds": _ends(found), **_quality([found])}
     if len(treated) == 1 and not query.given:

@@ -14,7 +14,7 @@ from hf_trace.effects.answers import Answer, AnswerSettings, answers, error_of_m
 from hf_trace.effects.conditionals import Codes, Conditionals, Floats
 from hf_trace.effects.doubly_robust import Rows
 from hf_trace.effects.nuisances import corrected
-from hf_trace.effects.queries import Force, Query, query_plan
+from hf_trace.effects.queries import Continue, Follow, Force, Query, query_plan
 from hf_trace.effects.table_model import TableModel
 from hf_trace.errors import QueryError, TableError
 from hf_trace.tables.encoding import DagTable, encode_table, read_table
@@ -32,12 +32,12 @@ class Contrast:
     Attributes:
         kind: ``"ate"``: everybody; ``"cate"``: those with what is given; ``"att"``: those who were treated.
         query: The question under treatment.
-        control: Values of the treated variables to compare with.
+        control: What to do to the treated variables instead: codes of values, or policies.
     """
 
     kind: str
     query: Query
-    control: Mapping[str, int]
+    control: Mapping[str, int | Follow]
 
     def __post_init__(self) -> None:
         one_of("contrast", self.kind, KINDS, error=QueryError)
@@ -46,13 +46,29 @@ class Contrast:
                 f"The contrast compares {sorted(self.query.do)} with {sorted(self.control)}, expected values of the "
                 "same variables, at least one."
             )
-        if loose := [name for name, each in self.query.do.items() if not isinstance(each, Force)]:
-            raise QueryError(f"{loose[0]!r} is not forced to a value, expected one to compare with another.")
-        same = [name for name, each in self.query.do.items() if each == Force(self.control[name])]
+        if loose := [name for name, each in self.query.do.items() if isinstance(each, Continue)]:
+            raise QueryError(
+                f"Only the beginning of {loose[0]!r} is forced, expected one value to compare with another."
+            )
+        if self.has_policy and self.kind == "att":
+            raise QueryError(
+                "A policy treats nobody in particular, so it has no effect on the treated. Expected 'ate'."
+            )
+        same = [name for name, each in self.query.do.items() if each == self.others[name]]
         if len(same) == len(self.control):
             raise QueryError("Both interventions are the same, expected two that differ.")
         if self.kind == "cate" and not self.query.given:
             raise QueryError("The effect in a subgroup (cate) needs one: expected values given (`--given Z=z`).")
+
+    @property
+    def others(self) -> dict[str, Force | Follow]:
+        """The interventions that are compared with."""
+        return {name: Force(each) if isinstance(each, int) else each for name, each in self.control.items()}
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether what is done depends on the row, or on chance."""
+        return any(isinstance(each, Follow) for each in (*self.query.do.values(), *self.control.values()))
 
     @property
     def pair(self) -> tuple[Query, Query]:
@@ -61,7 +77,7 @@ class Contrast:
         if self.kind == "att":
             treated = {name: each.code for name, each in query.do.items() if isinstance(each, Force)}
             query = replace(query, treated=treated)
-        return query, replace(query, do={name: Force(code) for name, code in self.control.items()})
+        return query, replace(query, do=self.others)
 
 
 @dataclass(frozen=True)
@@ -142,42 +158,87 @@ def _difference(treated: Answer, control: Answer, scores: Floats) -> Difference:
     return Difference(mean - other, error, (mean, other), (treated, control))
 
 
+@dataclass(frozen=True)
+class ArmRows:
+    """Rows of a table as a model sees them that has not seen them, under several values of a treatment.
+
+    Attributes:
+        table: The rows.
+        names: What is adjusted for.
+        fold: In which part of the table each row is; None where the run has no folds.
+        outcome: What the target counts as, ``[row]``.
+        propensity: Of each value, ``[row, arm]``.
+        mean: Of the outcome under each value, ``[row, arm]``.
+        arms: The values.
+        treatment: Whose values these are.
+    """
+
+    table: DagTable
+    names: tuple[str, ...]
+    fold: Codes | None
+    outcome: Floats
+    propensity: Floats
+    mean: Floats
+    arms: tuple[int, ...]
+    treatment: str
+
+    def pair(self, one: int, other: int, *, is_binned: bool) -> Rows:
+        """Two of the values, with what numbers say beyond their bins, see ``corrected``.
+
+        Args:
+            one: Place of the first among the values.
+            other: Of the second.
+            is_binned: Whether the outcome is a number that the model reads in bins.
+        """
+        received = np.asarray(self.table.columns[self.treatment])
+        rows = Rows(
+            treated=received == self.arms[one],
+            control=received == self.arms[other],
+            outcome=self.outcome,
+            propensity=self.propensity[:, [one, other]],
+            mean=self.mean[:, [one, other]],
+            weights=self.table.weights,
+        )
+        has_numbers = any(self.table.schema[name].kind == "numeric" for name in self.names)
+        return corrected(rows, self.table, self.names, self.fold) if is_binned or has_numbers else rows
+
+
 def _row_predictions(
     conditionals: Conditionals,
     columns: Mapping[str, Codes],
-    contrast: Contrast,
+    asked: Query,
+    arms: Sequence[int],
     scores: Floats,
     settings: AnswerSettings,
 ) -> tuple[Floats, Floats]:
-    """Propensities and outcome means of rows, ``[row, 2]`` each: under treatment and under control.
+    """Propensities and outcome means of rows, ``[row, arm]`` each.
 
     ``columns`` are codes of what is adjusted for, ``[row]`` each; rows that agree in it are asked once.
     """
     names = list(columns)
     rows = np.stack([columns[name] for name in names], axis=1) if names else np.zeros((1, 0), dtype=np.int64)
     kinds, place = np.unique(rows, axis=0, return_inverse=True)
-    (treatment,) = contrast.query.do
-    arms = [contrast.query.do[treatment], Force(contrast.control[treatment])]
+    (treatment,) = asked.do
     queries = [
-        Query(contrast.query.target, {treatment: arm}, dict(zip(names, row.tolist(), strict=True)))
+        Query(asked.target, {treatment: Force(arm)}, dict(zip(names, row.tolist(), strict=True)))
         for arm in arms
         for row in kinds
     ]
     # A row's own circumstances may be rare; what that does to the estimate is the estimator's business.
     found = answers(conditionals, queries, replace(settings, training_rows=None))
-    mean = np.array([answer.expectation(scores)[0] for answer in found]).reshape(2, len(kinds)).T
-    propensity = np.array([answer.overlap[treatment].mean for answer in found]).reshape(2, len(kinds)).T
+    mean = np.array([answer.expectation(scores)[0] for answer in found]).reshape(len(arms), len(kinds)).T
+    propensity = np.array([answer.overlap[treatment].mean for answer in found]).reshape(len(arms), len(kinds)).T
     return propensity[place.reshape(-1)], mean[place.reshape(-1)]
 
 
-def _adjusted_for(conditionals: Conditionals, contrast: Contrast) -> tuple[str, ...]:
+def _adjusted_for(conditionals: Conditionals, asked: Query) -> tuple[str, ...]:
     """What stands before the only treatment in the order in which its effect is walked."""
-    if len(contrast.query.do) != 1:
+    if len(asked.do) != 1:
         raise QueryError(
-            f"There are {len(contrast.query.do)} treatments, expected one: doubly robust estimates are of a single one."
+            f"There are {len(asked.do)} treatments, expected one: doubly robust estimates are of a single one."
         )
-    (treatment,) = contrast.query.do
-    plan = query_plan(conditionals, Query(contrast.query.target, contrast.query.do))
+    (treatment,) = asked.do
+    plan = query_plan(conditionals, Query(asked.target, asked.do))
     if plan.identification.estimand is not None:
         raise QueryError(
             "The effect follows from a formula and not from adjustment, so there is nothing to be doubly robust with. "
@@ -187,6 +248,48 @@ def _adjusted_for(conditionals: Conditionals, contrast: Contrast) -> tuple[str, 
     return order[: order.index(treatment)]
 
 
+def arm_rows(
+    model: TableModel,
+    asked: Query,
+    arms: Sequence[int],
+    scores: Floats,
+    data: pd.DataFrame | str | PathLike[str],
+    settings: AnswerSettings,
+) -> ArmRows:
+    """What a model says of the rows of a table: with folds, the member that has not seen them (cross-fitting).
+
+    Args:
+        model: Of the rows.
+        asked: What is done to one treatment; where values are given, the rows are those with them.
+        arms: Values of the treatment.
+        scores: What every value of the target counts as; rows where that is NaN are left out.
+        data: The training table.
+        settings: See ``AnswerSettings``.
+
+    Raises:
+        TableError: If the table is not the one the run was trained on, or no row has what is given.
+        QueryError: If there is not one treatment, or nothing to adjust by.
+    """
+    frame = data if isinstance(data, pd.DataFrame) else read_table(data)
+    table = encode_table(model.schema, frame)
+    fold = model.folds.of_rows(len(table)) if model.folds else np.zeros(len(table), dtype=np.int64)
+    members = model.members if model.folds else [model.conditionals]
+    kept = _rows_that_count(table, model.tokenizer, members[0], asked, scores)
+    table, fold = table.select(kept), fold[kept]
+    propensity, mean = np.empty((len(table), len(arms))), np.empty((len(table), len(arms)))
+    names: tuple[str, ...] = ()
+    for number, member in enumerate(members):
+        mine = fold == number
+        if mine.any():
+            names = _adjusted_for(member, asked)
+            columns = {name: _coded(model.tokenizer, member, table.select(mine), name) for name in names}
+            propensity[mine], mean[mine] = _row_predictions(member, columns, asked, arms, scores, settings)
+    outcome = outcomes_of_rows(table, asked.target, scores)
+    (treatment,) = asked.do
+    parts = fold if model.folds else None
+    return ArmRows(table, names, parts, outcome, propensity, mean, tuple(arms), treatment)
+
+
 def row_columns(
     model: TableModel,
     contrast: Contrast,
@@ -194,49 +297,28 @@ def row_columns(
     data: pd.DataFrame | str | PathLike[str],
     settings: AnswerSettings,
 ) -> Rows:
-    """What a model says of the rows of a table: with folds, the member that has not seen them (cross-fitting).
+    """The rows of a table under the two values of a contrast, see ``arm_rows``.
 
     Numbers that the model reads in bins count as they stand in the table: as outcomes themselves, and what is adjusted
     for by regressions of the treatment and of the outcome, see ``corrected``.
 
     Args:
         model: Of the rows.
-        contrast: Of one treatment; with ``cate`` the rows are those with what is given.
+        contrast: Of two values of one treatment; with ``cate`` the rows are those with what is given.
         scores: What every value of the target counts as; rows where that is NaN are left out.
         data: The training table.
         settings: See ``AnswerSettings``.
 
     Raises:
         TableError: If the table is not the one the run was trained on, or no row has what is given.
+        QueryError: If there is not one treatment, a policy decides, or there is nothing to adjust by.
     """
-    frame = data if isinstance(data, pd.DataFrame) else read_table(data)
-    table = encode_table(model.schema, frame)
-    fold = model.folds.of_rows(len(table)) if model.folds else np.zeros(len(table), dtype=np.int64)
-    members = model.members if model.folds else [model.conditionals]
-    kept = _rows_that_count(table, model.tokenizer, members[0], contrast, scores)
-    table, fold = table.select(kept), fold[kept]
-    (treatment,) = contrast.query.do
-    propensity, mean = np.empty((len(table), 2)), np.empty((len(table), 2))
-    names: tuple[str, ...] = ()
-    for number, member in enumerate(members):
-        mine = fold == number
-        if mine.any():
-            names = _adjusted_for(member, contrast)
-            columns = {name: _coded(model.tokenizer, member, table.select(mine), name) for name in names}
-            propensity[mine], mean[mine] = _row_predictions(member, columns, contrast, scores, settings)
-    received = np.asarray(table.columns[treatment])
-    arm = contrast.query.do[treatment]
-    rows = Rows(
-        treated=received == (arm.code if isinstance(arm, Force) else -1),
-        control=received == contrast.control[treatment],
-        outcome=outcomes_of_rows(table, contrast.query.target, scores),
-        propensity=propensity,
-        mean=mean,
-        weights=table.weights,
-    )
-    is_binned = counts_numbers(model.schema[contrast.query.target], scores)
-    binned = [name for name in names if model.schema[name].kind == "numeric"]
-    return corrected(rows, table, names, fold if model.folds else None) if is_binned or binned else rows
+    done = [*contrast.query.do.values(), *contrast.others.values()]
+    arms = [each.code for each in done if isinstance(each, Force)]
+    if len(arms) < len(done):
+        raise QueryError("What is done depends on the row, and two values were expected. See `policy_rows`.")
+    found = arm_rows(model, contrast.query, arms, scores, data, settings)
+    return found.pair(0, 1, is_binned=counts_numbers(model.schema[contrast.query.target], scores))
 
 
 def outcomes_of_rows(table: DagTable, target: str, scores: Floats) -> Floats:
@@ -268,12 +350,12 @@ def _coded(tokenizer: DagTokenizer, conditionals: Conditionals, table: DagTable,
 
 
 def _rows_that_count(
-    table: DagTable, tokenizer: DagTokenizer, model: Conditionals, contrast: Contrast, scores: Floats
+    table: DagTable, tokenizer: DagTokenizer, model: Conditionals, asked: Query, scores: Floats
 ) -> NDArray[np.bool_]:
     """Rows with an outcome and, for subgroups, with what is given."""
-    kept = ~np.isnan(scores[np.asarray(table.columns[contrast.query.target])])
-    before = set(_adjusted_for(model, contrast))
-    for name, code in contrast.query.given.items():
+    kept = ~np.isnan(scores[np.asarray(table.columns[asked.target])])
+    before = set(_adjusted_for(model, asked))
+    for name, code in asked.given.items():
         if name not in before:
             raise QueryError(
                 f"{name!r} does not come before the treatment, so it defines no subgroup for a doubly robust estimate. "

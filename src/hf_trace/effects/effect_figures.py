@@ -31,7 +31,9 @@ def draw_answer(answer: Document, title: str, rows: Rows | None = None) -> Graph
         figure = draw_overlap(rows)
         figure.axes[0].set_title(_title_of(answer), fontsize=10)
         return figure
-    return draw_shares(_shares_in(answer), title=_title_of(answer) if "contrast" in answer else title)
+    is_number = "treated" not in answer and ("value" in answer or isinstance(answer.get("bounds"), list))
+    named = _title_of(answer) if "contrast" in answer else title
+    return draw_shares(_shares_in(answer), title=named, label=answer["of"] if is_number else "probability")
 
 
 def _title_of(answer: Document) -> str:
@@ -45,6 +47,8 @@ def _shares_in(answer: Document) -> dict[str, dict[str, tuple[float, float, floa
     """By series and value the probability, and between what it lies; where only that is known, the middle of it."""
     if "contrast" in answer and "treated" in answer:
         return {name: next(iter(_shares_in(answer[name]).values())) for name in ("treated", "control")}
+    if "value" in answer:
+        return {"": {answer["of"]: (answer["value"], answer["low"], answer["high"])}}
     ends = answer.get("bounds") or answer.get("counterfactual") or answer.get("interval") or {}
     if isinstance(ends, Mapping):
         told = answer.get("distribution") or {value: (low + high) / 2 for value, (low, high) in ends.items()}
@@ -58,12 +62,15 @@ def _shares_in(answer: Document) -> dict[str, dict[str, tuple[float, float, floa
     return found
 
 
-def draw_shares(series: Mapping[str, Mapping[str, tuple[float, float, float]]], *, title: str = "") -> GraphFigure:
+def draw_shares(
+    series: Mapping[str, Mapping[str, tuple[float, float, float]]], *, title: str = "", label: str = "probability"
+) -> GraphFigure:
     """Bars of probabilities, those of one value side by side.
 
     Args:
         series: By the name of a series and the value its probability, and the ends of the interval around it.
         title: Above them.
+        label: What they are.
     """
     values = list(next(iter(series.values())))
     figure = GraphFigure(figsize=(max(4.5, 1.5 + 0.45 * len(values) * len(series)), 3.4), layout="constrained")
@@ -80,7 +87,7 @@ def draw_shares(series: Mapping[str, Mapping[str, tuple[float, float, float]]], 
     if len(values) <= _MOST_NAMED:
         is_long = len(values) > _LEVEL or max(map(len, values)) > 2 * _LEVEL
         axis.set_xticks(range(len(values)), values, rotation=45 * is_long, ha="right" if is_long else "center")
-    axis.set_ylabel("probability")
+    axis.set_ylabel(label)
     axis.set_title(title, fontsize=10)
     if len(series) > 1:
         axis.legend()

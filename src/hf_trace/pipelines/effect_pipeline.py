@@ -9,9 +9,10 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_trace.checks import refuse_unknown, updated, whole
 from hf_trace.documents import Document
+from hf_trace.effects.asking.effect_request import EffectRequest
 from hf_trace.effects.question_records import RECORD_KEYS
 from hf_trace.effects.table_model import TableModel
-from hf_trace.effects.table_questions import EffectRequest, answer_questions
+from hf_trace.effects.table_questions import answer_questions
 from hf_trace.errors import ModelLoadError, PipelineInputError, preview
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.pipelines.records import all_records, as_sequence, is_log, is_single, log_as_trained

@@ -24,9 +24,10 @@ def answers_of_table(asked: "Document", run: str) -> "tuple[list[Document], list
         asked: Options of the command, by name.
         run: Folder or Hub id.
     """
+    from hf_trace.effects.asking.effect_request import EffectRequest
     from hf_trace.effects.question_records import answered, read_questions
     from hf_trace.effects.table_model import TableModel
-    from hf_trace.effects.table_questions import EffectRequest, answer_questions
+    from hf_trace.effects.table_questions import answer_questions
     from hf_trace.runs.processes import joined
 
     records = read_questions(asked["queries"]) if asked["queries"] else _records(asked)
@@ -59,6 +60,17 @@ def answers_of_table(asked: "Document", run: str) -> "tuple[list[Document], list
     if asked["plot"] is not None:
         _draw(asked["plot"], answers[0], records[0], seen)
     return answers, records
+
+
+def asks_for_mean(do: Sequence[str] | None) -> bool:
+    """Whether a policy is asked about, or every dose: the answer is then a mean, or one for each.
+
+    Example:
+        >>> asks_for_mean(["drug=*"]), asks_for_mean(['drug={"yes": 0.5, "no": 0.5}']), asks_for_mean(["age=[3, 4)"])
+        (True, True, False)
+    """
+    values = [_value(each.partition("=")[2]) for each in do or ()]
+    return any(each == "*" or not isinstance(each, str) for each in values)
 
 
 def is_table(population: str) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 MONTE_CARLO = "Monte Carlo error"
 _CONTRADICTION = 0.02
 _MOST_ARROWS = 5
+_LONGEST = 40
 
 
 def show_answer(answer: "Document", record: "Document") -> None:
@@ -26,6 +27,8 @@ def show_answer(answer: "Document", record: "Document") -> None:
         rows = [["" if each[key] is None else each[key] for key in keys] for each in answer["response"]]
         columns = [answer["treatment"], answer["of"], "at least", "at most", "propensity"]
         print_table("every dose, with 95 % intervals", columns, rows)
+    elif "contrast" not in answer and "value" in answer:
+        _show_value(answer, record)
     elif "contrast" in answer:
         _show_contrast(answer)
         _show_refutation(answer.get("refutation"))
@@ -87,6 +90,14 @@ def _show_contrast(answer: "Document") -> None:
     print_table(f"{answer['contrast']} on {answer['of']} ({answer['estimator']})", ["", "value"], rows)
     for note in _notes_on_errors(answer, sure):
         say(note)
+
+
+def _show_value(answer: "Document", record: "Document") -> None:
+    """The mean under a policy or a value, by an estimator."""
+    within = _spanned(answer["low"], answer["high"])
+    rows = [[answer["of"], answer["value"]], ["standard error", answer["standard_error"]], ["95 % interval", within]]
+    plug_in = [["plug-in", answer["plug_in"]]] if "plug_in" in answer else []
+    print_table(f"{spelled(answer['target'], record)} ({answer['estimator']})", ["", "value"], rows + plug_in)
 
 
 def _show_bounds(answer: "Document", record: "Document") -> None:
@@ -188,7 +199,11 @@ def spelled(target: str, record: "Document") -> str:
         >>> spelled("Y", {"do": {"A": "a"}, "given": {"Z": "z"}})
         'p(Y | do(A = a), Z = z)'
     """
-    done = ", ".join(f"{name} = {value}" for name, value in (record.get("do") or {}).items())
+    done = ", ".join(f"{name} = {_shortened(value)}" for name, value in (record.get("do") or {}).items())
     known = ", ".join(f"{name} = {value}" for name, value in (record.get("given") or {}).items())
     parts = ", ".join(filter(None, [f"do({done})" if done else "", known]))
     return f"p({target} | {parts})" if parts else f"p({target})"
+
+
+def _shortened(value: object) -> str:
+    return str(value) if len(str(value)) <= _LONGEST else "a policy"

@@ -183,12 +183,14 @@ def rows_compared(
         raise TableError("No row of the table has what is given. Expected at least one; give less.")
     everyone, table = table, table.select(kept)
     (treatment,) = query.do
-    arm = query.do[treatment]
+    arms = [each.code for each in (query.do[treatment], contrast.others[treatment]) if isinstance(each, Force)]
+    if len(arms) < 2:
+        raise QueryError("A policy is no value, and effects of one value against another are refuted.")
     return Compared(
         table=table,
         target=query.target,
         treatment=treatment,
-        arms=(arm.code if isinstance(arm, Force) else -1, contrast.control[treatment]),
+        arms=(arms[0], arms[1]),
         scores=scores,
         outcome=outcomes_of_rows(table, query.target, scores),
         kind="att" if contrast.kind == "att" else "ate",
