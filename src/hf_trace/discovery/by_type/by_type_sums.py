@@ -1,5 +1,6 @@
 """By-type effects of many sequences: sums per occurrence of a cause, with errors over sequences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,7 @@ PAIR = ["cause", "effect"]
 SUMS = ["told", "gain", "kl", "rarer"]
 # Units are merged at random into so many groups: errors over them are as good, and memory does not grow.
 _MOST_UNITS = 1024
-_ROWS_HELD = 2**20
+_ROWS_HELD = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +119,10 @@ class ByTypeSums:
     def __init__(self, names: tuple[str, ...], of_event: dict[str, int]) -> None:
         self.names, self.of_event = names, of_event
         self._seen = np.zeros(len(names), dtype=np.bool_)
-        self._pairs = _Sums(["unit", *PAIR], SUMS)
-        self._causes = _Sums(["unit", "cause"], ["occurrences", "sequences"])
-        self._delays = _Sums([*PAIR, "lag", "seconds"], ["gained"])
+        of_unit, of_pair = {"unit": _MOST_UNITS}, dict.fromkeys(PAIR, len(names))
+        self._pairs = _Sums(of_unit | of_pair, SUMS)
+        self._causes = _Sums(of_unit | {"cause": len(names)}, ["occurrences", "sequences"])
+        self._delays = _Sums(of_pair, ["gained"], beside=["lag", "seconds"])
 
     def add(self, unit: int, sequence: EventSequence, scores: ByTypeScores, weight: float = 1.0) -> None:
         """Add a sequence.
@@ -170,32 +172,53 @@ class ByTypeSums:
 
 
 class _Sums:
-    """Sums of columns by key: rows are added up whenever many have come."""
+    """Sums of columns by key: rows are added up whenever many have come.
 
-    def __init__(self, keys: list[str], sums: list[str]) -> None:
-        self.keys, self.sums = keys, sums
-        self._held: list[pd.DataFrame] = []
-        self._new: list[dict[str, NDArray[Any]]] = []
+    Args:
+        sizes: Of every key that counts from 0, how many values it has: together they are one number.
+        sums: Columns that are added up.
+        beside: Further keys; not negative, or NaN.
+    """
+
+    def __init__(self, sizes: dict[str, int], sums: Sequence[str], beside: Sequence[str] = ()) -> None:
+        self.sizes, self.sums, self.beside = sizes, sums, beside
+        self._new: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
         self._rows = 0
 
     def add(self, **columns: NDArray[Any] | int | float) -> None:
         """Add rows; a number is the same in all of them."""
         length = max(np.size(column) for column in columns.values() if isinstance(column, np.ndarray))
-        self._new.append({name: np.broadcast_to(column, (length,)) for name, column in columns.items()})
+        keys, values = np.empty((1 + len(self.beside), length), dtype=np.int64), np.empty((len(self.sums), length))
+        known = [np.broadcast_to(columns[name], length) for name in self.sizes]
+        keys[0] = np.ravel_multi_index(known, tuple(self.sizes.values()))
+        # As numbers of the same bits, which have the same order and make NaN equal to NaN.
+        keys[1:].view(np.float64)[:] = [columns[name] for name in self.beside] or 0
+        for row, name in zip(values, self.sums, strict=True):
+            row[:] = columns[name]
+        self._new.append((keys, values))
         self._rows += length
-        if self._rows >= _ROWS_HELD:
-            self._held = [self.table()]
+        if self._rows >= 2 * max(_ROWS_HELD, self._new[0][0].shape[1]):
+            self._add_up()
 
     def table(self) -> pd.DataFrame:
         """One row for each key, in order."""
-        new = {
-            name: np.concatenate([columns[name] for columns in self._new] or [np.zeros(0)])
-            for name in [*self.keys, *self.sums]
-        }
-        rows = pd.concat([*self._held, pd.DataFrame(new)], ignore_index=True) if self._held else pd.DataFrame(new)
-        self._new, self._rows = [], 0
-        self._held = [rows.groupby(self.keys, sort=True, dropna=False)[self.sums].sum().reset_index()]
-        return self._held[0]
+        keys, values = self._add_up()
+        known = np.unravel_index(keys[0], tuple(self.sizes.values()))
+        beside = dict(zip(self.beside, keys[1:].view(np.float64), strict=True))
+        return pd.DataFrame(
+            dict(zip(self.sizes, known, strict=True)) | beside | dict(zip(self.sums, values, strict=True))
+        )
+
+    def _add_up(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        empty = (np.empty((1 + len(self.beside), 0), dtype=np.int64), np.empty((len(self.sums), 0)))
+        keys, values = (np.concatenate(parts, axis=1) for parts in zip(empty, *self._new, strict=True))
+        order = np.lexsort(keys[::-1]) if self.beside else np.argsort(keys[0])
+        keys = keys[:, order]
+        first = np.flatnonzero((np.diff(keys, prepend=-1) != 0).any(axis=0))
+        if len(first):
+            keys, values = keys[:, first], np.add.reduceat(values[:, order], first, axis=1)
+        self._new, self._rows = [(keys, values)], keys.shape[1]
+        return keys, values
 
 
 def _elapsed(sequence: EventSequence, scores: ByTypeScores) -> NDArray[np.float64]:
