@@ -17,7 +17,14 @@ from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.architectures import build_model
-from hf_trace.training.table_losses import all_losses, allowed_tokens, bdeu_losses, marginal_losses, term_losses
+from hf_trace.training.table_losses import (
+    all_losses,
+    allowed_tokens,
+    bdeu_losses,
+    boosted_losses,
+    marginal_losses,
+    term_losses,
+)
 from hf_trace.training.table_rows import FullRows, ParentRows, write_table
 from hf_trace.training.table_training import DagTrainingSettings, _Batches, held_out, train_dag
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -233,6 +240,27 @@ def test_counts_by_hand(tokenizers):
     # Parents that were never seen: all values alike.
     unseen = write_table(tokenizer, table([(0, 1, (), 1)]))
     assert bdeu_losses(tokenizer, training, unseen)[3] == pytest.approx(np.log(2))
+
+
+def test_trees_are_a_yardstick(tokenizers):
+    tokenizer = tokenizers["parents"]
+    training, validation = (write_table(tokenizer, table(rows)) for rows in (ROWS * 100, ROWS[3:]))
+    found = boosted_losses(tokenizer, training, validation)
+    # What has no parents is the marginal, and a sequence is no class; whoever is sick has the drug.
+    assert found[0] == marginal_losses(tokenizer, training, validation)[0]
+    assert np.isnan(found[2])
+    assert found[1] == pytest.approx(bdeu_losses(tokenizer, training, validation)[1], abs=0.02)
+    assert found[1] < 0.05 < marginal_losses(tokenizer, training, validation)[1]
+    # A value that trees never saw costs as much as one row spread over all values makes it.
+    unseen = write_table(tokenizer, table([(0, 1, (), 1)]))
+    alike = write_table(tokenizer, table([(0, 0, (), 0)] * 50))
+    assert boosted_losses(tokenizer, alike, unseen)[1] == pytest.approx(np.log(51 * 2))
+
+
+def test_trees_grow_for_few_values_only(monkeypatch, tokenizers):
+    monkeypatch.setattr("hf_trace.training.table_losses._MOST_GROWN", 3)
+    written_rows = write_table(tokenizers["parents"], table(ROWS))
+    assert np.isnan(boosted_losses(tokenizers["parents"], written_rows, written_rows)).all()
 
 
 @pytest.fixture(scope="module")

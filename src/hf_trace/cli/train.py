@@ -295,7 +295,8 @@ def _train_table(
         ]
         trained = train_dag(encoded, out, settings, resume=resume, overwrite=overwrite, callbacks=callbacks)
     losses = trained.metrics["validation"]["variables"]
-    rows = [[name, each["loss"], each.get("bdeu", ""), each["marginal"]] for name, each in losses.items()]
-    print_table("validation loss (nats)", ["variable", "model", "counts", "without causes"], rows)
+    keys = {"loss": "model", "bdeu": "counts", "boosted": "boosted trees", "marginal": "without causes"}
+    rows = [[name, *(each.get(key, "") for key in keys)] for name, each in losses.items()]
+    print_table("validation loss (nats)", ["variable", *keys.values()], rows)
     say(f"{trained.metrics['seconds']:.0f} s. Wrote {out}")
     return trained

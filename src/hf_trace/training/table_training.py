@@ -240,7 +240,8 @@ class _Job:
             data, fitted = self._fit(self.table, None, "final", settings.seed, choice["share"])
         else:
             data, fitted, choice = self._choose(training, validation)
-        quality = quality_of(self.tokenizer, np.array(choice["losses"]), training, validation, settings.learn)
+        losses = np.array(choice["losses"])
+        quality = quality_of(self.tokenizer, losses, training, validation, settings.learn, with_trees=True)
         metrics = {
             "validation": quality.to_dict(),
             "rows": len(self.table),
