@@ -43,13 +43,17 @@ from hf_trace.training.log_training import TrainingSettings, train
 
 HERE = Path(__file__).parent
 AGAINST_PEER = [(1000, 64, 32), (1000, 128, 8), (1000, 256, 8), (29100, 64, 8), (29100, 128, 4)]
+BY_TYPE = [(1000, 64, 32), (1000, 256, 8), (29100, 64, 8)]  # draws are the peer's
 CONTEXT = 128
+AXES = ("length", "types", "sequences")
 LONG = 10_000  # events that are measured once
+_PEER: dict[str, dict] = {}
 SMALL = {"layers": 2, "width": 128}
 WAYS = {
     "all_float32": (None, "float32"), "all_bfloat16": (None, "bfloat16"),
     "lag8_float32": (8, "float32"), "lag8_bfloat16": (8, "bfloat16"),
 }  # fmt: skip
+BY_TYPE_WAYS = {**WAYS, "lag16_float32": (16, "float32"), "lag16_bfloat16": (16, "bfloat16")}
 
 
 def make_model(folder: str, types: int, context: int, *, layers: int = 4, width: int = 256, heads: int = 4) -> None:
@@ -110,25 +114,48 @@ def ours(options: argparse.Namespace, **job: object) -> dict:
 
 def against_peer(folder: str, options: argparse.Namespace) -> list[dict]:
     """Wall ratios and peak memory, same model, sequence and number of draws."""
-    found, peer = [], options.seq2cause_python
-    for types, length, draws in [(100, 16, 2)] if options.smoke else AGAINST_PEER:
-        model = f"{folder}/{types}-{length}"
-        make_model(model, types, length)
-        sequence = make_sequence(types, length)
-        job = {"model": model, "sequences": [sequence], "draws": draws}
-        row: dict = {"types": types, "length": length, "draws": draws}
-        for name, (lag, dtype) in WAYS.items():
-            mine = ours(options, **job, max_lag=lag, dtype=dtype)
-            row |= {f"{name}_seconds": mine["seconds"], f"{name}_peak_bytes": mine["peak_bytes"]}
-        if peer:
-            task = {"model": model, "sequence": sequence, "draws": draws, "prefix": PREFIX, "runs": options.runs}
-            theirs = call(peer, "peer.py", task)
-            row |= {f"peer_{key}": value for key, value in theirs.items()}
-            row |= agreement(folder, model, sequence, peer) if (types, length) == (1000, 64) else {}
-            row |= {f"ratio_{name}": theirs["seconds"] / row[f"{name}_seconds"] for name in WAYS}
+    found = []
+    for cell in [(100, 16, 2)] if options.smoke else AGAINST_PEER:
+        row = compared(folder, options, cell, WAYS)
+        if options.seq2cause_python and cell[:2] == (1000, 64):
+            model = f"{folder}/{cell[0]}-{cell[1]}"
+            row |= agreement(folder, model, make_sequence(*cell[:2]), options.seq2cause_python)
         found.append(row)
         print(json.dumps(row), file=sys.stderr)
     return found
+
+
+def by_type(folder: str, options: argparse.Namespace) -> list[dict]:
+    """The same of by-type effects, whose rows are one for each type instead of one for each event and draw."""
+    found = []
+    for cell in [(100, 16, 2)] if options.smoke else BY_TYPE:
+        found.append(compared(folder, options, cell, BY_TYPE_WAYS, by_type=True))
+        print(json.dumps(found[-1]), file=sys.stderr)
+    return found
+
+
+def compared(folder: str, options: argparse.Namespace, cell: tuple[int, int, int], ways: dict, **job: object) -> dict:
+    """Seconds and peak memory of one sequence, this package in several ways and the peer."""
+    types, length, draws = cell
+    model, sequence = f"{folder}/{types}-{length}", make_sequence(types, length)
+    make_model(model, types, length)
+    row: dict = {"types": types, "length": length, "draws": draws}
+    for name, (lag, dtype) in ways.items():
+        mine = ours(options, model=model, sequences=[sequence], draws=draws, max_lag=lag, dtype=dtype, **job)
+        row |= {f"{name}_seconds": mine["seconds"], f"{name}_peak_bytes": mine["peak_bytes"]}
+    if options.seq2cause_python:
+        theirs = of_peer(options, model, sequence, draws)
+        row |= {f"peer_{key}": value for key, value in theirs.items()}
+        row |= {f"ratio_{name}": theirs["seconds"] / row[f"{name}_seconds"] for name in ways}
+    return row
+
+
+def of_peer(options: argparse.Namespace, model: str, sequence: list[int], draws: int) -> dict:
+    """Seconds and peak memory of the peer's graph of a sequence, measured once for all parts."""
+    if model not in _PEER:
+        task = {"model": model, "sequence": sequence, "draws": draws, "prefix": PREFIX, "runs": options.runs}
+        _PEER[model] = call(options.seq2cause_python, "peer.py", task)
+    return _PEER[model]
 
 
 def agreement(folder: str, model: str, sequence: list[int], peer: str) -> dict:
@@ -194,6 +221,28 @@ def growth(folder: str, options: argparse.Namespace) -> list[dict]:
     return rows
 
 
+def by_type_growth(folder: str, options: argparse.Namespace) -> list[dict]:
+    """Seconds and memory of by-type effects against length, event types and number of sequences, lags to 16."""
+    job: dict = {"draws": 1, "max_lag": 16, "by_type": True}
+    rows = []
+    for length in options.by_type_lengths:
+        make_model(f"{folder}/long-{length}", 1000, length, **SMALL)
+        found = ours(options, **job, model=f"{folder}/long-{length}", sequences=[make_sequence(1000, length)])
+        rows.append(grown("length", length, found))
+    for types in options.types:
+        make_model(f"{folder}/types-{types}", types, 64)
+        found = ours(options, **job, model=f"{folder}/types-{types}", sequences=[make_sequence(types, 64)])
+        rows.append(grown("types", types, found))
+    make_model(f"{folder}/few", 40, 64, **SMALL)
+    for count in options.counts:
+        sequences = [make_sequence(40, 64, seed) for seed in range(count)]
+        runs = 1 if 64 * count > LONG else options.runs
+        rows.append(
+            grown("sequences", count, ours(options, **job, model=f"{folder}/few", sequences=sequences, runs=runs))
+        )
+    return rows
+
+
 def alarms(folder: str, options: argparse.Namespace) -> list[dict]:
     """1,000 sequences of real alarms, every alarm a cause, on a model of the preset users train."""
     log = alarms_log()
@@ -245,28 +294,31 @@ def slope(points: list[dict]) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
-def draw(points: list[dict]) -> Figure:
-    """One panel per axis."""
-    figure, axes = panels(11, 3.4, 1, 3)
-    for panel, axis in zip(axes, ("length", "types", "sequences"), strict=True):
+def draw(curves: dict[str, list[dict]]) -> Figure:
+    """A row of panels for each way to score, one panel per axis."""
+    figure, axes = panels(11, 3.4 * len(curves), len(curves), 3)
+    for row, (name, points) in zip(np.atleast_2d(axes), curves.items(), strict=True):
+        draw_row(row, CURVES[name], points)
+    return figure
+
+
+def draw_row(panels_of_row: np.ndarray, name: str, points: list[dict]) -> None:
+    """Seconds and memory against length, event types and sequences."""
+    for panel, axis in zip(panels_of_row, AXES, strict=True):
         mine = [point for point in points if point["axis"] == axis]
         values = [point["value"] for point in mine]
         panel.loglog(values, [point["seconds"] for point in mine], "o-", color="#0072B2", label="seconds")
-        panel.set(xlabel=axis, ylabel="seconds", title=f"slope {slopes(points)[axis]:.2f}")
+        panel.set(xlabel=axis, ylabel="seconds", title=f"{name}slope {slopes(points)[axis]:.2f}")
         memory = panel.twinx()
         memory.plot(values, [point["peak_bytes"] / 2**20 for point in mine], "s--", color="#D55E00")
         memory.set_ylabel("peak MB", color="#D55E00")
         memory.set_ylim(bottom=0)
-    return figure
 
 
 def slopes(points: list[dict]) -> dict[str, float]:
     """Exponents by axis; of length where the context is full."""
     least = {"length": min(CONTEXT, max(p["value"] for p in points if p["axis"] == "length") // 2)}
-    return {
-        axis: slope([p for p in points if p["axis"] == axis and p["value"] >= least.get(axis, 1)])
-        for axis in ("length", "types", "sequences")
-    }
+    return {axis: slope([p for p in points if p["axis"] == axis and p["value"] >= least.get(axis, 1)]) for axis in AXES}
 
 
 def markdown(results: dict[str, list[dict]]) -> str:
@@ -287,29 +339,35 @@ def shown(value: object) -> str:
 def named(results: dict[str, Any]) -> Metrics:
     """What ``expected.json`` holds."""
     found: dict[str, tuple[float, float]] = {}
-    for row in results.get("peer", []):
-        for name in WAYS:
-            if f"ratio_{name}" in row:
-                called = name.replace("_", ", ").replace("lag8", "lag 8").replace("all", "all lags")
+    for part, beside in (("peer", ""), ("by-type", "by type, ")):
+        for row in results.get(part, []):
+            for name in [key.removeprefix("ratio_") for key in row if key.startswith("ratio_")]:
+                called = beside + name.replace("_", ", ").replace("lag", "lag ").replace("all", "all lags")
                 ratio = row[f"ratio_{name}"]
                 found[f"{row['types']:,} types, {row['length']} events, {called}: times faster"] = (ratio, 0.3 * ratio)
     for row in results.get("machine", []):
         found[f"{row['dtype']}: share of the matrix rate"] = (row["share"], 0.2)
     for row in results.get("truncation", []):
         found[f"window of {row['window_events']} events: Jaccard of edges"] = (row["jaccard"], 0.05)
-    if "growth" in results:
-        found |= {f"slope against {axis}": (value, 0.1) for axis, value in slopes(results["growth"]).items()}
+    for part, beside in CURVES.items():
+        if part in results:
+            found |= {f"{beside}slope against {axis}": (value, 0.1) for axis, value in slopes(results[part]).items()}
     return found
 
 
-PARTS = {"peer": against_peer, "machine": against_machine, "alarms": alarms, "truncation": truncation, "growth": growth}
+PARTS = {
+    "peer": against_peer, "by-type": by_type, "machine": against_machine, "alarms": alarms, "truncation": truncation,
+    "growth": growth, "by-type-growth": by_type_growth,
+}  # fmt: skip
+CURVES = {"growth": "", "by-type-growth": "by type: "}
 
 
 def measure(options: argparse.Namespace) -> Report:
     """The parts asked for."""
     with tempfile.TemporaryDirectory() as folder:
         results = {part: PARTS[part](folder, options) for part in options.part}
-    figure = draw(results["growth"]) if "growth" in results else None
+    curves = {part: results[part] for part in CURVES if part in results}
+    figure = draw(curves) if curves else None
     return Report({"torch": torch.__version__, **results}, markdown(results), named(results), figure)
 
 
@@ -322,6 +380,7 @@ RECIPE = Recipe(
         "part": Size(list(PARTS), list(PARTS)),
         "runs": Size(3, 1, "timed runs after the warm-up"),
         "lengths": Size([64, 128, 256, 512, 1024, 2048, 4096, 8192, 100_000], [16, 24], "of one sequence"),
+        "by_type_lengths": Size([32, 64, 128, 256, 512, 1024], [16, 24], "of one sequence, by type"),
         "types": Size([100, 300, 1000, 3000, 10_000, 29_100], [20, 40], "event types"),
         "counts": Size([1, 3, 10, 30, 100, 300, 1000], [1, 2], "sequences of 64 events"),
         "draws": Size(16, 2, "draws against event types, and twice as many for alarms"),

@@ -6,6 +6,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -14,12 +15,15 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
+from hf_trace.discovery.by_type.by_type_run import by_type_effects
 from hf_trace.discovery.constructions import score_pairs
 from hf_trace.discovery.scoring import sliding_windows
-from hf_trace.discovery.settings import DiscoverySettings
-from hf_trace.logs.sequence import EncodedSequence
+from hf_trace.discovery.settings import DiscoveryRequest, DiscoverySettings
+from hf_trace.logs.sequence import EncodedSequence, EventSequence
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.proposals import Alphabet
+from hf_trace.runs.event_model import EventModel
+from hf_trace.tokenizers.event_tokenizer import EventTokenizer
 
 PREFIX = 4
 SPECIAL = 4
@@ -29,9 +33,21 @@ def measured(job: dict) -> dict:
     """Time discovery on ``job["sequences"]`` in this process."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=getattr(torch, job["dtype"]))
-    oracle = Oracle(model.to(device))
-    types = model.config.vocab_size
-    alphabet = Alphabet(torch.arange(SPECIAL, types), torch.ones(types - SPECIAL))
+    is_by_type = job.get("by_type", False)
+    once = (by_type if is_by_type else atomic)(Oracle(model.to(device)), job)
+    seconds = []
+    for _ in range(job["runs"] + (job["runs"] > 1)):  # the first of several is a warm-up
+        started = time.perf_counter()
+        once()
+        seconds.append(time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    middle = statistics.median(seconds[-job["runs"] :])
+    return {"seconds": middle, "peak_bytes": peak, **({} if is_by_type else work(job, model.config, middle))}
+
+
+def atomic(oracle: Oracle, job: dict) -> Callable[[], object]:
+    """Every event of the sequences replaced, one at a time."""
+    alphabet = Alphabet(torch.arange(SPECIAL, oracle.vocab_size), torch.ones(oracle.vocab_size - SPECIAL))
     settings = DiscoverySettings(max_lag=job["max_lag"], num_samples=job["draws"], prefix_length=PREFIX)
     encoded = [EncodedSequence(np.array(sequence), np.arange(len(sequence))) for sequence in job["sequences"]]
     windows = [
@@ -39,17 +55,28 @@ def measured(job: dict) -> dict:
         for each in encoded
         for w in sliding_windows(len(each.input_ids), length=oracle.context_length, max_lag=job["max_lag"])
     ]
-    seconds = []
-    for _ in range(job["runs"] + (job["runs"] > 1)):  # the first of several is a warm-up
-        started = time.perf_counter()
+
+    def once() -> None:
         for start in range(0, len(windows), 32):
             block = windows[start : start + 32]
             tested = [causes for _, causes in block]
             score_pairs(oracle, [each for each, _ in block], alphabet, settings, tested=tested)
-        seconds.append(time.perf_counter() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    middle = statistics.median(seconds[-job["runs"] :])
-    return {"seconds": middle, "peak_bytes": peak, **work(job, model.config, middle)}
+
+    return once
+
+
+def by_type(oracle: Oracle, job: dict) -> Callable[[], object]:
+    """All events of every type taken out of the sequences, and the whole prediction of everything after it compared."""
+    names = [f"e{token}" for token in range(SPECIAL, oracle.vocab_size)]
+    model = EventModel(oracle, EventTokenizer.from_event_types(names))
+    request = DiscoveryRequest().updated(
+        construction="by-type", max_lag=job["max_lag"], prefix_length=PREFIX - 1, level="population"
+    )
+    sequences = [
+        EventSequence(tuple(names[token - SPECIAL] for token in tokens[1:]), id=str(number))
+        for number, tokens in enumerate(job["sequences"])
+    ]
+    return lambda: by_type_effects(model, sequences, request).pairs
 
 
 def work(job: dict, config: object, seconds: float) -> dict:
