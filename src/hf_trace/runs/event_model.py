@@ -1,6 +1,6 @@
 """A language model of event sequences with its vocabulary, further oracles and quality."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -144,6 +144,10 @@ class EventModel:
     def members(self) -> list[Oracle]:
         """Further oracles of the run, trained on bootstrap samples; loaded on first use."""
         return load_members(self.model, memory=self.memory)
+
+    def oracles_for(self, sequences: Iterable[EventSequence]) -> Iterator[tuple[Oracle, Iterable[EventSequence]]]:
+        """Runs of sequences, in their order, each with the oracle that predicts them: one for all."""
+        yield self.oracle, sequences
 
     @cached_property
     def outcome_labels(self) -> tuple[str, ...]:

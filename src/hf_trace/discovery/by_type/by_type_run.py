@@ -71,12 +71,20 @@ def by_type_effects(
     variables = taking.variables
     sums = ByTypeSums(variables.names, dict(zip(model.tokenizer.event_types, variables.of_type.tolist(), strict=True)))
     units = resampling_units([sequence.id or str(number) for number, sequence in enumerate(sequences)])
-    scored = by_type_scores(model.oracle, sequences, taking, batch_size=request.batch_size)
+    scored = _scored(model, sequences, taking, request)
     for unit, (sequence, scores) in zip(units.tolist(), scored, strict=True):
         sums.add(unit, sequence, scores)
         done += len(sequence)
         advance(done)
     return sums.effects()
+
+
+def _scored(
+    model: EventModel, sequences: Iterable[EventSequence], taking: Taking, request: DiscoveryRequest
+) -> Iterator[tuple[EventSequence, ByTypeScores]]:
+    """What the causes of each sequence tell, by the oracle that the model has for it."""
+    for oracle, part in model.oracles_for(sequences):
+        yield from by_type_scores(oracle, part, taking, batch_size=request.batch_size)
 
 
 def by_type_result(
@@ -162,7 +170,7 @@ def by_type_pairs(
     _check_knowledge(model, request)
     taking, knowledge = taking_of(model, request), request.settings.knowledge
     owner, plain = variable_of_type(model, request), model.tokenizer.plain_name
-    for sequence, scores in by_type_scores(model.oracle, sequences, taking, batch_size=request.batch_size):
+    for sequence, scores in _scored(model, sequences, taking, request):
         pairs = _pairs(scores, request.settings.statistic)
         if knowledge is not None:
             names = [plain(owner.get(event, event)) for event in sequence.events]
