@@ -31,6 +31,7 @@ FLOORS = (
     ("oracle",),
     ("runs",),
     ("discovery",),
+    ("amortised",),
     ("questions", "effects"),
     ("report",),
     ("publishing", "training"),
@@ -41,7 +42,7 @@ FLOORS = (
     ("__init__", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-READS_TRANSFORMERS = {"oracle", "runs", "training", "publishing", "pipelines", "tokenizers", "cli"}
+READS_TRANSFORMERS = {"oracle", "runs", "amortised", "training", "publishing", "pipelines", "tokenizers", "cli"}
 VAGUE = {"utils", "common", "helpers", "core", "base", "misc"}
 MOST_LINES, MOST_MODULES = 500, 20
 
@@ -146,7 +147,7 @@ def test_what_the_house_recipe_counts_does_not_grow(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT.parents[1] / "recipes" / "house"))
     house = importlib.import_module("house")
     found = house.figures(ROOT)
-    assert found["modules"] <= 309
+    assert found["modules"] <= 310
     assert found["dict[str, Any]"] <= 40
     assert {name: found[f"definitions of {name}"] for name in house.OPTIONS} == dict.fromkeys(house.OPTIONS, 1)
     # A figure is no figure if it cannot be wrong.

@@ -182,6 +182,17 @@ class ArmRows:
     arms: tuple[int, ...]
     treatment: str
 
+    def select(self, rows: Codes) -> "ArmRows":
+        """Some of the rows."""
+        return replace(
+            self,
+            table=self.table.select(rows),
+            fold=None if self.fold is None else self.fold[rows],
+            outcome=self.outcome[rows],
+            propensity=self.propensity[rows],
+            mean=self.mean[rows],
+        )
+
     def pair(self, one: int, other: int, *, is_binned: bool) -> Rows:
         """Two of the values, with what numbers say beyond their bins, see ``corrected``.
 

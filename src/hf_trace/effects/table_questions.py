@@ -13,6 +13,7 @@ from hf_trace.effects.counterfactuals.row_answers import RowQuestion, counterfac
 from hf_trace.effects.dose_response import dose_response, swept
 from hf_trace.effects.identifying.transport import OtherPopulation, transported
 from hf_trace.effects.queries import Follow, Query
+from hf_trace.effects.regimes.dose_curves import doses_on_rows
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.targeted import ESTIMATORS
 from hf_trace.effects.training_intervals import intervals_of_answers
@@ -107,7 +108,11 @@ def _every_dose(model: TableModel, query: Query, record: Mapping[str, Any], requ
         )
     variable, settings = model.schema[query.target], request.settings(model.rows)
     scores, what = scores_of(variable, request.target_value)
-    found = dose_response(model.conditionals, request.members(model), query, treatment, scores, settings)
+    if request.estimator == ESTIMATORS[0]:
+        found = dose_response(model.conditionals, request.members(model), query, treatment, scores, settings)
+    else:
+        request.check_rows()
+        found = doses_on_rows(model, query, treatment, scores, request.data, request.estimator, settings)
     return {
         "target": variable.name,
         "of": what,
