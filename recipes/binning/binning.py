@@ -16,6 +16,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,20 +26,21 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 from counted import CountedModel
-from harness import Recipe, Report, Size, metrics, panels, table
+from harness import Recipe, Report, Size, kept, metrics, panels, table
 from matplotlib.figure import Figure
 from scipy.stats import t
 
-from hf_trace.effects.contrasts import Contrast, differences
+from hf_trace.effects.contrasts import Contrast, differences, row_columns
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
+from hf_trace.effects.targeted import ESTIMATORS, estimated
 from hf_trace.effects.training_intervals import interval_of_difference
 from hf_trace.tables.variables import Variable
 from hf_trace.training.table_training import DagTrainingSettings, train_dag
 
 QUESTION = {"target": "days", "do": {"drug": "yes"}}
 KINDS = ("ate", "att", "cate")
-_COLOURS = {"plug-in": "#0072B2", "AIPW": "#D55E00"}
+_COLOURS = {"plug-in": "#0072B2", "AIPW": "#D55E00", "TMLE": "#009E73"}
 
 
 class Drawn(NamedTuple):
@@ -104,21 +106,34 @@ def middles(variable: Variable, numbers: np.ndarray) -> np.ndarray:
     return (bounds[1:] + bounds[:-1]) / 2
 
 
-def estimates(model: CountedModel, drawn: Drawn, *, on_rows: bool) -> dict[tuple[str, str], Interval]:
-    """Value and interval of every way to estimate, by kind of effect; on request that of all by AIPW, too."""
-    questions = {kind: asked(kind) for kind in drawn.truths}
-    found: dict[tuple[str, str], Interval] = {}
-    for kind, question in questions.items():
-        plug_in = answer_questions(model, [question], EffectRequest())[0]
-        found[kind, "plug-in"] = Interval(plug_in["value"], plug_in["interval"]["low"], plug_in["interval"]["high"])
-        if on_rows and kind == "ate":
-            aipw = answer_questions(model, [question], EffectRequest(estimator="aipw", data=drawn.frame))[0]
-            found[kind, "AIPW"] = Interval(aipw["value"], aipw["low"], aipw["high"])
-    days, plug_in = model.schema["days"], answer_questions(model, [questions["ate"]], EffectRequest())[0]
-    reach = float(t.ppf(0.975, model.parts - 1)) * plug_in["interval"]["standard_error"]
-    as_means = Interval(plug_in["value"], plug_in["value"] - reach, plug_in["value"] + reach)
-    halves = plug_in_of_bins(model, middles(days, drawn.frame["days"].to_numpy()))
-    return {**found, ("ate", "plug-in, bin means"): as_means, ("ate", "plug-in, bin middles"): halves}
+def estimates(model: CountedModel, drawn: Drawn, *, on_rows: bool) -> list[dict]:
+    """Value and interval of every way to estimate, by kind of effect; on request those on the rows, too."""
+    found: list[tuple[str, str, Interval]] = []
+    for kind in drawn.truths:
+        plug_in = answer_questions(model, [asked(kind)], EffectRequest())[0]
+        sure = plug_in["interval"]
+        found.append((kind, "plug-in", Interval(plug_in["value"], sure["low"], sure["high"])))
+        if kind == "ate":
+            reach = float(t.ppf(0.975, model.parts - 1)) * sure["standard_error"]
+            ends = plug_in["value"] - reach, plug_in["value"] + reach
+            found.append((kind, "plug-in, bin means", Interval(plug_in["value"], *ends)))
+            halves = plug_in_of_bins(model, middles(model.schema["days"], drawn.frame["days"].to_numpy()))
+            found.append((kind, "plug-in, bin middles", halves))
+    found += of_rows(model, drawn) if on_rows else []
+    return [{"effect": kind, "estimate": name, **each._asdict()} for kind, name, each in found]
+
+
+def of_rows(model: CountedModel, drawn: Drawn) -> list[tuple[str, str, Interval]]:
+    """What ``--estimator aipw`` and ``tmle`` say; the rows of all and of the severely ill are prepared once."""
+    found, settings = [], EffectRequest().settings(model.rows)
+    scores = np.asarray(model.schema["days"].numbers)
+    for group in [("ate", "att"), *([("cate",)] if "cate" in drawn.truths else [])]:
+        rows = row_columns(model, _contrast(model, group[0]), scores, drawn.frame, settings)
+        for kind in group:
+            for estimator in ESTIMATORS[1:]:
+                each = estimated(rows, estimator=estimator, of_treated=kind == "att")
+                found.append((kind, estimator.upper(), Interval(each.value, each.low, each.high)))
+    return found
 
 
 def asked(kind: str) -> dict:
@@ -126,8 +141,9 @@ def asked(kind: str) -> dict:
     return {**QUESTION, "contrast": kind, **({"given": {"severity": "severe"}} if kind == "cate" else {})}
 
 
-def _contrast(model: CountedModel) -> Contrast:
-    return Contrast("ate", model.reader.query(asked("ate")), {"drug": model.reader.code("drug", "no")})
+def _contrast(model: CountedModel, kind: str = "ate") -> Contrast:
+    question = {name: value for name, value in asked(kind).items() if name != "contrast"}
+    return Contrast(kind, model.reader.query(question), {"drug": model.reader.code("drug", "no")})
 
 
 def plug_in_of_bins(model: CountedModel, scores: np.ndarray) -> Interval:
@@ -138,21 +154,26 @@ def plug_in_of_bins(model: CountedModel, scores: np.ndarray) -> Interval:
     return Interval(whole.value, math.nan, math.nan) if found is None else Interval(found.value, found.low, found.high)
 
 
+def of_table(world: str, bins: int, seed: int, options: argparse.Namespace) -> list[dict]:
+    """Every estimate of one table."""
+    drawn = WORLDS[world](np.random.default_rng([seed, options.rows]), options.rows)
+    model = CountedModel.fitted(graph_of(drawn.frame), drawn.frame, bins, options.folds)
+    lines = estimates(model, drawn, on_rows=bins == options.bins_of_rows)
+    return [{**each, "truth": drawn.truths[each["effect"]]} for each in lines]
+
+
 def of_world(world: str, bins: int, options: argparse.Namespace) -> list[dict]:
-    """Bias, width and coverage of every estimate over the tables of a world."""
-    found: dict[tuple[str, str], list[Interval]] = {}
-    truths: dict[str, float] = {}
+    """Bias, width and coverage of every estimate over the tables of a world; tables done before are read again."""
+    found: dict[tuple[str, str, float], list[Interval]] = {}
     for seed in range(options.tables):
-        drawn = WORLDS[world](np.random.default_rng([seed, options.rows]), options.rows)
-        truths = drawn.truths
-        model = CountedModel.fitted(graph_of(drawn.frame), drawn.frame, bins, options.folds)
-        for name, each in estimates(model, drawn, on_rows=seed < options.aipw_tables).items():
-            found.setdefault(name, []).append(each)
+        done = options.out / f"table-{world}-{bins}-{seed}.json"
+        for each in kept(done, partial(of_table, world, bins, seed, options)):
+            ends = Interval(each["value"], each["low"], each["high"])
+            found.setdefault((each["effect"], each["estimate"], each["truth"]), []).append(ends)
     return [
-        {"world": world, "bins": bins, "effect": kind, "estimate": name, "truth": truths[kind],
-         **summary(intervals, truths[kind])}
-        for (kind, name), intervals in found.items()
-    ]  # fmt: skip
+        {"world": world, "bins": bins, "effect": kind, "estimate": name, "truth": truth, **summary(intervals, truth)}
+        for (kind, name, truth), intervals in found.items()
+    ]
 
 
 def summary(intervals: list[Interval], truth: float) -> dict[str, float]:
@@ -190,7 +211,8 @@ def trained(options: argparse.Namespace) -> list[dict]:
 
 def measure(options: argparse.Namespace) -> Report:
     """All worlds and numbers of bins."""
-    rows = [row for world in WORLDS for bins in options.bins for row in of_world(world, bins, options)]
+    rows = [row for bins in options.bins for world in WORLDS for row in of_world(world, bins, options)]
+    rows.sort(key=lambda row: (list(WORLDS).index(row["world"]), row["bins"]))
     rows += trained(options)
     lines = [
         [*(row[key] for key in ("world", "bins", "effect", "estimate", "tables", "truth", "bias", "rmse", "width")),
@@ -210,12 +232,15 @@ def drawing(rows: list[dict]) -> Figure:
     """Error of the average effect against bins, beside that of AIPW, which reads the numbers themselves."""
     figure, axes = panels(10, 3.2, 1, len(WORLDS))
     for axis, world in zip(axes, WORLDS, strict=True):
-        for name, colour in _COLOURS.items():
-            mine = [row for row in rows if (row["world"], row["effect"], row["estimate"]) == (world, "ate", name)]
-            bins = [row["bins"] for row in mine]
-            axis.plot(bins, [row["rmse"] for row in mine], "o-", color=colour, label=f"{name}, RMSE")
-            if name == "plug-in":
-                axis.plot(bins, [abs(row["bias"]) for row in mine], "o:", color=colour, label=f"{name}, |bias|")
+        mine = [row for row in rows if row["world"] == world and row["effect"] == "ate"]
+        plug_in = [row for row in mine if row["estimate"] == "plug-in"]
+        bins = [row["bins"] for row in plug_in]
+        axis.plot(bins, [row["rmse"] for row in plug_in], "o-", color=_COLOURS["plug-in"], label="plug-in, RMSE")
+        axis.plot(bins, [abs(row["bias"]) for row in plug_in], "o:", color=_COLOURS["plug-in"], label="plug-in, |bias|")
+        for row in mine:
+            if row["estimate"] in ("AIPW", "TMLE"):
+                colour, style = _COLOURS[row["estimate"]], "-" if row["estimate"] == "AIPW" else "--"
+                axis.axhline(row["rmse"], color=colour, linestyle=style, label=f"{row['estimate']}, RMSE")
         axis.set(title=world, xlabel="bins", xscale="log", yscale="log")
         axis.set_xticks(bins, bins)
         axis.minorticks_off()
@@ -231,9 +256,9 @@ RECIPE = Recipe(
     measure,
     {
         "tables": Size(40, 1, "tables of each world"),
-        "aipw_tables": Size(3, 1, "of them on which AIPW is computed, which takes longer"),
         "rows": Size(2000, 300, "rows of each table"),
-        "bins": Size([4, 8, 16, 32], [4]),
+        "bins": Size([8, 4, 16, 32], [4]),
+        "bins_of_rows": Size(8, 4, "with which AIPW and TMLE, which read the numbers themselves, are computed"),
         "folds": Size(5, 2),
         "trained": Size(0, 0, "tables of the first world that models are trained on"),
     },

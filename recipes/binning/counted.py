@@ -22,7 +22,7 @@ from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 
 FLOOR = -60.0
 # Rows that training adds wherever parents were seen to have certain values; see ``DagTrainingSettings``.
-SMOOTHING = 0.5
+SMOOTHING, OTHER = 0.5, 0.1
 
 
 class CountedConfig(PretrainedConfig):
@@ -65,8 +65,13 @@ class CountedLM(PreTrainedModel):
         read = (*self.parents[name], name)
         counts = np.zeros([len(tokenizer.variables[each].values) for each in read])
         np.add.at(counts, tuple(np.asarray(table.columns[each]) for each in read), table.weights)
-        overall = counts.reshape(-1, counts.shape[-1]).sum(0)
-        counts += SMOOTHING * (0.9 * overall / overall.sum() + 0.1 / len(overall))
+        near, schema = counts, tokenizer.schema
+        ordered = [schema[parent].kind in ("numeric", "ordinal") for parent in self.parents[name]]
+        for axis, has_order in enumerate(ordered):
+            values = counts.shape[axis]
+            weights = _nearness(values, has_order=has_order) if any(ordered) else np.ones((values, values))
+            near = np.moveaxis(np.tensordot(weights, near, axes=(1, axis)), 0, axis)
+        counts += SMOOTHING * (0.9 * near / near.sum(-1, keepdims=True) + 0.1 / counts.shape[-1])
         logits = np.full((*counts.shape[:-1], self.config.vocab_size), FLOOR)
         logits[..., tokenizer.variables[name].values] = np.log(counts / counts.sum(-1, keepdims=True))
         return logits
@@ -83,6 +88,12 @@ class CountedLM(PreTrainedModel):
                     where = tuple(known[each] for each in self.parents[name])
                     logits[row, place] = torch.from_numpy(self.logits[name][where])
         return CausalLMOutput(logits=logits.float())
+
+
+def _nearness(values: int, *, has_order: bool) -> np.ndarray:
+    """How much a value of a parent says of another, as in training."""
+    apart = np.abs(np.arange(values)[:, None] - np.arange(values))
+    return np.exp(-(apart**2) / 2) if has_order else np.where(apart > 0, OTHER, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

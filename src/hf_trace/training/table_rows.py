@@ -28,6 +28,8 @@ Ids = NDArray[np.int64]
 _NONE = -1
 # Cells for each row up to which counts are smoothed: beyond, what is added to each is next to nothing.
 _MOST_SMOOTHED = 16
+# Contexts up to which it counts how near they are to one another, and how much one of another name counts then.
+_ORDERED, _MOST_KINDRED, _OTHER = ("numeric", "ordinal"), 2_000, 0.1
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,8 @@ class ParentRows(RowSource):
         tokenizer: How values are written.
         table: The values.
         smoothing: Rows that are added wherever parents were seen to have certain values, with the values of a finite
-            variable as often as they are overall: what was seen once is not taken for certain. Together they are at
+            variable as often as they are overall, or near them where parents have an order: what was seen once is not
+            taken for certain. Together they are at
             most the root of the rows of the table, or what differs everywhere would seem to depend on nothing; none
             where there are many more cells than rows.
         balance: Where a parent has a value that is rarer than an equal share of its values, how much more that counts:
@@ -330,7 +333,7 @@ def _merged(
     cells = np.bincount(flat, table.weights, minlength=sizes[0] * sizes[1]).reshape(sizes)
     if smoothing and len(contexts) * sizes[1] <= _MOST_SMOOTHED * len(table):
         added = min(smoothing, math.sqrt(len(table)) / len(contexts))
-        cells = cells + added * table.weights.mean() * _shares(cells.sum(0))
+        cells = cells + added * table.weights.mean() * _shares(_pooled(tokenizer, table, read, contexts, cells))
     if balance and read:
         counted = _rarities(table, read, contexts) ** balance
         cells = cells * (counted * cells.sum() / (counted @ cells).sum())[:, None]
@@ -344,9 +347,36 @@ def _merged(
     return _Block(ids, _Places(rows, lengths, np.full(len(ids), variable)), _Terms(row, tokens.values[value], weight))
 
 
-def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How often values are seen overall; a tenth of it is given to all alike."""
-    return 0.9 * counts / counts.sum() + 0.1 / len(counts)
+def _shares(counts: Float[np.ndarray, "context value"]) -> Float[np.ndarray, "context value"]:
+    """How often values are seen; a tenth of it is given to all alike."""
+    return np.asarray(0.9 * counts / counts.sum(axis=1, keepdims=True) + 0.1 / counts.shape[1])
+
+
+def _pooled(
+    tokenizer: DagTokenizer,
+    table: WrittenTable,
+    read: Sequence[int],
+    contexts: Ids,
+    cells: Float[np.ndarray, "context value"],
+) -> Float[np.ndarray, "asked value"]:
+    """What contexts say of one another: all as much, but where parents have an order, near ones.
+
+    Else what happens at the ends of a scale would be drawn to what happens in its middle, and the effect of another
+    parent towards what that confounds.
+    """
+    variables = [tokenizer.schema[table.names[each]] for each in read]
+    if not any(each.kind in _ORDERED for each in variables) or len(contexts) > _MOST_KINDRED:
+        return np.asarray(cells.sum(0, keepdims=True))
+    weights = np.ones((len(contexts), len(contexts)))
+    for variable, codes in zip(variables, contexts.T, strict=True):
+        apart = np.abs(codes[:, None] - codes).astype(float)
+        if variable.kind in _ORDERED:
+            is_missing = (codes == len(variable.values) - 1) & variable.has_missing
+            apart[is_missing[:, None] != is_missing] = np.inf
+            weights *= np.exp(-(apart**2) / 2)
+        else:
+            weights *= np.where(apart > 0, _OTHER, 1.0)
+    return np.asarray(weights @ cells)
 
 
 def _rarities(table: WrittenTable, variables: Sequence[int], codes: Ids) -> NDArray[np.float64]:

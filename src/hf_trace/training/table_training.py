@@ -70,7 +70,7 @@ class DagTrainingSettings(LoopSettings):
         order: With full history, whether variables stand in one ``"fixed"`` order or in ``"random"`` ones, which let
             more questions be asked.
         smoothing: Where only parents are read: rows that are added wherever parents were seen to have certain values,
-            with the values of a finite variable as often as they are overall.
+            with the values of a finite variable as often as they are overall, or near them where parents have an order.
         refit: Whether to train once more, for as long, on all rows; by default where only parents are read and the
             model is from scratch.
         folds: Models in ``members/``, each trained without one of as many parts of the rows, for estimates that are

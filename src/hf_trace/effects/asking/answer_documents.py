@@ -9,9 +9,10 @@ import numpy as np
 from hf_trace.documents import Document
 from hf_trace.effects.answers import Answer, AnswerSettings
 from hf_trace.effects.conditionals import Floats
+from hf_trace.effects.contrasts import Contrast
 from hf_trace.effects.doubly_robust import Estimate
 from hf_trace.effects.identifying.estimands import as_latex, as_text
-from hf_trace.effects.queries import Follow, Query
+from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.training_intervals import TrainingInterval, interval_of_rows
 from hf_trace.tables.variables import Variable
@@ -102,10 +103,38 @@ def missed_groups(model: TableModel, query: Query) -> list[str]:
     return [
         f"Where {miss['parent']!r} is {miss['group']!r} ({miss['rows']:,.0f} rows), the model says "
         f"{miss['predicted']:.3g} on average of {(miss['value'] or query.target)!r}, the rows {miss['observed']:.3g} ± "
-        f"{miss['standard_error']:.2g}: more than chance. `--estimator tmle` with `--data` corrects that."
+        f"{miss['standard_error']:.2g}: more than chance. The interval of an effect reaches to where it is not; "
+        "`--estimator tmle` with `--data` corrects it."
         for miss in model.misses
         if miss["variable"] == query.target and miss["parent"] in query.do
     ]
+
+
+def missed_effect(model: TableModel, contrast: Contrast, scores: Floats) -> float:
+    """How much of a plug-in effect comes of means of its groups that the model is known to miss, see ``misses``.
+
+    Args:
+        model: That has answered.
+        contrast: Of two values of one treatment; of others nothing is known.
+        scores: What every value of the target counts as.
+    """
+    pair, variable = [each.do for each in contrast.pair], model.schema[contrast.query.target]
+    if contrast.has_policy or len(contrast.query.do) != 1:
+        return 0.0
+    (parent,) = contrast.query.do
+    arms = [each[parent] for each in pair]
+    signs = {
+        model.schema[parent].values[arm.code]: sign
+        for arm, sign in zip(arms, (1, -1), strict=True)
+        if isinstance(arm, Force) and model.schema[parent].is_finite
+    }
+    counts_as = {"": 1.0, **dict(zip(variable.values, np.nan_to_num(scores).tolist(), strict=True))}
+    missed = (
+        signs[miss["group"]] * counts_as.get(miss["value"], 0.0) * (miss["predicted"] - miss["observed"])
+        for miss in model.misses
+        if miss["variable"] == variable.name and miss["parent"] == parent and miss["group"] in signs
+    )
+    return float(sum(missed))
 
 
 def _unseen_causes(model: TableModel, answer: Answer) -> list[str]:

@@ -1,12 +1,20 @@
 """Differences between two interventions, and values of one, as plain documents."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from hf_trace.documents import Document
 from hf_trace.effects.answers import Answer, AnswerSettings, answers
-from hf_trace.effects.asking.answer_documents import binning_notes, known_fields, missed_groups, scores_of, shown_answer
+from hf_trace.effects.asking.answer_documents import (
+    binning_notes,
+    known_fields,
+    missed_effect,
+    missed_groups,
+    scores_of,
+    shown_answer,
+)
 from hf_trace.effects.asking.effect_request import EffectRequest
 from hf_trace.effects.conditionals import Conditionals, Floats
 from hf_trace.effects.contrasts import Contrast, counts_numbers, differences, row_columns
@@ -66,7 +74,10 @@ def _contrasted(model: TableModel, query: Query, record: Mapping[str, Any], requ
     elif population is None and (
         interval := interval_of_difference(request.members(model), contrast, scores, found, settings)
     ):
-        document["interval"] = known_fields(interval)
+        missed = missed_effect(model, contrast, scores)
+        document["interval"] = known_fields(
+            replace(interval.with_binning(missed), binning_error=interval.binning_error)
+        )
     return {**document, "settings": known_fields(settings)}
 
 
