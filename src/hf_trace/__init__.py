@@ -109,6 +109,7 @@ _EXTENSIONS = {
         "hf_trace.runs.world_model",
         "hf_trace.runs.timed_model",
         "hf_trace.runs.edge_model",
+        "hf_trace.amortised.context_model",
         "hf_trace.runs.adapters",
     ),
 }
