@@ -162,3 +162,17 @@ def test_an_interval_reaches_to_both_ends():
         reached = found.with_binning(error)
         assert (reached.low, reached.high) == pytest.approx((low, high))
         assert (reached.value, reached.binning_error) == (1.0, error)
+
+
+def test_intervals_reach_to_where_missed_groups_are_met(counted):
+    frame = patients()
+    model = counted.fitted(graph(PATIENTS), frame, 4, 3)
+    before = ask(model, DAYS)["interval"]
+    miss = {"variable": "days", "value": "", "parent": "drug", "group": "yes", "rows": 9.0, "standard_error": 0.1}
+    model = counted.fitted(graph(PATIENTS), frame, 4, 3)
+    model.__dict__["metrics"] = {**model.metrics, "misses": [{**miss, "predicted": 7.0, "observed": 8.0}]}
+    after = ask(model, DAYS)["interval"]
+    # The treated were said to stay a day less than they did: without, the effect would be a day more.
+    assert (after["value"], after["low"]) == pytest.approx((before["value"], before["low"]))
+    assert after["high"] == pytest.approx(before["high"] + 1)
+    assert after["binning_error"] == before["binning_error"]

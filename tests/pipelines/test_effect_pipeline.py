@@ -10,8 +10,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, pipeline
 
 from hf_trace.cli import main
 from hf_trace.effects.answers import AnswerSettings
+from hf_trace.effects.asking.answer_documents import missed_effect
 from hf_trace.effects.contrasts import Contrast, row_columns
 from hf_trace.effects.doubly_robust import aipw_ate
+from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.table_model import TableModel
 from hf_trace.effects.table_questions import EffectRequest, answer_questions
 from hf_trace.errors import HfTraceError, SettingsError
@@ -218,6 +220,25 @@ def test_a_group_that_the_model_misses_is_told_with_every_answer(run):
     for question in ({"do": {"drug": "yes"}}, {"do": {"drug": "yes"}, "contrast": "ate"}):
         (answer,) = answer_questions(model, [{"target": "days", **question}], EffectRequest())
         assert any(warning.startswith(told) for warning in answer["warnings"])
+
+
+def test_what_missed_groups_do_to_an_effect(run):
+    model = TableModel.load(run)
+    common = {"parent": "drug", "rows": 20.0, "standard_error": 0.1}
+    misses = [
+        {"variable": "days", "value": "", "group": "yes", "predicted": 5.0, "observed": 3.0},
+        {"variable": "days", "value": "", "group": "no", "predicted": 1.0, "observed": 2.0},
+        {"variable": "well", "value": "yes", "group": "yes", "predicted": 0.6, "observed": 0.5},
+        {"variable": "well", "value": "no", "group": "yes", "predicted": 0.4, "observed": 0.5},
+    ]
+    model.__dict__["metrics"] = {"misses": [{**common, **each} for each in misses]}
+    to_drug = {"drug": Force(1)}
+    numbers = np.asarray(model.schema["days"].numbers)
+    assert missed_effect(model, Contrast("ate", Query("days", to_drug), {"drug": 0}), numbers) == 2 - -1
+    of_well = Contrast("ate", Query("well", to_drug), {"drug": 0})
+    assert missed_effect(model, of_well, np.array([0.0, 1.0])) == pytest.approx(0.1)
+    half = Contrast("ate", Query("well", to_drug), {"drug": Follow((), lambda codes: np.full((len(codes), 2), 0.5))})
+    assert missed_effect(model, half, np.array([0.0, 1.0])) == 0
 
 
 def test_parameters_of_the_pipeline_count_until_a_call_says_otherwise(run, effect):

@@ -15,6 +15,7 @@ SLOW = {
     "scale/scale": "6 s and more: starts three processes that import everything",
     "causrca/confidence": "6 s and more: starts hf-trace as a process of its own",
     "effects-scale/effects_scale": "8 s: starts a process that imports everything and trains",
+    "effects-scale/fit_seconds": "4 s: a command that trains",
     "effects/effects": "6 s: the models of nine methods",
     "root-causes/root_cause_states": "6 s and more: three models of states, each measured at 200 moments",
     "chess-endgame/chess_endgame": "6 s: plays its games",

@@ -153,6 +153,24 @@ def test_smoothing_by_hand(tokenizers):
     assert terms[0, 3, 2, 13] == 1
 
 
+@pytest.mark.parametrize("kind", ["ordinal", "categorical"])
+def test_what_is_added_is_what_near_doses_have(kind):
+    schema = DagSchema(
+        (Variable("dose", kind, values=("none", "half", "full")), Variable("ill", values=YES_NO, parents=("dose",)))
+    )
+    tokenizer = DagTokenizer.from_schema(schema)
+    rows = [(0, 0)] * 4 + [(1, 0), (1, 1)] + [(2, 1)] * 2
+    source = ParentRows(tokenizer, write_table(tokenizer, table(rows, schema=schema)), smoothing=0.5)
+    values = tokenizer.variables["ill"].values
+    added = {
+        target: weight for (row, _, variable, target), weight in written(source)[1].items() if (row, variable) == (0, 1)
+    }
+    # With an order half a dose says e^-.5 as much of none as none itself, and a full one e^-2; else all say as much.
+    near = [4 + np.exp(-0.5), np.exp(-0.5) + 2 * np.exp(-2)] if kind == "ordinal" else [5, 3]
+    share = 0.9 * near[0] / sum(near) + 0.05
+    assert [added[value] for value in values] == pytest.approx([4 + 0.5 * share, 0.5 * (1 - share)])
+
+
 def test_rare_values_of_parents_count_more(tokenizers):
     source = ParentRows(tokenizers["parents"], write_table(tokenizers["parents"], table(ROWS)), balance=0.5)
     terms = written(source)[1]
