@@ -25,6 +25,7 @@ import pandas as pd
 from harness import Recipe, Report, Size, table
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
+from shared_counts import averaged, main_effects, stacked
 
 from effects import made_up
 from hf_trace.tables.bif import read_bif
@@ -35,6 +36,8 @@ from hf_trace.tables.variables import Variable
 # Variables, values and most parents of random networks, and their seeds.
 RANDOM = ((30, 3, 3, 5), (40, 3, 4, 7), (50, 3, 3, 11))
 QUERIES = 40
+# Of the Dirichlet distribution that their tables are drawn from.
+DENSITY = 0.7
 Counts = np.ndarray  # an axis per parent, and one of the values
 
 
@@ -66,9 +69,9 @@ def trained(counts: Counts) -> np.ndarray:
     return towards(overall(counts), 0.5, counts)
 
 
-def most_probable(counts: Counts) -> np.ndarray:
-    """As many rows, with values as they are overall, as make the counts most probable (empirical Bayes)."""
-    prior, total = overall(counts), counts.sum(-1)
+def most_probable(said: Callable[[Counts], np.ndarray], counts: Counts) -> np.ndarray:
+    """As many rows, with values as something says of them, as make the counts most probable (empirical Bayes)."""
+    prior, total = said(counts), counts.sum(-1)
 
     def surprise(log_rows: float) -> float:
         rows = np.exp(log_rows)
@@ -113,13 +116,23 @@ def _least(missed: Callable[[float], float]) -> float:
     return float(minimize_scalar(missed, bounds=bounds, method="bounded", options={"xatol": 0.05}).x)
 
 
+def as_drawn(counts: Counts) -> np.ndarray:
+    """What is expected of a table of a random network by whoever knows the law that it was drawn from."""
+    return bdeu(DENSITY * counts.size, counts)
+
+
+to_overall, to_main_effects = partial(most_probable, overall), partial(most_probable, main_effects)
 METHODS: dict[str, Callable[[Counts], np.ndarray]] = {
     "maximum likelihood": likeliest,
     "BDeu, 1 row": partial(bdeu, 1.0),
     "BDeu, 10 rows": partial(bdeu, 10.0),
     "as trained": trained,
-    "empirical Bayes": most_probable,
+    "empirical Bayes": to_overall,
     "backed off": backed_off,
+    "main effects": to_main_effects,
+    "subsets of parents": averaged,
+    "stacked": partial(stacked, (partial(bdeu, 1.0), trained, to_overall, backed_off, to_main_effects)),
+    "law of random tables": as_drawn,
 }
 
 
@@ -142,7 +155,7 @@ def random_network(variables: int, values: int, parents: int, seed: int) -> Netw
         count = min(number, int(rng.integers(0, parents + 1))) if number else 0
         before = tuple(f"v{each}" for each in sorted(rng.choice(number, size=count, replace=False))) if number else ()
         found.append(Variable(f"v{number}", values=tuple(f"x{each}" for each in range(values)), parents=before))
-        tables[f"v{number}"] = rng.dirichlet(np.full(values, 0.7), size=(values,) * len(before))
+        tables[f"v{number}"] = rng.dirichlet(np.full(values, DENSITY), size=(values,) * len(before))
     return Network(DagSchema(tuple(found)), tables)
 
 
