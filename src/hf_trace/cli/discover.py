@@ -216,10 +216,12 @@ def _discover(
     evidence = EvidenceCollector(parse_threshold(request.settings.threshold))
     stored, sequences = _begun_pool(outputs.update, model, sequences, request)
     with _scores_of(model, sequences, outputs.out, request, resume=resume) as (items, speaks):
-        if not speaks:
+        if items is not None and not speaks:
             return
         observe = evidence.add if outputs.html else None
         results = _results(model, sequences, items, request, observe, stored, whole=table if is_whole else None)
+        if not speaks:
+            return
         count = 1 if request.level == "population" else len(sequences)
         noted = (result.with_validation(validation) for result in results)
         found = write_graphs(noted, outputs.out, count=count, keep=None if outputs.json else SHOWN)
@@ -387,10 +389,7 @@ def _scores_of(
     from hf_trace.runs.processes import joined
 
     processes = joined()
-    if request.is_pooled_by_type or request.is_total:
-        if processes.count > 1:
-            kind = "Total" if request.is_total else "By-type"
-            warn(f"{kind} effects are computed by one process; the other {processes.count - 1} have nothing to do.")
+    if request.is_pooled_by_type or request.is_total:  # shared out as they are added up
         yield None, processes.is_main
         return
     lent = None
@@ -440,6 +439,7 @@ def _results(
 ) -> "Iterable[Discovered]":
     """What discovery found: one result for the log, or one per sequence."""
     from hf_trace.discovery.results import log_result, sequence_results
+    from hf_trace.runs.processes import joined
 
     if request.level != "population":
         return sequence_results(model, items or (), request)
@@ -449,7 +449,7 @@ def _results(
         if request.is_pooled_by_type:
             doing, steps = "taking events out", len(sequences.codes)
         with progress(doing, steps) as advance:
-            return [log_result(model, sequences, request, advance=advance, whole=whole)]
+            return [log_result(model, sequences, request, advance=advance, whole=whole, processes=joined())]
     return [log_result(model, sequences, request, items=items, pool=pool, observe=observe, whole=whole)]
 
 

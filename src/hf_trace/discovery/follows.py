@@ -37,12 +37,14 @@ from hf_trace.graphs.score_tables import score_table
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import own_events
 from hf_trace.runs.event_model import EventModel
+from hf_trace.runs.processes import Processes
 
 # With more types, a table of all pairs would dwarf the graph.
 _MOST_SCORED_TYPES = 1_000
 _EVENTS = 16
 Table = Float[np.ndarray, "cause effect"]
 Advance = Callable[[float], None]
+_ALONE = Processes()
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +118,7 @@ def following_graph(
     *,
     whole: EventLog | None = None,
     advance: Advance = lambda _: None,
+    processes: Processes = _ALONE,
 ) -> CausalGraph:
     """The population graph of what follows what.
 
@@ -125,6 +128,7 @@ def following_graph(
         request: With the horizon of ``resolved_horizon``.
         whole: The log before it was cut into windows, in which onsets are counted; None: it was not.
         advance: Called with the number of contexts done.
+        processes: See ``total_effects``.
 
     Returns:
         Edges with ``cmi`` (the strength) and ``standard_error``, ``share`` (F / n), ``risk``, ``baseline_risk``,
@@ -137,7 +141,7 @@ def following_graph(
         SettingsError: See ``log_total_effects``.
     """
     settings, names = request.settings, model.tokenizer.event_types
-    (effects,) = log_total_effects([model], log, request, advance=advance)
+    (effects,) = log_total_effects([model], log, request, advance=advance, processes=processes)
     horizon = parse_horizon(settings.horizon)
     seconds = max(horizon.seconds, default=None)
     whole = whole or log

@@ -27,9 +27,11 @@ from hf_trace.options import QUESTIONS
 from hf_trace.oracle.quality import quality_warning
 from hf_trace.runs.event_model import EventModel
 from hf_trace.runs.members import confidence_warning
+from hf_trace.runs.processes import Processes
 
 _SCORES = ("cause_position", "effect_position", "cmi", "gain", "standard_error")
 Advance = Callable[[float], None]
+_ALONE = Processes()
 Observe = Callable[[EventSequence, PairScores], None]
 
 
@@ -127,6 +129,7 @@ def population_result(
     *,
     advance: Advance = lambda _: None,
     whole: EventLog | None = None,
+    processes: Processes = _ALONE,
 ) -> Discovered:
     """One graph of all sequences.
 
@@ -137,6 +140,7 @@ def population_result(
         advance: Called with the number of contexts done, for total effects, or of events, for by-type effects.
         whole: The log before it was cut into windows; what follows, and what stands beside by-type effects in one
             score (statistic ``combined``), is counted in it.
+        processes: What shares out total effects and by-type effects; each of them gets the result. Alone by default.
 
     Raises:
         EmptyLogError: If all sequences hold one event type each, so that nothing can be told.
@@ -145,15 +149,15 @@ def population_result(
         log = _as_log(sequences)
         check_more_than_one_type(log)
         request = request.updated(horizon=resolved_horizon(model, whole or log, request.settings.horizon))
-        graph = following_graph(model, log, request, whole=whole, advance=advance)
+        graph = following_graph(model, log, request, whole=whole, advance=advance, processes=processes)
         return _pooled_result(model, graph, request, {"sequences": len(log)})
     if request.is_total:
-        graph = total_effects_graph([model], sequences, request, advance=advance)
+        graph = total_effects_graph([model], sequences, request, advance=advance, processes=processes)
         return _pooled_result(model, graph, request, {})
     if request.is_pooled_by_type:
         log = _as_log(sequences)
         check_more_than_one_type(log_of_variables(model, log, request))
-        graph = by_type_result(model, log, request, whole=whole, advance=advance)
+        graph = by_type_result(model, log, request, whole=whole, advance=advance, processes=processes)
         return _result(model, graph, request, graph.edges, {"sequences": len(log)})
     pool = new_pool(request)
     for sequence, scores in scored(model, sequences, request):
@@ -165,7 +169,7 @@ def _as_log(sequences: Iterable[EventSequence]) -> EventLog:
     return sequences if isinstance(sequences, EventLog) else EventLog.from_sequences(sequences)
 
 
-def log_result(
+def log_result(  # noqa: PLR0913 - each is a choice of its own
     model: EventModel,
     log: EventLog,
     request: DiscoveryRequest,
@@ -175,6 +179,7 @@ def log_result(
     items: Iterable[ScoredSequence] | None = None,
     pool: PopulationPool | None = None,
     whole: EventLog | None = None,
+    processes: Processes = _ALONE,
 ) -> Discovered:
     """One graph of a log, with counting baselines of the same log in its metadata.
 
@@ -187,10 +192,11 @@ def log_result(
         items: The log with its scores, if they are computed elsewhere.
         pool: An earlier pool to add to; graph and baselines are then of everything in it.
         whole: See ``population_result``.
+        processes: See ``population_result``; scores of pairs are shared out by ``LongRun``, and come as ``items``.
     """
     request = request.updated(level="population")
     if request.is_total or request.is_pooled_by_type:
-        found = population_result(model, log, request, advance=advance, whole=whole)
+        found = population_result(model, log, request, advance=advance, whole=whole, processes=processes)
         counted = _counted(log, whole)
         counted = log_of_variables(model, counted, request) if request.is_pooled_by_type else counted
         return _with_baselines(found, counted, request)

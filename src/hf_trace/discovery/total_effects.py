@@ -20,9 +20,11 @@ from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.score_tables import score_table
 from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.walks import Slots, sample_futures
+from hf_trace.runs.processes import Processes
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _EVENTS_PER_TIME = 16
+_ALONE = Processes()
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def total_effects(
     *,
     seed: int,
     advance: Callable[[float], None] = lambda _: None,
+    processes: Processes = _ALONE,
 ) -> TotalEffects:
     """Force every event type after every context, and let the oracle continue.
 
@@ -119,13 +122,18 @@ def total_effects(
         horizon: How far ahead to look.
         seed: Seed of the continuations; context i always gets the same numbers.
         advance: Called with the number of contexts done.
+        processes: What shares the contexts out; each gets all effects, the same with any number of them.
     """
     types = len(slots.events)
     causes = forced_types(slots)
     hazard, occurred, mean, squares = (np.zeros((types, types)) for _ in range(4))
     done = 0
-    for some, uniforms in _groups(contexts, seed, horizon.events * slots.tokens_per_event, types):
-        hazards, occurrences = (each.numpy() for each in _first_occurrences(oracle, some, slots, horizon, uniforms))
+
+    def occur(group: tuple[Tensor, Tensor]) -> list[NDArray[np.float64]]:
+        return [each.numpy() for each in _first_occurrences(oracle, group[0], slots, horizon, group[1])]
+
+    groups = _groups(contexts, seed, horizon.events * slots.tokens_per_event, types)
+    for hazards, occurrences in processes.in_turn(groups, occur):
         hazard += hazards.sum(0)
         occurred += occurrences.sum(0)
         done += len(hazards)

@@ -22,9 +22,11 @@ from hf_trace.errors import EmptyLogError, SettingsError, preview
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.runs.event_model import EventModel
+from hf_trace.runs.processes import Processes
 
 # Every type is forced after every context, and every pair of types is in a table.
 MOST_TYPES = 2_000
+_ALONE = Processes()
 logger = logging.getLogger(__name__)
 Advance = Callable[[float], None]
 
@@ -35,6 +37,7 @@ def total_effects_graph(
     request: DiscoveryRequest,
     *,
     advance: Advance = lambda _: None,
+    processes: Processes = _ALONE,
 ) -> CausalGraph:
     """The population graph of total effects, averaged over models of one vocabulary.
 
@@ -45,7 +48,7 @@ def total_effects_graph(
     if settings.statistic in COMPARED:
         _check_comparable(models[0], self_loops=settings.self_loops)
     graph = total_graph(
-        averaged(log_total_effects(models, sequences, request, advance=advance)),
+        averaged(log_total_effects(models, sequences, request, advance=advance, processes=processes)),
         models[0].tokenizer.event_types,
         parse_threshold(settings.threshold),
         statistic=settings.statistic,
@@ -87,6 +90,7 @@ def log_total_effects(
     request: DiscoveryRequest,
     *,
     advance: Advance = lambda _: None,
+    processes: Processes = _ALONE,
 ) -> list[TotalEffects]:
     """Total effects by each model, in the same contexts.
 
@@ -95,6 +99,7 @@ def log_total_effects(
         sequences: Source of the contexts, read once.
         request: Its ``num_contexts``, ``horizon``, ``prefix_length``, ``seed`` and ``unknown`` are used.
         advance: Called with the number of contexts done, over all models.
+        processes: See ``total_effects``.
 
     Raises:
         EmptyLogError: If no event has another before it.
@@ -130,6 +135,7 @@ def log_total_effects(
                 horizon,
                 seed=settings.seed,
                 advance=lambda done, before=before: advance(before + done),  # type: ignore[misc]
+                processes=processes,
             )
         )
     return found

@@ -3,16 +3,17 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 
@@ -26,6 +27,9 @@ _POLL_SECONDS = 0.1
 LAUNCHED = "HF_TRACE_LAUNCHED"
 # Exit code of a process that ends because another has, so that the launcher knows which one to name.
 LEFT_ALONE = 75
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,20 @@ class Processes:
         except RuntimeError as error:
             raise self._left_alone() from error
         return [value for part in found for value in part]
+
+    def in_turn(self, items: Iterable[Item], compute: Callable[[Item], Result]) -> Iterator[Result]:
+        """What is computed of every item, in their order and in all processes; each item is one process's work.
+
+        Raises:
+            ProcessError: If a process has ended.
+
+        Example:
+            >>> list(Processes().in_turn([1, 2], lambda item: 10 * item))
+            [10, 20]
+        """
+        left = iter(items)
+        while several := list(islice(left, self.count)):
+            yield from self.gathered([compute(item) for item in several[self.index : self.index + 1]])
 
     def _left_alone(self) -> BaseException:
         if not self.is_main or LAUNCHED in os.environ:  # others say it

@@ -25,9 +25,11 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import own_events
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.runs.event_model import EventModel
+from hf_trace.runs.processes import Processes
 
 # Onsets are counted in a table of all pairs.
 _MOST_COUNTED = 5_000
+_ALONE = Processes()
 Advance = Callable[[float], None]
 
 
@@ -53,6 +55,7 @@ def by_type_effects(
     request: DiscoveryRequest,
     *,
     advance: Advance = lambda _: None,
+    processes: Processes = _ALONE,
 ) -> ByTypeEffects:
     """What the events of each variable tell, over all sequences.
 
@@ -61,22 +64,30 @@ def by_type_effects(
         sequences: No longer than the model reads.
         request: How causes are taken out.
         advance: Called with the number of events done.
+        processes: What shares the work out, batch by batch; each gets all effects, the same with any number of them.
 
     Raises:
         UnknownEventError: If an event is not in the vocabulary.
         ContextLengthError: If a sequence is longer than the model reads.
         SettingsError: If a pattern of ``variable`` fits no event type, or makes one variable of all.
     """
-    taking, done = taking_of(model, request), 0
-    variables = taking.variables
-    sums = ByTypeSums(variables.names, dict(zip(model.tokenizer.event_types, variables.of_type.tolist(), strict=True)))
-    units = resampling_units([sequence.id or str(number) for number, sequence in enumerate(sequences)])
-    scored = _scored(model, sequences, taking, request)
-    for unit, (sequence, scores) in zip(units.tolist(), scored, strict=True):
-        sums.add(unit, sequence, scores)
-        done += len(sequence)
+    taking, done, size = taking_of(model, request), 0, request.batch_size
+    of_event = dict(zip(model.tokenizer.event_types, taking.variables.of_type.tolist(), strict=True))
+    units = resampling_units([sequence.id or str(number) for number, sequence in enumerate(sequences)]).tolist()
+
+    def of_batch(start: int) -> tuple[ByTypeSums, int]:
+        batch, sums = sequences[start : start + size], ByTypeSums(taking.variables.names, of_event)
+        scored = _scored(model, batch, taking, request)
+        for unit, (sequence, scores) in zip(units[start : start + size], scored, strict=True):
+            sums.add(unit, sequence, scores)
+        return sums, sum(map(len, batch))
+
+    total = ByTypeSums(taking.variables.names, of_event)
+    for sums, events in processes.in_turn(range(0, len(sequences), size), of_batch):
+        total.merge(sums)
+        done += events
         advance(done)
-    return sums.effects()
+    return total.effects()
 
 
 def _scored(
@@ -94,6 +105,7 @@ def by_type_result(
     *,
     whole: EventLog | None = None,
     advance: Advance = lambda _: None,
+    processes: Processes = _ALONE,
 ) -> CausalGraph:
     """The population graph; arguments and errors are those of ``by_type_effects``.
 
@@ -102,7 +114,7 @@ def by_type_result(
     """
     settings = request.settings
     _check_knowledge(model, request)
-    effects = by_type_effects(model, list(log), request, advance=advance)
+    effects = by_type_effects(model, list(log), request, advance=advance, processes=processes)
     forward = forward_shares(effects, log_of_variables(model, log, request))
     if settings.statistic in COMBINED:
         counted = log_of_variables(model, own_events(log if whole is None else whole), request)

@@ -157,6 +157,12 @@ class ByTypeSums:
             gained=gained[likelier],
         )
 
+    def merge(self, other: "ByTypeSums") -> None:
+        """Add everything that was added to another."""
+        self._seen |= other._seen
+        for mine, theirs in ((self._pairs, other._pairs), (self._causes, other._causes), (self._delays, other._delays)):
+            mine.extend(*theirs.added_up())
+
     def effects(self) -> ByTypeEffects:
         """What has been added, of the variables that occurred."""
         seen = np.flatnonzero(self._seen)
@@ -195,21 +201,26 @@ class _Sums:
         keys[1:].view(np.float64)[:] = [columns[name] for name in self.beside] or 0
         for row, name in zip(values, self.sums, strict=True):
             row[:] = columns[name]
+        self.extend(keys, values)
+
+    def extend(self, keys: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Add rows as they are kept: keys as numbers, and what is summed."""
         self._new.append((keys, values))
-        self._rows += length
+        self._rows += keys.shape[1]
         if self._rows >= 2 * max(_ROWS_HELD, self._new[0][0].shape[1]):
-            self._add_up()
+            self.added_up()
 
     def table(self) -> pd.DataFrame:
         """One row for each key, in order."""
-        keys, values = self._add_up()
+        keys, values = self.added_up()
         known = np.unravel_index(keys[0], tuple(self.sizes.values()))
         beside = dict(zip(self.beside, keys[1:].view(np.float64), strict=True))
         return pd.DataFrame(
             dict(zip(self.sizes, known, strict=True)) | beside | dict(zip(self.sums, values, strict=True))
         )
 
-    def _add_up(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def added_up(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Keys as numbers, in order and each once, and the sums of each."""
         empty = (np.empty((1 + len(self.beside), 0), dtype=np.int64), np.empty((len(self.sums), 0)))
         keys, values = (np.concatenate(parts, axis=1) for parts in zip(empty, *self._new, strict=True))
         order = np.lexsort(keys[::-1]) if self.beside else np.argsort(keys[0])
