@@ -4,10 +4,10 @@
 # ///
 """How long does ``hf-trace train`` take on a table like those people have: 16,000 rows, one in ninety treated?
 
-Ten variables, four of them numbers, drawn as in the recipe ``treatments``. Each training is a command of its own, timed
+Ten variables, four of them numbers, drawn by ``simulated_tables.py``. Each training is a command of its own, timed
 from outside, with everything that it loads; CPU seconds are those of the command.
 
-python recipes/effects-scale/fit_seconds.py --out runs/effects-scale
+python recipes/treatments/fit_seconds.py --out runs/treatments
 """
 
 import argparse
@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(1, str(Path(__file__).parents[1] / "treatments"))
 
 import numpy as np
 from harness import NotMeasured, Recipe, Report, Size, metrics, table
