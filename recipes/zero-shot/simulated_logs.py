@@ -1,10 +1,11 @@
 """Simulated logs of many kinds, of which a model that reads any log learns; some kinds are left out for the end."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,9 +78,10 @@ def _positions(rng: np.random.Generator, kind: str, events: int) -> EventLog:
 def _workflow(rng: np.random.Generator, kind: str, events: int) -> EventLog:
     """Cases that pass through a tree of steps: in sequence, by choice, side by side, again; with durations."""
     names = iter([f"a{number:02d}" for number in rng.permutation(int(_scale(rng, 4, 50)))])
-    loops, skips, noise = (float(rng.uniform(0, most)) for most in (0.5, 0.3, 0.05))
-    tree = _tree(rng, names, 0, loops)
-    while (more := _tree(rng, names, 0, loops)) is not None:
+    loops, skips, noise = (float(rng.uniform(0, most) * (rng.random() < 0.7)) for most in (0.5, 0.3, 0.05))
+    habit = loops, _scale(rng, 0.15, 1.5)
+    tree = _tree(rng, names, 0, habit)
+    while (more := _tree(rng, names, 0, habit)) is not None:
         tree = ("then", [tree, more]) if tree is not None else more
     durations: dict[str, tuple[float, float]] = {}
     is_coarse, is_timed = rng.random() < 0.2, rng.random() < 0.75
@@ -90,7 +92,7 @@ def _workflow(rng: np.random.Generator, kind: str, events: int) -> EventLog:
         steps = [str(rng.choice(list(durations))) if durations and rng.random() < noise else step for step in steps]
         time, times = 0.0, []
         for step in steps:
-            mean, spread = durations.setdefault(step, (unit * _scale(rng, 0.01, 30), float(rng.uniform(0.1, 1.5))))
+            mean, spread = durations.setdefault(step, (unit * _scale(rng, 0.01, 30), float(rng.uniform(0.1, 2.5))))
             wait = mean * float(np.exp(spread * rng.standard_normal()))
             time += 0.0 if rng.random() < 0.1 else round(wait / unit) * unit if is_coarse else wait
             times.append(time)
@@ -105,27 +107,28 @@ def _hash(step: str) -> float:
     return float(sum(map(ord, step)) % 3 == 0)
 
 
-def _tree(rng: np.random.Generator, names, depth: int, loops: float):
-    """A part of a workflow; None where all names are used."""
-    shares = [0.3, 0.32, 0.2, 0.12, 0.06] if depth < 4 else [1, 0, 0, 0, 0]
+def _tree(rng: np.random.Generator, names: Iterator[str], depth: int, habit: tuple[float, float]) -> Any:
+    """A part of a workflow, None where all names are used; habits: how much is repeated, how even choices are."""
+    shares = [0.3, 0.3, 0.19, 0.15, 0.06] if depth < 4 else [1, 0, 0, 0, 0]
     kind = rng.choice(["step", "then", "choice", "beside", "copies"], p=shares)
     if kind == "step":
         name = next(names, None)
         part = None if name is None else ("step", name)
     elif kind == "copies":
-        one = _tree(rng, names, depth + 1, loops)
+        one = _tree(rng, names, depth + 1, habit)
         part = None if one is None else ("beside", [one] * int(rng.integers(2, 4)), None)
     else:
-        parts = [_tree(rng, names, depth + 1, loops) for _ in range(int(rng.integers(2, 5)))]
+        parts = [_tree(rng, names, depth + 1, habit) for _ in range(int(rng.integers(2, 5)))]
         parts = [each for each in parts if each is not None]
-        weights = rng.dirichlet(np.full(len(parts), 0.7)) if parts else None
+        weights = rng.dirichlet(np.full(len(parts), habit[1])) if parts else None
         part = (str(kind), parts, weights) if parts else None
-    if part is not None and rng.random() < 0.3 * loops:
+    if part is not None and rng.random() < 0.3 * habit[0]:
         return ("again", part, float(rng.uniform(0.1, 0.8)))
     return part
 
 
-def _walk(rng: np.random.Generator, part) -> list[str]:
+def _walk(rng: np.random.Generator, part: Any) -> list[str]:
+    """The steps of one case."""
     kind = part[0]
     if kind == "step":
         return [part[1]]
@@ -148,6 +151,9 @@ def _recorded(rng: np.random.Generator, log: EventLog) -> EventLog:
     codes, times = log.codes, log.timestamps
     owners = np.repeat(np.arange(len(log)), log.sequence_lengths)
     kept = rng.random(len(codes)) > (rng.uniform(0, 0.2) if rng.random() < 0.25 else 0)
+    if rng.random() < 0.25:  # each sequence is of a device that reports some types and hardly others
+        reports = rng.beta(0.5, 0.5, size=(len(log), len(log.event_types)))
+        kept &= rng.random(len(codes)) < reports[owners, codes]
     order = np.flatnonzero(kept)
     if times is not None:
         times = times * _scale(rng, 0.01, 100)
