@@ -224,6 +224,14 @@ def test_probabilities_that_become_nan_are_refused():
         oracle.candidate_probabilities(oracle.read(sequences()).features[:, 3], torch.tensor([4, 5]))
 
 
+def test_a_processor_that_compiles_nothing_says_so(caplog):
+    with caplog.at_level(logging.WARNING):
+        Oracle(tiny_model("llama"), compiled=True)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Layers are compiled for GPUs, and the model is on cpu: it is read as it is."
+    ]
+
+
 def test_scores_that_become_nan_are_refused():
     oracle = Oracle(tiny_model("llama"))
     branches, _ = some_branches()

@@ -210,6 +210,8 @@ class Oracle:
         chosen = fit or proven(model)
         if fit is None and self.device.type == "cuda":
             chosen = on_gpu(model, chosen, is_compiled=compiled)
+        elif compiled and self.device.type != "cuda":
+            logger.warning("Layers are compiled for GPUs, and the model is on %s: it is read as it is.", self.device)
         self.reader, self.head = chosen.reader, chosen.head
         self.memory = Memory(memory, self.device, sum(parameter.numel() for parameter in model.parameters()))
         if chosen.reason:

@@ -79,6 +79,7 @@ class EventModel:
         quality: Losses on held-out events, from ``metrics.json``; empty if unknown.
         recipe: Training settings, from ``training.json``; empty if unknown.
         memory: Memory for scoring, see ``Oracle``; the same for members.
+        compiled: Whether a GPU gets compiled layers, see ``Oracle``; the same for members.
     """
 
     oracle: Oracle
@@ -86,15 +87,19 @@ class EventModel:
     quality: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     memory: str | float | None = None
+    compiled: bool = False
 
     @classmethod
-    def of(cls, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None) -> "EventModel":
+    def of(
+        cls, model: PreTrainedModel, tokenizer: Any = None, *, memory: str | float | None = None, compiled: bool = False
+    ) -> "EventModel":
         """A loaded model with the files of its run folder.
 
         Args:
             model: A model loaded with ``from_pretrained``.
             tokenizer: An ``EventTokenizer``, a tokenizer of transformers, or a folder; by default that of the run.
             memory: See the class.
+            compiled: See the class.
 
         Raises:
             ModelLoadError: If there is no tokenizer, or it is the run of a table.
@@ -107,7 +112,8 @@ class EventModel:
                 'effect` (`pipeline("causal-effect")`).'
             )
         metrics, recipe = (read_json(run, name) if run else {} for name in (METRICS_FILE, TRAINING_FILE))
-        return cls(Oracle(model, memory=memory), vocabulary, metrics.get("validation", {}), recipe, memory)
+        oracle = Oracle(model, memory=memory, compiled=compiled)
+        return cls(oracle, vocabulary, metrics.get("validation", {}), recipe, memory, compiled)
 
     @classmethod
     def load(
@@ -118,6 +124,7 @@ class EventModel:
         memory: str | float | None = None,
         device_map: str | None = None,
         trust_remote_code: bool = TRUST_REMOTE_CODE.default,
+        compiled: bool = False,
     ) -> "EventModel":
         """The model of a run folder or Hub id.
 
@@ -127,13 +134,14 @@ class EventModel:
             memory: See the class.
             device_map: How to spread a model over several accelerators, see ``load_model``.
             trust_remote_code: See ``load_model``; the same for members.
+            compiled: See the class.
 
         Raises:
             ModelLoadError: If there is no model or tokenizer, or one that ``load_model`` refuses.
             VocabularyMismatchError: If they do not match.
         """
         model = load_model(run, dtype=dtype, device_map=device_map, trust_remote_code=trust_remote_code)
-        return cls.of(model, memory=memory)
+        return cls.of(model, memory=memory, compiled=compiled)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -143,7 +151,7 @@ class EventModel:
     @cached_property
     def members(self) -> list[Oracle]:
         """Further oracles of the run, trained on bootstrap samples; loaded on first use."""
-        return load_members(self.model, memory=self.memory)
+        return load_members(self.model, memory=self.memory, compiled=self.compiled)
 
     def oracles_for(self, sequences: Iterable[EventSequence]) -> Iterator[tuple[Oracle, Iterable[EventSequence]]]:
         """Runs of sequences, in their order, each with the oracle that predicts them: one for all."""

@@ -37,12 +37,12 @@ def member_folders(run: str | PathLike[str]) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name))
 
 
-def load_members(model: PreTrainedModel, *, memory: str | float | None = None) -> list[Oracle]:
+def load_members(model: PreTrainedModel, *, memory: str | float | None = None, compiled: bool = False) -> list[Oracle]:
     """The further oracles of the run a model was loaded from, in its precision and on its device."""
     run, trust = run_of(model, members=True), trusts(model)
     folders = member_folders(run) if run else []
     loaded = [load_model(folder, device=model.device, trust_remote_code=trust) for folder in folders]
-    return [Oracle(member.to(model.dtype), memory=memory) for member in loaded]
+    return [Oracle(member.to(model.dtype), memory=memory, compiled=compiled) for member in loaded]
 
 
 def confidence_warning(model: PreTrainedModel, oracles: int) -> str | None:
