@@ -44,7 +44,7 @@ def losses(model: ContextForCausalLM, context: EventLog, asked: EventLog, tokeni
         inputs, codes = held_out(context, asked.select(range(start, min(start + 64, len(asked)))), tokenizer)
         logits = model.mixer(Inputs(*(each.float() for each in inputs))).detach()
         found.append(cross_entropy(logits, codes, reduction="none").numpy())
-    types = len(tokenizer.event_types)
+    types = len(context.event_types)
     arguments = (context.codes, context.offsets, asked.codes, asked.offsets, types)
     cases = np.unique([case_of(each) for each in context.ids], return_inverse=True)[1]
     known = TimedEvents(context.codes, context.offsets, context.timestamps, cases)

@@ -133,6 +133,12 @@ REFUSED = [
         "--window-length 9",
         "cuts sequences, and `--slide` reads them whole. Leave out either.",
     ),
+    (
+        "discover x.csv --zero",
+        "--dtype bfloat16|--memory 2GB|--device-map auto|--trust-remote-code|--slide|--unknown map|--stream|"
+        "--topology joined.csv",
+        "is about a trained run, and `--zero` asks none. Leave out either.",
+    ),
     ("discover run x.csv --stream", "--query 'e > 1'|--context-column c|--topology joined.csv", WHOLE),
     (
         "discover run x.csv",
@@ -252,10 +258,9 @@ ALWAYS = {
         *("log", "out", "epochs", "bf16", "dag", "resume", "overwrite", "processes", "trust_remote_code", "states")
     },
     "discover": {
-        *("run_folder", "log", "out", "plot", "html", "only", "max_sequences", "sample", "stream"),
+        *("run_folder", "log", "out", "plot", "html", "only", "max_sequences", "sample", "zero"),
         *("case_column", "event_column", "time_column", "time_unit", "time_format", "window_gap", "max_lag"),
-        *("prefix_length", "ties", "unknown", "self_loops", "slide", "dtype", "topology_directed", "hops"),
-        *("device_map", "memory", "processes", "trust_remote_code", "question"),
+        *("prefix_length", "ties", "self_loops", "topology_directed", "hops", "processes", "question"),
     },
     "effect": {"run", "log", "processes", "trust_remote_code"},
     "outcomes": {

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from hf_trace.amortised.context_model import ContextForCausalLM
-from hf_trace.errors import EmptyLogError
+from hf_trace.documents import Document
+from hf_trace.errors import EmptyLogError, SettingsError
 from hf_trace.graphs.counting import bigram_loss, unigram_loss
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
@@ -22,7 +23,9 @@ from hf_trace.runs.event_model import EventModel
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer, flat_tokens
 
 SHIPPED = Path(__file__).parent / "zero_shot_files"
-WINDOW_EVENTS, FOLDS, CONTEXT_EVENTS = 64, 5, 10_000
+WINDOW_EVENTS, FOLDS = 64, 5
+# What bounds memory: types that are told apart, events of a context, and their product.
+MOST_TYPES, CONTEXT_EVENTS, _CONTEXT_CELLS = 1_000, 30_000, 6_000_000
 # Sequences on which the quality of a model is measured.
 _MEASURED = 64
 
@@ -69,6 +72,13 @@ class ZeroShotModel(EventModel):
     folds: Mapping[str, int] = field(default_factory=dict)
     unseen: Sequence[Oracle] = ()
 
+    @property
+    def description(self) -> Document:
+        """Quality of the oracle, and that it was not trained on the log."""
+        sequences = int(self.model.config.context_sequences)
+        about = {"trained_on": "simulated logs", "context_windows": sequences, "parts": len(self.unseen)}
+        return {**super().description, "zero_shot": about}
+
     def oracles_for(self, sequences: Iterable[EventSequence]) -> Iterator[tuple[Oracle, Iterable[EventSequence]]]:
         """Runs of sequences, each with an oracle that has not seen them."""
         for fold, part in groupby(sequences, lambda sequence: self.folds.get(sequence.id or "", -1)):
@@ -86,7 +96,7 @@ def zero_shot_model(
     """A model of a log in seconds, without training.
 
     The log is cut into windows, the windows into five parts in their order; each part is told from the others. Of large
-    logs 10,000 events, of windows drawn at random, are in the context.
+    logs 30,000 events, of windows drawn at random, are in the context; with more than 200 types fewer.
 
     Args:
         log: The events.
@@ -97,7 +107,13 @@ def zero_shot_model(
 
     Raises:
         EmptyLogError: If there are not at least two windows of two events.
+        SettingsError: If there are more than 1,000 event types.
     """
+    if len(log.event_types) > MOST_TYPES:
+        raise SettingsError(
+            f"The log has {len(log.event_types):,} event types, expected at most {MOST_TYPES:,} to be told apart "
+            "without training. Leave out rare ones (`--query`), or train a run with `hf-trace train`."
+        )
     length = length or WINDOW_EVENTS
     windows = cut_windows(log, length=length, gap=gap)
     if len(windows) < 2:
@@ -126,8 +142,9 @@ def _oracle(log: EventLog, tokenizer: EventTokenizer, reader: ContextForCausalLM
 def _drawn(windows: EventLog, seed: int) -> EventLog:
     """Windows of about so many events as a context holds, in their order."""
     order = np.random.default_rng(seed).permutation(len(windows))
+    most = min(CONTEXT_EVENTS, _CONTEXT_CELLS // len(windows.event_types))
     total = np.cumsum(windows.sequence_lengths[order])
-    return windows.select(np.sort(order[: max(1, int(np.searchsorted(total, CONTEXT_EVENTS, side="right")))]))
+    return windows.select(np.sort(order[: max(1, int(np.searchsorted(total, most, side="right")))]))
 
 
 def _quality(
@@ -137,5 +154,5 @@ def _quality(
     others, asked = windows.select(np.flatnonzero(~held)), windows.select(np.flatnonzero(held))
     asked = sampled_sequences(asked, min(_MEASURED, len(asked)), seed)
     log_probs = event_log_probs(oracle, [tokenizer.encode(sequence) for sequence in asked])
-    arguments = (others.codes, others.offsets, asked.codes, asked.offsets, len(tokenizer.event_types))
+    arguments = (others.codes, others.offsets, asked.codes, asked.offsets, len(windows.event_types))
     return OracleQuality(-float(log_probs.mean()), unigram_loss(*arguments), bigram_loss(*arguments), len(log_probs))

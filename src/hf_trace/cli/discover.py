@@ -14,7 +14,7 @@ import typer
 import hf_trace.cli.flags as flags
 from hf_trace import options
 from hf_trace.cli.console import SHOWN, print_graphs, print_json, progress, say, warn, wrote
-from hf_trace.cli.flags import flag, is_typed, parse_sample, refuse_draws, refuse_given, refuse_whole
+from hf_trace.cli.flags import flag, is_typed, named_log, parse_sample, refuse_draws, refuse_given, refuse_whole
 from hf_trace.cli.inputs import LogSource, quiet_transformers
 from hf_trace.cli.launching import is_helping
 from hf_trace.cli.outputs import check_one_graph, check_output, write_figure, write_graphs, write_report
@@ -41,6 +41,7 @@ _OF_TOTAL_EFFECTS = ("horizon", "num_contexts")
 _OF_QUESTIONS = (
     *("effect", "statistic", "threshold", "self_loops", "ties"), *_OF_DIRECT_EFFECTS, *_OF_TOTAL_EFFECTS,
 )  # fmt: skip
+_OF_RUNS = ("dtype", "memory", "device_map", "trust_remote_code", "slide", "unknown", "stream", "topology")
 # A population graph by type is added up from sequences that are scored once, by one process.
 _OF_PAIR_SCORES = ("update", "groups", "context_column", "min_frequency", "truth", "resume")
 
@@ -73,7 +74,7 @@ class GraphOutputs:
 def discover(
     context: typer.Context,
     run_folder: flags.RunFolder,
-    log: flags.Log,
+    log: flags.LogUnlessAlone = None,
     level: Annotated[
         str, typer.Option(help="One graph for all (population), or for each (summary, instance).")
     ] = "population",
@@ -145,10 +146,12 @@ def discover(
         bool, typer.Option("--resume", help="Continue an interrupted run with the same settings and --out.")
     ] = False,
     processes: flags.Processes = 1,
+    zero: Annotated[bool, typer.Option("--zero", help="Name the log alone: nothing is trained on it.")] = False,
     seed: flags.Seed = options.SEED.default,
     json_output: flags.Json = False,
 ) -> None:
     """Find which events cause which."""
+    log = named_log(run_folder, log, is_alone=zero)
     outputs = GraphOutputs(log, out, plot, max_edges, html, groups, update, json_output)
     compare = list(context_column or ())
     _check(context, outputs, compare)
@@ -163,7 +166,7 @@ def discover(
         "threshold": threshold if known is None else "fixed:0", "construction": construction, "statistic": statistic,
         "effect": effect, "horizon": horizon,
     }  # fmt: skip
-    request = DiscoveryRequest().updated(
+    request = (DiscoveryRequest().updated(construction="by-type") if zero else DiscoveryRequest()).updated(
         level=level, max_lag=max_lag, num_samples=num_samples, proposal=proposal, prefix_length=prefix_length,
         min_frequency=min_frequency, unknown=unknown, self_loops=self_loops, slide=slide, batch_size=batch_size,
         seed=seed, knowledge=knowledge, num_contexts=num_contexts, refine=refine, bootstrap=bootstrap, compare=compare,
@@ -173,7 +176,8 @@ def discover(
     source = LogSource(
         log, case_column, event_column, time_column, query, time_unit, contexts=compare, time_format=time_format,
         topology=topology, directed=topology_directed, hops=hops,
-    ).as_trained(run_folder)  # fmt: skip
+    )  # fmt: skip
+    source = source if zero else source.as_trained(run_folder)
     table = source.sampled(share, max_sequences, seed) if stream else source.read()
     if level == "population":
         request = _asked(context, table, request)
@@ -181,9 +185,14 @@ def discover(
     from hf_trace.logs.windows import first_sequences, sampled_sequences, sequences_of
     from hf_trace.runs.event_model import EventModel
 
-    model = EventModel.load(
-        run_folder, dtype=dtype, memory=memory, device_map=device_map, trust_remote_code=trust_remote_code
-    )
+    if zero:
+        from hf_trace.amortised.zero_shot import zero_shot_model
+
+        model: EventModel = zero_shot_model(table, length=window_length, gap=window_gap, seed=seed)
+    else:
+        model = EventModel.load(
+            run_folder, dtype=dtype, memory=memory, device_map=device_map, trust_remote_code=trust_remote_code
+        )
     windows = model.windows(table, length=window_length, gap=window_gap, slide=slide)
     if windows.was_cut:
         say(f"Cut into {len(windows.log):,} windows of at most {windows.length} events.")
@@ -272,6 +281,13 @@ def _check(context: typer.Context, outputs: GraphOutputs, compare: list[str]) ->
     level, proposal = context.params["level"], context.params["proposal"]
     options.LEVEL.checked(level)
     effect, construction = _what_is_asked(context)
+    if context.params["zero"]:
+        refuse_given(context, _OF_RUNS, "is about a trained run, and `--zero` asks none. Leave out either.")
+        if effect == "total" or construction != "by-type":
+            raise SettingsError(
+                f"`--zero` takes all events of a type out at once, and {effect} effects by construction "
+                f"{construction!r} are asked for. Leave these out, or train a run with `hf-trace train`."
+            )
     if effect == "total":
         refuse_given(
             context, _OF_DIRECT_EFFECTS, "is about direct effects, and total ones are asked for. Leave it out."
@@ -309,6 +325,8 @@ def _what_is_asked(context: typer.Context) -> tuple[str, str]:
             reason = "is about single sequences, and `--question auto` is asked of a population. Leave out either."
             refuse_given(context, ["level"], reason)
     asked = {name: context.params[name] for name in ("effect", "construction")}
+    if context.params["zero"] and not is_typed(context, "construction"):
+        asked["construction"] = "by-type"
     asked |= {name: value for name, value in ASKED_BY.get(question, {}).items() if not is_typed(context, name)}
     return options.EFFECT.checked(asked["effect"]), asked["construction"]
 

@@ -39,6 +39,21 @@ def refuse_given(context: typer.Context, names: Iterable[str], reason: str) -> N
             raise SettingsError(f"`{parameters[name].opts[0]}` {reason}")
 
 
+def named_log(first: str, second: str | None, *, is_alone: bool) -> str:
+    """The log among the arguments: the second, or with ``--zero`` the only one.
+
+    Raises:
+        SettingsError: If both are named with it, or one without it.
+    """
+    if is_alone and second is not None:
+        raise SettingsError(
+            f"`--zero` asks no run, and {first!r} and {second!r} are named, expected a log alone. Leave out either."
+        )
+    if is_alone or second is not None:
+        return second or first
+    raise SettingsError(f"{first!r} is named alone, expected a run and a log. Name both, or add `--zero`.")
+
+
 def refuse_whole(context: typer.Context, names: Iterable[str]) -> None:
     """Refuse options for which a log is read whole, where it is read in parts.
 
@@ -83,7 +98,9 @@ def refuse_draws(context: typer.Context, proposal: str) -> None:
         refuse_given(context, ("num_samples", "refine"), reason)
 
 
-Log = Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL, XES(.gz) or plain text: a file, folder or glob.")]
+_LOG = "CSV, TSV, Parquet, JSONL, XES(.gz) or plain text: a file, folder or glob."
+Log = Annotated[str, typer.Argument(help=_LOG)]
+LogUnlessAlone = Annotated[str | None, typer.Argument(metavar="LOG", show_default=False, help=_LOG)]
 Case = Annotated[str | None, typer.Option(help="Column that names the sequence (case, device, session).")]
 Event = Annotated[str | None, typer.Option(help="Column with the event, or several joined: `node,value`.")]
 Time = Annotated[str | None, typer.Option(help="Column with the timestamp.")]
