@@ -1,6 +1,7 @@
 """Sums over sequences with their errors, strengths, and the graph, by hand and from a run that has learned a rule."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hf_trace.discovery.by_type.by_type_graph import by_type_graph, strengths
+from hf_trace.discovery.by_type.by_type_run import forward_shares
 from hf_trace.discovery.by_type.by_type_sums import ByTypeEffects, ByTypeSums
 from hf_trace.discovery.by_type.comparison import ByTypeScores
 from hf_trace.discovery.by_type.event_variables import Variables, variable_names
@@ -18,6 +20,7 @@ from hf_trace.discovery.thresholds import parse_threshold
 from hf_trace.errors import HfTraceError, SettingsError
 from hf_trace.graphs.graph import CausalGraph
 from hf_trace.graphs.knowledge import BackgroundKnowledge
+from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 
 NAMES = ("a", "b", "c")
@@ -64,6 +67,13 @@ def test_sums_are_per_occurrence_with_the_error_of_a_ratio():
     assert effects.names == ("a", "b")  # c never occurred
     assert effects.occurrences.tolist() == [3, 0]
     assert effects.support.tolist() == [2, 0]
+
+
+def test_direction_is_counted_whatever_the_number_of_types_that_do_not_occur():
+    effects = collected(scores_of(told=(1.0,)))
+    log = EventLog.from_sequences([EventSequence(("a", "b", "a", "b"))])
+    many = replace(log, event_types=(*log.event_types, *(f"other {number}" for number in range(6000))))
+    np.testing.assert_array_equal(forward_shares(effects, many), forward_shares(effects, log))
 
 
 def test_one_unit_has_no_error():

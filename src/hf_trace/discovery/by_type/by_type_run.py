@@ -151,6 +151,7 @@ def forward_shares(effects: ByTypeEffects, log: EventLog) -> Float[np.ndarray, "
     """
     if len(effects.names) > _MOST_COUNTED:
         return None
+    log = _of_occurring(log)
     counts = onset_counts(log, horizon=CountingSettings().horizon_of(log))
     known = {name: place for place, name in enumerate(log.event_types)}
     seen = [number for number, name in enumerate(effects.names) if name in known]
@@ -159,6 +160,13 @@ def forward_shares(effects: ByTypeEffects, log: EventLog) -> Float[np.ndarray, "
     shares = np.full((len(effects.names),) * 2, 0.5)
     shares[np.ix_(seen, seen)] = (begins + 1) / (begins + before + 2)
     return shares
+
+
+def _of_occurring(log: EventLog) -> EventLog:
+    """The log with the types that occur in it: a large vocabulary has many more."""
+    occurring, codes = np.unique(log.codes, return_inverse=True)
+    names = tuple(log.event_types[code] for code in occurring)
+    return replace(log, event_types=names, codes=codes.astype(log.codes.dtype))
 
 
 def variable_of_type(model: EventModel, request: DiscoveryRequest) -> dict[str, str]:
