@@ -215,7 +215,7 @@ RECIPE = Recipe(
         "folds": Size(3, 2, "models that have not seen a part"),
         "tokens": Size(400_000, 20_000, "tokens that training goes over at most"),
         "batch": Size(1024, 1024, "tokens of a step"),
-        "first_seed": Size(5000, 0, "of the first table"),
+        "first_seed": Size(7000, 0, "of the first table"),
     },
     peers=("peers",),
     can_report=True,
