@@ -15,7 +15,7 @@ from hf_trace.logs.sequence import EventSequence
 from hf_trace.oracle.quality import quality_warning
 from hf_trace.runs.folders import load_model
 from hf_trace.runs.training_samples import split_windows
-from hf_trace.training.log_training import TrainingSettings, train
+from hf_trace.training.log_training import LogData, TrainingSettings, prepared, train
 from hf_trace.training.loop import ProgressCallback
 
 
@@ -307,3 +307,36 @@ def test_what_was_trained_in_bfloat16_is_measured_in_float32(tiny_log, tiny_sett
     settings = replace(tiny_settings, epochs=1.0, bf16=True)
     train(tiny_log, tmp_path / "run", settings)
     assert "scored from its first token" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "windows", "expected"),
+    [
+        # 1,200 windows of 10 events, a start and an end: 14,400 tokens; 1,024 of them are 85 windows, so 15 steps a
+        # pass and 128 / 15 passes.
+        ({}, 1_200, (85, 15, 128 / 15, 15)),
+        # 36,000 tokens: 36 steps a pass, and four passes.
+        ({}, 3_000, (85, 36, 4.0, 36)),
+        # 480 tokens: at least 128 of them in a step, 11 windows, 4 steps a pass, and at most 20 passes.
+        ({}, 40, (11, 4, 20.0, 4)),
+        # A hidden size of 64: 512 tokens.
+        ({"preset": "nano"}, 3_000, (43, 70, 4.0, 70)),
+        ({"max_tokens": 36_000}, 3_000, (85, 36, 1.0, 9)),
+        ({"batch_tokens": 120, "epochs": 2.0}, 1_200, (10, 120, 2.0, 60)),
+    ],
+)
+def test_steps_of_a_preset(settings, windows, expected):
+    log = sequences(*["ab" * 5] * windows)
+    found = TrainingSettings(gaps=False, window_length=10, **settings)
+    tokenizer, found = prepared(log, found)
+    data = LogData(tokenizer, log, log.select([0, 1]), found)
+    at_once, per_pass, epochs, every = expected
+    assert (data.schedule.at_once, data.schedule.every) == (at_once, every)
+    assert data.schedule.epochs == pytest.approx(epochs)
+    assert data.schedule.steps == pytest.approx(per_pass * epochs)
+    assert data.matrix_rate == pytest.approx(5 * found.learning_rate)
+
+
+def test_an_unknown_preset_is_refused_before_training(tmp_path):
+    with pytest.raises(SettingsError, match="preset is 'huge'"):
+        train(sequences("abab", "baba"), tmp_path / "run", TrainingSettings(preset="huge"))

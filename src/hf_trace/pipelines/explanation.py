@@ -138,6 +138,10 @@ def explain_log(
         normal.read(log.select([0]))  # a log with another topology is refused before any work
     ready = {} if run is None else {"run": str(run)}
     place = _Place.of(Path(folder), {"log": log_digest(log), **ready, **settings.to_dict()}, overwrite=overwrite)
+    counted = None
+    with suppress(HfTraceError):  # what cannot be counted is found all the same
+        counted = place.graph(COUNTED_FILE, lambda: counted_graph(own_events(log)), say)
+        say(f"It is counted, in seconds and without a model. What the model finds will be in {place.folder / GRAPH}.")
     if run is None:
         run = place.folder / RUN
         with doing("training (%)", 100) as advance:
@@ -150,9 +154,6 @@ def explain_log(
         for number, each in enumerate(settings.requests)
         if (graph := _graph(asked, place, each, number, say)) is not None
     ]
-    counted = None
-    with suppress(HfTraceError):  # what cannot be counted is found all the same
-        counted = place.graph(COUNTED_FILE, lambda: counted_graph(own_events(log)), say)
     found = in_words(asked, graphs, counted, about)
     place.report(found, say)
     return found.findings

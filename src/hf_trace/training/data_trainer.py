@@ -15,6 +15,7 @@ from hf_trace.documents import Document
 from hf_trace.runs.processes import joined
 from hf_trace.training.architectures import LOG_TOO_LONG, Vocabulary
 from hf_trace.training.averaging import WeightAverage
+from hf_trace.training.orthogonal_steps import OrthogonalSteps
 
 IGNORED = -100
 
@@ -69,6 +70,8 @@ class TrainingData:
         origin: What ``training.json`` says of the data beside the settings: their kind, and where they are from.
         too_long: See ``architectures.build_model``.
         averages: Whether the model is the running average of its weights.
+        matrix_rate: Learning rate of the matrices between layers, which then take orthogonal steps, and all rates fall
+            in a line; None: AdamW for all weights, and a cosine.
     """
 
     tokenizer: Vocabulary
@@ -79,6 +82,7 @@ class TrainingData:
     origin: Document
     too_long: tuple[str, str] = LOG_TOO_LONG
     averages: bool = False
+    matrix_rate: float | None = None
 
     def sampler(self, trainer: Trainer) -> Any:
         """The order of the examples; None for that of the data set."""
@@ -104,19 +108,26 @@ class TrainingData:
 
 
 class Collator:
-    """Pads on the right. Labels come from lengths: an event may share no id with the padding."""
+    """Pads on the right. Labels come from lengths: an event may share no id with the padding.
 
-    def __init__(self, pad: int) -> None:
-        self.pad = pad
+    Args:
+        pad: What is padded with.
+        masks: Whether to say what is padding; no token of a causal model sees any that is on the right of it.
+    """
+
+    def __init__(self, pad: int, *, masks: bool = True) -> None:
+        self.pad, self.masks = pad, masks
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
         """A batch of examples."""
         rows = [torch.as_tensor(example["input_ids"]) for example in examples]
-        return {
+        batch = {
             "input_ids": pad_sequence(rows, batch_first=True, padding_value=self.pad),
-            "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
             "labels": pad_sequence(rows, batch_first=True, padding_value=IGNORED),
         }
+        if self.masks:
+            batch["attention_mask"] = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        return batch
 
 
 class DataTrainer(Trainer):
@@ -128,6 +139,15 @@ class DataTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """Batches of the data."""
         return self.accelerator.prepare(self.data.loader(self))
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """What makes the steps."""
+        rate, args = self.data.matrix_rate, self.args
+        if rate is None:
+            return super().create_optimizer(model)
+        trained = self.model if model is None else model
+        self.optimizer: Any = OrthogonalSteps(trained, args.learning_rate, rate, args.weight_decay)
+        return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The learning rate of every step."""

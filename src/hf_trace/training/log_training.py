@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from hf_trace.checks import whole
+from hf_trace.checks import one_of, whole
 from hf_trace.documents import Document
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
@@ -30,20 +30,28 @@ from hf_trace.runs.members import MEMBERS, member_seed
 from hf_trace.runs.resuming import log_digest
 from hf_trace.runs.training_samples import bootstrap_sample, split_windows
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer
+from hf_trace.training.architectures import PRESETS
 from hf_trace.training.data_trainer import IGNORED, Schedule, TrainingData, batch_sizes
 from hf_trace.training.loop import Fitted, Loop, LoopSettings, TrainedRun, training_run
 
 logger = logging.getLogger(__name__)
 MOST_EVENTS_PER_WINDOW = 128
+PLAIN_TOKENS = 512  # of a step that AdamW makes
 _MOST_EPOCHS = 20.0
 _EVALUATIONS = 10
+# Of presets, whose matrices take orthogonal steps: more tokens a step, fewer steps and passes.
+_MATRIX_RATE = 5.0  # times the learning rate
+_TOKENS_OF_WIDTH, _LEAST_TOKENS, _LEAST_PARTS = 8, 128, 8
+_USUAL_EPOCHS, _LEAST_STEPS, _USUAL_EVALUATIONS = 4.0, 128, 4
 
 
 @dataclass(frozen=True)
 class TrainingSettings(LoopSettings):
     """How an oracle is trained; everything needed to train it again.
 
-    ``LoopSettings`` explains what tables are trained with too. There are at most 20 ``epochs`` by default.
+    ``LoopSettings`` explains what tables are trained with too. By default there are four ``epochs``, up to 20 where
+    that would be few steps, and at most 20 of a ``model`` that was named; a step reads eight tokens for each dimension
+    of a preset's hidden states, fewer where the log is small, and 512 of a ``model``.
 
     Attributes:
         window_length: Longest window in events; by default the longest sequence, at most 128.
@@ -60,7 +68,6 @@ class TrainingSettings(LoopSettings):
     """
 
     learning_rate: float = 2e-3
-    batch_tokens: int = 512
     window_length: int | None = None
     window_gap: float | None = None
     gaps: bool | None = None
@@ -178,16 +185,22 @@ class LogData(TrainingData):
         self.context_length = per_window + 2 + len(tokenizer.contexts)
         self.training, self.held_out = (_examples(log, tokenizer) for log in (training, validation))
         self.lengths = [len(example["input_ids"]) for example in self.training]
+        if settings.model is None:
+            self.matrix_rate = _MATRIX_RATE * settings.learning_rate
         self.schedule = self._schedule(settings)
         self.weights = self._weights(tokenizer, settings)
 
     def _schedule(self, settings: TrainingSettings) -> Schedule:
-        examples = max(1, min(len(self.lengths), round(settings.batch_tokens / np.mean(self.lengths))))
+        tokens, is_preset = sum(self.lengths), settings.model is None
+        wanted = settings.batch_tokens or (_preset_tokens(settings.preset, tokens) if is_preset else PLAIN_TOKENS)
+        examples = max(1, min(len(self.lengths), round(wanted / np.mean(self.lengths))))
         at_once, batch = batch_sizes(examples, settings.gradient_accumulation)
-        epochs = settings.epochs or min(_MOST_EPOCHS, max(1.0, settings.max_tokens / sum(self.lengths)))
         per_epoch = math.ceil(len(self.lengths) / batch)
-        # Small logs are evaluated once per pass, large ones at least ten times in all.
-        every = max(1, min(per_epoch, math.ceil(per_epoch * epochs / _EVALUATIONS)))
+        usual = max(_USUAL_EPOCHS, _LEAST_STEPS / per_epoch) if is_preset else _MOST_EPOCHS
+        epochs = settings.epochs or min(usual, _MOST_EPOCHS, max(1.0, settings.max_tokens / tokens))
+        # Small logs are evaluated once per pass, large ones several times in all.
+        evaluations = _USUAL_EVALUATIONS if is_preset else _EVALUATIONS
+        every = max(1, min(per_epoch, math.ceil(per_epoch * epochs / evaluations)))
         parts = settings.gradient_accumulation
         return Schedule(per_epoch * epochs, every, at_once, parts, epochs=epochs, patience=settings.patience)
 
@@ -216,12 +229,18 @@ class LogData(TrainingData):
         if self.weights is None:
             return None
         labels = batch["labels"]
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        return weighted_loss(logits, labels, self.weights.to(labels.device))
+        read = {name: part for name, part in batch.items() if name != "labels"}
+        return weighted_loss(model(**read).logits, labels, self.weights.to(labels.device))
 
     def evaluate(self, model: nn.Module) -> float:
         """Of the own events of the windows that are held out."""
         return event_loss(model, self.held_out, self.tokenizer, self.schedule.at_once)
+
+
+def _preset_tokens(preset: str, tokens: int) -> int:
+    """Tokens of a step, so that making it orthogonal costs about the same share of it whatever the width."""
+    one_of("preset", preset, PRESETS)
+    return min(_TOKENS_OF_WIDTH * PRESETS[preset].hidden_size, max(_LEAST_TOKENS, tokens // _LEAST_PARTS))
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -34,6 +34,7 @@ from hf_trace.runs.processes import joined, on_cpu, output_folder
 from hf_trace.training.architectures import build_model
 from hf_trace.training.averaging import WeightAverage
 from hf_trace.training.data_trainer import Collator, DataTrainer, TrainingData
+from hf_trace.training.half_products import half_products, multiplies_halves
 from hf_trace.training.interrupted import (
     FINISHED,
     MADE_WITH,
@@ -64,11 +65,12 @@ class LoopSettings:
         trust_remote_code: Whether code that ``model`` brings along may run here; it is refused otherwise.
         epochs: Most passes over the data; by default as many as fit ``max_tokens``.
         max_tokens: Most tokens read in training when ``epochs`` is not given.
-        learning_rate: Peak of a cosine schedule.
+        learning_rate: The highest; it rises at first and then falls to 0.
         batch_tokens: About how many tokens make an optimizer step, of all processes together.
         validation_share: Share of the sequences or rows held out.
         patience: Evaluations without a better validation loss before training stops.
-        bf16: Whether to compute in bfloat16; by default on GPUs that have it.
+        bf16: Whether to compute in bfloat16; by default on GPUs that have it, and for products alone, of presets that
+            learn a log, on processors that have it.
         seed: Seed of the split, the weights and the order.
         reading: How the log was read, where that was said: columns, query and format of times by the names that
             ``read_log`` has for them. Recorded so that commands read the logs of a run in the same way.
@@ -244,7 +246,7 @@ class Loop:
             args=_arguments(data, settings, checkpoints),
             train_dataset=data.training,
             eval_dataset=data.held_out,
-            data_collator=Collator(data.tokenizer.tokenizer.pad_token_id),
+            data_collator=Collator(data.tokenizer.tokenizer.pad_token_id, masks=data.matrix_rate is None),
             callbacks=[] if chosen.patience is None else [EarlyStoppingCallback(chosen.patience)],
         )
         trainer.data = data
@@ -255,7 +257,8 @@ class Loop:
         averaging = () if trainer.average is None else (trainer.average,)
         for callback in (*averaging, SumsCallback(), *self.callbacks):
             trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=start)
+        with half_products(trainer.model) if _halves(data, settings) else nullcontext():
+            trainer.train(resume_from_checkpoint=start)
         for average in averaging:
             average.settle(trainer.model, trainer.state.best_model_checkpoint)
         # Trained in bfloat16, the model would go on to compute in it: quality is measured in float32.
@@ -352,6 +355,10 @@ def training_run(
             shutil.rmtree(folder)
 
 
+def _halves(data: TrainingData, settings: LoopSettings) -> bool:
+    return settings.bf16 is None and data.matrix_rate is not None and on_cpu() and multiplies_halves()
+
+
 def _arguments(data: TrainingData, settings: LoopSettings, checkpoints: Path) -> TrainingArguments:
     schedule, has_gpu = data.schedule, torch.cuda.is_available()
     chooses = data.held_out is not None
@@ -363,7 +370,7 @@ def _arguments(data: TrainingData, settings: LoopSettings, checkpoints: Path) ->
         per_device_eval_batch_size=schedule.at_once,
         gradient_accumulation_steps=schedule.parts,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
+        lr_scheduler_type="cosine" if data.matrix_rate is None else "linear",
         warmup_steps=min(100, max(1, int(0.05 * schedule.steps))),
         weight_decay=0.1,
         max_grad_norm=1.0,

@@ -26,7 +26,7 @@ from hf_trace.runs.resuming import log_digest
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer, flat_tokens
 from hf_trace.tokenizers.event_tokens import log_spaced_edges
 from hf_trace.training.data_trainer import Schedule, TrainingData, batch_sizes
-from hf_trace.training.log_training import MOST_EVENTS_PER_WINDOW, TrainingSettings, event_loss, measured
+from hf_trace.training.log_training import MOST_EVENTS_PER_WINDOW, PLAIN_TOKENS, TrainingSettings, event_loss, measured
 from hf_trace.training.loop import TrainedRun, training_run
 
 # Sequences held out, and others kept for the counting models that the oracle is compared with.
@@ -229,8 +229,8 @@ class _StreamData(TrainingData):
         tokens, offsets = flat_tokens(tokenizer, held, end=True)
         self.held_out = [{"input_ids": part} for part in np.split(tokens, offsets[1:-1])]
         length = float(np.mean(held.sequence_lengths)) * per_event + 2
-        examples, parts = max(1, round(settings.batch_tokens / length)), settings.gradient_accumulation
-        at_once, windows.batch = batch_sizes(examples, parts)
+        parts = settings.gradient_accumulation
+        at_once, windows.batch = batch_sizes(max(1, round((settings.batch_tokens or PLAIN_TOKENS) / length)), parts)
         steps = math.ceil((count - len(held)) * windows.passes / windows.batch)
         self.schedule = Schedule(float(steps), max(1, math.ceil(steps / _EVALUATIONS)), at_once, parts)
 
