@@ -29,8 +29,8 @@ from hf_trace.oracle.engine import Oracle
 from hf_trace.oracle.readers import TokenFeatures
 from hf_trace.oracle.rows import Branches, Groups, Places, rewritten
 
-# Entries of a [place, type] table: 16 MB.
-_TABLE_ENTRIES = 2**22
+# Entries of a [place, type] table: 8 MB.
+_TABLE_ENTRIES = 2**21
 # Expected events per occurrence below which a pair is not kept: 0 in all but name.
 _MOVED = 1e-4
 # Changes of a probability: what adds nothing to a divergence, and what is not added up at all.
