@@ -135,7 +135,7 @@ REFUSED = [
     ),
     (
         "discover x.csv --zero",
-        "--dtype bfloat16|--memory 2GB|--device-map auto|--trust-remote-code|--slide|--unknown map|--stream|"
+        "--dtype bfloat16|--memory 2GB|--device-map auto|--compile|--trust-remote-code|--slide|--unknown map|--stream|"
         "--topology joined.csv",
         "is about a trained run, and `--zero` asks none. Leave out either.",
     ),

@@ -41,7 +41,7 @@ _OF_TOTAL_EFFECTS = ("horizon", "num_contexts")
 _OF_QUESTIONS = (
     *("effect", "statistic", "threshold", "self_loops", "ties"), *_OF_DIRECT_EFFECTS, *_OF_TOTAL_EFFECTS,
 )  # fmt: skip
-_OF_RUNS = ("dtype", "memory", "device_map", "trust_remote_code", "slide", "unknown", "stream", "topology")
+_OF_RUNS = ("dtype", "memory", "device_map", "compiled", "trust_remote_code", "slide", "unknown", "stream", "topology")
 # A population graph by type is added up from sequences that are scored once, by one process.
 _OF_PAIR_SCORES = ("update", "groups", "context_column", "min_frequency", "truth", "resume")
 
@@ -141,6 +141,7 @@ def discover(
         str | None, typer.Option(help="auto: spread a model that is larger than one GPU over several.")
     ] = None,
     memory: Annotated[str | None, typer.Option(help="Memory that scoring may use, e.g. 2GB.")] = None,
+    compiled: flags.Compiled = False,
     trust_remote_code: flags.Trust = options.TRUST_REMOTE_CODE.default,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run with the same settings and --out.")
@@ -191,8 +192,9 @@ def discover(
         model: EventModel = zero_shot_model(table, length=window_length, gap=window_gap, seed=seed)
     else:
         model = EventModel.load(
-            run_folder, dtype=dtype, memory=memory, device_map=device_map, trust_remote_code=trust_remote_code
-        )
+            run_folder, dtype=dtype, memory=memory, device_map=device_map, trust_remote_code=trust_remote_code,
+            compiled=compiled,
+        )  # fmt: skip
     windows = model.windows(table, length=window_length, gap=window_gap, slide=slide)
     if windows.was_cut:
         say(f"Cut into {len(windows.log):,} windows of at most {windows.length} events.")

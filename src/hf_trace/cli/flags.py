@@ -121,6 +121,9 @@ Outcome = Annotated[
 ]
 Seed = Annotated[int, flag(options.SEED)]
 Trust = Annotated[bool, flag(options.TRUST_REMOTE_CODE)]
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="On a GPU: compile the layers; longer at first, then faster.")
+]
 Unknown = Annotated[str | None, flag(options.UNKNOWN)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what an earlier call of this command wrote to --out.")

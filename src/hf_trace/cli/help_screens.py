@@ -66,7 +66,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"processes": "N", "batch_size": "N", "memory": "SIZE", "dtype": "NAME", "device_map": "NAME"},
         **{"host": "ADDRESS", "port": "N", "tools": "", "max_bytes": "SIZE", "max_events": "N"},
         **{"bf16": "", "gradient_accumulation": "N", "trust_remote_code": "", "timing": ""},
-        **{"limit": "SPAN", "small": ""},
+        **{"limit": "SPAN", "small": "", "compiled": ""},
         **{"install_completion": "", "show_completion": ""},
     },
 }
