@@ -147,7 +147,7 @@ def test_what_the_house_recipe_counts_does_not_grow(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT.parents[1] / "recipes" / "house"))
     house = importlib.import_module("house")
     found = house.figures(ROOT)
-    assert found["modules"] <= 319
+    assert found["modules"] <= 320
     assert found["dict[str, Any]"] <= 40
     assert {name: found[f"definitions of {name}"] for name in house.OPTIONS} == dict.fromkeys(house.OPTIONS, 1)
     # A figure is no figure if it cannot be wrong.

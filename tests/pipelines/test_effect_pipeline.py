@@ -227,16 +227,16 @@ def test_what_missed_groups_do_to_an_effect(run):
     common = {"parent": "drug", "rows": 20.0, "standard_error": 0.1}
     misses = [
         {"variable": "days", "value": "", "group": "yes", "predicted": 5.0, "observed": 3.0},
-        {"variable": "days", "value": "", "group": "no", "predicted": 1.0, "observed": 2.0},
+        {"variable": "well", "value": "yes", "group": "no", "predicted": 0.3, "observed": 0.5},
         {"variable": "well", "value": "yes", "group": "yes", "predicted": 0.6, "observed": 0.5},
         {"variable": "well", "value": "no", "group": "yes", "predicted": 0.4, "observed": 0.5},
     ]
     model.__dict__["metrics"] = {"misses": [{**common, **each} for each in misses]}
     to_drug = {"drug": Force(1)}
     numbers = np.asarray(model.schema["days"].numbers)
-    assert missed_effect(model, Contrast("ate", Query("days", to_drug), {"drug": 0}), numbers) == 2 - -1
+    assert missed_effect(model, Contrast("ate", Query("days", to_drug), {"drug": 0}), numbers) == 0
     of_well = Contrast("ate", Query("well", to_drug), {"drug": 0})
-    assert missed_effect(model, of_well, np.array([0.0, 1.0])) == pytest.approx(0.1)
+    assert missed_effect(model, of_well, np.array([0.0, 1.0])) == pytest.approx(0.1 - -0.2)
     half = Contrast("ate", Query("well", to_drug), {"drug": Follow((), lambda codes: np.full((len(codes), 2), 0.5))})
     assert missed_effect(model, half, np.array([0.0, 1.0])) == 0
 

@@ -1,14 +1,16 @@
-"""Groups that a model misses: those of counts are none, and a mean that is off is told with its numbers."""
+"""What a model misses: groups of rows, told with their numbers, and means of rows, which bins are said to cost."""
 
 import numpy as np
 import pytest
 import torch
 
+from hf_trace.tables.binning import Binning
 from hf_trace.tables.encoding import DagTable
 from hf_trace.tables.schema import DagSchema
 from hf_trace.tables.variables import Variable
 from hf_trace.tokenizers.dag_tokenizer import DagTokenizer
 from hf_trace.training.group_misses import group_misses
+from hf_trace.training.row_means import row_means
 from hf_trace.training.table_rows import ParentRows, write_table
 
 SCHEMA = DagSchema(
@@ -54,3 +56,35 @@ def test_a_model_that_is_right_misses_nothing():
     tokenizer = DagTokenizer.from_schema(SCHEMA)
     rows = table([0] * 80 + [1] * 20, [0] * 40 + [1] * 40 + [0] * 10 + [1] * 10)
     assert group_misses(Says(tokenizer, 0.5), tokenizer, ParentRows(tokenizer, write_table(tokenizer, rows))) == []
+
+
+def reads_the_drug(tokenizer):
+    """Says that the stay is long with a chance of .25 without the drug and of .75 with it."""
+    says = Says(tokenizer, 0.25)
+    given = int(tokenizer.variables["drug"].values[1])
+    other = Says(tokenizer, 0.75).logits
+
+    def forward(input_ids, attention_mask, use_cache):
+        logits = torch.where((input_ids == given).any(1)[:, None, None], other, says.logits)
+        return type("Output", (), {"logits": logits.expand(*input_ids.shape, -1)})
+
+    says.forward = forward
+    return says
+
+
+def test_means_of_rows_by_hand():
+    tokenizer = DagTokenizer.from_schema(SCHEMA)
+    rows = write_table(tokenizer, table([1, 0, 0, 1], [0, 1, 0, 1]))
+    # Means 2 and 8: 2 + 6 * .25 without the drug.
+    assert row_means(reads_the_drug(tokenizer), tokenizer, rows, "days") == pytest.approx([6.5, 3.5, 3.5, 6.5])
+
+
+def test_what_training_left_unexplained_counts_as_an_error_of_bins():
+    drug, days = np.array([0] * 500 + [1] * 500), np.array([1.0, 9.0] * 250 + [4.0, 8.0] * 250)
+    codes = {"drug": drug, "days": (days >= 5).astype(int)}
+    rows = DagTable(SCHEMA, codes, np.ones(1000), numbers={"days": days})
+    found = Binning.of(rows).with_unexplained(rows, {"days": np.where(drug, 3.0, 5.0)})
+    # Days are 5 without the drug and 6 with it, the model says 5 and 3: an effect 3 too low, and only bins: 0.
+    off = found.error("days", {"drug": np.array([0, 1])}, {})[:, 0]
+    assert off == pytest.approx([0, -3], abs=0.02)
+    assert Binning.of(rows).error("days", {"drug": np.array([0, 1])}, {})[:, 0] == pytest.approx([0, -1], abs=0.02)

@@ -7,7 +7,7 @@ goes with is not adjusted for.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -248,6 +248,24 @@ class Binning:
             if found := _hidden_causes(table, variable):
                 hidden[variable.name] = found
         return cls(within, hidden)
+
+    def with_unexplained(self, table: DagTable, means: Mapping[str, Numbers]) -> "Binning":
+        """The same where numbers are compared with what a model says of their rows, and not with the means of bins.
+
+        What training has left unexplained by the parents is then part of the error.
+
+        Args:
+            table: The rows.
+            means: By numeric variable what the model says on average, ``[row]``.
+        """
+        some = np.random.default_rng(0).permutation(len(table))[:_MOST_ROWS]
+        table, within = table.select(some), dict(self.within)
+        for name, mean in means.items():
+            missed = table.numbers[name] - mean[some]
+            if (kept := np.isfinite(missed)).any():
+                codes = _codes(table.select(kept), _finite_parents(table.schema, table.schema[name]))
+                within[name] = AdditiveFit.of(codes, missed[kept], table.weights[kept])
+        return replace(self, within=within)
 
     def error(
         self, name: str, codes: Mapping[str, Codes], forced: Mapping[str, Codes | None]

@@ -30,6 +30,7 @@ from hf_trace.training.data_trainer import Schedule, TrainingData
 from hf_trace.training.group_misses import MISSES, group_misses
 from hf_trace.training.interrupted import document_in, table_digest
 from hf_trace.training.loop import Fitted, Loop, LoopSettings, TrainedRun, training_run
+from hf_trace.training.row_means import row_means
 from hf_trace.training.table_losses import (
     DagQuality,
     TermLosses,
@@ -183,7 +184,7 @@ def train_dag(
         loop.begin(settings, table=table_digest(table))
         if loop.finished:
             return TrainedRun(Path(out), DagQuality.from_dict(loop.finished["validation"]), loop.finished)
-        job = _Job(loop, tokenizer, write_table(tokenizer, table), settings, Binning.of(table))
+        job = _Job(loop, tokenizer, table, write_table(tokenizer, table), settings, Binning.of(table))
         quality, metrics = job.train_run(folds)
         if folds is not None:
             job.train_members(folds, metrics["schedule_share"])
@@ -224,6 +225,7 @@ def _base(settings: DagTrainingSettings) -> str | None:
 class _Job:
     loop: Loop
     tokenizer: DagTokenizer
+    rows: DagTable
     table: WrittenTable
     settings: DagTrainingSettings
     binning: Binning
@@ -252,13 +254,25 @@ class _Job:
             "refitted": settings.refits,
             "schedule_share": choice["share"],
             "steps": fitted.best_step,
-            BINNING: self.binning.to_dict(),
+            BINNING: self._unexplained(fitted).to_dict(),
             MISSES: self._misses(fitted),
         }
         documents = {"dag": self.tokenizer.schema.to_dict()}
         if folds is not None:
             documents["folds"] = folds.to_dict()
         return quality, self.loop.save(fitted, data, settings, metrics, "", **documents)
+
+    def _unexplained(self, fitted: Fitted) -> Binning:
+        """How far means of numbers are off, by bins and by what the model has not learned, where it reads parents."""
+        learned, parents, variables = self.settings.learn, self.tokenizer.parents, self.tokenizer.variables
+        names = [
+            name
+            for name in (self.binning.within if self.tokenizer.history == "parents" else ())
+            if (learned is None or name in learned) and parents(name)
+            if all(variables[parent].is_finite for parent in parents(name))
+        ]
+        means = {name: row_means(fitted.model, self.tokenizer, self.table, name) for name in names}
+        return self.binning.with_unexplained(self.rows, means)
 
     def _misses(self, fitted: Fitted) -> list[Document]:
         """Groups of rows whose outcomes the model misses, where it reads parents and nothing else."""

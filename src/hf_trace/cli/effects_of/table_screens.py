@@ -60,9 +60,7 @@ def _show_distribution(answer: "Document", record: "Document") -> None:
         mean = answer["expectation"]
         drawn = f" ± {mean['standard_error']:.2g} (of the draws)" if is_sampled else ""
         off = mean.get("binning_error")
-        read = (
-            f"; reading numbers in bins makes it some {abs(off):.2g} too {'high' if off > 0 else 'low'}" if off else ""
-        )
+        read = f"; bins and training make it some {abs(off):.2g} too {'high' if off > 0 else 'low'}" if off else ""
         within = f", 95 % interval {_spanned(mean['low'], mean['high'])}" if "low" in mean else ""
         say(f"mean {mean['mean']:.4g}{within}{drawn}{read}")
     draws = f"{answer['num_samples']:,} draws, worth {answer['effective_sample_size']:,.0f}"
@@ -174,9 +172,9 @@ def _notes_on_errors(answer: "Document", sure: "Document") -> list[str]:
     if answer.get("binning_error"):
         counted = "the interval reaches that far" if "low" in sure else "the effect is not corrected for it"
         notes.append(
-            f"Reading numbers in bins makes the effect some {abs(answer['binning_error']):.3g} too "
-            f"{'high' if answer['binning_error'] > 0 else 'low'}: {counted}; `--estimator aipw` with `--data` uses the "
-            "numbers themselves."
+            "Numbers read in bins, and what training left unexplained, make the effect some "
+            f"{abs(answer['binning_error']):.3g} too {'high' if answer['binning_error'] > 0 else 'low'}: {counted}; "
+            "`--estimator aipw` with `--data` uses the numbers themselves."
         )
     if answer.get("population", "all rows") not in ("all rows", "the treated"):
         notes.append(f"The effect is on {answer['population']}.")

@@ -111,7 +111,9 @@ def missed_groups(model: TableModel, query: Query) -> list[str]:
 
 
 def missed_effect(model: TableModel, contrast: Contrast, scores: Floats) -> float:
-    """How much of a plug-in effect comes of means of its groups that the model is known to miss, see ``misses``.
+    """How much of a plug-in effect on a probability comes of groups that the model is known to miss, see ``misses``.
+
+    What it misses of numbers is in the error of binning, see ``Binning.with_unexplained``.
 
     Args:
         model: That has answered.
@@ -128,7 +130,7 @@ def missed_effect(model: TableModel, contrast: Contrast, scores: Floats) -> floa
         for arm, sign in zip(arms, (1, -1), strict=True)
         if isinstance(arm, Force) and model.schema[parent].is_finite
     }
-    counts_as = {"": 1.0, **dict(zip(variable.values, np.nan_to_num(scores).tolist(), strict=True))}
+    counts_as = dict(zip(variable.values, np.nan_to_num(scores).tolist(), strict=True))
     missed = (
         signs[miss["group"]] * counts_as.get(miss["value"], 0.0) * (miss["predicted"] - miss["observed"])
         for miss in model.misses
