@@ -312,11 +312,13 @@ def test_what_was_trained_in_bfloat16_is_measured_in_float32(tiny_log, tiny_sett
 @pytest.mark.parametrize(
     ("settings", "windows", "expected"),
     [
-        # 1,200 windows of 10 events, a start and an end: 14,400 tokens; 1,024 of them are 85 windows, so 15 steps a
-        # pass and 128 / 15 passes.
-        ({}, 1_200, (85, 15, 128 / 15, 15)),
-        # 36,000 tokens: 36 steps a pass, and four passes.
-        ({}, 3_000, (85, 36, 4.0, 36)),
+        # 1,200 windows of 10 events, a start and an end: 14,400 tokens; a 32nd of them, 450, are 38 windows, so
+        # 32 steps a pass and 192 / 32 passes.
+        ({}, 1_200, (38, 32, 6.0, 32)),
+        # 36,000 tokens: 1,024 of them in a step are 85 windows, so 36 steps a pass and 192 / 36 passes.
+        ({}, 3_000, (85, 36, 192 / 36, 36)),
+        # 72,000 tokens: 71 steps a pass, and four passes.
+        ({}, 6_000, (85, 71, 4.0, 71)),
         # 480 tokens: at least 128 of them in a step, 11 windows, 4 steps a pass, and at most 20 passes.
         ({}, 40, (11, 4, 20.0, 4)),
         # A hidden size of 64: 512 tokens.
@@ -334,7 +336,7 @@ def test_steps_of_a_preset(settings, windows, expected):
     assert (data.schedule.at_once, data.schedule.every) == (at_once, every)
     assert data.schedule.epochs == pytest.approx(epochs)
     assert data.schedule.steps == pytest.approx(per_pass * epochs)
-    assert data.matrix_rate == pytest.approx(5 * found.learning_rate)
+    assert (found.learning_rate, data.matrix_rate) == (4e-3, pytest.approx(1e-2))
 
 
 def test_an_unknown_preset_is_refused_before_training(tmp_path):

@@ -26,7 +26,14 @@ from hf_trace.runs.resuming import log_digest
 from hf_trace.tokenizers.event_tokenizer import EventTokenizer, flat_tokens
 from hf_trace.tokenizers.event_tokens import log_spaced_edges
 from hf_trace.training.data_trainer import Schedule, TrainingData, batch_sizes
-from hf_trace.training.log_training import MOST_EVENTS_PER_WINDOW, PLAIN_TOKENS, TrainingSettings, event_loss, measured
+from hf_trace.training.log_training import (
+    MOST_EVENTS_PER_WINDOW,
+    PLAIN_RATE,
+    PLAIN_TOKENS,
+    TrainingSettings,
+    event_loss,
+    measured,
+)
 from hf_trace.training.loop import TrainedRun, training_run
 
 # Sequences held out, and others kept for the counting models that the oracle is compared with.
@@ -141,7 +148,8 @@ def _checked(settings: TrainingSettings) -> TrainingSettings:
         )
     if settings.epochs is not None and settings.epochs != int(settings.epochs):
         raise SettingsError(f"epochs is {settings.epochs}, expected a whole number of passes over a stream.")
-    return replace(settings, window_length=settings.window_length or MOST_EVENTS_PER_WINDOW)
+    length, rate = settings.window_length or MOST_EVENTS_PER_WINDOW, settings.learning_rate or PLAIN_RATE
+    return replace(settings, window_length=length, learning_rate=rate)
 
 
 def held_out_bound(survey: StreamSurvey, settings: TrainingSettings) -> np.uint64:
