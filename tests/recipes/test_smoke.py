@@ -31,6 +31,7 @@ SLOW = {
     "outcomes/outcomes": "3 s: trainings",
     "changes/changes": "9 s and more: trains three oracles",
     "treatments/treatments": "11 s: three trainings",
+    "zero-shot/zero_shot": "9 s: simulated logs to learn from, and two to be asked about",
     "topology/large_topology": "3 s: a training",
     "drift/drift": "3 s: trainings",
 }
