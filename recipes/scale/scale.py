@@ -5,6 +5,10 @@
 """Ten million events: generated, trained on in one pass, a sample of them analysed, with the memory of every stage.
 
 python recipes/scale/scale.py --out runs/scale
+
+A hundred million, of which the first million are simulated and trained on, and come again under other names:
+
+python recipes/scale/scale.py --out runs/larger --events 100_000_000 --distinct 1_000_000 --train-files 'part-000[0-3]'
 """
 
 import argparse
@@ -12,6 +16,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -30,6 +35,7 @@ from hf_trace.worlds.world import World, load_spec
 WORLD, LENGTH = "small", 64
 DRAWS, LAG = 16, 6
 SECONDS_BETWEEN = 0.5
+READ_WHOLE = 20_000_000  # more would fill the memory of many machines
 # Small, so that ten million events are a few minutes of one core.
 SHAPE = {
     "vocab_size": 104, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -41,10 +47,12 @@ def generate(folder: Path, options: argparse.Namespace) -> dict:
     """Parquet files of sequences of a world, one after another."""
     folder.mkdir(parents=True, exist_ok=True)
     per_file = options.sequences_per_file
-    world, started, entropies = World(load_spec(WORLD)), time.monotonic(), []
-    files = -(-options.events // (per_file * LENGTH))
+    world, started = World(load_spec(WORLD)), time.monotonic()
+    files, distinct = (-(-events // (per_file * LENGTH)) for events in (options.events, options.distinct))
+    simulated = cache(lambda number: simulate(world, per_file, seed=number))
+    entropies = []
     for number in range(files):
-        written = simulate(world, per_file, seed=number)
+        written = simulated(number % distinct) if distinct < files else simulate(world, per_file, seed=number)
         log = written.log
         entropies.append(written.entropy)
         cases = np.repeat(np.arange(len(log)) + number * per_file, log.sequence_lengths)
@@ -99,20 +107,23 @@ def draw(memory: dict[str, list[tuple[float, float]]]) -> Figure:
 
 def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     """The stages."""
-    run, config, files = options.out / "run", options.out / "config", f"{options.out / 'events'}/*.parquet"
+    run, config, events = options.out / "run", options.out / "config", options.out / "events"
+    files = f"{events}/*.parquet"
     LlamaConfig(**SHAPE).save_pretrained(config)
     cli = [sys.executable, "-m", "hf_trace"]
-    return {
+    stages = {
         "train --stream": [
-            *cli, "train", files, "--stream", "--no-gaps", "--window-length", str(LENGTH), "--model", str(config),
-            "--out", str(run),
+            *cli, "train", f"{events}/{options.train_files}.parquet", "--stream", "--no-gaps",
+            "--window-length", str(LENGTH), "--model", str(config), "--out", str(run),
         ],
         "discover --stream --sample": [
             *cli, "discover", str(run), files, "--stream", "--sample", str(options.sample), "--max-lag", str(LAG),
             "--num-samples", str(DRAWS), "--out", str(options.out / "graph.json"),
         ],
-        "read whole": [sys.executable, "-c", f"import hf_trace; hf_trace.read_log({files!r})"],
     }  # fmt: skip
+    if options.events <= READ_WHOLE:
+        stages["read whole"] = [sys.executable, "-c", f"import hf_trace; hf_trace.read_log({files!r})"]
+    return stages
 
 
 def measure(options: argparse.Namespace) -> Report:
@@ -126,8 +137,12 @@ def measure(options: argparse.Namespace) -> Report:
             "peak_megabytes": max(megabytes for _, megabytes in memory[name]),
             "growth_megabytes": growth(memory[name]),
         }
-    for name in ("train --stream", "read whole"):
-        found[name]["events_per_second"] = round(total / found[name]["seconds"])
+    for name in memory:
+        read = total
+        if name == "train --stream":
+            read = len(list((options.out / "events").glob(f"{options.train_files}.parquet"))) * total
+            read //= found["generated"]["files"]
+        found[name]["events_per_second"] = round(read / found[name]["seconds"])
     trained = json.loads((options.out / "run" / "metrics.json").read_text(encoding="utf-8"))
     found["train --stream"] |= {key: trained[key] for key in ("seconds_counting", "steps", "validation")}
     stages = list(memory)
@@ -153,6 +168,8 @@ RECIPE = Recipe(
         "events": Size(10_000_000, 4_000),
         "sequences_per_file": Size(4096, 32),
         "sample": Size(1000, 4, "sequences that are analysed"),
+        "distinct": Size(10**9, 10**9, "events that are simulated; more are the same again under other names"),
+        "train_files": Size("*", "*", "names of the files that are trained on, without their ending"),
     },
 )
 

@@ -13,6 +13,7 @@ SLOW = {
     "by-type/by_type": "10 s and more: every method on three logs, two of them with trained oracles",
     "combined/combined": "9 s and more: oracles of three worlds and three logs",
     "scale/scale": "6 s and more: starts three processes that import everything",
+    "scale/sharing": "20 s: a training, and three processes that import everything",
     "causrca/confidence": "6 s and more: starts hf-trace as a process of its own",
     "effects-scale/effects_scale": "8 s: starts a process that imports everything and trains",
     "treatments/fit_seconds": "4 s: a command that trains",
