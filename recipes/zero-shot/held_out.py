@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from mixing_training import held_out, within
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import nll_loss
 
-from hf_trace.amortised.context_model import ContextForCausalLM, Inputs
+from hf_trace.amortised.context_model import ContextForCausalLM
 from hf_trace.graphs.counting import bigram_loss, unigram_loss
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.windows import case_of, cut_windows
@@ -42,8 +42,7 @@ def losses(model: ContextForCausalLM, context: EventLog, asked: EventLog, tokeni
     found, parts = [], range(0, len(asked), 64)
     for start in parts:
         inputs, codes = held_out(context, asked.select(range(start, min(start + 64, len(asked)))), tokenizer)
-        logits = model.mixer(Inputs(*(each.float() for each in inputs))).detach()
-        found.append(cross_entropy(logits, codes, reduction="none").numpy())
+        found.append(nll_loss(model.log_probs(inputs).detach(), codes, reduction="none").numpy())
     types = len(context.event_types)
     arguments = (context.codes, context.offsets, asked.codes, asked.offsets, types)
     cases = np.unique([case_of(each) for each in context.ids], return_inverse=True)[1]

@@ -78,8 +78,7 @@ def lessons(seeds: Iterable[int], kind: str | None = None) -> Iterator[Lesson]:
 
 def loss_of(model: ContextForCausalLM, inputs: Inputs, codes: Tensor) -> Tensor:
     """Mean loss, in nats per event."""
-    logits = model.mixer(Inputs(inputs.base, inputs.of_type.float(), inputs.of_place.float()))
-    return torch.nn.functional.cross_entropy(logits, codes)
+    return torch.nn.functional.nll_loss(model.log_probs(Inputs(*(each.float() for each in inputs))), codes)
 
 
 def standardised(model: ContextForCausalLM, pool: list[Lesson]) -> None:
@@ -89,8 +88,9 @@ def standardised(model: ContextForCausalLM, pool: list[Lesson]) -> None:
         ("type", torch.cat([each.inputs.of_type[::8].flatten(0, 1).float() for each in some])),
         ("place", torch.cat([each.inputs.of_place.float() for each in some])),
     ):
-        getattr(model.mixer, f"{name}_mean").copy_(values.mean(0) if name == "place" else values.mean(0) * 0)
-        getattr(model.mixer, f"{name}_scale").copy_(values.std(0) + 0.05)
+        for mixer in model.mixers:
+            getattr(mixer, f"{name}_mean").copy_(values.mean(0) if name == "place" else values.mean(0) * 0)
+            getattr(mixer, f"{name}_scale").copy_(values.std(0) + 0.05)
 
 
 def trained(
@@ -110,7 +110,7 @@ def trained(
     rng = np.random.default_rng(seed)
     model = ContextForCausalLM(ContextConfig(hidden=hidden, narrow=narrow))
     standardised(model, pool)
-    optimizer = torch.optim.AdamW(model.mixer.parameters(), lr=_RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.mixers.parameters(), lr=_RATE, weight_decay=0.01)
     started, shown, step = time.process_time(), 0.0, 0
     while (share := (time.process_time() - started) / seconds) < 1:
         for group in optimizer.param_groups:
@@ -121,7 +121,7 @@ def trained(
             places = torch.from_numpy(rng.permutation(len(each.codes))[:48])
             part = Inputs(each.inputs.base, each.inputs.of_type[places], each.inputs.of_place[places])
             (loss_of(model, part, each.codes[places]) / 8).backward()
-        torch.nn.utils.clip_grad_norm_(model.mixer.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(model.mixers.parameters(), 1.0)
         optimizer.step()
         step += 1
         if time.monotonic() - shown > 30:

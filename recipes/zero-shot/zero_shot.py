@@ -44,7 +44,7 @@ TRAINED = {
 LOSSES = ("zero", "unigram", "bigram", "additive")
 SHOWN = {"auroc": ("AUROC", 0.05), "auprc": ("AUPRC", 0.08)}
 NEAR = 0.15
-_FIRST_LESSON, _HELD = 1_000, 40
+_FIRST_LESSON, _HELD, _MEMBERS = 1_000, 40, 2
 
 
 def measure(options: argparse.Namespace) -> Report:
@@ -73,7 +73,7 @@ def network(options: argparse.Namespace) -> ContextForCausalLM:
     if not (folder / "config.json").exists():
         held = list(lessons(range(_HELD if not options.smoke else 2)))
         pool = list(lessons(range(_FIRST_LESSON, _FIRST_LESSON + options.logs)))
-        model = trained(pool, held, options.seconds)
+        model = ContextForCausalLM.joined([trained(pool, held, options.seconds, seed=seed) for seed in range(_MEMBERS)])
         print(f"held-out simulated logs of the same kinds: {held_loss(model, held):.3f} nats per event", flush=True)
         model.save_pretrained(folder)
     return ContextForCausalLM.from_pretrained(folder).eval()

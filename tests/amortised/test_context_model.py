@@ -43,7 +43,8 @@ def reader() -> ContextForCausalLM:
     """A network that is not trained: an even mixture of experts, and a little besides."""
     torch.manual_seed(0)
     model = ContextForCausalLM(ContextConfig(hidden=8, narrow=4)).eval()
-    for layer in (model.mixer.gate, model.mixer.share, model.mixer.score[-1]):
+    mixer = model.mixers[0]
+    for layer in (mixer.gate, mixer.share, mixer.score[-1]):
         torch.nn.init.normal_(layer.weight, std=0.01)
         torch.nn.init.zeros_(layer.bias)
     return model
@@ -125,3 +126,15 @@ def test_a_graph_without_training(reader):
 def test_one_window_is_too_few():
     with pytest.raises(EmptyLogError, match="expected at least two"):
         zero_shot_model(EventLog.from_sequences([EventSequence(("a", "b"))]))
+
+
+def test_networks_that_are_joined_say_the_mean(reader):
+    torch.manual_seed(1)
+    other, log = ContextForCausalLM(ContextConfig(hidden=8, narrow=4)).eval(), alternating()
+    tokenizer = EventTokenizer.from_log(log)
+    ids = torch.tensor(tokenizer.encode(log[0]).input_ids)[None, :1]
+    one, two, both = (
+        reading(log, tokenizer, each)(ids).logits.softmax(-1)
+        for each in (reader, other, ContextForCausalLM.joined([reader, other]))
+    )
+    assert torch.allclose(both, (one + two) / 2, atol=1e-6)

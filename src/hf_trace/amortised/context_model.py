@@ -42,6 +42,7 @@ class ContextConfig(PreTrainedConfig):
     Args:
         hidden: Width of what is known of a place.
         narrow: Width of what is made of each type.
+        members: Networks whose probabilities are averaged.
         event_ids: Tokens of the event types.
         gap_ids: Tokens of the times between events, in rising order; none if none are written.
         gap_seconds: What each stands for.
@@ -58,6 +59,7 @@ class ContextConfig(PreTrainedConfig):
         self,
         hidden: int = 64,
         narrow: int = 32,
+        members: int = 1,
         event_ids: Sequence[int] = (),
         gap_ids: Sequence[int] = (),
         gap_seconds: Sequence[float] = (),
@@ -68,7 +70,8 @@ class ContextConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.hidden, self.narrow, self.unknown_id, self.vocab_size = hidden, narrow, unknown_id, vocab_size
+        self.hidden, self.narrow, self.members = hidden, narrow, members
+        self.unknown_id, self.vocab_size = unknown_id, vocab_size
         self.event_ids, self.gap_ids, self.gap_seconds = list(event_ids), list(gap_ids), list(gap_seconds)
         self.context_tokens, self.context_sequences = context_tokens, context_sequences
 
@@ -234,7 +237,7 @@ class ContextForCausalLM(PreTrainedModel):
 
     def __init__(self, config: ContextConfig) -> None:
         super().__init__(config)
-        self.mixer = Mixer(config.hidden, config.narrow)
+        self.mixers = nn.ModuleList(Mixer(config.hidden, config.narrow) for _ in range(config.members))
         self.register_buffer("tokens", torch.zeros(config.context_tokens, dtype=torch.int32))
         self.register_buffer("offsets", torch.zeros(config.context_sequences + 1, dtype=torch.int64))
         self.post_init()
@@ -254,14 +257,29 @@ class ContextForCausalLM(PreTrainedModel):
             vocabulary: Fields of ``ContextConfig`` that say what tokens mean.
         """
         config = ContextConfig(
-            self.config.hidden, self.config.narrow, context_tokens=len(tokens), context_sequences=len(offsets) - 1,
-            **vocabulary,
+            self.config.hidden, self.config.narrow, self.config.members, context_tokens=len(tokens),
+            context_sequences=len(offsets) - 1, **vocabulary,
         )  # fmt: skip
         model = type(self)(config).eval()
-        model.mixer.load_state_dict(self.mixer.state_dict())
+        model.mixers.load_state_dict(self.mixers.state_dict())
         model.tokens.copy_(torch.from_numpy(tokens.astype(np.int32)))
         model.offsets.copy_(torch.from_numpy(offsets))
         return model
+
+    def log_probs(self, inputs: Inputs) -> Float[Tensor, "place type"]:
+        """Log-probability of every type: of the mean of all networks, in nats."""
+        told = torch.stack([mixer(inputs).log_softmax(-1) for mixer in self.mixers])
+        return told.logsumexp(0) - np.log(len(self.mixers))
+
+    @classmethod
+    def joined(cls, models: Sequence["ContextForCausalLM"]) -> "ContextForCausalLM":
+        """One model of all networks of several, of the same size, with nothing in its context."""
+        config = models[0].config
+        mixers = [mixer for model in models for mixer in model.mixers]
+        found = cls(ContextConfig(config.hidden, config.narrow, len(mixers))).eval()
+        for own, other in zip(found.mixers, mixers, strict=True):
+            own.load_state_dict(other.state_dict())
+        return found
 
     @cached_property
     def context(self) -> Context | None:
@@ -303,7 +321,7 @@ class ContextForCausalLM(PreTrainedModel):
             for some in np.array_split(np.arange(len(row)), self._parts(len(row))):
                 after = tokens.after(row[some], at[some], is_timed=bool(config.gap_ids))
                 inputs = self.context.inputs(pasts_of(sequences, after, len(config.event_ids)))
-                logits[row[some, None], at[some, None], config.event_ids] = self.mixer(inputs).log_softmax(-1)
+                logits[row[some, None], at[some, None], config.event_ids] = self.log_probs(inputs)
         return CausalLMOutput(logits=logits.to(input_ids.device))
 
     def _parts(self, places: int) -> int:
