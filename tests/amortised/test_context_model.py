@@ -9,7 +9,7 @@ from hf_trace.amortised.context_model import ContextConfig, ContextForCausalLM
 from hf_trace.amortised.zero_shot import FOLDS, reading, zero_shot_model
 from hf_trace.discovery.results import log_result
 from hf_trace.discovery.settings import DiscoveryRequest
-from hf_trace.errors import EmptyLogError
+from hf_trace.errors import EmptyLogError, SettingsError
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.sequence import EventSequence
 from hf_trace.oracle.engine import Oracle
@@ -138,3 +138,9 @@ def test_networks_that_are_joined_say_the_mean(reader):
         for each in (reader, other, ContextForCausalLM.joined([reader, other]))
     )
     assert torch.allclose(both, (one + two) / 2, atol=1e-6)
+
+
+def test_many_types_are_refused():
+    log = EventLog.from_sequences([EventSequence(tuple(f"e{number}" for number in range(201)))] * 2)
+    with pytest.raises(SettingsError, match="201 event types, expected at most 200"):
+        zero_shot_model(log)
