@@ -317,14 +317,14 @@ def test_what_was_trained_in_bfloat16_is_measured_in_float32(tiny_log, tiny_sett
         ({}, 1_200, (38, 32, 6.0, 32)),
         # 36,000 tokens: 1,024 of them in a step are 85 windows, so 36 steps a pass and 192 / 36 passes.
         ({}, 3_000, (85, 36, 192 / 36, 36)),
-        # 72,000 tokens: 71 steps a pass, and four passes.
-        ({}, 6_000, (85, 71, 4.0, 71)),
+        # 72,000 tokens: 71 steps a pass, and five passes.
+        ({}, 6_000, (85, 71, 5.0, 71)),
         # 480 tokens: at least 128 of them in a step, 11 windows, 4 steps a pass, and at most 20 passes.
         ({}, 40, (11, 4, 20.0, 4)),
         # A hidden size of 64: 512 tokens.
-        ({"preset": "nano"}, 3_000, (43, 70, 4.0, 70)),
-        ({"max_tokens": 36_000}, 3_000, (85, 36, 1.0, 9)),
-        ({"batch_tokens": 120, "epochs": 2.0}, 1_200, (10, 120, 2.0, 60)),
+        ({"preset": "nano"}, 3_000, (43, 70, 5.0, 70)),
+        ({"max_tokens": 36_000}, 3_000, (85, 36, 1.0, 8)),
+        ({"batch_tokens": 120, "epochs": 2.0}, 1_200, (10, 120, 2.0, 48)),
     ],
 )
 def test_steps_of_a_preset(settings, windows, expected):
@@ -336,7 +336,8 @@ def test_steps_of_a_preset(settings, windows, expected):
     assert (data.schedule.at_once, data.schedule.every) == (at_once, every)
     assert data.schedule.epochs == pytest.approx(epochs)
     assert data.schedule.steps == pytest.approx(per_pass * epochs)
-    assert (found.learning_rate, data.matrix_rate) == (4e-3, pytest.approx(1e-2))
+    rate = 4e-3 * min(1, (192 / data.schedule.steps) ** 0.5)
+    assert data.rates == (pytest.approx(rate), pytest.approx(2.5 * rate))
 
 
 def test_an_unknown_preset_is_refused_before_training(tmp_path):

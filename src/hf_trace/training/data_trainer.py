@@ -70,8 +70,8 @@ class TrainingData:
         origin: What ``training.json`` says of the data beside the settings: their kind, and where they are from.
         too_long: See ``architectures.build_model``.
         averages: Whether the model is the running average of its weights.
-        matrix_rate: Learning rate of the matrices between layers, which then take orthogonal steps, and all rates fall
-            in a line; None: AdamW for all weights, and a cosine.
+        rates: Learning rates, of all weights but the matrices between layers, and of these, which then take orthogonal
+            steps; both fall in a line. None: AdamW for all weights, by the settings' rate and a cosine.
     """
 
     tokenizer: Vocabulary
@@ -82,7 +82,7 @@ class TrainingData:
     origin: Document
     too_long: tuple[str, str] = LOG_TOO_LONG
     averages: bool = False
-    matrix_rate: float | None = None
+    rates: tuple[float, float] | None = None
 
     def sampler(self, trainer: Trainer) -> Any:
         """The order of the examples; None for that of the data set."""
@@ -142,11 +142,10 @@ class DataTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> Any:
         """What makes the steps."""
-        rate, args = self.data.matrix_rate, self.args
-        if rate is None:
+        if self.data.rates is None:
             return super().create_optimizer(model)
         trained = self.model if model is None else model
-        self.optimizer: Any = OrthogonalSteps(trained, args.learning_rate, rate, args.weight_decay)
+        self.optimizer: Any = OrthogonalSteps(trained, *self.data.rates, self.args.weight_decay)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:

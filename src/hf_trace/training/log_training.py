@@ -40,19 +40,20 @@ PLAIN_TOKENS, PLAIN_RATE = 512, 2e-3  # of steps that AdamW makes
 _MOST_EPOCHS = 20.0
 _EVALUATIONS = 10
 # Of presets, whose matrices take orthogonal steps: more tokens a step, fewer steps and passes.
-_RATE, _MATRIX_RATE = 4e-3, 2.5  # that of matrices in learning rates
+_RATE, _MATRIX_RATE = 4e-3, 2.5  # of the fewest steps; of matrices, in learning rates
 _TOKENS_OF_WIDTH, _LEAST_TOKENS, _LEAST_PARTS = 8, 128, 32
-_USUAL_EPOCHS, _LEAST_STEPS, _USUAL_EVALUATIONS = 4.0, 192, 4
+_USUAL_EPOCHS, _LEAST_STEPS, _USUAL_EVALUATIONS = 5.0, 192, 5
 
 
 @dataclass(frozen=True)
 class TrainingSettings(LoopSettings):
     """How an oracle is trained; everything needed to train it again.
 
-    ``LoopSettings`` explains what tables are trained with too. By default there are four ``epochs``, up to 20 where
+    ``LoopSettings`` explains what tables are trained with too. By default there are five ``epochs``, up to 20 where
     that would be few steps, and at most 20 of a ``model`` that was named; a step reads eight tokens for each dimension
-    of a preset's hidden states, fewer where the log is small, and 512 of a ``model``. The ``learning_rate`` is 0.004 of
-    presets, whose matrices between layers have one 2.5 times as large, and 0.002 of a ``model``.
+    of a preset's hidden states, fewer where the log is small, and 512 of a ``model``. The ``learning_rate`` is 0.002 of
+    a ``model``; of a preset it is 0.004 for 192 steps, falls with the square root of more, and is 2.5 times as large
+    for the matrices between layers.
 
     Attributes:
         window_length: Longest window in events; by default the longest sequence, at most 128.
@@ -133,10 +134,10 @@ def train(
 
 
 def prepared(log: EventLog, settings: TrainingSettings) -> tuple[EventTokenizer, TrainingSettings]:
-    """The vocabulary of a log, and the settings with what follows from it: the length of windows, contexts, a rate."""
+    """The vocabulary of a log, and the settings with what follows from it: the length of windows, contexts."""
     tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
     length = max(2, settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW))
-    rate = settings.learning_rate or (_RATE if settings.model is None else PLAIN_RATE)
+    rate = settings.learning_rate or (None if settings.model is None else PLAIN_RATE)
     contexts = tuple(tokenizer.contexts)
     return tokenizer, replace(settings, window_length=length, learning_rate=rate, context_columns=contexts)
 
@@ -187,9 +188,10 @@ class LogData(TrainingData):
         self.context_length = per_window + 2 + len(tokenizer.contexts)
         self.training, self.held_out = (_examples(log, tokenizer) for log in (training, validation))
         self.lengths = [len(example["input_ids"]) for example in self.training]
-        if settings.model is None:
-            self.matrix_rate = _MATRIX_RATE * (settings.learning_rate or _RATE)
         self.schedule = self._schedule(settings)
+        if settings.model is None:
+            rate = settings.learning_rate or _RATE * min(1.0, math.sqrt(_LEAST_STEPS / self.schedule.steps))
+            self.rates = rate, _MATRIX_RATE * rate
         self.weights = self._weights(tokenizer, settings)
 
     def _schedule(self, settings: TrainingSettings) -> Schedule:

@@ -228,7 +228,7 @@ class Loop:
 
         Args:
             data: What to learn from.
-            settings: With a learning rate.
+            settings: With a learning rate, where the data have none.
             name: Folder of its checkpoints, among those of the run.
         """
         checkpoints, chosen = self.checkpoints / name, data.schedule
@@ -246,7 +246,7 @@ class Loop:
             args=_arguments(data, settings, checkpoints),
             train_dataset=data.training,
             eval_dataset=data.held_out,
-            data_collator=Collator(data.tokenizer.tokenizer.pad_token_id, masks=data.matrix_rate is None),
+            data_collator=Collator(data.tokenizer.tokenizer.pad_token_id, masks=data.rates is None),
             callbacks=[] if chosen.patience is None else [EarlyStoppingCallback(chosen.patience)],
         )
         trainer.data = data
@@ -356,7 +356,7 @@ def training_run(
 
 
 def _halves(data: TrainingData, settings: LoopSettings) -> bool:
-    return settings.bf16 is None and data.matrix_rate is not None and on_cpu() and multiplies_halves()
+    return settings.bf16 is None and data.rates is not None and on_cpu() and multiplies_halves()
 
 
 def _arguments(data: TrainingData, settings: LoopSettings, checkpoints: Path) -> TrainingArguments:
@@ -369,8 +369,8 @@ def _arguments(data: TrainingData, settings: LoopSettings, checkpoints: Path) ->
         per_device_train_batch_size=schedule.at_once,
         per_device_eval_batch_size=schedule.at_once,
         gradient_accumulation_steps=schedule.parts,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine" if data.matrix_rate is None else "linear",
+        learning_rate=settings.learning_rate if data.rates is None else data.rates[0],
+        lr_scheduler_type="cosine" if data.rates is None else "linear",
         warmup_steps=min(100, max(1, int(0.05 * schedule.steps))),
         weight_decay=0.1,
         max_grad_norm=1.0,
