@@ -34,7 +34,7 @@ from hf_trace.logs.log import EventLog
 from hf_trace.logs.samples import alarms_log
 from hf_trace.logs.windows import first_sequences
 from hf_trace.runs.event_model import EventModel
-from hf_trace.runs.processes import shared_out
+from hf_trace.runs.processes import ITEMS_A_ROUND, shared_out
 from hf_trace.training.log_training import TrainingSettings
 
 BATCH = 8
@@ -52,9 +52,10 @@ def largest_share(costs: list[int], processes: int) -> float:
 
 
 def in_rounds(costs: list[int], processes: int) -> float:
-    """The same where each process does a part in every round, and all wait for the dearest."""
-    rounds = [costs[start : start + processes] for start in range(0, len(costs), processes)]
-    return sum(map(max, rounds)) / sum(costs)
+    """The same where each process does a part of every round, and all wait for the dearest."""
+    size = ITEMS_A_ROUND * processes
+    rounds = [costs[start : start + size] for start in range(0, len(costs), size)]
+    return sum(max(sum(part[index::processes]) for index in range(processes)) for part in rounds) / sum(costs)
 
 
 def expected(model: EventModel, windows: EventLog, options: argparse.Namespace) -> dict[str, Callable[[int], float]]:
@@ -64,13 +65,24 @@ def expected(model: EventModel, windows: EventLog, options: argparse.Namespace) 
     shards = [int(of_pairs[shard.start : shard.stop].sum()) for shard in cut_shards(of_pairs, BATCH)]
     of_types = by_type_costs(model, windows)
     batches = [sum(of_types[start : start + BATCH]) for start in range(0, len(of_types), BATCH)]
-    at_once = max(1, 2048 // len(model.tokenizer.event_types))  # contexts of a group, as total effects read them
-    groups = [at_once] * (options.contexts // at_once) + [options.contexts % at_once] * bool(options.contexts % at_once)
+    groups = group_costs(windows, options.contexts, len(model.tokenizer.event_types))
     return {
         "pairs of events": lambda processes: largest_share(shards, processes),
         "effects of types": lambda processes: in_rounds(batches, processes),
         "what follows": lambda processes: in_rounds(groups, processes),
     }
+
+
+def group_costs(windows: EventLog, contexts: int, types: int) -> list[int]:
+    """Contexts that are continued together are equally long; each costs a row for every type, as far as the horizon."""
+    places = np.concatenate([np.arange(1, length) for length in windows.sequence_lengths])
+    drawn = np.random.default_rng(0).choice(places, min(contexts, len(places)), replace=False)
+    at_once = max(1, 2048 // types)
+    return [
+        int(size)
+        for count in np.unique(drawn, return_counts=True)[1]
+        for size in np.diff([*range(0, count, at_once), count])
+    ]
 
 
 def by_type_costs(model: EventModel, windows: EventLog) -> list[int]:
