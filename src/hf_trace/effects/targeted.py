@@ -1,6 +1,5 @@
 """Targeted estimates of effects, and the populations that they may speak of."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ from scipy.special import expit, logit
 
 from hf_trace.effects.doubly_robust import (
     Estimate,
+    Flags,
     Numbers,
     Rows,
     aipw_ate,
@@ -86,32 +86,50 @@ def _targeted(rows: Rows, floor: float) -> Rows:
 
 
 def _moved(rows: Rows, weights: Float[np.ndarray, "row 2"]) -> Rows:
-    """Means moved by one number an arm, until weighted outcomes are met on average."""
-    outcome = rows.outcome[rows.weights > 0]
-    low, high = float(outcome.min()), float(outcome.max())
+    pulls, counted = rows.weights[:, None] * weights, rows.weights > 0
+    arms = [met_means(rows.mean[:, [arm]], rows.outcome, pulls[:, [arm]], counted) for arm in (0, 1)]
+    return replace(rows, mean=np.hstack(arms))
+
+
+def met_means(
+    means: Float[np.ndarray, "row arm"], outcome: Numbers, pulls: Float[np.ndarray, "row arm"], counted: Flags
+) -> Float[np.ndarray, "row arm"]:
+    """Means moved by one number, within the range of outcomes, until outcomes are met on average.
+
+    It moves the logit of their place in that range if outcomes are of two kinds, and the means themselves if not.
+
+    Args:
+        means: Predicted.
+        outcome: What came.
+        pulls: How much each miss counts.
+        counted: Rows whose outcomes make the range.
+
+    Example:
+        >>> outcome = np.array([1.0, 4.0, 7.0])
+        >>> met_means(np.full((3, 1), 2.0), outcome, np.ones((3, 1)), np.full(3, True)).round(6).tolist()
+        [[4.0], [4.0], [4.0]]
+    """
+    low, high = float(outcome[counted].min()), float(outcome[counted].max())
     if low == high:
-        return replace(rows, mean=np.full(rows.mean.shape, low))
-    move, reach = (_on_logits, _FURTHEST) if np.isin(outcome, (low, high)).all() else (np.add, 1.0)
-    scaled, mean = (rows.outcome - low) / (high - low), np.clip((rows.mean - low) / (high - low), 0.0, 1.0)
-    moved = np.empty_like(mean)
-    for arm in (0, 1):
-        counts = rows.weights * weights[:, arm]
-        shift = _shift(scaled, mean[:, arm], counts, move, reach) if counts.any() else 0.0
-        moved[:, arm] = np.clip(move(mean[:, arm], shift), 0.0, 1.0)
-    return replace(rows, mean=low + (high - low) * moved)
+        return np.full(means.shape, low)
+    of_two = np.isin(outcome[counted], (low, high)).all()
+    scaled, places = (outcome[:, None] - low) / (high - low), np.clip((means - low) / (high - low), 0.0, 1.0)
+    odds = logit(np.clip(places, _EDGE, 1 - _EDGE))
+    reach = _FURTHEST if of_two else 1.0
 
+    def moved(shift: float) -> Float[np.ndarray, "row arm"]:
+        return np.asarray(expit(odds + shift) if of_two else np.clip(places + shift, 0.0, 1.0))
 
-def _on_logits(means: Numbers, shift: float) -> Numbers:
-    return np.asarray(expit(logit(np.clip(means, _EDGE, 1 - _EDGE)) + shift))
-
-
-def _shift(outcome: Numbers, means: Numbers, weights: Numbers, move: Callable[..., Numbers], reach: float) -> float:
     def missed(shift: float) -> float:
-        return float(weights @ (outcome - np.clip(move(means, shift), 0.0, 1.0)))
+        return float((pulls * (scaled - moved(shift))).sum())
 
-    if missed(-reach) <= 0 or missed(reach) >= 0:  # all outcomes that count lie at one end
-        return -reach if missed(-reach) <= 0 else reach
-    return float(brentq(missed, -reach, reach, xtol=1e-12))
+    if not pulls.any():
+        shift = 0.0
+    elif missed(-reach) <= 0 or missed(reach) >= 0:  # all outcomes that count lie at one end
+        shift = -reach if missed(-reach) <= 0 else reach
+    else:
+        shift = float(brentq(missed, -reach, reach, xtol=1e-12))
+    return low + (high - low) * moved(shift)
 
 
 def trimmed(rows: Rows) -> Rows:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import brentq
 
 from hf_trace.effects.answers import AnswerSettings
 from hf_trace.effects.conditionals import Floats
@@ -14,6 +13,7 @@ from hf_trace.effects.contrasts import arm_rows, counts_numbers
 from hf_trace.effects.doubly_robust import Estimate, Numbers, PropensityOverlap, Rows, aipw_scores, difference
 from hf_trace.effects.queries import Follow, Force, Query
 from hf_trace.effects.table_model import TableModel
+from hf_trace.effects.targeted import met_means
 from hf_trace.errors import OverlapError, QueryError
 from hf_trace.tables.encoding import DagTable
 
@@ -66,10 +66,9 @@ def policy_value(rows: PolicyRows, *, targeted: bool = False) -> Estimate:
     .. math:: V(\pi) = \mathbb{E}_n\Big[\sum_a \pi(a \mid x)\, m_a(x)
         + \frac{\pi(A \mid x)}{e_A(x)} (Y - m_A(x))\Big]
 
-    (AIPW; Dudík, Langford and Li 2011, arXiv:1103.4601.) With ``targeted``, one number a policy is first added
-    to the means, which stay between the smallest and the largest outcome, so that the second part averages 0 (van der
-    Laan and Rubin 2006). Where two policies give everybody one value each, the first is the estimate of
-    ``aipw_ate``, unless propensities are small.
+    (AIPW; Dudík, Langford and Li 2011, arXiv:1103.4601.) With ``targeted``, means are first moved by one number a
+    policy so that the second part averages 0 (van der Laan and Rubin 2006; see ``met_means``). Where two policies give
+    everybody one value each, the first is the estimate of ``aipw_ate``, unless propensities are small.
 
     Args:
         rows: With one policy or two.
@@ -95,30 +94,13 @@ def policy_value(rows: PolicyRows, *, targeted: bool = False) -> Estimate:
 
 def _scores(rows: PolicyRows, share: Arms, *, targeted: bool) -> Numbers:
     """What every row contributes to the value of a policy."""
-    means = _moved(rows, share) if targeted else rows.mean
+    pulls = rows.received * share / np.maximum(rows.propensity, rows.floor) * rows.weights[:, None]
+    means = met_means(rows.mean, rows.outcome, pulls, rows.weights > 0) if targeted else rows.mean
     arms = [
         aipw_scores(got, rows.outcome, chance, mean, rows.floor)
         for got, chance, mean in zip(rows.received.T, rows.propensity.T, means.T, strict=True)
     ]
     return np.asarray((share * np.stack(arms, axis=1)).sum(axis=1))
-
-
-def _moved(rows: PolicyRows, share: Arms) -> Arms:
-    """Means moved until those that got what the policy gives are met on average."""
-    outcome = rows.outcome[rows.weights > 0]
-    low, high = float(outcome.min()), float(outcome.max())
-    pulls = rows.received * share / np.maximum(rows.propensity, rows.floor) * rows.weights[:, None]
-
-    def shifted(shift: float) -> Arms:
-        return np.asarray(np.clip(rows.mean + shift, low, high))
-
-    def missed(shift: float) -> float:
-        return float((pulls * (rows.outcome[:, None] - shifted(shift))).sum())
-
-    reach = high - low + float(np.abs(rows.mean).max())
-    if not missed(-reach) > 0 > missed(reach):  # nobody got what the policy gives, or outcomes lie at one end
-        return shifted(0.0 if not pulls.any() else reach if missed(reach) >= 0 else -reach)
-    return shifted(float(brentq(missed, -reach, reach, xtol=1e-12 * reach)))
 
 
 def policy_rows(
