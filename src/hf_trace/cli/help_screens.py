@@ -31,7 +31,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         **{"versus": "WHAT=VALUE", "contrast": "NAME", "target_value": "VALUE", "queries": "FILE", "level": "NAME"},
         **{"effect": "NAME", "max_lag": "N", "within": "SPAN", "horizon": "SPAN", "position": "N"},
         **{"exclude": "PATTERN", "variable": "PATTERN", "knowledge": "FILE", "self_loops": "", "states": ""},
-        **{"seen": "", "state_run": "RUN", "reference": "RUN", "bounds": "", "refute": ""},
+        **{"zero": "", "seen": "", "state_run": "RUN", "reference": "RUN", "bounds": "", "refute": ""},
         **{"factual": "WHAT=VALUE", "monotone": "", "selection": "NAME", "would_have_come": "", "ahead": "N"},
     },
     "World": {
