@@ -67,6 +67,19 @@ def test_a_step_decays_matrices_and_tables_and_no_vectors():
     assert torch.equal(model.norm.weight, before["norm.weight"])
 
 
+def test_a_table_of_sums_goes_twice_as_far():
+    class Summed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.additive = nn.Embedding(3, 2)
+
+    model = Summed()
+    before = model.additive.weight.detach().clone()
+    model.additive.weight.grad = torch.ones(3, 2)
+    OrthogonalSteps(model, rate=1e-3, matrix_rate=1e-2, weight_decay=0.0).step()
+    assert torch.allclose(before - model.additive.weight, torch.full((3, 2), 2e-3), rtol=1e-3)
+
+
 def test_it_goes_on_from_its_state():
     whole, cut = Small(), Small()
     stepped(whole, OrthogonalSteps(whole, 1e-3, 1e-2, 0.1), times=4)

@@ -11,6 +11,8 @@ from torch.optim import AdamW
 
 # How a step's root mean square compares with one of AdamW at the same rate, and how much is remembered of gradients.
 _SIZE, _MOMENTUM = 0.2, 0.95
+# Of the table of an additive model, which begins at 0 and gets no further than the sum of its rates, in learning rates.
+_FURTHER = 2.0
 # Each round takes a singular value s to a s + b s^3 + c s^5, as near to 1 as can be for all that the rounds before have
 # made of those from 1/50 to 1 (as Amsel et al. 2025 choose them): at the end no more than .093 away.
 _ROUNDS = ((7.7110, -22.1138, 16.2487), (3.2153, -2.4112, 0.5013), (2.2183, -1.5940, 0.4107))
@@ -38,6 +40,7 @@ class OrthogonalSteps(AdamW):
         groups: list[dict[str, Any]] = [
             {"params": parts["matrices"], "lr": matrix_rate, "is_matrices": True},
             {"params": parts["tables"], "is_matrices": False},
+            {"params": parts["sums"], "lr": _FURTHER * rate, "is_matrices": False},
             {"params": parts["vectors"], "is_matrices": False, "weight_decay": 0.0},
         ]
         super().__init__([group for group in groups if group["params"]], lr=rate, weight_decay=weight_decay, fused=True)
@@ -83,6 +86,8 @@ class OrthogonalSteps(AdamW):
 def _part(name: str, weight: nn.Parameter) -> str:
     if weight.ndim != 2:
         return "vectors"
+    if ".additive." in f".{name}":
+        return "sums"
     return "matrices" if ".layers." in f".{name}" else "tables"
 
 
