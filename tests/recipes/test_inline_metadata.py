@@ -27,9 +27,11 @@ def read_by(path, seen):
     """A script and the modules of recipes that it imports, directly or not, by their paths."""
     seen.add(path)
     for name in imported(path):
-        for folder in (path.parent, RECIPES):
-            if (module := folder / f"{name}.py").exists() and module not in seen:
-                read_by(module, seen)
+        # Of one name, the nearest; some read a neighbour's.
+        folders = (path.parent, RECIPES, *sorted(each for each in RECIPES.iterdir() if each.is_dir()))
+        found = [module for folder in folders if (module := folder / f"{name}.py").exists()]
+        if found and found[0] not in seen:
+            read_by(found[0], seen)
     return seen
 
 

@@ -327,9 +327,9 @@ def test_what_was_trained_in_bfloat16_is_measured_in_float32(tiny_log, tiny_sett
         ({"batch_tokens": 120, "epochs": 2.0}, 1_200, (10, 120, 2.0, 48)),
     ],
 )
-def test_steps_of_a_preset(settings, windows, expected):
+def test_steps_of_a_preset_that_learns_quickly(settings, windows, expected):
     log = sequences(*["ab" * 5] * windows)
-    found = TrainingSettings(gaps=False, window_length=10, **settings)
+    found = TrainingSettings(gaps=False, window_length=10, quick=True, **settings)
     tokenizer, found = prepared(log, found)
     data = LogData(tokenizer, log, log.select([0, 1]), found)
     at_once, per_pass, epochs, every = expected
