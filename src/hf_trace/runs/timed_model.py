@@ -26,9 +26,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from hf_trace.oracle.shared_attention import BranchCache, as_past
 
-# Where there are no more types times bins, it is faster to count them and to multiply than to add rows up.
-_FEW_ENTRIES = 700
-
 
 class TimedConfig(LlamaConfig):
     """Configuration of a ``TimedForCausalLM``.
@@ -207,11 +204,6 @@ class AdditiveModel(nn.Module):
         ids, ago = told.recent(slots, self.reach)
         entry = ids * self.bins + torch.searchsorted(self.edges(ago.device), ago.contiguous())
         entry = entry.where(ids >= 0, self.none * self.bins)
-        if presence is None and len(self.weight) <= _FEW_ENTRIES:
-            counts = torch.zeros(*ids.shape[:2], len(self.weight), device=ids.device, dtype=self.weight.dtype)
-            counts.scatter_add_(-1, entry, counts.new_ones(()).expand_as(entry))
-            counts[..., -1] = 0
-            return counts @ self.weight
         weights = None
         if presence is not None:
             weights = pad(presence, (self.reach - 1, 0)).unfold(1, self.reach, 1)[:, -slots:].flatten(0, 1)
