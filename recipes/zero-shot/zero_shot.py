@@ -10,18 +10,23 @@ A network that mixes counts is trained on simulated logs alone (OUT/network; kin
 ``product`` and ``threshold`` are left out), then asked about logs it has not seen: held-out nats with 200, 1,000, 5,000
 events of context, beside models that are fitted to the same events, and graphs beside counting. What is done is kept in
 OUT/parts. With ``--shipped`` the network that comes with the package is asked. ``--slots SECONDS`` trains the other
-design, a transformer over slots, for comparison. Logs that are not packaged are read from folders of ``--data``.
+design, a transformer over slots, for comparison; ``--fine-tuning`` trains models of real logs that begin with what is
+told without training. Logs that are not packaged are read from folders of ``--data``.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.append(str(Path(__file__).parents[1] / "prediction"))
 
 import numpy as np
+from fine_tuning import tuning
+from fine_tuning_tables import best, figures, tables
 from first_graphs import RANKS, graph_rows
 from harness import Recipe, Report, Size, kept, metrics, table
 from held_out import rows
@@ -33,6 +38,8 @@ from slots import SlotModel, slot_rows, trained_slots
 
 from hf_trace.amortised.context_model import ContextForCausalLM
 from hf_trace.amortised.zero_shot import shipped_reader
+from hf_trace.logs.log import EventLog
+from hf_trace.logs.windows import cut_windows
 from hf_trace.training.log_training import TrainingSettings
 
 REAL = ("alarms", "causrca", "receipt", "helpdesk", "sepsis", "hdfs", "csl")
@@ -41,6 +48,8 @@ TRAINED = {
     "alarms": 0.902, "causrca": 1.007, "receipt": 0.303, "helpdesk": 0.479, "sepsis": 0.693, "hdfs": 0.283,
     "csl": 3.157, "together": 1.674, "inhibition": 1.364, "product": 1.277, "threshold": 1.206,
 }  # fmt: skip
+# Logs of which models are trained that begin with what is told without training, and seeds.
+TUNED = {"alarms": (0, 1), "receipt": (0, 1), "helpdesk": (0,), "sepsis": (0,), "csl": (0,), "hdfs": (0,)}
 LOSSES = ("zero", "unigram", "bigram", "additive")
 SHOWN = {"auroc": ("AUROC", 0.05), "auprc": ("AUPRC", 0.08)}
 NEAR = 0.15
@@ -59,11 +68,14 @@ def measure(options: argparse.Namespace) -> Report:
     graphs = [row for name, read in known.items() for row in kept(
         parts / f"graph-{name}.json", lambda read=read: graph_rows(read(), reader, options.windows))]  # fmt: skip
     slots = list(tried(options, predicted)) if options.slots else []
+    trainings = list(tuned(reader, options)) if options.fine_tuning else []
     found = {
         **metrics(predicted, lambda row: f"{row['log']}, {row['size']} events", {"zero": ("nats", 0.1)}),
         **metrics(graphs, lambda row: f"{row['log']}, {row['method']}", SHOWN),
+        **figures(trainings),
     }  # fmt: skip
-    return Report({"nats": predicted, "graphs": graphs, "slots": slots}, markdown(predicted, graphs, slots), found)
+    text = markdown(predicted, graphs, slots) + tables(trainings)
+    return Report({"nats": predicted, "graphs": graphs, "slots": slots, "trainings": trainings}, text, found)
 
 
 def network(options: argparse.Namespace) -> ContextForCausalLM:
@@ -106,6 +118,25 @@ def tried(options: argparse.Namespace, predicted: list[dict]) -> Iterator[dict]:
         read = simulated_log(0, name)[1] if name in LEFT_OUT else logs(
             None if options.data is None else Path(options.data), 1)[name]()  # fmt: skip
         yield from slot_rows(name, read, model, TrainingSettings(window_length=64))
+
+
+def tuned(reader: ContextForCausalLM, options: argparse.Namespace) -> Iterator[dict]:
+    """The curves of trainings with and without what is told before; each again in half of the passes."""
+    found = logs(None if options.data is None else Path(options.data), 1)
+    for name, seed in ((name, seed) for name, seeds in TUNED.items() if name in found for seed in seeds):
+        length = 64 if name in WINDOWED else None
+        settings = TrainingSettings(window_length=length, seed=seed, max_tokens=options.tokens)
+        read, path = found[name], options.out / "parts" / f"tuning-{name}-{seed}.json"
+        if options.smoke:
+            read = partial(few, read)
+        row = kept(path, partial(tuning, name, read, reader, settings))
+        again = replace(settings, epochs=best(row, "ordinary")[0] / 2)
+        yield row | {"half": kept(path.with_stem(f"{path.stem}-half"), partial(tuning, name, read, reader, again))}
+
+
+def few(read: Callable[[], EventLog]) -> EventLog:
+    """The beginning of a log."""
+    return cut_windows(read(), length=16).select(range(60))
 
 
 def markdown(predicted: list[dict], graphs: list[dict], slots: list[dict]) -> str:
@@ -151,6 +182,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="folder with the data sets that are not packaged")
     parser.add_argument("--shipped", action="store_true", help="ask the network that comes with the package")
     parser.add_argument("--slots", type=float, default=0, help="seconds that a transformer over slots is trained too")
+    parser.add_argument("--fine-tuning", action="store_true", help="train models that begin with what is told, too")
 
 
 RECIPE = Recipe(
@@ -163,9 +195,10 @@ RECIPE = Recipe(
         "seconds": Size(300, 1, "seconds of the processor that the network is trained"),
         "context": Size([200, 1_000, 5_000], [200], "events of context"),
         "windows": Size(200, 4, "windows in which effects are scored"),
+        "tokens": Size(TrainingSettings().max_tokens, 2_000, "tokens that models are trained on for --fine-tuning"),
     },
     options=add_options,
-    more="--shipped --data PATH",
+    more="--shipped --data PATH --fine-tuning",
 )
 
 if __name__ == "__main__":
