@@ -125,7 +125,7 @@ def tuned(reader: ContextForCausalLM, options: argparse.Namespace) -> Iterator[d
     found = logs(None if options.data is None else Path(options.data), 1)
     for name, seed in ((name, seed) for name, seeds in TUNED.items() if name in found for seed in seeds):
         length = 64 if name in WINDOWED else None
-        settings = TrainingSettings(window_length=length, seed=seed, max_tokens=options.tokens)
+        settings = TrainingSettings(quick=False, window_length=length, seed=seed, max_tokens=options.tokens)
         read, path = found[name], options.out / "parts" / f"tuning-{name}-{seed}.json"
         if options.smoke:
             read = partial(few, read)
