@@ -22,10 +22,16 @@ REFUSED = [
         "is the size of a new model, and `--model` names one. Leave out either.",
     ),
     (
+        "train x.csv --out new --model gpt2",
+        "--quick",
+        "is how a new model is trained, and `--model` names one. Leave out either.",
+    ),
+    ("train x.csv --out new --stream", "--quick", "is not for logs that are streamed. Leave out either."),
+    (
         "train x.csv --out new --dag dag.json",
         f"{LOGS}|--outcome-column o|--stream|--context-column c|--min-count 2|--gaps|--no-gaps|"
         "--gradient-accumulation 2|--window-length 9|--window-gap 5|--ensemble 2|"
-        "--topology joined.csv|--topology-directed|--hops 2",
+        "--topology joined.csv|--topology-directed|--hops 2|--quick",
         "is about an event log, and `--dag` makes LOG a table. Leave out either.",
     ),
     (
@@ -252,7 +258,7 @@ ALWAYS = {
     "doctor": {"log", "timing", "context_column", "outcome_column", *LOG, *PLACES},
     "explain": {
         *("log", "out", "overwrite", "outcome_column", "context_column", "question", "max_lag", "horizon", "threshold"),
-        *("variable", "window_length", "min_count", "preset", "epochs", "state_run", *LOG, *PLACES),
+        *("variable", "window_length", "min_count", "preset", "epochs", "quick", "state_run", *LOG, *PLACES),
     },
     "train": {
         *("log", "out", "epochs", "bf16", "dag", "resume", "overwrite", "processes", "trust_remote_code", "states")

@@ -340,6 +340,21 @@ def test_steps_of_a_preset_that_learns_quickly(settings, windows, expected):
     assert data.rates == (pytest.approx(rate), pytest.approx(2.5 * rate))
 
 
+@pytest.mark.parametrize(
+    ("settings", "windows", "expected"),
+    [
+        ({}, 1_001, False),
+        ({"quick": None}, 1_000, True),  # 10 events of a token each
+        ({"quick": None}, 999, False),
+        ({"quick": None, "model": "gpt2"}, 1_000, False),
+        ({"quick": True}, 2, True),
+    ],
+)
+def test_a_large_log_is_learned_quickly_where_that_is_left_open(settings, windows, expected):
+    log = sequences(*["ab" * 5] * windows)
+    assert prepared(log, TrainingSettings(gaps=False, **settings))[1].quick is expected
+
+
 def test_an_unknown_preset_is_refused_before_training(tmp_path):
     with pytest.raises(SettingsError, match="preset is 'huge'"):
         train(sequences("abab", "baba"), tmp_path / "run", TrainingSettings(preset="huge"))

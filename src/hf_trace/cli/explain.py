@@ -49,6 +49,7 @@ def explain(
     min_count: Annotated[int, typer.Option(help="Treat event types seen fewer times than this as unknown.")] = 1,
     preset: Annotated[str | None, typer.Option(help="Size of the model: nano, tiny, small or base.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Maximum number of passes over the data.")] = None,
+    quick: flags.Quick = None,
     state_run: Annotated[
         str | None, typer.Option(help="Run of `train --states`: the page ranks the states that led to incidents.")
     ] = None,
@@ -87,7 +88,12 @@ def explain(
         command=shell_line(["hf-trace", *sys.argv[1:]]),
     )
     settings = ExplanationSettings.of(
-        chosen, seed=seed, outcome_column=source.outcome, context_columns=tuple(source.contexts), reading=source.typed()
+        chosen,
+        seed=seed,
+        outcome_column=source.outcome,
+        context_columns=tuple(source.contexts),
+        reading=source.typed(),
+        quick=quick,
     )
     settings = replace(settings, states=state_run)
     findings = explain_log(table, folder, settings, about, overwrite=overwrite, doing=progress, say=say)

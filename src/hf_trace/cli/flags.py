@@ -107,6 +107,12 @@ Time = Annotated[str | None, typer.Option(help="Column with the timestamp.")]
 Query = Annotated[str | None, typer.Option(help="Rows to keep, e.g. \"level != 'INFO'\".")]
 TimeUnit = Annotated[str | None, typer.Option(help="Unit of numeric times: s (the default), ms, us or ns.")]
 TimeFormat = Annotated[str | None, flag(options.TIME_FORMAT)]
+Quick = Annotated[
+    bool | None,
+    typer.Option(
+        "--quick/--no-quick", help="Train a new model in fewer, larger steps. [`explain`: where the log is not small]"
+    ),
+]
 Length = Annotated[int | None, typer.Option(help="Maximum window length, in events; longer sequences are cut.")]
 Gap = Annotated[float | None, typer.Option(help="Also cut after a silence of this many seconds.")]
 Contexts = Annotated[

@@ -51,6 +51,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         },
         **{"seed": "N", "intervals": ""},
         **{"preset": "NAME", "model": "MODEL", "lora": "", "merge": "", "epochs": "NUMBER", "ensemble": "N"},
+        **{"quick": ""},
         **{"history": "NAME", "order": "NAME", "learn": "NAME", "folds": "N", "least": "NUMBER"},
         **{"only_methods": "NAME", "own_methods": "FILE:FUNCTION", "peers": "NAME=PYTHON", "runs": "FOLDER"},
     },
@@ -76,7 +77,7 @@ _COLUMNS = "case_column event_column time_column"
 # Of commands that have many: what people need first, panel by panel, the most needed on top.
 SHOWN = {
     "explain": f"out question {_COLUMNS} time_format query topology context_column max_lag variable preset epochs "
-    "overwrite json_output",
+    "quick overwrite json_output",
     "doctor": f"{_COLUMNS} time_unit time_format query topology outcome_column context_column timing json_output",
     "train": f"{_COLUMNS} query topology context_column outcome_column dag out overwrite resume json_output states "
     "preset model epochs processes",

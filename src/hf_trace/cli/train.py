@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 _OF_LOGS = (
     *("case_column", "event_column", "time_column", "query", "time_unit", "time_format", "outcome_column", "stream"),
     *("context_column", "min_count", "gaps", "gradient_accumulation", "window_length", "window_gap", "ensemble"),
-    *("topology", "topology_directed", "hops", "states", "variable", "state_pairs", "end_column"),
+    *("topology", "topology_directed", "hops", "states", "variable", "state_pairs", "end_column", "quick"),
 )
 # What a model of states does not read, and what only it does.
 _NOT_OF_STATES = (
-    *("outcome_column", "stream", "context_column", "model", "lora", "merge"),
+    *("outcome_column", "stream", "context_column", "model", "lora", "merge", "quick"),
     *("min_count", "gaps", "gradient_accumulation", "window_length", "window_gap", "ensemble", "resume"),
 )
 _OF_STATES = ("variable", "state_pairs", "end_column")
@@ -65,6 +65,7 @@ def train(
         bool, typer.Option("--merge", help="With --lora: write all weights, not the adapters only.")
     ] = False,
     epochs: Annotated[float | None, typer.Option(help="Maximum number of passes over the data.")] = None,
+    quick: flags.Quick = None,
     min_count: Annotated[int, typer.Option(help="Treat event types seen fewer times than this as unknown.")] = 1,
     gaps: Annotated[
         bool | None, typer.Option("--gaps/--no-gaps", help="Write the time between events as tokens.")
@@ -159,9 +160,9 @@ def train(
 
         settings = TrainingSettings(
             preset=preset or TrainingSettings.preset, model=model, lora=lora, merge=merge, epochs=epochs,
-            min_count=min_count, gaps=gaps, bf16=bf16, window_length=window_length, window_gap=window_gap,
-            ensemble=ensemble, seed=seed, gradient_accumulation=gradient_accumulation, outcome_column=outcome_column,
-            trust_remote_code=trust_remote_code, reading=source.typed(),
+            quick=bool(quick), min_count=min_count, gaps=gaps, bf16=bf16, window_length=window_length,
+            window_gap=window_gap, ensemble=ensemble, seed=seed, gradient_accumulation=gradient_accumulation,
+            outcome_column=outcome_column, trust_remote_code=trust_remote_code, reading=source.typed(),
         )  # fmt: skip
         trained = _train_log(source, out, settings, stream=stream, resume=resume, overwrite=overwrite)
     if json_output:
@@ -176,6 +177,9 @@ def _check(context: typer.Context, out: Path, *, merge: bool, lora: bool, is_tab
     refuse_whole(context, ("query", "context_column", "outcome_column", "ensemble", "lora", "topology"))
     if is_named:
         refuse_given(context, ["preset"], "is the size of a new model, and `--model` names one. Leave out either.")
+        refuse_given(context, ["quick"], "is how a new model is trained, and `--model` names one. Leave out either.")
+    if context.params["stream"]:
+        refuse_given(context, ["quick"], "is not for logs that are streamed. Leave out either.")
     if context.params["states"]:
         reason = "is not for a model of states, which reads snapshots of variables. Leave out either."
         refuse_given(context, (*_NOT_OF_STATES, "dag", *_OF_TABLES), reason)

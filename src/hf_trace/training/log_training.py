@@ -43,6 +43,7 @@ _EVALUATIONS = 10
 _RATE, _MATRIX_RATE = 4e-3, 2.5  # of the fewest steps; of matrices, in learning rates
 _TOKENS_OF_WIDTH, _LEAST_TOKENS, _LEAST_PARTS = 8, 128, 32
 _USUAL_EPOCHS, _LEAST_STEPS, _USUAL_EVALUATIONS = 5.0, 192, 5
+_MANY_TOKENS = 10_000
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class TrainingSettings(LoopSettings):
     matrices between layers.
 
     Attributes:
-        quick: Whether the matrices of a preset take orthogonal steps: a fifth to a half of the time for about the same
-            held-out loss, and on some logs a weaker graph (recipe ``speed``).
+        quick: Whether the matrices of a preset take orthogonal steps: a quarter to a half of the time for about the
+            same held-out loss and graph (recipe ``speed``). None: where the log has 10,000 tokens or more; with fewer,
+            training takes seconds anyway.
         window_length: Longest window in events; by default the longest sequence, at most 128.
         window_gap: Also cut where nothing happened for more than this many seconds.
         gaps: Whether to write the time between events; by default when there are timestamps.
@@ -71,7 +73,7 @@ class TrainingSettings(LoopSettings):
             discovery asks about them and never replaces an event by one.
     """
 
-    quick: bool = False
+    quick: bool | None = False
     window_length: int | None = None
     window_gap: float | None = None
     gaps: bool | None = None
@@ -137,9 +139,12 @@ def train(
 
 
 def prepared(log: EventLog, settings: TrainingSettings) -> tuple[EventTokenizer, TrainingSettings]:
-    """The vocabulary of a log, and the settings with what follows from it: the length of windows, contexts."""
+    """The vocabulary of a log, and the settings with what follows from it: length of windows, steps, contexts."""
     tokenizer = EventTokenizer.from_log(log, min_count=settings.min_count, gaps=settings.gaps)
     length = max(2, settings.window_length or min(int(log.sequence_lengths.max()), MOST_EVENTS_PER_WINDOW))
+    if settings.quick is None:
+        tokens = len(log.codes) * tokenizer.tokens_per_event()
+        settings = replace(settings, quick=settings.model is None and tokens >= _MANY_TOKENS)
     rate = settings.learning_rate or (None if is_quick(settings) else PLAIN_RATE)
     contexts = tuple(tokenizer.contexts)
     return tokenizer, replace(settings, window_length=length, learning_rate=rate, context_columns=contexts)
@@ -246,7 +251,7 @@ class LogData(TrainingData):
 
 def is_quick(settings: TrainingSettings) -> bool:
     """Whether matrices take orthogonal steps: only those of presets, which start from nothing."""
-    return settings.quick and settings.model is None
+    return bool(settings.quick) and settings.model is None
 
 
 def _preset_tokens(preset: str, tokens: int) -> int:

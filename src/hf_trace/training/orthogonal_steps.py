@@ -12,7 +12,7 @@ from torch.optim import AdamW
 # How a step's root mean square compares with one of AdamW at the same rate, and how much is remembered of gradients.
 _SIZE, _MOMENTUM = 0.2, 0.95
 # Of the table of an additive model, which begins at 0 and gets no further than the sum of its rates, in learning rates.
-_FURTHER = 2.0
+_FURTHER = 3.0
 # Each round takes a singular value s to a s + b s^3 + c s^5, as near to 1 as can be for all that the rounds before have
 # made of those from 1/50 to 1 (as Amsel et al. 2025 choose them): at the end no more than .093 away.
 _ROUNDS = ((7.7110, -22.1138, 16.2487), (3.2153, -2.4112, 0.5013), (2.2183, -1.5940, 0.4107))
