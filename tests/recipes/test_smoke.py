@@ -25,6 +25,7 @@ SLOW = {
     "oracle-quality/oracle_quality": "4 s and more: trains, and fits the additive model",
     "speed/speed": "4 s: measures",
     "speed/first_graph": "20 s: a command from a log to its page",
+    "speed/quick": "15 s: two trainings, each asked for a graph",
     "speed/draws": "3 s: every way to draw",
     "identification/identification": "10 s: trains eleven models for an epoch each",
     "speed/gpu": "9 s: a training, and everything else once on a CPU",
