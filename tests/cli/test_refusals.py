@@ -26,7 +26,6 @@ REFUSED = [
         "--quick",
         "is how a new model is trained, and `--model` names one. Leave out either.",
     ),
-    ("train x.csv --out new --stream", "--quick", "is not for logs that are streamed. Leave out either."),
     (
         "train x.csv --out new --dag dag.json",
         f"{LOGS}|--outcome-column o|--stream|--context-column c|--min-count 2|--gaps|--no-gaps|"
@@ -41,7 +40,7 @@ REFUSED = [
     ),
     (
         "train x.csv --out new --stream",
-        "--query 'e > 1'|--context-column c|--outcome-column o|--ensemble 2|--lora|--topology joined.csv",
+        "--query 'e > 1'|--context-column c|--outcome-column o|--ensemble 2|--lora|--topology joined.csv|--quick",
         WHOLE,
     ),
     (

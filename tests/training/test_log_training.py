@@ -355,6 +355,11 @@ def test_a_large_log_is_learned_quickly_where_that_is_left_open(settings, window
     assert prepared(log, TrainingSettings(gaps=False, **settings))[1].quick is expected
 
 
+def test_a_named_model_is_not_learned_quickly():
+    with pytest.raises(SettingsError, match="quick is for presets, and the model 'gpt2' is named"):
+        TrainingSettings(quick=True, model="gpt2")
+
+
 def test_an_unknown_preset_is_refused_before_training(tmp_path):
     with pytest.raises(SettingsError, match="preset is 'huge'"):
         train(sequences("abab", "baba"), tmp_path / "run", TrainingSettings(preset="huge"))

@@ -87,6 +87,7 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(stream, sett
     [
         ({"ensemble": 2}, "ensemble is for logs that are read whole"),
         ({"outcome_column": "label"}, "outcome_column is for logs that are read whole"),
+        ({"quick": True, "model": None}, "quick is for logs that are read whole"),
         ({"epochs": 0.5}, "epochs is 0.5, expected a whole number of passes over a stream."),
     ],
 )

@@ -174,12 +174,10 @@ def _check(context: typer.Context, out: Path, *, merge: bool, lora: bool, is_tab
     check_folder(out, overwrite=context.params["overwrite"] or context.params["resume"])
     if merge and not lora:
         raise SettingsError("`--merge` folds in adapters, but none are trained. Add `--lora`, or leave it out.")
-    refuse_whole(context, ("query", "context_column", "outcome_column", "ensemble", "lora", "topology"))
+    refuse_whole(context, ("query", "context_column", "outcome_column", "ensemble", "lora", "topology", "quick"))
     if is_named:
         refuse_given(context, ["preset"], "is the size of a new model, and `--model` names one. Leave out either.")
         refuse_given(context, ["quick"], "is how a new model is trained, and `--model` names one. Leave out either.")
-    if context.params["stream"]:
-        refuse_given(context, ["quick"], "is not for logs that are streamed. Leave out either.")
     if context.params["states"]:
         reason = "is not for a model of states, which reads snapshots of variables. Leave out either."
         refuse_given(context, (*_NOT_OF_STATES, "dag", *_OF_TABLES), reason)

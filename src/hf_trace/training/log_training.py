@@ -20,6 +20,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from hf_trace.checks import one_of, whole
 from hf_trace.documents import Document
+from hf_trace.errors import SettingsError
 from hf_trace.logs.contexts import outcome_event
 from hf_trace.logs.log import EventLog
 from hf_trace.logs.places.histories import crowding_warning
@@ -85,6 +86,8 @@ class TrainingSettings(LoopSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.quick and self.model is not None:
+            raise SettingsError(f"quick is for presets, and the model {self.model!r} is named. Leave out either.")
         object.__setattr__(self, "context_columns", tuple(self.context_columns))
         if self.window_length is not None:
             whole("window_length", self.window_length, least=2)
@@ -145,7 +148,7 @@ def prepared(log: EventLog, settings: TrainingSettings) -> tuple[EventTokenizer,
     if settings.quick is None:
         tokens = len(log.codes) * tokenizer.tokens_per_event()
         settings = replace(settings, quick=settings.model is None and tokens >= _MANY_TOKENS)
-    rate = settings.learning_rate or (None if is_quick(settings) else PLAIN_RATE)
+    rate = settings.learning_rate or (None if settings.quick else PLAIN_RATE)
     contexts = tuple(tokenizer.contexts)
     return tokenizer, replace(settings, window_length=length, learning_rate=rate, context_columns=contexts)
 
@@ -197,13 +200,13 @@ class LogData(TrainingData):
         self.training, self.held_out = (_examples(log, tokenizer) for log in (training, validation))
         self.lengths = [len(example["input_ids"]) for example in self.training]
         self.schedule = self._schedule(settings)
-        if is_quick(settings):
+        if settings.quick:
             rate = settings.learning_rate or _RATE * min(1.0, math.sqrt(_LEAST_STEPS / self.schedule.steps))
             self.rates = rate, _MATRIX_RATE * rate
         self.weights = self._weights(tokenizer, settings)
 
     def _schedule(self, settings: TrainingSettings) -> Schedule:
-        tokens, quick = sum(self.lengths), is_quick(settings)
+        tokens, quick = sum(self.lengths), settings.quick
         wanted = settings.batch_tokens or (_preset_tokens(settings.preset, tokens) if quick else PLAIN_TOKENS)
         examples = max(1, min(len(self.lengths), round(wanted / np.mean(self.lengths))))
         at_once, batch = batch_sizes(examples, settings.gradient_accumulation)
@@ -247,11 +250,6 @@ class LogData(TrainingData):
     def evaluate(self, model: nn.Module) -> float:
         """Of the own events of the windows that are held out."""
         return event_loss(model, self.held_out, self.tokenizer, self.schedule.at_once)
-
-
-def is_quick(settings: TrainingSettings) -> bool:
-    """Whether matrices take orthogonal steps: only those of presets, which start from nothing."""
-    return bool(settings.quick) and settings.model is None
 
 
 def _preset_tokens(preset: str, tokens: int) -> int:

@@ -140,7 +140,7 @@ def tokenizer_of(survey: StreamSurvey, settings: TrainingSettings) -> EventToken
 
 
 def _checked(settings: TrainingSettings) -> TrainingSettings:
-    refused = {"ensemble": settings.ensemble > 1, "lora": settings.lora}
+    refused = {"ensemble": settings.ensemble > 1, "lora": settings.lora, "quick": bool(settings.quick)}
     refused |= {"outcome_column": settings.outcome_column is not None}
     if wrong := [name for name, is_asked in refused.items() if is_asked]:
         raise SettingsError(
