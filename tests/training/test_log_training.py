@@ -312,17 +312,17 @@ def test_what_was_trained_in_bfloat16_is_measured_in_float32(tiny_log, tiny_sett
 @pytest.mark.parametrize(
     ("settings", "windows", "expected"),
     [
-        # 1,200 windows of 10 events, a start and an end: 14,400 tokens; a 32nd of them, 450, are 38 windows, so
-        # 32 steps a pass and 192 / 32 passes.
-        ({}, 1_200, (38, 32, 6.0, 32)),
-        # 36,000 tokens: 1,024 of them in a step are 85 windows, so 36 steps a pass and 192 / 36 passes.
-        ({}, 3_000, (85, 36, 192 / 36, 36)),
-        # 72,000 tokens: 71 steps a pass, and five passes.
-        ({}, 6_000, (85, 71, 5.0, 71)),
+        # 160 windows of 10 events, a start and an end: 1,920 tokens; 128 of them are 11 windows, so 15 steps a pass
+        # and 192 / 15 passes.
+        ({}, 160, (11, 15, 12.8, 15)),
+        # 14,400 tokens: a 32nd of them, 450, are 38 windows, so 32 steps a pass, and ten passes.
+        ({}, 1_200, (38, 32, 10.0, 32)),
+        # 36,000 tokens: 1,024 of them in a step are 85 windows.
+        ({}, 3_000, (85, 36, 10.0, 36)),
         # 480 tokens: at least 128 of them in a step, 11 windows, 4 steps a pass, and at most 20 passes.
         ({}, 40, (11, 4, 20.0, 4)),
         # A hidden size of 64: 512 tokens.
-        ({"preset": "nano"}, 3_000, (43, 70, 5.0, 70)),
+        ({"preset": "nano"}, 3_000, (43, 70, 10.0, 70)),
         ({"max_tokens": 36_000}, 3_000, (85, 36, 1.0, 8)),
         ({"batch_tokens": 120, "epochs": 2.0}, 1_200, (10, 120, 2.0, 48)),
     ],
@@ -363,3 +363,9 @@ def test_a_named_model_is_not_learned_quickly():
 def test_an_unknown_preset_is_refused_before_training(tmp_path):
     with pytest.raises(SettingsError, match="preset is 'huge'"):
         train(sequences("abab", "baba"), tmp_path / "run", TrainingSettings(preset="huge"))
+
+
+def test_with_times_half_of_the_passes_are_enough():
+    log = EventLog.from_sequences([EventSequence(tuple("ab" * 5), tuple(map(float, range(10))))] * 3_000)
+    tokenizer, found = prepared(log, TrainingSettings(window_length=10, quick=True))
+    assert LogData(tokenizer, log, log.select([0, 1]), found).schedule.epochs == 5.0

@@ -43,7 +43,8 @@ _EVALUATIONS = 10
 # Where matrices take orthogonal steps: more tokens a step, fewer steps and passes.
 _RATE, _MATRIX_RATE = 4e-3, 2.5  # of the fewest steps; of matrices, in learning rates
 _TOKENS_OF_WIDTH, _LEAST_TOKENS, _LEAST_PARTS = 8, 128, 32
-_USUAL_EPOCHS, _LEAST_STEPS, _USUAL_EVALUATIONS = 5.0, 192, 5
+# Without times there is no additive part, which learns in a few passes what layers learn in more.
+_USUAL_EPOCHS, _TIMELESS_EPOCHS, _LEAST_STEPS, _USUAL_EVALUATIONS = 5.0, 10.0, 192, 5
 _MANY_TOKENS = 10_000
 
 
@@ -52,8 +53,8 @@ class TrainingSettings(LoopSettings):
     """How an oracle is trained; everything needed to train it again.
 
     ``LoopSettings`` explains what tables are trained with too. By default there are at most 20 ``epochs``, a step reads
-    512 tokens, and the ``learning_rate`` is 0.002. Where a preset is trained ``quick`` there are five, up to 20 where
-    that would be few steps; a step reads eight tokens for each dimension of hidden states, fewer where the log is
+    512 tokens, and the ``learning_rate`` is 0.002. Where a preset is trained ``quick`` there are five, without times
+    ten, up to 20 where that would be few steps; a step reads eight tokens for each dimension of hidden states, fewer where the log is
     small; the rate is 0.004 for 192 steps, falls with the square root of more, and is 2.5 times as large for the
     matrices between layers.
 
@@ -211,7 +212,8 @@ class LogData(TrainingData):
         examples = max(1, min(len(self.lengths), round(wanted / np.mean(self.lengths))))
         at_once, batch = batch_sizes(examples, settings.gradient_accumulation)
         per_epoch = math.ceil(len(self.lengths) / batch)
-        usual = max(_USUAL_EPOCHS, _LEAST_STEPS / per_epoch) if quick else _MOST_EPOCHS
+        few = _USUAL_EPOCHS if self.tokenizer.writes_gaps else _TIMELESS_EPOCHS
+        usual = max(few, _LEAST_STEPS / per_epoch) if quick else _MOST_EPOCHS
         epochs = settings.epochs or min(usual, _MOST_EPOCHS, max(1.0, settings.max_tokens / tokens))
         # Small logs are evaluated once per pass, large ones several times in all.
         evaluations = _USUAL_EVALUATIONS if quick else _EVALUATIONS
