@@ -54,9 +54,9 @@ class TrainingSettings(LoopSettings):
 
     ``LoopSettings`` explains what tables are trained with too. By default there are at most 20 ``epochs``, a step reads
     512 tokens, and the ``learning_rate`` is 0.002. Where a preset is trained ``quick`` there are five, without times
-    ten, up to 20 where that would be few steps; a step reads eight tokens for each dimension of hidden states, fewer where the log is
-    small; the rate is 0.004 for 192 steps, falls with the square root of more, and is 2.5 times as large for the
-    matrices between layers.
+    ten, up to 20 where that would be few steps; a step reads eight tokens for each dimension of hidden states, fewer
+    where the log is small; the rate is 0.004 for 192 steps, falls with the square root of more, and is 2.5 times as
+    large for the matrices between layers.
 
     Attributes:
         quick: Whether the matrices of a preset take orthogonal steps: a quarter to a half of the time for about the
