@@ -65,6 +65,13 @@ def test_counting_is_read_first_where_the_model_foresees_no_better(explained):
     assert (next(iter(found.questions)) == "counted") == (not beats)
 
 
+def test_a_log_that_is_learned_quickly_is_said_to_be(explained, tmp_path):
+    said = []
+    explain_log(rule_log(), tmp_path / "new", settings_of(quick=True), ABOUT, say=said.append)
+    assert sum("`--no-quick` takes longer" in line for line in said) == 1
+    assert not any("`--no-quick`" in line for line in explained[2])
+
+
 def test_a_second_call_makes_nothing_twice(explained):
     folder, found, _ = explained
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}

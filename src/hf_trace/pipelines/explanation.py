@@ -46,6 +46,7 @@ PAGE, TEXT, STATE = "report.html", "findings.md", "explain.json"
 _BEGAN = ("{folder} was begun with {{}}", "go on", "another `--out`, or begin anew with `--overwrite`")
 # What is chosen for each question alone.
 _OF_QUESTION = {"drives": ("max_lag", "variable"), "follows": ("horizon",)}
+_QUICKLY = "It was learned in fewer, larger steps; `--no-quick` takes longer and may foresee events a little better."
 _WHOLE = ("window_length", "min_count", "max_lag")
 
 
@@ -148,7 +149,10 @@ def explain_log(
             callbacks = [ProgressCallback(advance, settings.training.ensemble)]
             trained = train(log, run, settings.training, resume=True, callbacks=callbacks)
         say(f"{trained.quality}. Wrote {trained.folder}")
-    asked = AskedLog(EventModel.load(run), log, doing, say, normal)
+    model = EventModel.load(run)
+    if not ready and model.recipe.get("quick"):
+        say(_QUICKLY)
+    asked = AskedLog(model, log, doing, say, normal)
     graphs = [
         (each, graph)
         for number, each in enumerate(settings.requests)
